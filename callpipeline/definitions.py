@@ -1,0 +1,48 @@
+"""Everything that Dagster runs, wired in one place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from callpipeline import wiring
+from callpipeline.config import Settings, settings
+from callpipeline.defs.assets import call_assets, recordings
+from callpipeline.defs.io_managers import io_managers
+from callpipeline.defs.jobs import process_calls_job
+from callpipeline.defs.resources import OpenStages, Opening, resources
+from callpipeline.defs.sensors import lost_runs, new_recordings
+from callpipeline.pipeline.stages import Stages
+
+
+def build(
+    options: Settings | None = None, *, open_stages: OpenStages | None = None
+) -> dg.Definitions:
+    """The definitions; tests pass settings and engines of their own.
+
+    Nothing is opened here: definitions load with an empty environment and no database.
+    """
+    chosen = options or settings()
+
+    @contextmanager
+    def open_storage() -> Iterator[wiring.Storage]:
+        with wiring.open_database_url(chosen) as url, wiring.open_storage(chosen, url) as storage:
+            yield storage
+
+    @contextmanager
+    def open_real_stages(storage: wiring.Storage) -> Iterator[Stages]:
+        with wiring.open_stages(chosen, storage) as stages:
+            yield stages
+
+    assets = call_assets(batch_size=chosen.batch_size, concurrency=chosen.concurrency)
+    opening = Opening(open_storage, open_stages or open_real_stages)
+    return dg.Definitions(
+        assets=[recordings, assets],
+        jobs=[process_calls_job],
+        sensors=[new_recordings(lambda: chosen), lost_runs],
+        resources={**resources(opening), **io_managers()},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build()

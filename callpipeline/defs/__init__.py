@@ -1,0 +1,1 @@
+"""Dagster's side: partitions, assets, IO managers, resources, jobs and sensors."""

@@ -1,0 +1,41 @@
+"""Runs started by hand or by the command line: the same batches as the sensor's, without a daemon."""
+
+import json
+import uuid
+
+import dagster as dg
+
+from callpipeline.defs.selection import JOB, plan_batches, request_runs
+from callpipeline.defs.sensors import release_lost
+from callpipeline.storage.ledger import Ledger
+
+
+def waiting_runs(ledger: Ledger, batch_size: int) -> list[list[str]]:
+    """For each batch of waiting calls the command (after `python`) that runs it to its end."""
+    with dg.DagsterInstance.get() as instance:
+        batches = plan_batches(ledger, uuid.uuid4().hex[:12], batch_size)
+        return [_command(request) for request in request_runs(instance, batches)]
+
+
+def _command(request: dg.RunRequest) -> list[str]:
+    execute = ["-m", "dagster", "job", "execute", "-m", "callpipeline.definitions", "-j", JOB]
+    config = ["--config-json", json.dumps(request.run_config)] if request.run_config else []
+    return [*execute, "--tags", json.dumps(dict(request.tags)), *config]
+
+
+def end_orphans(ledger: Ledger) -> int:
+    """Mark runs as failed that nobody can be executing, and take their calls back.
+
+    Only for the sole operator of a data folder, before it starts anything: runs that are not
+    finished then were killed with their machine or their `up`.
+    """
+    with dg.DagsterInstance.get() as instance:
+        unfinished = [
+            dg.DagsterRunStatus.STARTING,
+            dg.DagsterRunStatus.STARTED,
+            dg.DagsterRunStatus.CANCELING,
+        ]
+        for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
+            instance.report_run_failed(run, "callpipeline was stopped while this run was under way.")
+        return release_lost(instance, ledger)
+

@@ -1,0 +1,84 @@
+"""Which calls a run is about, and how a run is asked for them.
+
+A run is given its calls as a range of partitions where they were added together, else as a list
+in its config, launched on one of them.
+"""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from callpipeline.defs.partitions import calls
+from callpipeline.storage.ledger import Batch, Ledger
+
+BATCH_TAG = "callpipeline/batch"
+JOB = "process_calls"
+
+
+class CallSelection(dg.Config):
+    """Calls by id; without any, the run's own partitions."""
+
+    calls: list[str] = []
+
+
+def selected_calls(context: dg.AssetExecutionContext, config: CallSelection) -> list[str]:
+    """The ids of the run's calls. Raises Failure when there is none.
+
+    A range whose ends are the wrong way round has no keys, and would succeed with nothing done.
+    """
+    # Read once: each access of partition_keys asks the database.
+    call_ids = config.calls or list(context.partition_keys)
+    if not call_ids:
+        raise dg.Failure(
+            "The run selects no call: a range of partitions must begin with the key that was "
+            "added first.",
+            allow_retries=False,
+        )
+    return list(dict.fromkeys(call_ids))
+
+
+def resumes(run: dg.DagsterRun) -> bool:
+    """Whether the run takes up earlier work (then what is stored is kept) or makes it anew."""
+    return BATCH_TAG in run.tags or run.parent_run_id is not None
+
+
+def plan_batches(ledger: Ledger, new_batch_id: str, batch_size: int) -> list[Batch]:
+    """Batches that wait for a run: those asked for already, and new ones of what still waits."""
+    batches = ledger.open_batches()
+    number = 0
+    while batch := ledger.assign_batch(f"{new_batch_id}-{number}", batch_size):
+        batches.append(batch)
+        number += 1
+    return batches
+
+
+def run_request(batch: Batch, known_keys: Collection[str]) -> dg.RunRequest:
+    """The request of one run for a batch, given the partition keys that were there before it."""
+    first, last = batch.call_ids[0], batch.call_ids[-1]
+    tags = {BATCH_TAG: batch.batch_id}
+    if not set(batch.call_ids) & set(known_keys):
+        span = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+        return dg.RunRequest(batch.batch_id, tags=tags | span, job_name=JOB)
+    config = {"ops": {JOB: {"config": {"calls": list(batch.call_ids)}}}}
+    anchor = {PARTITION_NAME_TAG: first}
+    return dg.RunRequest(batch.batch_id, run_config=config, tags=tags | anchor, job_name=JOB)
+
+
+def request_runs(instance: dg.DagsterInstance, batches: Sequence[Batch]) -> list[dg.RunRequest]:
+    """Make the batches' calls partitions, and the requests of their runs.
+
+    All keys of a batch are added at once: a range follows the order in which keys were added.
+    """
+    name = calls.name
+    assert name is not None
+    known = set(instance.get_dynamic_partitions(name))
+    requests: list[dg.RunRequest] = []
+    for batch in batches:
+        requests.append(run_request(batch, known))
+        instance.add_dynamic_partitions(name, list(batch.call_ids))
+    return requests

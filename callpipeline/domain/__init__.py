@@ -1,0 +1,1 @@
+"""Pure values and functions: calls, audio, transcripts, the catalog, mentions, sentiment, metrics."""

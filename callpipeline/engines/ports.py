@@ -1,0 +1,67 @@
+"""The roles an engine can play. Adapters are chosen by name in settings and built by wiring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
+from callpipeline.domain.mention import Mention
+from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.transcript import Segment, Transcript
+
+
+class Splitter(Protocol):
+    """Takes a recording apart into one mono FLAC file per channel."""
+
+    name: str
+
+    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+        """Write `into/<channel>.flac` for each channel, and say what was found.
+
+        Raises UnsupportedAudio or EmptyRecording with a sentence that says what the file is;
+        what is damaged but partly readable is split as far as it goes, and flagged.
+        """
+        ...
+
+
+class SpeechDetector(Protocol):
+    """Finds where somebody speaks."""
+
+    name: str
+
+    async def detect(self, audio: Path) -> tuple[Interval, ...]:
+        """The stretches of speech of a mono audio file, in order, not overlapping."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Turns the speech of one channel into words."""
+
+    name: str
+
+    async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
+        """The transcript of a mono audio file whose speech lies in `about.speech`.
+
+        A channel without speech gives a transcript without segments. Raises EngineUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a judge may look at: the segments of all channels in order of time."""
+
+    segments: tuple[Segment, ...]
+
+
+class SentimentJudge(Protocol):
+    """Judges how the speaker of each mention speaks of the competitor named."""
+
+    name: str
+
+    async def judge(
+        self, conversation: Conversation, mentions: Sequence[Mention]
+    ) -> tuple[Judgement, ...]:
+        """One judgement for each mention, in the same order. Raises EngineUnavailable."""
+        ...

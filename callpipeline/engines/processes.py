@@ -1,0 +1,175 @@
+"""Functions run in processes of their own, for engines that hold the GIL or may crash.
+
+Not `ProcessPoolExecutor`: there a process that dies takes the calls of all others with it, and a
+spawned process imports the program's main module again, which under Dagster takes seconds.
+"""
+
+import asyncio
+import ctypes
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any, Self, TypeVar
+
+from callpipeline.errors import EngineUnavailable
+
+Result = TypeVar("Result")
+
+PR_SET_PDEATHSIG = 1
+START = "from callpipeline.engines.processes import serve; serve({fd}, {parent})"
+
+
+class Processes:
+    """Up to `count` processes, started when needed, each serving one call at a time.
+
+    A process that dies, or takes longer than `timeout_s`, fails its own call alone (with
+    EngineUnavailable) and is replaced for the next. All end with this process, also when it is
+    killed. Not bound to an event loop.
+    """
+
+    def __init__(self, role: str, count: int | None = None, timeout_s: float = 600.0) -> None:
+        self._role = role
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(count or available_cpus(), role.replace(" ", "-"))
+        self._of_thread = threading.local()
+        self._processes: set[_Process] = set()
+        self._is_closed = False
+
+    async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """`function(*arguments)` in a process; the function stands in a module, all is pickled."""
+        if self._is_closed:
+            raise EngineUnavailable(f"the {self._role} is closed")
+        return await asyncio.wrap_future(self._threads.submit(self._call, function, arguments))
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that were started and not yet found dead."""
+        return tuple(process.pid for process in self._processes)
+
+    def close(self) -> None:
+        """End the processes: waiting calls are cancelled, running ones fail."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(self._processes):
+            process.kill()
+        self._threads.shutdown()
+
+    def _call(self, function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
+        process = self._process_of_this_thread()
+        try:
+            return process.call(function, arguments, self._timeout_s)
+        except TimeoutError as error:
+            self._drop(process)
+            took_s = f"{self._timeout_s:.0f} s"
+            raise EngineUnavailable(f"the {self._role}'s process took over {took_s}") from error
+        except (EOFError, OSError) as error:
+            self._drop(process)
+            raise EngineUnavailable(
+                f"the {self._role}'s process died, it can be retried"
+            ) from error
+
+    def _process_of_this_thread(self) -> "_Process":
+        """Linux kills a process with the thread that started it, so each thread has its own."""
+        process = getattr(self._of_thread, "process", None)
+        if process is None:
+            process = self._of_thread.process = _Process()
+            self._processes.add(process)
+        if self._is_closed:
+            process.kill()
+        return process
+
+    def _drop(self, process: "_Process") -> None:
+        process.kill()
+        self._processes.discard(process)
+        self._of_thread.process = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+
+class _Process:
+    """One Python process that serves calls from a pipe."""
+
+    def __init__(self) -> None:
+        self._connection, theirs = Pipe()
+        with theirs:
+            start = START.format(fd=theirs.fileno(), parent=os.getpid())
+            self._process = subprocess.Popen(
+                (sys.executable, "-P", "-c", start),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=os.environ
+                | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            )
+        self.pid = self._process.pid
+
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], for_s: float
+    ) -> Any:
+        self._connection.send_bytes(pickle.dumps((function, arguments)))
+        if not self._connection.poll(for_s):
+            raise TimeoutError
+        is_error, outcome = self._connection.recv()
+        if is_error:
+            raise outcome
+        return outcome
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(fd: int, parent: int) -> None:
+    """Answer calls from the pipe until it closes; the main loop of each process."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
+    connection = Connection(fd)
+    while True:
+        try:
+            call = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send_bytes(_answer(call))
+
+
+def available_cpus() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _answer(call: bytes) -> bytes:
+    try:
+        function, arguments = pickle.loads(call)
+        return pickle.dumps((False, function(*arguments)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller is to have it
+        return _pickled_error(error)
+
+
+def _pickled_error(error: Exception) -> bytes:
+    try:
+        pickled = pickle.dumps((True, error))
+        pickle.loads(pickled)
+    except Exception:  # noqa: BLE001 - errors of C libraries often do not survive the journey
+        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
+    return pickled
+
+
+def _die_with(parent: int) -> None:
+    """Ask Linux for SIGKILL when the parent is gone; elsewhere the closed pipe ends the process
+    after its call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the request
+        os._exit(1)

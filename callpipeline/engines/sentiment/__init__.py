@@ -1,0 +1,1 @@
+"""Adapters that judge how a competitor is spoken of."""

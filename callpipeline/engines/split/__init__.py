@@ -1,0 +1,1 @@
+"""Adapters that take a recording apart into its channels."""

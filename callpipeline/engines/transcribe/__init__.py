@@ -1,0 +1,1 @@
+"""Adapters that turn the speech of one channel into words with times."""

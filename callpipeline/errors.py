@@ -1,0 +1,78 @@
+"""Every error of callpipeline, and whether another try can help.
+
+CallpipelineError
+├── PermanentError      another try cannot help
+│   ├── UnsupportedAudio      not audio, or audio that no decoder here reads
+│   ├── EmptyRecording        no bytes, or no samples in it
+│   ├── CatalogInvalid        the competitor list cannot be read
+│   ├── TranscriptInvalid     a supplied transcript cannot be read
+│   ├── MissingObject         what a row points to is not in the object store
+│   ├── UnknownCall           no such call in the ledger
+│   ├── SettingsInvalid       a setting is missing or contradicts another
+│   └── UnexpectedError       a fault of callpipeline itself
+├── TransientError      another try might
+│   ├── EngineUnavailable     an engine crashed, timed out or refused for now
+│   ├── StoreUnavailable      the object store did not answer
+│   └── DatabaseUnavailable   Postgres did not answer
+└── ClaimLost           the call belongs to another run now; nothing was written
+"""
+
+
+class CallpipelineError(Exception):
+    """Base of all errors raised on purpose; its text is a sentence for the person who reads it."""
+
+
+class PermanentError(CallpipelineError):
+    """Another try with the same input cannot succeed."""
+
+
+class UnsupportedAudio(PermanentError):
+    """The recording is not audio, or no decoder here reads it."""
+
+
+class EmptyRecording(PermanentError):
+    """The recording holds no bytes or no samples."""
+
+
+class CatalogInvalid(PermanentError):
+    """The competitor list cannot be read."""
+
+
+class TranscriptInvalid(PermanentError):
+    """A transcript supplied beside a recording cannot be read."""
+
+
+class MissingObject(PermanentError):
+    """An object that should be in the store is not there."""
+
+
+class UnknownCall(PermanentError):
+    """The ledger has no such call."""
+
+
+class SettingsInvalid(PermanentError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class UnexpectedError(PermanentError):
+    """A fault of callpipeline itself, not of the recording or an engine."""
+
+
+class TransientError(CallpipelineError):
+    """Another try, later, might succeed."""
+
+
+class EngineUnavailable(TransientError):
+    """An engine crashed, timed out or refused for now."""
+
+
+class StoreUnavailable(TransientError):
+    """The object store did not answer."""
+
+
+class DatabaseUnavailable(TransientError):
+    """Postgres did not answer."""
+
+
+class ClaimLost(CallpipelineError):
+    """The call belongs to another run now, so this run's write was refused."""

@@ -1,0 +1,39 @@
+"""Many calls at once: a bounded number under way, each failing alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from callpipeline.domain.call import Call, Stage
+from callpipeline.pipeline.process import Event, Processor
+
+
+async def process_calls(
+    processor: Processor, calls: Sequence[Call], wanted: Collection[Stage], *, concurrency: int
+) -> AsyncIterator[Event]:
+    """What happens to the calls, as it happens; at most `concurrency` are under way at once.
+
+    Only what makes every further call pointless, such as a database that is gone, raises.
+    """
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    waiting = iter(calls)
+
+    async def work() -> None:
+        for call in waiting:
+            async for event in processor.process(call, wanted):
+                await events.put(event)
+
+    async def work_until_none_waits() -> None:
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(concurrency, len(calls))):
+                    workers.create_task(work())
+        finally:
+            await events.put(None)
+
+    work_of_all = asyncio.create_task(work_until_none_waits())
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        await work_of_all
+    finally:
+        work_of_all.cancel()

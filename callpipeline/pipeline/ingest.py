@@ -1,0 +1,58 @@
+"""Files that a person hands over: copied into the recordings folder or bucket, and registered."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from callpipeline.domain.call import Recording
+from callpipeline.pipeline.discovery import Registry
+from callpipeline.pipeline.sidecar import SUFFIXES
+
+
+class ContentRegistry(Registry, Protocol):
+    """The part of the ledger that ingestion needs."""
+
+    def call_of_content(self, sha256: str) -> str | None: ...
+
+
+class RecordingBucket(Protocol):
+    """Where recordings are kept until they are processed."""
+
+    def put(self, key: str, content: bytes | Path) -> None: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def recording(self, key: str) -> Recording: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A file and its call; `is_new` is False for bytes that were ingested before."""
+
+    path: Path
+    call_id: str
+    is_new: bool
+
+
+def ingest(
+    path: Path, bucket: RecordingBucket, registry: ContentRegistry, *, agent_channel: str = "left"
+) -> Ingested:
+    """Copy a recording, with a transcript that lies beside it, and enter it into the ledger.
+
+    The same bytes are one call, whatever their name. Raises OSError when the file is unreadable.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if known := registry.call_of_content(sha256):
+        return Ingested(path, known, is_new=False)
+    key = path.name if not bucket.exists(path.name) else f"{path.stem}-{sha256[:8]}{path.suffix}"
+    # The transcript first: a sensor may take the recording up as soon as it is there.
+    for suffix in SUFFIXES:
+        beside = path.with_suffix(suffix)
+        if beside.exists():
+            bucket.put(str(Path(key).with_suffix(suffix)), beside)
+    bucket.put(key, path)
+    recording = bucket.recording(key)
+    new = registry.register([recording], agent_channel=agent_channel, sha256=sha256)
+    return Ingested(path, recording.call_id, is_new=bool(new))

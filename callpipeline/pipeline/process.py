@@ -1,0 +1,100 @@
+"""One call through its stages, from what is there already to a final state."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callpipeline.domain.call import Call, Stage
+from callpipeline.errors import CallpipelineError, ClaimLost, TransientError, UnexpectedError
+from callpipeline.pipeline.stages import Facts, Stages
+from callpipeline.pipeline.workbench import Workbench
+from callpipeline.storage.ports import CallStates
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StageStored:
+    """A stage of a call is stored; `kept` when an earlier try had stored it already."""
+
+    call_id: str
+    stage: Stage
+    facts: Facts = field(default_factory=dict)
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call ended with a reason; `stage` is where."""
+
+    call_id: str
+    stage: Stage
+    reason: str
+    error_class: str
+    transient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallGivenUp:
+    """Another run holds the call now; this one wrote nothing more and says nothing of its state."""
+
+    call_id: str
+
+
+Event = StageStored | CallFailed | CallGivenUp
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """Walks calls through stages on behalf of one run."""
+
+    stages: Stages
+    states: CallStates
+    run_id: str
+
+    async def process(self, call: Call, wanted: Collection[Stage]) -> AsyncIterator[Event]:
+        """Make the wanted stages of a claimed call, in order; ends with its final state stored."""
+        stage = Stage.CHANNEL_AUDIO
+        with tempfile.TemporaryDirectory(prefix="callpipeline-") as folder:
+            bench = Workbench(call, Path(folder), self.stages.results)
+            try:
+                for stage in (stage for stage in Stage if stage in wanted):
+                    yield await self._one(stage, bench)
+                await asyncio.to_thread(self.states.complete, call.call_id, self.run_id)
+            except ClaimLost:
+                yield CallGivenUp(call.call_id)
+            except Exception as error:
+                yield await self._fail(call, stage, _as_ours(error, call, stage))
+
+    async def _one(self, stage: Stage, bench: Workbench) -> StageStored:
+        call = bench.call
+        if stage in call.stages_done:
+            return StageStored(call.call_id, stage, kept=True)
+        facts = await self.stages.run(stage, bench, self.run_id)
+        return StageStored(call.call_id, stage, facts)
+
+    async def _fail(self, call: Call, stage: Stage, error: CallpipelineError) -> Event:
+        try:
+            await asyncio.to_thread(self.states.fail, call.call_id, self.run_id, stage, error)
+        except ClaimLost:
+            return CallGivenUp(call.call_id)
+        transient = isinstance(error, TransientError)
+        return CallFailed(call.call_id, stage, str(error), type(error).__name__, transient)
+
+
+def _as_ours(error: Exception, call: Call, stage: Stage) -> CallpipelineError:
+    """Errors of ours as they are; of others only the kind, since their text may quote the call."""
+    if isinstance(error, CallpipelineError):
+        return error
+    where = error.__traceback__
+    while where and where.tb_next:
+        where = where.tb_next
+    place = f"{Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else "?"
+    log.error("call %s, stage %s: %s at %s", call.call_id, stage, type(error).__name__, place)
+    return UnexpectedError(
+        f"callpipeline met an error of its own ({type(error).__name__} at {place}). "
+        "Please report it; nothing of the recording is lost."
+    )

@@ -1,0 +1,186 @@
+"""The stages of a call: each makes one thing from what came before it, stores it, and tells facts.
+
+Facts are what a person wants to see at a glance. They hold counts and names of competitors and
+never a word of what was said: they go to Dagster's event log, which is no place for that.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from callpipeline.domain.audio import ChannelAudio, SplitRecording
+from callpipeline.domain.call import Call, Stage
+from callpipeline.domain.catalog import Catalog
+from callpipeline.domain.matching import Matcher
+from callpipeline.domain.mentions import find_mentions
+from callpipeline.domain.metrics import measure
+from callpipeline.domain.sentiment import overall
+from callpipeline.domain.transcript import Transcript, interleave
+from callpipeline.engines.ports import (
+    Conversation,
+    SentimentJudge,
+    SpeechDetector,
+    Splitter,
+    Transcriber,
+)
+from callpipeline.pipeline.workbench import Workbench
+from callpipeline.storage.ports import RecordingSource, ResultStore, StageWrite
+
+Fact = str | int | float | bool
+Facts = Mapping[str, Fact]
+
+
+class SuppliedTranscripts(Protocol):
+    """Transcripts that lie beside a recording; None where there are none."""
+
+    def find(self, call: Call) -> tuple[Transcript, ...] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines chosen by the settings."""
+
+    splitter: Splitter
+    speech_detector: SpeechDetector
+    transcriber: Transcriber
+    judge: SentimentJudge
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Everything the stages work with; the same for all calls of a run."""
+
+    engines: Engines
+    recordings: RecordingSource
+    supplied: SuppliedTranscripts
+    results: ResultStore
+    catalog: Catalog
+    matcher: Matcher
+
+    async def run(self, stage: Stage, bench: Workbench, run_id: str) -> Facts:
+        """Make and store one stage of the call on the bench."""
+        make: Mapping[Stage, Callable[[Workbench, _Clock], Awaitable[Facts]]] = {
+            Stage.CHANNEL_AUDIO: self._channel_audio,
+            Stage.CALL_METRICS: self._call_metrics,
+            Stage.TRANSCRIPTS: self._transcripts,
+            Stage.COMPETITOR_MENTIONS: self._competitor_mentions,
+            Stage.COMPETITOR_SENTIMENT: self._competitor_sentiment,
+        }
+        return await make[stage](bench, _Clock(bench.call.call_id, run_id, stage))
+
+    async def _channel_audio(self, bench: Workbench, clock: "_Clock") -> Facts:
+        recording = bench.folder / "recording"
+        await asyncio.to_thread(self.recordings.fetch, bench.call.recording.key, recording)
+        splitter = self.engines.splitter
+        split = await splitter.split(recording, bench.folder, bench.call.agent_channel)
+        recording.unlink()
+        split = await self._with_speech(split, bench.folder)
+        write = clock.write(engine=splitter.name)
+        await asyncio.to_thread(self.results.save_audio, write, split, bench.folder)
+        bench.made_audio = split
+        return _audio_facts(split)
+
+    async def _with_speech(self, split: SplitRecording, folder: Path) -> SplitRecording:
+        async def heard(channel: ChannelAudio) -> ChannelAudio:
+            detect = self.engines.speech_detector.detect
+            return replace(channel, speech=await detect(folder / f"{channel.channel}.flac"))
+
+        channels = await asyncio.gather(*map(heard, split.channels))
+        return replace(split, channels=tuple(channels))
+
+    async def _call_metrics(self, bench: Workbench, clock: "_Clock") -> Facts:
+        split = await bench.audio()
+        detector = self.engines.speech_detector.name
+        metrics = measure(split.format.duration_s, split.channels, detector)
+        await asyncio.to_thread(self.results.save_metrics, clock.write(engine=detector), metrics)
+        return {
+            "agent_talk_s": round(metrics.agent_talk_s, 1),
+            "customer_talk_s": round(metrics.customer_talk_s, 1),
+            "silence_s": round(metrics.silence_s, 1),
+            "overlap_s": round(metrics.overlap_s, 1),
+        }
+
+    async def _transcripts(self, bench: Workbench, clock: "_Clock") -> Facts:
+        supplied = await asyncio.to_thread(self.supplied.find, bench.call)
+        transcripts = supplied or await self._heard(bench)
+        engine = transcripts[0].engine
+        write = clock.write(engine=engine)
+        await asyncio.to_thread(self.results.save_transcripts, write, transcripts)
+        bench.made_transcripts = transcripts
+        return _transcript_facts(transcripts)
+
+    async def _heard(self, bench: Workbench) -> tuple[Transcript, ...]:
+        """All channels at once; one that fails does not cancel the others' work."""
+
+        async def hear(channel: ChannelAudio) -> Transcript:
+            audio = await bench.channel_file(channel.channel)
+            return await self.engines.transcriber.transcribe(audio, channel)
+
+        split = await bench.audio()
+        outcomes = await asyncio.gather(*map(hear, split.channels), return_exceptions=True)
+        transcripts: list[Transcript] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            transcripts.append(outcome)
+        return tuple(transcripts)
+
+    async def _competitor_mentions(self, bench: Workbench, clock: "_Clock") -> Facts:
+        mentions = find_mentions(await bench.transcripts(), self.matcher)
+        write = clock.write(catalog_version=self.catalog.version)
+        await asyncio.to_thread(self.results.save_mentions, write, mentions)
+        bench.made_mentions = mentions
+        counted = [mention for mention in mentions if mention.counts]
+        return {
+            "mentions": len(counted),
+            "competitors": ", ".join(sorted({mention.competitor for mention in counted})),
+            "not_counted": len(mentions) - len(counted),
+            "catalog_version": self.catalog.version,
+        }
+
+    async def _competitor_sentiment(self, bench: Workbench, clock: "_Clock") -> Facts:
+        mentions = [mention for mention in await bench.mentions() if mention.counts]
+        conversation = Conversation(interleave(await bench.transcripts()))
+        judge = self.engines.judge
+        judgements = await judge.judge(conversation, mentions) if mentions else ()
+        write = clock.write(engine=judge.name, catalog_version=self.catalog.version)
+        await asyncio.to_thread(self.results.save_sentiment, write, judgements)
+        competitors = sorted({judgement.competitor for judgement in judgements})
+        return {
+            name: str(overall(j.sentiment for j in judgements if j.competitor == name))
+            for name in competitors
+        }
+
+
+class _Clock:
+    """Times a stage, and says so when it is written."""
+
+    def __init__(self, call_id: str, run_id: str, stage: Stage) -> None:
+        self._identity = (call_id, run_id, stage)
+        self._started = time.monotonic()
+
+    def write(self, *, engine: str | None = None, catalog_version: str | None = None) -> StageWrite:
+        took_s = time.monotonic() - self._started
+        return StageWrite(*self._identity, took_s, engine, catalog_version)
+
+
+def _audio_facts(split: SplitRecording) -> Facts:
+    return {
+        "duration_s": round(split.format.duration_s, 1),
+        "format": f"{split.format.container} {split.format.codec} {split.format.sample_rate_hz} Hz",
+        "channels": ", ".join(f"{c.channel} ({c.speaker})" for c in split.channels),
+        "flags": "; ".join(flag.detail for flag in split.flags) or "none",
+    }
+
+
+def _transcript_facts(transcripts: Sequence[Transcript]) -> Facts:
+    sure = [t.confidence for t in transcripts if t.confidence is not None]
+    facts: dict[str, Fact] = {
+        "words": sum(transcript.word_count for transcript in transcripts),
+        "engine": transcripts[0].engine,
+        "reliable": all(transcript.is_reliable for transcript in transcripts),
+    }
+    return facts | ({"lowest_confidence": round(min(sure), 2)} if sure else {})

@@ -1,0 +1,51 @@
+"""One call on the bench: a temporary folder, and what its stages made so far.
+
+What an earlier stage made in this run is at hand; what an earlier run made is loaded once.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callpipeline.domain.audio import Channel, SplitRecording
+from callpipeline.domain.call import Call
+from callpipeline.domain.mention import Mention
+from callpipeline.domain.transcript import Transcript
+from callpipeline.storage.ports import ResultStore
+
+
+@dataclass(slots=True)
+class Workbench:
+    """The call, where its files lie, and its intermediate results."""
+
+    call: Call
+    folder: Path
+    results: ResultStore
+    made_audio: SplitRecording | None = field(default=None)
+    made_transcripts: tuple[Transcript, ...] | None = field(default=None)
+    made_mentions: tuple[Mention, ...] | None = field(default=None)
+
+    async def audio(self) -> SplitRecording:
+        if self.made_audio is None:
+            self.made_audio = await asyncio.to_thread(self.results.audio, self.call.call_id)
+        return self.made_audio
+
+    async def transcripts(self) -> tuple[Transcript, ...]:
+        if self.made_transcripts is None:
+            load = self.results.transcripts
+            self.made_transcripts = await asyncio.to_thread(load, self.call.call_id)
+        return self.made_transcripts
+
+    async def mentions(self) -> tuple[Mention, ...]:
+        if self.made_mentions is None:
+            load = self.results.mentions
+            self.made_mentions = await asyncio.to_thread(load, self.call.call_id)
+        return self.made_mentions
+
+    async def channel_file(self, channel: Channel) -> Path:
+        """The channel's FLAC in the folder, fetched from the store where it is not there yet."""
+        path = self.folder / f"{channel}.flac"
+        if not path.exists():
+            fetch = self.results.fetch_channel
+            await asyncio.to_thread(fetch, self.call.call_id, channel, path)
+        return path

@@ -1,0 +1,94 @@
+"""Postgres without installing Postgres: shared by every callpipeline process on a data folder.
+
+Whoever needs it holds a shared lock on `users.lock`. The first one starts a supervisor
+(`embedded_server`), which stops Postgres as soon as nobody holds the lock any more, be it that
+the last user left or that it was killed: the kernel drops a dead process's lock.
+"""
+
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import psycopg
+
+from callpipeline.errors import DatabaseUnavailable
+
+DATABASE = "callpipeline"
+START_TIMEOUT_S = 60.0
+"""initdb takes 1–3 s, recovery after a kill 2 s; a slow disk may need much more."""
+
+
+class EmbeddedPostgres:
+    """The Postgres whose data lives in `folder`; `durable=False` trades safety for speed in tests."""
+
+    def __init__(self, folder: Path, *, major: int = 18, durable: bool = True) -> None:
+        self._folder = folder
+        self._major = major
+        self._durable = durable
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """The URL of the running server, which stays up at least as long as the context.
+
+        Raises DatabaseUnavailable with the server's own last words when it does not start.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._folder / "users.lock").open("w") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            with (self._folder / "start.lock").open("w") as start:
+                fcntl.flock(start, fcntl.LOCK_EX)
+                url = self._answering_url() or self._start()
+            yield url
+
+    def _answering_url(self) -> str | None:
+        try:
+            server = json.loads((self._folder / "server.json").read_text())
+            password = (self._folder / "password").read_text().strip()
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        url = f"postgresql://callpipeline:{password}@127.0.0.1:{server['port']}/{DATABASE}"
+        try:
+            psycopg.connect(url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return None
+        return url
+
+    def _start(self) -> str:
+        log = self._folder / "postgres.log"
+        with log.open("ab") as sink:
+            # Kept, so that Python does not warn of a child that outlives this object.
+            self._supervisor = supervisor = self._spawn(sink)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and supervisor.poll() is None:
+            if (self._folder / "server.json").exists() and (url := self._answering_url()):
+                return url
+            time.sleep(0.05)
+        raise DatabaseUnavailable(_why_not_started(log))
+
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "callpipeline.storage.embedded_server"]
+        arguments = [str(self._folder), str(self._major), "on" if self._durable else "off"]
+        (self._folder / "server.json").unlink(missing_ok=True)
+        # A session of its own: Ctrl-C in the terminal must reach the database last.
+        return subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _why_not_started(log: Path) -> str:
+    last_words = " | ".join(log.read_text(errors="replace").splitlines()[-5:])
+    return (
+        f"The embedded Postgres did not start; its log {log} ends: {last_words} "
+        "— set DATABASE_URL to use a Postgres of your own."
+    )

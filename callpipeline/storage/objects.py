@@ -1,0 +1,130 @@
+"""Objects in a local folder or an S3-compatible bucket, through one adapter."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from callpipeline.domain.call import Recording
+from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """How to reach an S3-compatible server; None leaves it to the AWS environment."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+
+
+class ObjectStore:
+    """A bucket: `name` is its part of a recording's identity, keys are paths with `/`."""
+
+    def __init__(self, name: str, store: LocalStore | S3Store) -> None:
+        self.name = name
+        self._store = store
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        """Store an object whole or not at all; a file is streamed."""
+        with _translated(self.name):
+            obstore.put(self._store, key, content)
+
+    def read(self, key: str) -> bytes:
+        """A small object's content. Raises MissingObject."""
+        with _translated(self.name):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def fetch(self, key: str, into: Path) -> None:
+        """Copy an object to a local file, block by block. Raises MissingObject."""
+        with _translated(self.name), into.open("wb") as file:
+            for block in obstore.get(self._store, key).stream(min_chunk_size=BLOCK_BYTES):
+                file.write(block)
+
+    def exists(self, key: str) -> bool:
+        try:
+            with _translated(self.name):
+                obstore.head(self._store, key)
+        except MissingObject:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is removed already."""
+        try:
+            with _translated(self.name):
+                obstore.delete(self._store, key)
+        except MissingObject:
+            pass
+
+    def recording(self, key: str) -> Recording:
+        """An object as a recording. Raises MissingObject."""
+        with _translated(self.name):
+            return self._recording(obstore.head(self._store, key))
+
+    def list(self, prefix: str = "") -> Iterator[Recording]:
+        """Every object below a prefix, page by page; a failed listing raises, it is never empty."""
+        with _translated(self.name):
+            for page in obstore.list(self._store, prefix or None):
+                yield from (self._recording(found) for found in page)
+
+    def _recording(self, found: "ObjectMeta") -> Recording:
+        return Recording(
+            bucket=self.name,
+            key=found["path"],
+            etag=(found["e_tag"] or "").strip('"'),
+            size_bytes=found["size"],
+            last_modified=found["last_modified"],
+        )
+
+
+def open_store(url: str, access: S3Access) -> ObjectStore:
+    """The store at `url`: `s3://bucket/prefix`, or a folder, which is made where missing."""
+    if not url.startswith("s3://"):
+        folder = Path(url.removeprefix("file://")).expanduser().absolute()
+        # A folder's name in the ledger is its last part: a checkout may move on the disk.
+        return ObjectStore(folder.name, LocalStore(folder, mkdir=True))
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise SettingsInvalid(f"{url} names no bucket: write s3://bucket or s3://bucket/prefix.")
+    prefix = parts.path.strip("/") or None
+    return ObjectStore(url.removesuffix("/"), S3Store(parts.netloc, prefix=prefix, **_s3(access)))
+
+
+def _s3(access: S3Access) -> dict[str, object]:
+    options = {
+        "endpoint": access.endpoint,
+        "region": access.region or ("us-east-1" if access.endpoint else None),
+        "access_key_id": access.access_key_id,
+        "secret_access_key": access.secret_access_key,
+    }
+    given: dict[str, object] = {name: value for name, value in options.items() if value}
+    if access.endpoint and access.endpoint.startswith("http://"):
+        given["client_options"] = {"allow_http": True}
+    return given
+
+
+@contextmanager
+def _translated(store: str) -> Iterator[None]:
+    """The store's errors as ours. Keys may be personal data (a caller's number), so none is told."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingObject(f"{store} does not hold the object any more.") from error
+    except ValueError as error:
+        raise MissingObject(f"{store} cannot hold an object of that name.") from error
+    except (BaseError, OSError) as error:
+        kind = type(error).__name__
+        raise StoreUnavailable(f"{store} did not answer ({kind}).") from error

@@ -1,0 +1,69 @@
+"""What the pipeline needs of storage; the adapters are Ledger, Results and ObjectStore."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from callpipeline.domain.audio import Channel, SplitRecording
+from callpipeline.domain.call import CallState, Stage
+from callpipeline.domain.catalog import Catalog
+from callpipeline.domain.mention import Mention
+from callpipeline.domain.metrics import CallMetrics
+from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.transcript import Transcript
+from callpipeline.errors import CallpipelineError
+
+
+@dataclass(frozen=True, slots=True)
+class StageWrite:
+    """Who writes which stage of which call, and how it was made; `took_s` is seconds of work."""
+
+    call_id: str
+    run_id: str
+    stage: Stage
+    took_s: float
+    engine: str | None = None
+    catalog_version: str | None = None
+
+
+class CallStates(Protocol):
+    """Ends a run's hold on a call. Both raise ClaimLost when another run holds it."""
+
+    def complete(self, call_id: str, run_id: str) -> CallState: ...
+
+    def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None: ...
+
+
+class ResultStore(Protocol):
+    """Keeps what each stage made. Saving raises ClaimLost, loading MissingObject."""
+
+    def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None: ...
+
+    def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None: ...
+
+    def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None: ...
+
+    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None: ...
+
+    def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None: ...
+
+    def remember_catalog(self, catalog: Catalog) -> None: ...
+
+    def audio(self, call_id: str) -> SplitRecording: ...
+
+    def fetch_channel(self, call_id: str, channel: Channel, into: Path) -> None: ...
+
+    def transcripts(self, call_id: str) -> tuple[Transcript, ...]: ...
+
+    def mentions(self, call_id: str) -> tuple[Mention, ...]: ...
+
+
+class RecordingSource(Protocol):
+    """Where the recordings are. Reading and fetching raise MissingObject."""
+
+    def fetch(self, key: str, into: Path) -> None: ...
+
+    def read(self, key: str) -> bytes: ...
+
+    def exists(self, key: str) -> bool: ...

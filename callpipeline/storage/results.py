@@ -1,0 +1,138 @@
+"""What was found out about each call, in Postgres; audio and full transcripts in the store.
+
+Every write replaces what the stage stored before, in one transaction that first checks that the
+run still holds the call: the late write of a run that lost its claim changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from callpipeline.domain.audio import Channel, SplitRecording
+from callpipeline.domain.catalog import Catalog
+from callpipeline.domain.mention import Mention
+from callpipeline.domain.metrics import CallMetrics
+from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.transcript import Transcript
+from callpipeline.errors import ClaimLost, MissingObject
+from callpipeline.storage import keys, rows, tables
+from callpipeline.storage.database import Database, Row
+from callpipeline.storage.documents import (
+    catalog_to_jsonable,
+    transcript_from_json,
+    transcript_to_json,
+)
+from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.ports import StageWrite
+from callpipeline.storage.sql import query
+
+
+class Results:
+    """Reads and writes what the stages make."""
+
+    def __init__(self, database: Database, store: ObjectStore) -> None:
+        self._database = database
+        self._store = store
+
+    def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
+        """Store each channel's `folder/<channel>.flac` and what is known of the recording."""
+        for channel in split.channels:
+            key = keys.channel_audio(write.call_id, channel.channel)
+            self._store.put(key, folder / f"{channel.channel}.flac")
+        channels = [rows.of_channel(write.call_id, channel) for channel in split.channels]
+        with self._writing(write) as connection:
+            recording = rows.of_recording(write.call_id, split)
+            tables.replace(connection, "recordings", "call_id", [write.call_id], [recording])
+            tables.replace(connection, "channels", "call_id", [write.call_id], channels)
+
+    def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
+        row = rows.of_metrics(write.call_id, metrics)
+        with self._writing(write) as connection:
+            tables.replace(connection, "call_metrics", "call_id", [write.call_id], [row])
+
+    def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None:
+        call_id = write.call_id
+        for transcript in transcripts:
+            key = keys.transcript(call_id, transcript.channel)
+            self._store.put(key, transcript_to_json(transcript))
+        heads = [rows.of_transcript(call_id, transcript) for transcript in transcripts]
+        segments = [rows.of_segment(call_id, s) for t in transcripts for s in t.segments]
+        with self._writing(write) as connection:
+            tables.replace(connection, "transcripts", "call_id", [call_id], heads)
+            tables.insert(connection, "segments", segments)
+
+    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
+        """Mentions that are found again keep their sentiment until it is judged anew."""
+        found = [rows.of_mention(write.call_id, mention) for mention in mentions]
+        kept = [row["mention_id"] for row in found]
+        with self._writing(write) as connection:
+            vanished = {"call_id": write.call_id, "mention_ids": kept}
+            connection.execute(query("results/delete_vanished_mentions"), vanished)
+            tables.upsert(connection, "mentions", ("call_id", "mention_id"), found)
+
+    def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None:
+        judged = [rows.of_judgement(write.call_id, judgement) for judgement in judgements]
+        with self._writing(write) as connection:
+            tables.replace(connection, "sentiment", "call_id", [write.call_id], judged)
+
+    def remember_catalog(self, catalog: Catalog) -> None:
+        """Keep the competitor list under its version, for calls to refer to."""
+        content = Jsonb(catalog_to_jsonable(catalog))
+        with self._database.transaction() as connection:
+            version = {"version": catalog.version, "content": content}
+            connection.execute(query("results/save_catalog"), version)
+
+    def audio(self, call_id: str) -> SplitRecording:
+        """What the recording was split into. Raises MissingObject before that stage was stored."""
+        recordings = self._rows("recordings", call_id)
+        if not recordings:
+            raise MissingObject(
+                f"Call {call_id} has no channel_audio yet: materialize that asset first."
+            )
+        return rows.to_split(recordings[0], self._rows("channels", call_id))
+
+    def fetch_channel(self, call_id: str, channel: Channel, into: Path) -> None:
+        """Copy one channel's FLAC to a local file. Raises MissingObject."""
+        self._store.fetch(keys.channel_audio(call_id, channel), into)
+
+    def transcripts(self, call_id: str) -> tuple[Transcript, ...]:
+        """The transcripts with their words. Raises MissingObject before that stage was stored."""
+        heads = self._rows("transcripts", call_id)
+        if not heads:
+            raise MissingObject(
+                f"Call {call_id} has no transcripts yet: materialize that asset first."
+            )
+        return tuple(transcript_from_json(self._store.read(head["object_key"])) for head in heads)
+
+    def mentions(self, call_id: str) -> tuple[Mention, ...]:
+        """All mentions, also those that do not count, in order of time."""
+        found = map(rows.to_mention, self._rows("mentions", call_id))
+        return tuple(sorted(found, key=lambda mention: (mention.start_s, mention.mention_id)))
+
+    def metrics(self, call_id: str) -> Row | None:
+        """The row of `call_metrics`, None before that stage was stored."""
+        found = self._rows("call_metrics", call_id)
+        return found[0] if found else None
+
+    def judgements(self, call_id: str) -> tuple[Judgement, ...]:
+        return tuple(map(rows.to_judgement, self._rows("sentiment", call_id)))
+
+    def _rows(self, table: str, call_id: str) -> list[Row]:
+        with self._database.transaction() as connection:
+            return tables.select(connection, table, "call_id", [call_id])
+
+    @contextmanager
+    def _writing(self, write: StageWrite) -> Iterator[Connection[DictRow]]:
+        """A transaction that holds the run's claim and ends by marking the stage as stored."""
+        with self._database.transaction() as connection:
+            claim = {"call_id": write.call_id, "run_id": write.run_id}
+            if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
+                raise ClaimLost(f"Call {write.call_id} belongs to another run now.")
+            yield connection
+            made = {"stage": write.stage, "took_s": write.took_s, "engine": write.engine}
+            version = {"catalog_version": write.catalog_version}
+            connection.execute(query("results/save_stage"), claim | made | version)

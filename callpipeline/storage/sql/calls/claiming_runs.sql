@@ -1,0 +1,2 @@
+-- The runs that hold calls.
+SELECT DISTINCT claimed_by FROM calls WHERE claimed_by IS NOT NULL;

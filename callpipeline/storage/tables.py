@@ -1,0 +1,78 @@
+"""Whole sets of rows: replaced or upserted in the caller's transaction, and read back."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from psycopg import Connection, sql
+from psycopg.rows import DictRow
+
+from callpipeline.storage.database import Row
+
+
+def replace(
+    connection: Connection[DictRow], table: str, by: str, keys: Collection[str], rows: Iterable[Row]
+) -> int:
+    """Put `rows` in place of those whose column `by` is one of `keys`; returns how many.
+
+    Rows are copied, the fastest way there is; all must have the same columns.
+    """
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(_name(table), _name(by)), [list(keys)]
+    )
+    return insert(connection, table, list(rows))
+
+
+def insert(connection: Connection[DictRow], table: str, rows: Sequence[Row]) -> int:
+    """Copy rows into a table; returns how many."""
+    if not rows:
+        return 0
+    columns = list(rows[0])
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(_name(table), _names(columns))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row([row[column] for column in columns])
+    return len(rows)
+
+
+def upsert(
+    connection: Connection[DictRow], table: str, key: Sequence[str], rows: Sequence[Row]
+) -> None:
+    """Insert rows, or update those whose columns `key` are there already."""
+    if not rows:
+        return
+    columns = list(rows[0])
+    changes = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(_name(column)) for column in columns
+    )
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
+        _name(table),
+        _names(columns),
+        sql.SQL(", ").join(sql.Placeholder(column) for column in columns),
+        _names(key),
+        changes,
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+
+
+def select(
+    connection: Connection[DictRow], table: str, by: str, keys: Collection[str]
+) -> list[Row]:
+    """The rows whose column `by` is one of `keys`, in the order of the table's primary key."""
+    statement = sql.SQL("SELECT * FROM {0} WHERE {1} = ANY(%s) ORDER BY {0}").format(
+        _name(table), _name(by)
+    )
+    return connection.execute(statement, [list(keys)]).fetchall()
+
+
+def columns(connection: Connection[DictRow], table: str) -> list[str]:
+    """The names of a table's columns, in its order."""
+    cursor = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(_name(table)))
+    return [column.name for column in cursor.description or ()]
+
+
+def _name(name: str) -> sql.Identifier:
+    return sql.Identifier(*name.split("."))
+
+
+def _names(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(_name, names))

@@ -1,0 +1,79 @@
+"""A recording of three hours comes apart in little memory, and many do at once."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from callpipeline.engines.split.local import LocalSplitter
+
+SPLIT_AND_MEASURE = """
+import asyncio, json, resource, sys
+from pathlib import Path
+from callpipeline.engines.split.local import LocalSplitter
+
+result = asyncio.run(LocalSplitter().split(Path(sys.argv[1]), Path(sys.argv[2]), "left"))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak_mb = peak / (1024**2 if sys.platform == "darwin" else 1024)
+print(json.dumps({"duration_s": result.format.duration_s, "peak_mb": peak_mb}))
+"""
+
+
+def three_hours(path: Path) -> Path:
+    """A mu-law call of three hours, in which both speak by turns of half a minute."""
+    rng = np.random.default_rng(1)
+    turn = (rng.standard_normal((30 * 8000, 2)) * 0.05).astype(np.float32)
+    with soundfile.SoundFile(path, "w", 8000, 2, "ULAW", format="WAV") as file:
+        for number in range(360):
+            file.write(turn * ((1, 0) if number % 2 else (0, 1)))
+    return path
+
+
+@pytest.mark.slow
+def test_three_hours_come_apart_in_less_than_150_mb(tmp_path: Path) -> None:
+    recording = three_hours(tmp_path / "long.wav")
+    command = (sys.executable, "-c", SPLIT_AND_MEASURE, str(recording), str(tmp_path / "out"))
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    measured = json.loads(done.stdout)
+    assert measured["duration_s"] == 3 * 3600
+    assert measured["peak_mb"] < 150
+    assert soundfile.info(tmp_path / "out/left.flac").duration == 3 * 3600
+
+
+def test_many_recordings_come_apart_at_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(12):
+        noise = rng.integers(-3000, 3000, (8000 * (number + 1), 2)).astype(np.int16)
+        soundfile.write(tmp_path / f"{number}.wav", noise, 8000)
+
+    async def all_of_them() -> list[float]:
+        calls = (
+            LocalSplitter().split(tmp_path / f"{n}.wav", tmp_path / f"out/{n}", "left")
+            for n in range(12)
+        )
+        return [result.format.duration_s for result in await asyncio.gather(*calls)]
+
+    assert asyncio.run(all_of_them()) == [float(n + 1) for n in range(12)]
+
+
+def test_the_event_loop_goes_on_while_a_recording_is_split(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(-3000, 3000, (8000 * 240, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", noise, 8000)
+
+    async def ticks_meanwhile() -> int:
+        split = asyncio.ensure_future(
+            LocalSplitter().split(tmp_path / "a.wav", tmp_path / "out", "left")
+        )
+        ticks = 0
+        while not split.done():
+            await asyncio.sleep(0.001)
+            ticks += 1
+        await split
+        return ticks
+
+    assert asyncio.run(ticks_meanwhile()) > 5

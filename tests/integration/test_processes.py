@@ -1,0 +1,140 @@
+"""Calls in processes of their own: what happens when one dies, hangs or outlives its parent."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from callpipeline.engines.processes import Processes
+from callpipeline.errors import EngineUnavailable, UnsupportedAudio
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(pid: int, for_s: float = 5.0) -> bool:
+    until = time.monotonic() + for_s
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_running(pid)
+
+
+def test_a_call_runs_in_another_process_and_the_process_is_kept() -> None:
+    async def pids() -> list[int]:
+        async with Processes("tester", 1) as processes:
+            return [await processes.run(os.getpid) for _ in range(2)]
+
+    first, second = asyncio.run(pids())
+    assert first == second != os.getpid()
+
+
+def test_a_process_may_be_used_from_one_event_loop_after_another() -> None:
+    processes = Processes("tester", 1)
+    pids = {asyncio.run(processes.run(os.getpid)) for _ in range(2)}
+    processes.close()
+    assert len(pids) == 1
+
+
+def test_an_error_comes_back_as_it_was_raised() -> None:
+    async def fail() -> None:
+        async with Processes("tester", 1) as processes:
+            with pytest.raises(ZeroDivisionError):
+                await processes.run(divmod, 1, 0)
+            with pytest.raises(FileNotFoundError):
+                await processes.run(os.stat, "/no/such/file")
+            assert await processes.run(divmod, 7, 2) == (3, 1)
+
+    asyncio.run(fail())
+
+
+def test_an_error_of_ours_keeps_its_sentence() -> None:
+    async def fail() -> None:
+        async with Processes("tester", 1) as processes:
+            await processes.run(
+                exec, "from callpipeline.errors import *; raise UnsupportedAudio('x y')"
+            )
+
+    with pytest.raises(UnsupportedAudio, match="^x y$"):
+        asyncio.run(fail())
+
+
+def test_a_process_that_dies_fails_its_own_call_alone() -> None:
+    async def kill_one() -> list[object]:
+        async with Processes("tester", 2) as processes:
+            calls = [
+                processes.run(os.kill, 0, 0),
+                processes.run(os._exit, 3),
+                *(processes.run(divmod, n, 2) for n in range(20)),
+            ]
+            return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    _, died, *others = asyncio.run(kill_one())
+    assert isinstance(died, EngineUnavailable)
+    assert str(died) == "the tester's process died, it can be retried"
+    assert others == [divmod(n, 2) for n in range(20)]
+
+
+def test_a_call_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
+    async def hang() -> int:
+        async with Processes("tester", 1, timeout_s=3) as processes:
+            with pytest.raises(EngineUnavailable, match="took over 3 s"):
+                await processes.run(time.sleep, 60)
+            return await processes.run(abs, -1)
+
+    assert asyncio.run(hang()) == 1
+
+
+def test_closing_ends_the_processes_and_the_calls_under_way() -> None:
+    async def close_while_busy() -> tuple[int, ...]:
+        processes = Processes("tester", 1)
+        busy = asyncio.ensure_future(processes.run(time.sleep, 60))
+        while not processes.pids:
+            await asyncio.sleep(0.01)
+        pids = processes.pids
+        await asyncio.to_thread(processes.close)
+        with pytest.raises(EngineUnavailable):
+            await busy
+        with pytest.raises(EngineUnavailable, match="is closed"):
+            await processes.run(abs, 1)
+        return pids
+
+    (pid,) = asyncio.run(close_while_busy())
+    assert wait_until_gone(pid)
+
+
+PARENT = """
+import asyncio, sys, time
+from callpipeline.engines.processes import Processes
+
+async def work():
+    processes = Processes("tester", 1)
+    busy = asyncio.ensure_future(processes.run(time.sleep, 60))
+    while not processes.pids:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    print(processes.pids[0], flush=True)
+    await busy
+
+asyncio.run(work())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a busy child with its parent")
+def test_a_busy_process_ends_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen((sys.executable, "-c", PARENT), stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_running(child)
+        parent.send_signal(signal.SIGKILL)
+    assert wait_until_gone(child)

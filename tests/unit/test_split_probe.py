@@ -1,0 +1,150 @@
+"""What the splitter says of files that are not audio, and what headers claim."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from callpipeline.engines.split.probe import (
+    HEAD_BYTES,
+    head_of,
+    mp3_states_its_length,
+    refuse_other_kinds,
+    wav_declared_s,
+    why_unreadable,
+)
+from callpipeline.errors import EmptyRecording, UnsupportedAudio
+
+OTHER_KINDS = {
+    b"hello, this is not audio\n": "this is a text file, not audio",
+    "ol\u00e9, na\u00efve caf\u00e9".encode(): "this is a text file, not audio",
+    "hello there".encode("utf-16"): "this is a text file, not audio",
+    b"  <!DOCTYPE html><title>404</title>": "this is an HTML page, not audio",
+    b"\xef\xbb\xbf<html><body>login</body>": "this is an HTML page, not audio",
+    b'<?xml version="1.0"?><Error/>': "this is an XML document, not audio",
+    b'{"error": "expired"}': "this is a JSON or text file, not audio",
+    b"#EXTM3U\nhttp://10.0.0.1/secret\n": "this is a text file, not audio",
+    b"%PDF-1.7\n%\xe2\xe3": "this is a PDF, not audio",
+    b"PK\x03\x04\x14\x00": "this is a ZIP archive, not audio",
+    b"\x1f\x8b\x08\x00": "this is a gzip archive, not audio",
+    b"\xff\xd8\xff\xe0\x00\x10JFIF": "this is an image (JPEG), not audio",
+    b"\x89PNG\r\n\x1a\n\x00": "this is an image (PNG), not audio",
+    b"RIFF\x00\x01\x00\x00WEBPVP8 ": "this is an image (WebP), not audio",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:83f7\n": (
+        "this is a Git LFS pointer, not the audio itself: fetch it with git lfs pull"
+    ),
+}
+
+
+def wav(*chunks: tuple[bytes, bytes], sizes: dict[bytes, int] | None = None) -> bytes:
+    """A WAV file of the given chunks, each with its true size or the one in `sizes`."""
+    body = b"".join(
+        name + struct.pack("<I", (sizes or {}).get(name, len(content))) + content
+        for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+
+
+FMT = struct.pack("<HHIIHH", 1, 2, 8000, 32_000, 4, 16)
+
+
+@pytest.mark.parametrize(("head", "sentence"), OTHER_KINDS.items(), ids=OTHER_KINDS.values())
+def test_a_file_of_another_kind_is_named(head: bytes, sentence: str) -> None:
+    with pytest.raises(UnsupportedAudio) as refused:
+        refuse_other_kinds(head)
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        wav((b"fmt ", FMT), (b"data", b"\x00" * 8)),
+        b"ID3\x04\x00\x00\x00\x00\x00\x23TSSE",
+        b"\xff\xfb\x90\x64\x00",
+        b"OggS\x00\x02",
+        b"fLaC\x00\x00\x00\x22",
+        b"\x00\x00\x00\x1cftypM4A ",
+        b"#!AMR\n\x3c\x91\x17",
+        b"#!AMR\n",
+        b"\x00",
+    ],
+)
+def test_what_may_be_audio_is_left_to_the_decoders(head: bytes) -> None:
+    refuse_other_kinds(head)
+
+
+def test_a_text_cut_inside_of_a_character_is_still_a_text() -> None:
+    head = ("x" * (HEAD_BYTES - 1) + "\u00e9").encode()[:HEAD_BYTES]
+    with pytest.raises(UnsupportedAudio, match="text file"):
+        refuse_other_kinds(head)
+
+
+def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.touch()
+    with pytest.raises(EmptyRecording, match="^the file is empty$"):
+        head_of(path)
+
+
+def test_an_unknown_kind_is_described_by_at_most_eight_bytes() -> None:
+    sentence = why_unreadable(bytes(range(200, 240)))
+    assert "no decoder recognises it" in sentence
+    assert "(its first bytes are c8 c9 ca cb cc cd ce cf)" in sentence
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ffff", "a WAV file whose header is damaged"),
+        (b"\x00\x00\x00\x1cftypM4A ", "cut off before it was finished"),
+        (b"\x00" * 4096, "nothing but zeros"),
+    ],
+)
+def test_damage_that_can_be_told_is_told(head: bytes, words: str) -> None:
+    assert words in why_unreadable(head)
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds"),
+    [
+        (wav((b"fmt ", FMT), (b"data", b"\x00" * 320)), 0.01),
+        (wav((b"fmt ", FMT), (b"data", b""), sizes={b"data": 32_000 * 47}), 47.0),
+        (wav((b"LIST", b"odd"), (b"fmt ", FMT)), None),
+        (wav((b"JUNK", b"even"), (b"fmt ", FMT + b"\0\0"), (b"data", b"\x00" * 640)), 0.02),
+        (wav((b"fmt ", FMT), (b"data", b"\x00" * 640), sizes={b"data": 0xFFFFFFFF}), None),
+        (wav((b"fmt ", FMT), (b"data", b"\x00" * 640), sizes={b"data": 0}), None),
+        (wav((b"data", b"\x00" * 640)), None),
+        (b"RIFF", None),
+        (b"fLaC\x00\x00\x00\x22", None),
+    ],
+)
+def test_a_wav_header_claims_a_duration(
+    tmp_path: Path, content: bytes, seconds: float | None
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    assert wav_declared_s(path) == seconds
+
+
+def test_an_odd_chunk_is_followed_by_a_byte_of_padding(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(
+        wav((b"fmt ", FMT), (b"note", b"odd\x00"), (b"data", b"\x00" * 320), sizes={b"note": 3})
+    )
+    assert wav_declared_s(path) == 0.01
+
+
+@pytest.mark.parametrize(
+    ("content", "states"),
+    [
+        (b"\xff\xe3\x68\x00" + b"\x00" * 9 + b"Xing", True),
+        (b"ID3\x04\x00\x00\x00\x00\x4e\x10" + b"\x00" * 10_000 + b"\xff\xfb\x90\x64Info", True),
+        (b"\xff\xfb\x90\x64" + b"\x55" * 400, False),
+    ],
+)
+def test_an_mp3_states_its_length_only_in_a_xing_header(
+    tmp_path: Path, content: bytes, states: bool
+) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(content)
+    assert mp3_states_its_length(path) is states

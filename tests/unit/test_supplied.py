@@ -1,0 +1,255 @@
+"""Transcripts that come beside a recording."""
+
+import json
+
+import pytest
+
+from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.transcript import Segment, Transcript, Word
+from callpipeline.engines.transcribe.supplied import parse
+from callpipeline.errors import TranscriptInvalid
+
+SEGMENT = {"start": 1.5, "end": 3, "text": "Good morning, all."}
+
+
+def from_json(*segments: object, **document: object) -> tuple[Transcript, ...]:
+    return parse("a.json", json.dumps({"segments": segments, **document}).encode(), "left")
+
+
+def only_segment(transcripts: tuple[Transcript, ...]) -> Segment:
+    (transcript,) = transcripts
+    (segment,) = transcript.segments
+    return segment
+
+
+def words(*texts: str) -> list[dict[str, object]]:
+    return [{"word": text, "start": i, "end": i + 0.5} for i, text in enumerate(texts)]
+
+
+def test_a_segment_without_a_speaker_is_on_the_mixed_channel() -> None:
+    (transcript,) = from_json(SEGMENT)
+    assert (transcript.channel, transcript.speaker) == (Channel.MIXED, Speaker.UNKNOWN)
+    assert transcript.engine == "supplied"
+    expected = Segment(0, 1.5, 3.0, Channel.MIXED, Speaker.UNKNOWN, "Good morning, all.")
+    assert transcript.segments == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("said", "channel", "speaker"),
+    [
+        ({"channel": "left"}, Channel.LEFT, Speaker.AGENT),
+        ({"channel": "right"}, Channel.RIGHT, Speaker.CUSTOMER),
+        ({"speaker": "agent"}, Channel.LEFT, Speaker.AGENT),
+        ({"speaker": "Customer"}, Channel.RIGHT, Speaker.CUSTOMER),
+        ({"speaker": "Agent 7"}, Channel.LEFT, Speaker.AGENT),
+        ({"speaker": "Caller"}, Channel.RIGHT, Speaker.CUSTOMER),
+        ({"speaker": "SPEAKER_00"}, Channel.MIXED, Speaker.UNKNOWN),
+        ({"speaker": 1}, Channel.MIXED, Speaker.UNKNOWN),
+        ({"speaker": "agent", "channel": "mixed"}, Channel.MIXED, Speaker.AGENT),
+        ({"speaker": "agent", "channel": "right"}, Channel.RIGHT, Speaker.AGENT),
+    ],
+)
+def test_channel_and_speaker_follow_from_each_other(
+    said: dict[str, object], channel: Channel, speaker: Speaker
+) -> None:
+    segment = only_segment(from_json(SEGMENT | said))
+    assert (segment.channel, segment.speaker) == (channel, speaker)
+
+
+def test_the_agent_may_be_on_the_right() -> None:
+    content = json.dumps({"segments": [SEGMENT | {"speaker": "agent"}]}).encode()
+    assert only_segment(parse("a.json", content, "right")).channel is Channel.RIGHT
+
+
+def test_there_is_a_transcript_for_each_channel_in_order_of_time() -> None:
+    late, early = SEGMENT | {"start": 2, "text": "late"}, SEGMENT | {"start": 1, "text": "early"}
+    left, right = from_json(
+        late | {"channel": "right"}, late | {"channel": "left"}, early | {"channel": "right"}
+    )
+    assert (left.channel, right.channel) == (Channel.LEFT, Channel.RIGHT)
+    assert [(s.index, s.text) for s in right.segments] == [(0, "early"), (1, "late")]
+
+
+def test_a_channel_may_be_given_once_for_all() -> None:
+    assert only_segment(from_json(SEGMENT, channel="right")).speaker is Speaker.CUSTOMER
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda d: d,
+        lambda d: [d],
+        lambda d: {"success": True, "message": "", "data": d},
+        lambda d: [{"success": True, "data": d}],
+    ],
+)
+def test_the_forms_of_the_transcription_service_are_read(wrap) -> None:
+    document = {"model": "large-v3", "text": "Good morning, all.", "segments": [SEGMENT]}
+    content = json.dumps(wrap(document)).encode()
+    assert only_segment(parse("a.JSON", content, "left")).text == "Good morning, all."
+
+
+def test_words_keep_their_times_and_probabilities() -> None:
+    heard = [
+        {"word": " Good", "start": 1.5, "end": 1.9, "probability": 0.9},
+        {"text": "morning", "start": 1.9, "end": 2.4, "confidence": 0.8},
+    ]
+    segment = only_segment(from_json(SEGMENT | {"text": " Good morning", "words": heard}))
+    assert segment.words == (Word("Good", 1.5, 1.9, 0.9), Word("morning", 1.9, 2.4, 0.8))
+    assert segment.text == "Good morning"
+
+
+def test_words_take_the_punctuation_of_the_text_when_there_are_as_many() -> None:
+    segment = only_segment(from_json(SEGMENT | {"words": words("good", "morning", "all")}))
+    assert [word.text for word in segment.words] == ["Good", "morning,", "all."]
+    assert segment.text == "Good morning, all."
+
+
+def test_the_text_is_made_of_the_words_where_their_numbers_differ() -> None:
+    segment = only_segment(from_json(SEGMENT | {"words": words("good", "morning")}))
+    assert segment.text == "good morning"
+
+
+def test_words_of_which_one_has_no_times_are_left_out_and_the_text_kept() -> None:
+    heard = [*words("good", "morning"), {"word": "all", "start": None}]
+    segment = only_segment(from_json(SEGMENT | {"words": heard}))
+    assert (segment.text, segment.words) == ("Good morning, all.", ())
+
+
+def test_nothing_said_is_no_transcript() -> None:
+    assert from_json() == ()
+    assert from_json(SEGMENT | {"text": "  "}) == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"[", "the transcript is not JSON: Expecting value at line 1, column 2"),
+        (
+            b'{"segments":\n nope}',
+            "the transcript is not JSON: Expecting value at line 2, column 2",
+        ),
+        (b"[" * 100_000, "the transcript is not JSON that can be read"),
+        (b'"hello"', "the transcript: it should be an object"),
+        (b"{}", "segments of the transcript: it is missing"),
+        (
+            b'{"segments": [{"start": 0, "end": 1, "text": "a"}, {"start": 1, "text": "b"}]}',
+            "segments[1].end of the transcript: it is missing",
+        ),
+        (
+            b'{"segments": [{"start": 2, "end": 1, "text": "a"}]}',
+            "segments[0] of the transcript: it ends before it starts",
+        ),
+        (
+            b'{"segments": [{"start": NaN, "end": 1, "text": "a"}]}',
+            "segments[0].start of the transcript: Input should be a finite number",
+        ),
+        (
+            b'{"segments": [{"start": -1, "end": 1, "text": "a"}]}',
+            "segments[0].start of the transcript: Input should be greater than or equal to 0",
+        ),
+        (
+            b'{"segments": [{"start": 0, "end": 1, "text": "a", "channel": "center"}]}',
+            "segments[0].channel of the transcript: Input should be 'left', 'right' or 'mixed'",
+        ),
+        (b'{"segments": "\xe9"}', "line 1 of the transcript is not UTF-8 text"),
+    ],
+)
+def test_a_faulty_json_names_the_field_or_line(content: bytes, sentence: str) -> None:
+    with pytest.raises(TranscriptInvalid) as refused:
+        parse("a.json", content, "left")
+    assert str(refused.value) == sentence
+
+
+def test_a_reason_never_repeats_what_was_said() -> None:
+    with pytest.raises(TranscriptInvalid) as refused:
+        from_json(SEGMENT | {"start": "my card number is 4929"})
+    assert "4929" not in str(refused.value)
+
+
+SRT = b"""\xef\xbb\xbf1\r
+00:00:01,500 --> 00:00:03,000\r
+Agent: Good morning,\r
+how can I help?\r
+\r
+2\r
+01:00:04,250 --> 01:00:05,000\r
+customer: I want to <i>leave</i> &amp; go.\r
+\r
+3\r
+01:00:06,000 --> 01:00:07,000\r
+Note this: it is nobody's.\r
+"""
+
+
+def test_srt_is_read_with_labels_as_speakers() -> None:
+    left, right, mixed = parse("a.srt", SRT, "left")
+    assert left.segments == (
+        Segment(0, 1.5, 3.0, Channel.LEFT, Speaker.AGENT, "Good morning, how can I help?"),
+    )
+    assert right.segments == (
+        Segment(0, 3604.25, 3605.0, Channel.RIGHT, Speaker.CUSTOMER, "I want to leave & go."),
+    )
+    assert [segment.text for segment in mixed.segments] == ["Note this: it is nobody's."]
+
+
+VTT = """WEBVTT - a call
+Kind: captions
+
+NOTE
+nobody says this --> here
+
+STYLE
+::cue { color: red }
+
+intro
+00:01.500 --> 00:03.000 align:start position:10%
+<v Agent Anna>Good <b>morning</b>.</v>
+<v.loud Customer>Hello.
+
+00:00:04.000 --> 00:00:05.000
+<v Bob>It <00:00:04.500>is me.</v>
+"""
+
+
+def test_webvtt_is_read_with_voices_as_speakers() -> None:
+    left, right, mixed = parse("a.vtt", VTT.encode(), "left")
+    assert [s.text for s in left.segments] == ["Good morning."]
+    assert [(s.start_s, s.text) for s in right.segments] == [(1.5, "Hello.")]
+    assert [(s.speaker, s.text) for s in mixed.segments] == [(Speaker.UNKNOWN, "It is me.")]
+
+
+def test_utf_16_is_read_too() -> None:
+    assert len(parse("a.vtt", VTT.encode("utf-16"), "left")) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"hello\nthere\n", "line 1 of the transcript belongs to no times"),
+        (b"1\n00:00:01,000 --> soon\nhi", "line 2 of the transcript: its times cannot be read"),
+        (
+            b"1\n00:00:02,000 --> 00:00:01,000\nhi",
+            "line 2 of the transcript: it ends before it starts",
+        ),
+        (
+            b"1\n00:00:01,000 --> 00:00:02,000\nhi\n\nlost\nwords",
+            "line 5 of the transcript belongs to no times",
+        ),
+        (b"1\n00:00:01,000 --> 00:00:02,000\n\xff", "line 3 of the transcript is not UTF-8 text"),
+    ],
+)
+def test_a_faulty_subtitle_file_names_the_line(content: bytes, sentence: str) -> None:
+    with pytest.raises(TranscriptInvalid) as refused:
+        parse("a.srt", content, "left")
+    assert str(refused.value) == sentence
+
+
+def test_empty_subtitles_are_no_transcript() -> None:
+    assert parse("a.srt", b"", "left") == ()
+    assert parse("a.vtt", b"WEBVTT\n", "left") == ()
+
+
+def test_other_suffixes_are_refused() -> None:
+    with pytest.raises(TranscriptInvalid, match=r"one of \.json, \.srt, \.vtt"):
+        parse("a.docx", b"", "left")
