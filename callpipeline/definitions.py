@@ -10,7 +10,7 @@ from callpipeline.config import Settings, settings
 from callpipeline.defs.assets import call_assets, recordings
 from callpipeline.defs.io_managers import io_managers
 from callpipeline.defs.jobs import process_calls_job
-from callpipeline.defs.resources import OpenStages, Opening, resources
+from callpipeline.defs.resources import Opening, OpenStages, resources
 from callpipeline.defs.sensors import lost_runs, new_recordings
 from callpipeline.pipeline.stages import Stages
 

@@ -40,7 +40,7 @@ def speak(text: str, voice: str, rate: int) -> Audio:
         command = ["flite", "-voice", voice, "-t", text, "-o", str(wav)]
         subprocess.run(command, check=True, capture_output=True)
         spoken, spoken_rate = sf.read(wav, dtype="float32")
-    return _trimmed(spoken if spoken_rate == rate else soxr.resample(spoken, spoken_rate, rate))
+    return _trimmed(np.asarray(soxr.resample(spoken, spoken_rate, rate), dtype=np.float32))
 
 
 def _trimmed(audio: Audio) -> Audio:
@@ -77,6 +77,7 @@ def _with_ffmpeg(codec: str, bit_rate: int) -> Callable[[Path, Audio, int], None
         # Bit-exact: without it an Ogg stream carries a random serial number.
         with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
             stream = container.add_stream(codec, rate=rate, layout="stereo")
+            assert isinstance(stream, av.AudioStream)
             stream.bit_rate = bit_rate
             for frame in [*_frames(audio, rate), None]:
                 container.mux(stream.encode(frame))

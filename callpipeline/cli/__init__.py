@@ -1,5 +1,7 @@
 """The command line: each command parses, makes one call, and presents."""
 
+from collections.abc import Callable
+
 import typer
 
 from callpipeline.cli import calls, operate
@@ -15,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for command in (
+COMMANDS: list[Callable[..., None]] = [
     demo,
     up,
     calls.ingest,
@@ -23,5 +25,6 @@ for command in (
     calls.show,
     operate.migrate,
     operate.doctor,
-):
+]
+for command in COMMANDS:
     app.command()(explained(command))

@@ -34,10 +34,7 @@ def demo() -> None:
     options = settings()
     console.print("starting Postgres …", highlight=False)
     with sole_operator(options.home) as alone, opened() as storage:
-        taken = [
-            ingest(file, storage.recordings, storage.ledger)
-            for file in _samples(samples)
-        ]
+        taken = [ingest(file, storage.recordings, storage.ledger) for file in _samples(samples)]
         new = sum(each.is_new for each in taken)
         console.print(f"{len(taken)} sample calls, {new} of them new", highlight=False)
         _process(storage, [each.call_id for each in taken], alone=alone)

@@ -29,6 +29,10 @@ COLOURS = {
 }
 
 
+NEVER_FOLDED = frozenset({"call", "time", "speaker", "length", "state", "sentiment"})
+"""Columns whose content a person copies, or that are unreadable in pieces."""
+
+
 def clock(seconds: float | None) -> str:
     """Seconds as m:ss, or h:mm:ss from an hour on."""
     if seconds is None:
@@ -47,7 +51,7 @@ def grid(*headings: str) -> Table:
     """A table in the one style that all our tables have."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in NEVER_FOLDED)
     return table
 
 
@@ -85,8 +89,7 @@ def call_document(storage: Storage, record: CallRecord) -> dict[str, Any]:
     said = results.transcripts(call_id) if Stage.TRANSCRIPTS in record.stages else ()
     judged = {judgement.mention_id: judgement for judgement in results.judgements(call_id)}
     mentions = [
-        asdict(mention)
-        | {"sentiment": asdict(judged[mention.mention_id])}
+        asdict(mention) | {"sentiment": asdict(judged[mention.mention_id])}
         if mention.mention_id in judged
         else asdict(mention) | {"sentiment": None}
         for mention in results.mentions(call_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from callpipeline.defs.partitions import calls
-from callpipeline.defs.selection import CallSelection, resumes, selected_calls
+from callpipeline.defs.selection import OP, CallSelection, resumes, selected_calls
 from callpipeline.domain.call import Call, Stage
 from callpipeline.pipeline.batch import process_calls as process_batch
 from callpipeline.pipeline.process import CallFailed, CallGivenUp, Event, Processor, StageStored
@@ -85,7 +85,7 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
     """The multi-asset that walks up to `batch_size` calls a run through their stages."""
 
     @dg.multi_asset(
-        name="process_calls",
+        name=OP,
         specs=SPECS,
         partitions_def=calls,
         can_subset=True,

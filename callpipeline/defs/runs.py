@@ -1,4 +1,4 @@
-"""Runs started by hand or by the command line: the same batches as the sensor's, without a daemon."""
+"""Runs without a daemon: the command line runs the same batches as the sensor asks for."""
 
 import json
 import uuid
@@ -36,6 +36,7 @@ def end_orphans(ledger: Ledger) -> int:
             dg.DagsterRunStatus.CANCELING,
         ]
         for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
-            instance.report_run_failed(run, "callpipeline was stopped while this run was under way.")
+            instance.report_run_failed(
+                run, "callpipeline was stopped while this run was under way."
+            )
         return release_lost(instance, ledger)
-

@@ -1,1 +1,1 @@
-"""Pure values and functions: calls, audio, transcripts, the catalog, mentions, sentiment, metrics."""
+"""Pure values and functions: calls, audio, transcripts, catalog, mentions, sentiment, metrics."""

@@ -91,7 +91,8 @@ def time_of_day(around: Surroundings) -> str | None:
 
 def small_in_cased_text(around: Surroundings) -> str | None:
     """People who write capitals write a company's name with one."""
-    cased = any(char.isupper() for token in around.before for char in token if token != "I")
+    words = (token for token in around.before if token.partition("'")[0] != "I")
+    cased = any(char.isupper() for word in words for char in word)
     if around.is_number and cased and around.said.islower():
         return f"written small in a text with capitals: {around.quote(before=1)}"
     return None

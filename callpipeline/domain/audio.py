@@ -106,9 +106,10 @@ def merge(intervals: Iterable[Interval], gap_s: float = 0.0) -> tuple[Interval, 
     merged: list[Interval] = []
     for interval in sorted(intervals):
         if merged and interval.start_s - merged[-1].end_s <= gap_s:
-            last = merged.pop()
-            interval = Interval(last.start_s, max(last.end_s, interval.end_s))
-        merged.append(interval)
+            last = merged[-1]
+            merged[-1] = Interval(last.start_s, max(last.end_s, interval.end_s))
+        else:
+            merged.append(interval)
     return tuple(merged)
 
 

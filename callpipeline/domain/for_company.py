@@ -36,13 +36,15 @@ def switching(around: Surroundings) -> str | None:
         return f"leaving or joining before it: {around.quote(before=1)}"
     if around.previous not in ("to", "from", "with", "by", "over", "for"):
         return None
-    verb = _nearest(around.left[1:6], v.MOVING_VERBS)
+    coming = frozenset() if around.previous == "from" else v.COMING  # "it came to three"
+    verb = _nearest(around.left[1:6], v.MOVING_VERBS - coming)
     return f"a verb of switching before it: {_joined(verb, around)}" if verb else None
 
 
 def being_with(around: Surroundings) -> str | None:
     verb = _nearest(around.left[1:4], v.BEING)
-    if around.previous == "with" and verb and around.stands_alone:
+    on = around.previous == "on" and not around.is_number and _nearest(around.left[1:4], v.PEOPLE)
+    if (around.previous == "with" or on) and verb and around.stands_alone:
         return f"being with it: {_joined(verb, around)}"
     return None
 
@@ -72,8 +74,10 @@ def listed_company(around: Surroundings) -> str | None:
 
 
 def dealing(around: Surroundings) -> str | None:
-    """Numbers, colours and IDs are tried, asked for and liked as well."""
-    if around.is_number or around.word in v.COLOUR_NAMES | {"id"} or not around.stands_alone:
+    """Numbers, colours and IDs are tried and liked as well, but not for one's phone."""
+    plain = around.word in v.COLOUR_NAMES | {"id"}
+    told = not plain or _nearest(around.right[1:4], v.BUSINESS_NOUNS)
+    if around.is_number or not told or not around.stands_alone:
         return None
     if around.previous in v.DEALING_VERBS:
         return f"dealing with a company before it: {around.quote(before=1)}"
@@ -91,12 +95,10 @@ def company_act(around: Surroundings) -> str | None:
     right = around.right
     if around.next in v.COMPANY_VERBS:
         return f"what only a company does after it: {around.quote(after=1)}"
-    if around.next not in v.HAVING:
-        return None
-    said = next((w for w in right[1:5] if w in v.PREDICATES | v.COMPANY_ACTS), None)
-    return (
-        f"what is said of companies after it: '{around.said} {right[0]} … {said}'" if said else None
-    )
+    said = _nearest(right[:5], v.PREDICATES | v.COMPANY_ACTS)
+    if said and (around.next in v.HAVING or around.previous in v.HAVING):  # "is sky cheaper"
+        return f"what is said of companies after it: '{around.said} … {said}'"
+    return None
 
 
 def answer(around: Surroundings) -> str | None:
@@ -121,7 +123,7 @@ def capitalised(around: Surroundings) -> str | None:
 
 
 def _nearest(words: tuple[str, ...], among: frozenset[str]) -> str | None:
-    return next((word for word in words if word in among), None)
+    return next((word for word in words if word.removesuffix("'s") in among or word in among), None)
 
 
 def _joined(word: str | None, around: Surroundings) -> str:

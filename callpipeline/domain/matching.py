@@ -6,7 +6,7 @@ run over it. Only texts with a hit pay for the way back to the original characte
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -16,6 +16,8 @@ from callpipeline.domain.catalog import Catalog, Competitor, SpokenForm
 from callpipeline.domain.spelling import ALPHABET, is_accent, spread
 
 _WORD = re.compile(r"\S+")
+_IRREGULAR = re.compile(r"[^\x00-\x7f]|[&+]")
+"""What may become more or less than one character; all other ASCII keeps its length."""
 _Match = tuple[int, int, SpokenForm]
 
 
@@ -74,7 +76,7 @@ def _located(text: str, spaced: str, matches: Iterable[_Match]) -> list[Hit]:
     """From places in the line of words to places in the original: the n-th word is the n-th."""
     spans = [word.span() for word in _WORD.finditer(spaced)]
     in_line = list(accumulate((end - start + 1 for start, end in spans), initial=0))
-    origins = _origins(text, spaced)
+    origins = _Origins(text)
     hits: list[Hit] = []
     for start, end, spoken in matches:
         first, last = bisect_right(in_line, start) - 1, bisect_right(in_line, end - 1) - 1
@@ -86,8 +88,29 @@ def _located(text: str, spaced: str, matches: Iterable[_Match]) -> list[Hit]:
     return hits
 
 
-def _origins(text: str, spaced: str) -> Sequence[int]:
-    """For each character of the normal form (without its first space), its place in the text."""
-    if text.isascii() and len(spaced) == len(text) + 2:
-        return range(len(text))
-    return [place for place, char in enumerate(text) for _ in ALPHABET[ord(char)]]
+class _Origins:
+    """From places in the normal form (its first space left out) to places in the text.
+
+    All characters of a text keep their place but a few, so only those are walked through:
+    `_edges` are the places in the normal form from which on another shift holds.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._edges, self._places, self._strides = [0], [0], [1]
+        shift = 0
+        for irregular in _IRREGULAR.finditer(text):
+            place = irregular.start()
+            length = len(ALPHABET[ord(text[place])])
+            if length > 1:
+                self._add(place + shift, place, stride=0)
+            shift += length - 1
+            self._add(place + 1 + shift, place + 1, stride=1)
+
+    def _add(self, edge: int, place: int, stride: int) -> None:
+        self._edges.append(edge)
+        self._places.append(place)
+        self._strides.append(stride)
+
+    def __getitem__(self, place: int) -> int:
+        at = bisect_right(self._edges, place) - 1
+        return self._places[at] + (place - self._edges[at]) * self._strides[at]

@@ -7,7 +7,7 @@ from callpipeline.domain.audio import Channel, Speaker
 
 
 class MentionStatus(StrEnum):
-    """ACCEPTED counts; UNSURE waits for a person; REJECTED is kept to show why it does not count."""
+    """ACCEPTED counts; UNSURE waits for a person; REJECTED is kept to show why it does not."""
 
     ACCEPTED = "accepted"
     UNSURE = "unsure"

@@ -17,7 +17,7 @@ class Sentiment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The sentiment of one mention: `score` in −1..1, the words it rests on and the rule that fired."""
+    """The sentiment of one mention: `score` in −1..1, the words it rests on, the rule."""
 
     mention_id: str
     competitor: str

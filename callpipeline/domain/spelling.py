@@ -10,8 +10,8 @@ import unicodedata
 
 _APOSTROPHES = frozenset("'’‘ʼʻ＇′`´")
 _SPOKEN_SYMBOLS = {"&": " and ", "＆": " and ", "+": " plus ", "＋": " plus "}
-_CONTRACTIONS = (("'s ", " ' "), ("'d ", " ' "), ("'m ", " ' ")) + tuple(
-    (f"'{ending} ", " '' ") for ending in ("ll", "ve", "re")
+_CONTRACTIONS = tuple(
+    (f"'{ending} ", " " + "'" * len(ending) + " ") for ending in ("s", "d", "m", "ll", "ve", "re")
 )
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
 _CAPITALS = re.compile(r"\b[A-Z]{2,4}\b")

@@ -39,7 +39,8 @@ class Surroundings:
 
     @property
     def word(self) -> str:
-        return self.said.casefold()
+        """As it is listed among words: "I. D." is "id"."""
+        return "".join(char for char in self.said.casefold() if char.isalnum())
 
     @property
     def is_number(self) -> bool:
@@ -113,11 +114,11 @@ def surroundings(
 
 
 def is_code(said: str) -> bool:
-    """Whether no English word is written so: a digit within, no vowel, no consonant, or spelled."""
+    """Whether no English word is written so: a digit within, no vowel or no consonant."""
     letters = "".join(char for char in said.casefold() if char.isalnum())
     mixed = any(c.isdigit() for c in letters) and any(c.isalpha() for c in letters)
     vowels = sum(char in "aeiouy" for char in letters)
-    return mixed or (letters.isalpha() and (" " in said or vowels in (0, len(letters))))
+    return mixed or (letters.isalpha() and vowels in (0, len(letters)))
 
 
 def _masked(text: str, start: int, end: int, hits: Iterable[Hit]) -> str:

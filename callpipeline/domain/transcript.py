@@ -23,7 +23,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of one speaker's speech. Where `words` are known, `text` is them joined by spaces."""
+    """A stretch of one speaker's speech; where `words` are known, `text` is them joined by spaces."""
 
     index: int
     start_s: float
@@ -36,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What one channel says (or, interleaved, the whole call); no segments means nothing was said."""
+    """What one channel says; no segments means that nothing was said."""
 
     channel: Channel
     speaker: Speaker
@@ -56,7 +56,7 @@ class Transcript:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the words are sure enough to build on; engines without confidence are believed."""
+        """Whether the words are sure enough; engines without confidence are believed."""
         return self.confidence is None or self.confidence >= UNRELIABLE_BELOW
 
     def _words(self) -> Iterator[Word]:

@@ -47,7 +47,7 @@ BEFORE_A_NUMBER = word_set(
     building gate platform channel zone point item figure table note press star key button then
     digit digits code around about under nearly almost only just all any every each mandate cohort
     no another other last first next previous top these those the that this which some both
-    least most until till past a an my your his her our their its plus minus times falls into
+    least most until till past a an my your his her our their its plus minus times falls into q
     """
 )
 AMOUNTS = word_set("more less fewer greater higher lower longer other rather")
@@ -131,8 +131,9 @@ FUNCTION_AFTER = word_set(
     and or but for at because so now who which when where if since before until till as than then
     instead already anyway though although while too also please thanks yeah yes on in by about
     i i'm i've he she we they you it it's they're them their is was are were has have had do does
-    did will would can could may might right okay ok currently today tomorrow yesterday to isn't
-    aren't wasn't weren't hasn't haven't don't doesn't didn't won't can't wouldn't after last this
+    did will would can could may might right okay ok currently next soon again today
+    tomorrow yesterday to isn't aren't wasn't weren't hasn't haven't don't doesn't didn't won't
+    can't wouldn't after last this
     """
 )
 """Words that begin something new: after "with three" they show that the name stood alone."""
@@ -155,6 +156,7 @@ MOVING_VERBS = word_set(
     returning
     """
 )
+COMING = word_set("come comes coming came")
 LEAVING_OR_JOINING = word_set(
     "leave leaving left join joining joined ditch ditched dump dumped quit quitting"
 )
@@ -162,7 +164,8 @@ DEALING_VERBS = word_set(
     """
     tried try trying asked ask asking called phoned rang contacted checked compare compared prefer
     preferred chose choose choosing chosen picked use used using recommend recommended love loved
-    like liked hate hated cancel cancelled canceled considered considering
+    like liked hate hated pay pays paid paying owe owed cancel cancelled canceled
+    considered considering
     """
 )
 TALKING_VERBS = word_set(
@@ -174,8 +177,11 @@ BEING = word_set(
     stick stuck sticking remain currently still happy unhappy
     """
 )
-LINKS = word_set("to from with by at than through via for like onto over into against on")
-NUMBER_LINKS = word_set("from with")
+PEOPLE = word_set("i we he she they i'm we're he's she's they're i've")
+"""Who may be "on orange"; a light may, too."""
+
+LINKS = word_set("to from with as by at than through via for like onto over into against on")
+NUMBER_LINKS = word_set("from with through as")
 """Of those, what seldom stands before a plain number that ends the phrase."""
 
 BUSINESS_NOUNS = word_set(
@@ -211,8 +217,8 @@ COMPANY_ACTS = word_set(
 
 HAVING = word_set(
     """
-    has have had do does did can could will would might is are was were isn't aren't wasn't weren't
-    don't doesn't didn't won't can't wouldn't couldn't
+    used has have had do does did can could will would might is are was were isn't aren't wasn't
+    weren't don't doesn't didn't won't can't wouldn't couldn't
     """
 )
 PREDICATES = word_set(

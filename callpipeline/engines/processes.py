@@ -64,7 +64,7 @@ class Processes:
     def _call(self, function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
         process = self._process_of_this_thread()
         try:
-            return process.call(function, arguments, self._timeout_s)
+            is_error, outcome = process.call(function, arguments, self._timeout_s)
         except TimeoutError as error:
             self._drop(process)
             took_s = f"{self._timeout_s:.0f} s"
@@ -74,6 +74,9 @@ class Processes:
             raise EngineUnavailable(
                 f"the {self._role}'s process died, it can be retried"
             ) from error
+        if is_error:
+            raise outcome
+        return outcome
 
     def _process_of_this_thread(self) -> "_Process":
         """Linux kills a process with the thread that started it, so each thread has its own."""
@@ -119,10 +122,7 @@ class _Process:
         self._connection.send_bytes(pickle.dumps((function, arguments)))
         if not self._connection.poll(for_s):
             raise TimeoutError
-        is_error, outcome = self._connection.recv()
-        if is_error:
-            raise outcome
-        return outcome
+        return self._connection.recv()
 
     def kill(self) -> None:
         self._process.kill()

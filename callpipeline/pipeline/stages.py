@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from callpipeline.domain.audio import ChannelAudio, SplitRecording
+from callpipeline.domain.audio import Channel, ChannelAudio, SplitRecording
 from callpipeline.domain.call import Call, Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.matching import Matcher
@@ -104,22 +104,25 @@ class Stages:
         }
 
     async def _transcripts(self, bench: Workbench, clock: "_Clock") -> Facts:
+        split = await bench.audio()
         supplied = await asyncio.to_thread(self.supplied.find, bench.call)
-        transcripts = supplied or await self._heard(bench)
+        if supplied is None:
+            transcripts = await self._heard(bench, split)
+        else:
+            transcripts = with_silent_channels(supplied, split)
         engine = transcripts[0].engine
         write = clock.write(engine=engine)
         await asyncio.to_thread(self.results.save_transcripts, write, transcripts)
         bench.made_transcripts = transcripts
         return _transcript_facts(transcripts)
 
-    async def _heard(self, bench: Workbench) -> tuple[Transcript, ...]:
+    async def _heard(self, bench: Workbench, split: SplitRecording) -> tuple[Transcript, ...]:
         """All channels at once; one that fails does not cancel the others' work."""
 
         async def hear(channel: ChannelAudio) -> Transcript:
             audio = await bench.channel_file(channel.channel)
             return await self.engines.transcriber.transcribe(audio, channel)
 
-        split = await bench.audio()
         outcomes = await asyncio.gather(*map(hear, split.channels), return_exceptions=True)
         transcripts: list[Transcript] = []
         for outcome in outcomes:
@@ -165,6 +168,21 @@ class _Clock:
     def write(self, *, engine: str | None = None, catalog_version: str | None = None) -> StageWrite:
         took_s = time.monotonic() - self._started
         return StageWrite(*self._identity, took_s, engine, catalog_version)
+
+
+def with_silent_channels(
+    supplied: Sequence[Transcript], split: SplitRecording
+) -> tuple[Transcript, ...]:
+    """The supplied transcripts, and an empty one for each channel of which they say nothing.
+
+    Where a transcript tells the speakers of a mono recording apart, it is kept so.
+    """
+    told = {transcript.channel for transcript in supplied}
+    if told - {Channel.MIXED} and any(c.channel is Channel.MIXED for c in split.channels):
+        return tuple(supplied)
+    silent = [c for c in split.channels if c.channel not in told]
+    empty = [Transcript(c.channel, c.speaker, engine="supplied") for c in silent]
+    return (*supplied, *empty)
 
 
 def _audio_facts(split: SplitRecording) -> Facts:

@@ -25,7 +25,7 @@ START_TIMEOUT_S = 60.0
 
 
 class EmbeddedPostgres:
-    """The Postgres whose data lives in `folder`; `durable=False` trades safety for speed in tests."""
+    """The Postgres whose data lives in `folder`; `durable=False` trades safety for speed."""
 
     def __init__(self, folder: Path, *, major: int = 18, durable: bool = True) -> None:
         self._folder = folder

@@ -103,7 +103,8 @@ def _serve(binaries: Path, cluster: Path, fsync: str) -> tuple[subprocess.Popen[
     }
     options = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(cluster), *options]
-    return subprocess.Popen(command, preexec_fn=become_unprivileged), port
+    # preexec_fn is safe here: this process has one thread.
+    return subprocess.Popen(command, preexec_fn=become_unprivileged), port  # noqa: PLW1509
 
 
 def _create_database(
@@ -126,6 +127,7 @@ def _run(
         [str(word) for word in command],
         env={**os.environ, "PGPASSWORD": password, "LC_ALL": "C.UTF-8"},
         capture_output=True,
+        check=False,
         preexec_fn=become_unprivileged,
     )
     if check and result.returncode:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,8 +17,11 @@ from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import RetryConfig, S3Config
 
 BLOCK_BYTES = 1024 * 1024
+RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+"""obstore's own default goes on for three minutes while a sensor has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +103,32 @@ def open_store(url: str, access: S3Access) -> ObjectStore:
     parts = urlsplit(url)
     if not parts.netloc:
         raise SettingsInvalid(f"{url} names no bucket: write s3://bucket or s3://bucket/prefix.")
-    prefix = parts.path.strip("/") or None
-    return ObjectStore(url.removesuffix("/"), S3Store(parts.netloc, prefix=prefix, **_s3(access)))
+    return ObjectStore(url.removesuffix("/"), _bucket(parts.netloc, parts.path, access))
 
 
-def _s3(access: S3Access) -> dict[str, object]:
-    options = {
-        "endpoint": access.endpoint,
-        "region": access.region or ("us-east-1" if access.endpoint else None),
-        "access_key_id": access.access_key_id,
-        "secret_access_key": access.secret_access_key,
-    }
-    given: dict[str, object] = {name: value for name, value in options.items() if value}
-    if access.endpoint and access.endpoint.startswith("http://"):
-        given["client_options"] = {"allow_http": True}
-    return given
+def _bucket(name: str, path: str, access: S3Access) -> S3Store:
+    config: S3Config = {}
+    if access.endpoint:
+        # S3-compatible servers do not look at the region, but the signature needs one.
+        config |= {"endpoint": access.endpoint, "region": "us-east-1"}
+    if access.region:
+        config["region"] = access.region
+    if access.access_key_id and access.secret_access_key:
+        config["access_key_id"] = access.access_key_id
+        config["secret_access_key"] = access.secret_access_key
+    plain_http = bool(access.endpoint and access.endpoint.startswith("http://"))
+    return S3Store(
+        name,
+        prefix=path.strip("/") or None,
+        config=config,
+        client_options={"allow_http": plain_http},
+        retry_config=RETRIES,
+    )
 
 
 @contextmanager
 def _translated(store: str) -> Iterator[None]:
-    """The store's errors as ours. Keys may be personal data (a caller's number), so none is told."""
+    """The store's errors as ours. Keys may be personal data, so none is told."""
     try:
         yield
     except FileNotFoundError as error:

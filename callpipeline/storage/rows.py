@@ -35,7 +35,7 @@ def of_channel(call_id: str, channel: ChannelAudio) -> Row:
 
 
 def to_split(recording: Row, channels: list[Row]) -> SplitRecording:
-    facts = {field.name: recording[field.name] for field in fields(AudioFormat)}
+    facts: Row = {field.name: recording[field.name] for field in fields(AudioFormat)}
     flags = tuple(_flag(flag) for flag in recording["flags"])
     return SplitRecording(AudioFormat(**facts), tuple(map(_channel, channels)), flags)
 
@@ -46,8 +46,8 @@ def _flag(flag: Row) -> QualityFlag:
 
 
 def _channel(row: Row) -> ChannelAudio:
-    facts = {field.name: row[field.name] for field in fields(ChannelAudio)}
-    typed = {
+    facts: Row = {field.name: row[field.name] for field in fields(ChannelAudio)}
+    typed: Row = {
         "channel": Channel(row["channel"]),
         "speaker": Speaker(row["speaker"]),
         "speech": tuple(Interval(*edges) for edges in row["speech"]),
@@ -90,8 +90,8 @@ def of_mention(call_id: str, mention: Mention) -> Row:
 
 
 def to_mention(row: Row) -> Mention:
-    facts = {field.name: row[field.name] for field in fields(Mention)}
-    typed = {
+    facts: Row = {field.name: row[field.name] for field in fields(Mention)}
+    typed: Row = {
         "channel": Channel(row["channel"]),
         "speaker": Speaker(row["speaker"]),
         "status": MentionStatus(row["status"]),
@@ -104,5 +104,6 @@ def of_judgement(call_id: str, judgement: Judgement) -> Row:
 
 
 def to_judgement(row: Row) -> Judgement:
-    facts = {field.name: row[field.name] for field in fields(Judgement)}
-    return Judgement(**(facts | {"sentiment": Sentiment(row["sentiment"])}))
+    facts: Row = {field.name: row[field.name] for field in fields(Judgement)}
+    typed: Row = {"sentiment": Sentiment(row["sentiment"])}
+    return Judgement(**(facts | typed))

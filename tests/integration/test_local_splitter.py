@@ -12,14 +12,15 @@ import soundfile
 
 from callpipeline.engines.split.local import LocalSplitter
 
+# Not ru_maxrss: it begins with the memory of the process that started this one, pytest.
 SPLIT_AND_MEASURE = """
-import asyncio, json, resource, sys
+import asyncio, json, sys
 from pathlib import Path
 from callpipeline.engines.split.local import LocalSplitter
 
 result = asyncio.run(LocalSplitter().split(Path(sys.argv[1]), Path(sys.argv[2]), "left"))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-peak_mb = peak / (1024**2 if sys.platform == "darwin" else 1024)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak_mb = int(status["VmHWM"].split()[0]) / 1024
 print(json.dumps({"duration_s": result.format.duration_s, "peak_mb": peak_mb}))
 """
 
@@ -35,6 +36,7 @@ def three_hours(path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of one program")
 def test_three_hours_come_apart_in_less_than_150_mb(tmp_path: Path) -> None:
     recording = three_hours(tmp_path / "long.wav")
     command = (sys.executable, "-c", SPLIT_AND_MEASURE, str(recording), str(tmp_path / "out"))

@@ -18,7 +18,7 @@ from callpipeline.engines.split.local import LocalSplitter
 from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
 from callpipeline.errors import EngineUnavailable, UnsupportedAudio
 
-SAMPLE = Path(__file__).parents[2] / "samples/01-leaving-for-three.flac"
+SAMPLES = Path(__file__).parents[2] / "samples"
 SAID = ("good", "morning", "how", "can", "i", "help", "you")
 
 
@@ -26,7 +26,8 @@ SAID = ("good", "morning", "how", "can", "i", "help", "you")
 def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChannelAudio]:
     """The agent's channel of a sample call, with where speech is in it."""
     into = tmp_path_factory.mktemp("split")
-    about = asyncio.run(LocalSplitter().split(SAMPLE, into, "left")).channels[0]
+    (recording,) = (p for p in SAMPLES.glob("01-*") if not p.name.endswith(".json"))
+    about = asyncio.run(LocalSplitter().split(recording, into, "left")).channels[0]
     speech = asyncio.run(SileroSpeechDetector().detect(into / "left.flac"))
     return into / "left.flac", replace(about, speech=speech)
 

@@ -86,7 +86,7 @@ def test_a_process_that_dies_fails_its_own_call_alone() -> None:
 
 
 def test_a_call_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
-    async def hang() -> int:
+    async def hang() -> object:
         async with Processes("tester", 1, timeout_s=3) as processes:
             with pytest.raises(EngineUnavailable, match="took over 3 s"):
                 await processes.run(time.sleep, 60)

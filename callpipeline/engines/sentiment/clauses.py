@@ -11,7 +11,7 @@ from callpipeline.domain.audio import Speaker
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.vocabulary import word_set
 
-TARGET, OTHER, SAME = "<target>", "<other>", "they"
+TARGET, OTHER, SAME = "<target>", "<other>", "<same>"
 """The name judged, another competitor's name, and the same competitor named again."""
 
 _TOKEN = re.compile(r"<target>|<other>|['’]?[^\W_]+(?:['’-][^\W_]+)*|[.,;:?!]")

@@ -11,7 +11,14 @@ from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcript import Segment
 from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.clauses import OTHER, TARGET, Clause, clauses_of, plain_clauses
+from callpipeline.engines.sentiment.clauses import (
+    OTHER,
+    SAME,
+    TARGET,
+    Clause,
+    clauses_of,
+    plain_clauses,
+)
 from callpipeline.engines.sentiment.comparison import compare
 from callpipeline.engines.sentiment.findings import Finding
 from callpipeline.engines.sentiment.movement import movement
@@ -55,16 +62,16 @@ def opinion(clauses: Sequence[Clause]) -> tuple[Sentiment, Finding, Clause]:
     finding = _first_finding(own)
     for clause in takewhile(lambda c: _goes_on(own, c), clauses[1 : 1 + _LOOK_AHEAD]):
         more = _first_finding(clause.about_target())
-        if abs(finding.score) < NEUTRAL_BELOW <= abs(more.score):
+        if _is_neutral(finding) and not _is_neutral(more):
             return _sentiment(more), more, clause
-        if more.contradicts(finding) and NEUTRAL_BELOW <= abs(more.score):
+        if more.contradicts(finding) and not _is_neutral(more):
             both = Finding(0.0, f"contradiction: {finding.rule}, but {more.rule}")
             return Sentiment.UNSURE, both, own
     return _sentiment(finding), finding, own
 
 
 def _goes_on(own: Clause, clause: Clause) -> bool:
-    if OTHER in clause.words or TARGET in clause.words:
+    if {TARGET, SAME, OTHER}.intersection(clause.words):  # a mention of its own
         return False
     is_customer = own.before[-1:] == ("with",) and not own.after
     return (
@@ -79,9 +86,13 @@ def _first_finding(clause: Clause) -> Finding:
 
 
 def _sentiment(finding: Finding) -> Sentiment:
-    if abs(finding.score) < NEUTRAL_BELOW:
+    if _is_neutral(finding):
         return Sentiment.NEUTRAL
     return Sentiment.POSITIVE if finding.score > 0 else Sentiment.NEGATIVE
+
+
+def _is_neutral(finding: Finding) -> bool:
+    return abs(finding.score) < NEUTRAL_BELOW
 
 
 def _clauses_from(

@@ -11,7 +11,7 @@ from typing import Any
 
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.vocabulary import word_set
-from callpipeline.engines.sentiment.clauses import OTHER, TARGET, Clause
+from callpipeline.engines.sentiment.clauses import OTHER, SAME, TARGET, Clause
 from callpipeline.engines.sentiment.findings import US_TO_AGENT, US_TO_CUSTOMER, Finding
 
 _REACH = 8
@@ -25,12 +25,13 @@ _POLITE = word_set("""
 """)
 _KNOWN: dict[float, str] = {
     2.5: "reliable excellent superb flawless spotless unbeatable",
-    2.0: "saving saves recommending recommends recommended cheap cheaper cheapest fast faster fastest affordable rapid generous painless fair",
+    2.0: "cheap cheaper cheapest fast faster fastest affordable rapid generous painless fair "
+    "saving saves recommending recommends recommended",
     1.5: "quick quickly free competitive decent responsive stable clear bargain fine improved",
-    -1.5: "slow slower complicated confusing pricey dear late delay delays delayed lag lags waiting",
-    -2.0: "overkill impossible expensive unreliable patchy outage outages downtime drops dropped dropping overcharged "
+    -1.5: "slow slower complicated confusing pricey dear late delay delays delayed lag waiting",
+    -2.0: "expensive unreliable patchy outage outages downtime drops dropped dropping overcharged "
     "overpriced extortionate slowest misleading ignored incompetent buffering crashed crashes "
-    "crashing hacked refused unhelpful expensive",
+    "crashing hacked refused unhelpful overkill impossible",
     -2.8: "rubbish shocking dreadful atrocious appalling joke nightmare ripoff scam shambles",
 }
 _OUR_VERBS = word_set("are were have had gave offered helped always")
@@ -72,7 +73,8 @@ _PHRASES: dict[float, tuple[str, ...]] = {
         rf"(hung|hang|hangs|cut|cuts|cutting) (up on )?({_ANYONE}|up|you)( off)?",
         r"wait(ed|ing)? (\w+ ){0,3}(hours?|ages|minutes|days|weeks|months|forever)",
         rf"(kept|keep|keeps|keeping) ({_ANYONE}|you) (waiting|on hold|hanging)|on hold for",
-        rf"(charg|bill)(e|ed|es|ing) ({_ANYONE}|my card|you) (twice|again|wrongly|extra|double|for)",
+        rf"(charg|bill)(e|ed|es|ing) ({_ANYONE}|my card|you) "
+        r"(twice|again|wrongly|extra|double|for)",
         r"no (proper |real )?(signal|coverage|service|answer|reply|reception|support|response)",
         r"waste of (time|money)|g[ai]ve up|giving up|never again|through the roof|an arm and",
         r"(doesn't|didn't|don't|does not|did not|never|not|isn't|stopped) work(s|ed|ing)?",
@@ -116,7 +118,7 @@ def _to_the_point(after: tuple[str, ...]) -> tuple[str, ...]:
 
 def tone(words: tuple[str, ...]) -> float:
     """VADER's compound score of the words, with names left out and phrases as single words."""
-    text = " ".join("it" if word in (TARGET, OTHER) else word for word in words)
+    text = " ".join("it" if word in (TARGET, SAME, OTHER) else word for word in words)
     text = text.replace("nothing but", "only")  # praise and blame alike, but no negation
     for pattern, word in _PATTERNS:
         text = pattern.sub(word, text)

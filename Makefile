@@ -1,0 +1,54 @@
+# What there is to do with callpipeline; `make` lists it.
+UV_VERSION := 0.13.9
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check fix lock
+
+help:  ## List these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/run.done  ## Process the sample calls and show what they say about competitors
+	$(BIN)/callpipeline demo
+
+up: .venv/run.done  ## Run it all: Postgres, sensors, Dagster's UI (Ctrl-C stops it)
+	$(BIN)/callpipeline up
+
+test: .venv/dev.done  ## Run all tests
+	$(BIN)/python -m pytest
+
+check: .venv/dev.done  ## Format, lint, types and import contracts, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+fix: .venv/dev.done  ## Format, and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/dev.done  ## Resolve the dependencies anew into the lock files
+	$(BIN)/uv pip compile -q --upgrade $(LOCK) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --upgrade $(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+# Without addresses of a registry, which differ from place to place.
+LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "callpipeline needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	@echo "setting up .venv (once) …"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q uv==$(UV_VERSION)
+
+# Compiled at install: Dagster's processes start in half the time.
+.venv/run.done: requirements.lock pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+.venv/dev.done: requirements-dev.lock .venv/run.done
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
+	@touch $@

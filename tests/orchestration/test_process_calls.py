@@ -1,0 +1,168 @@
+"""The multi-asset: batches, failures, subsets, re-execution, and what Dagster shows of them."""
+
+import dagster as dg
+from conftest import SAID, Lab
+
+from callpipeline.domain.call import CallState, Stage
+
+ALL = [stage.value for stage in Stage]
+
+
+def test_definitions_load_and_are_consistent(lab: Lab) -> None:
+    dg.Definitions.validate_loadable(lab.definitions)
+
+
+def test_a_batch_makes_every_asset_of_every_call(lab: Lab) -> None:
+    call_ids = [lab.add_call(f"call-{number}") for number in range(3)]
+    assert lab.run(call_ids).success
+    for asset in ALL:
+        assert lab.materialized(asset) == set(call_ids)
+    assert lab.storage.ledger.count() == {CallState.COMPLETED: 3}
+    judged = lab.storage.results.judgements(call_ids[0])
+    assert [(j.competitor, j.sentiment) for j in judged] == [("Vodafone", "positive")]
+
+
+def test_one_call_fails_and_the_others_are_materialized(lab: Lab) -> None:
+    good = [lab.add_call("good-1"), lab.add_call("good-2")]
+    bad = lab.add_call("bad", audio=b"<!DOCTYPE html><html>not found</html>")
+    call_ids = [good[0], bad, good[1]]
+    result = lab.run(call_ids)
+    assert not result.success
+    assert lab.materialized("competitor_sentiment") == set(good)
+    assert lab.materialized("channel_audio") == set(good)
+    failed = lab.storage.ledger.find(bad)
+    assert failed.state is CallState.FAILED
+    assert failed.error_message and "HTML" in failed.error_message
+    [failure] = [e for e in result.all_events if e.is_step_failure]
+    assert bad in str(failure.step_failure_data.error)
+    assert good[0] not in str(failure.step_failure_data.error)
+
+
+def test_a_failed_call_is_observed_with_its_reason(lab: Lab) -> None:
+    bad = lab.add_call("bad", audio=b"just some text, as a note to myself")
+    lab.run([bad])
+    [record] = lab.instance.fetch_observations(dg.AssetKey("channel_audio"), limit=10).records
+    assert record.partition_key == bad
+    observed = record.asset_observation
+    assert observed and "text" in str(observed.metadata["failed"].value)
+
+
+def test_the_failed_partition_is_red_and_the_others_green(lab: Lab) -> None:
+    good, bad = lab.add_call("good"), lab.add_call("bad", audio=b"")
+    lab.run([good, bad])
+    graph = lab.definitions.resolve_asset_graph()
+    status = lab.instance.get_status_by_partition(
+        dg.AssetKey("transcripts"),
+        [good, bad],
+        graph.get(dg.AssetKey("transcripts")).partitions_def,
+    )
+    assert status
+    assert {key: state.value for key, state in status.items()} == {
+        good: "MATERIALIZED",
+        bad: "FAILED",
+    }
+
+
+def test_a_scattered_list_of_calls_is_one_run(lab: Lab) -> None:
+    call_ids = [lab.add_call(f"call-{number}") for number in range(4)]
+    lab.instance.add_dynamic_partitions("calls", call_ids)
+    chosen = [call_ids[3], call_ids[0]]
+    assert lab.run(chosen, listed=True).success
+    assert lab.materialized("competitor_mentions") == set(chosen)
+    assert lab.storage.ledger.count() == {CallState.COMPLETED: 2, CallState.PENDING: 2}
+
+
+def test_a_range_the_wrong_way_round_fails_instead_of_doing_nothing(lab: Lab) -> None:
+    first, second = lab.add_call("first"), lab.add_call("second")
+    lab.instance.add_dynamic_partitions("calls", [first, second])
+    result = lab.run([second, first])
+    assert not result.success
+    assert lab.storage.ledger.count() == {CallState.PENDING: 2}
+
+
+def test_mentions_and_sentiment_alone_use_no_decoder_and_no_recogniser(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    assert lab.run([call_id]).success
+    assert "splitter" in lab.listening.used
+    lab.listening.used.clear()
+    assert lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"]).success
+    assert lab.listening.used == []
+    assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
+    assert len(lab.storage.results.mentions(call_id)) == 1
+
+
+def test_a_new_competitor_reaches_a_past_call_without_transcribing_it_again(lab: Lab) -> None:
+    call_id = lab.add_call("call", said=f"{SAID} and acme telecom is terrible")
+    lab.run([call_id])
+    assert {m.competitor for m in lab.storage.results.mentions(call_id)} == {"Vodafone"}
+    lab.settings.catalog_path.write_text("competitors:\n  - Vodafone\n  - Acme Telecom\n")
+    lab.listening.used.clear()
+    assert lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"]).success
+    judged = {j.competitor: j.sentiment for j in lab.storage.results.judgements(call_id)}
+    assert judged == {"Vodafone": "positive", "Acme Telecom": "negative"}
+    assert lab.listening.used == []
+
+
+def test_a_subset_of_a_call_that_was_never_split_says_what_is_missing(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    assert not lab.run([call_id], assets=["competitor_mentions"]).success
+    message = lab.storage.ledger.find(call_id).error_message
+    assert message and "materialize" in message
+
+
+def test_a_re_execution_keeps_what_was_finished(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id])
+    lab.listening.used.clear()
+    assert lab.run([call_id], tags={"callpipeline/batch": "again"}).success
+    assert lab.listening.used == []
+    [latest] = lab.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey("transcripts")), limit=1
+    ).records
+    assert latest.asset_materialization
+    assert latest.asset_materialization.metadata["kept_from_earlier_run"].value is True
+
+
+def test_materializing_by_hand_makes_everything_anew(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id])
+    lab.listening.used.clear()
+    assert lab.run([call_id]).success
+    assert lab.listening.used.count("splitter") == 1
+
+
+def test_a_call_that_another_run_holds_is_left_to_it(lab: Lab) -> None:
+    held, free = lab.add_call("held"), lab.add_call("free")
+    lab.storage.ledger.claim([held], "another-run", resume=True)
+    result = lab.run([held, free])
+    assert not result.success
+    assert lab.materialized("transcripts") == {free}
+    assert lab.storage.ledger.find(held).claimed_by == "another-run"
+
+
+def test_a_run_whose_call_was_taken_over_writes_nothing_more(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+
+    def take_over() -> None:
+        with lab.storage.database.transaction() as connection:
+            connection.execute("UPDATE calls SET claimed_by = 'another-run'")
+
+    lab.listening.before_split = take_over
+    assert not lab.run([call_id]).success
+    record = lab.storage.ledger.find(call_id)
+    assert (record.state, record.claimed_by, record.stages) == (
+        CallState.PROCESSING,
+        "another-run",
+        (),
+    )
+
+
+def test_no_word_of_a_call_reaches_dagster(lab: Lab) -> None:
+    secret = "marzipan helicopter"
+    lab.add_call("447700900123", said=f"{SAID} {secret}")
+    lab.add_call("447700900124", said=secret, audio=b"not audio at all")
+    call_ids = [record.call_id for record in lab.storage.ledger.calls()]
+    result = lab.run(call_ids)
+    logged = [str(e) for e in lab.instance.all_logs(result.run_id)]
+    assert logged
+    assert not [entry for entry in logged if "marzipan" in entry or "4477009001" in entry]

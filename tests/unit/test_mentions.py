@@ -1,0 +1,70 @@
+"""From transcripts to mentions: who, where, when, and how sure."""
+
+import pytest
+
+from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.catalog import Catalog, Competitor
+from callpipeline.domain.matching import Matcher
+from callpipeline.domain.mention import MentionStatus
+from callpipeline.domain.mentions import find_mentions
+from callpipeline.domain.transcript import Segment, Transcript, Word
+
+MATCHER = Matcher(Catalog((Competitor("T-Mobile"), Competitor("Sky", ambiguous=True))))
+
+
+def spoken(*words: str, confidences: tuple[float | None, ...] = ()) -> Segment:
+    """One word every half second from 10 s on."""
+    sure = confidences or (None,) * len(words)
+    timed = tuple(
+        Word(text, 10 + place / 2, 10.4 + place / 2, confidence)
+        for place, (text, confidence) in enumerate(zip(words, sure, strict=True))
+    )
+    end_s = timed[-1].end_s if timed else 10.0
+    return Segment(7, 10.0, end_s, Channel.RIGHT, Speaker.CUSTOMER, " ".join(words), timed)
+
+
+def transcript(*segments: Segment) -> Transcript:
+    return Transcript(Channel.RIGHT, Speaker.CUSTOMER, "by hand", segments)
+
+
+def test_a_silent_channel_has_no_mentions():
+    assert find_mentions((transcript(),), MATCHER) == ()
+
+
+def test_a_mention_knows_its_place_its_speaker_and_its_words_times():
+    segment = spoken("with", "t", "mobile,", "yes", confidences=(0.9, 0.5, 0.7, 0.2))
+    (mention,) = find_mentions((transcript(segment),), MATCHER)
+    assert (mention.said, mention.char_start, mention.char_end) == ("t mobile", 5, 13)
+    assert (mention.start_s, mention.end_s) == (10.5, 11.4)
+    assert mention.confidence == pytest.approx(0.6)
+    assert (mention.channel, mention.speaker, mention.segment_index) == ("right", "customer", 7)
+    assert (mention.status, mention.reason) == (MentionStatus.ACCEPTED, "unambiguous name")
+
+
+def test_a_name_that_is_one_word_to_the_recogniser_has_that_words_times():
+    (mention,) = find_mentions((transcript(spoken("(T-Mobile's", "price")),), MATCHER)
+    assert (mention.said, mention.start_s, mention.end_s) == ("T-Mobile", 10.0, 10.4)
+    assert mention.confidence is None
+
+
+@pytest.mark.parametrize("words", [(), (Word("other", 0, 1, 0.5),)])
+def test_without_words_that_fit_times_are_in_proportion_to_the_text(words: tuple[Word, ...]):
+    segment = Segment(0, 10, 20, Channel.MIXED, Speaker.UNKNOWN, "ab T-Mobile xy12345", words)
+    (mention,) = find_mentions((transcript(segment),), MATCHER)
+    assert mention.start_s == pytest.approx(10 + 10 * 3 / 19, abs=0.001)
+    assert mention.end_s == pytest.approx(10 + 10 * 11 / 19, abs=0.001)
+    assert mention.confidence is None
+
+
+def test_what_does_not_count_is_kept_with_its_reason():
+    (mention,) = find_mentions((transcript(spoken("the", "sky", "is", "black")),), MATCHER)
+    assert mention.status is MentionStatus.REJECTED
+    assert mention.reason == "a determiner before it: 'the sky'"
+
+
+def test_both_channels_are_searched_and_mentions_come_in_order_of_time():
+    left = Segment(0, 30, 33, Channel.LEFT, Speaker.AGENT, "T-Mobile again")
+    agent = Transcript(Channel.LEFT, Speaker.AGENT, "by hand", (left,))
+    found = find_mentions((agent, transcript(spoken("tmobile", "and", "t-mobile"))), MATCHER)
+    assert [mention.start_s for mention in found] == [10.0, 11.0, 30.0]
+    assert len({mention.mention_id for mention in found}) == 3
