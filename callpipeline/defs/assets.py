@@ -97,7 +97,7 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
         storage: dg.ResourceParam[Storage],
         stages: dg.ResourceParam[Stages],
     ):  # not annotated: Dagster takes an async generator's annotation for that of one output
-        run_id, ledger = context.run_id, storage.ledger
+        run_id, ledger = context.run.run_id, storage.ledger
         call_ids = selected_calls(context, config)
         claimed = ledger.claim(call_ids, run_id, resume=resumes(context.run))
         wanted = {Stage(key.path[-1]) for key in context.selected_asset_keys}

@@ -23,7 +23,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of one speaker's speech; where `words` are known, `text` is them joined by spaces."""
+    """A stretch of one speaker's speech; `text` is its words joined by spaces, if known."""
 
     index: int
     start_s: float

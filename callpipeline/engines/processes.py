@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from callpipeline.errors import EngineUnavailable
@@ -112,7 +113,7 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 env=os.environ
-                | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+                | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
             )
         self.pid = self._process.pid
 
@@ -153,7 +154,7 @@ def _answer(call: bytes) -> bytes:
     try:
         function, arguments = pickle.loads(call)
         return pickle.dumps((False, function(*arguments)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the caller is to have it
+    except Exception as error:  # whatever it is, the caller is to have it
         return _pickled_error(error)
 
 
@@ -161,7 +162,7 @@ def _pickled_error(error: Exception) -> bytes:
     try:
         pickled = pickle.dumps((True, error))
         pickle.loads(pickled)
-    except Exception:  # noqa: BLE001 - errors of C libraries often do not survive the journey
+    except Exception:  # errors of C libraries often do not survive the journey
         return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
     return pickled
 

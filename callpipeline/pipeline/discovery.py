@@ -12,8 +12,8 @@ PAGE = 1000
 
 NOT_RECORDINGS = frozenset(
     # what lies beside recordings, and what a copying program has not finished
-    (".json", ".srt", ".vtt", ".txt", ".md", ".yaml", ".yml", ".csv", ".py", ".pyc")
-    + (".part", ".partial", ".tmp", ".crdownload")
+    {".json", ".srt", ".vtt", ".txt", ".md", ".yaml", ".yml", ".csv", ".py", ".pyc"}
+    | {".part", ".partial", ".tmp", ".crdownload"}
 )
 
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,6 @@ class EmbeddedPostgres:
         self._folder = folder
         self._major = major
         self._durable = durable
-        self._supervisor: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -63,8 +63,9 @@ class EmbeddedPostgres:
     def _start(self) -> str:
         log = self._folder / "postgres.log"
         with log.open("ab") as sink:
-            # Kept, so that Python does not warn of a child that outlives this object.
-            self._supervisor = supervisor = self._spawn(sink)
+            supervisor = self._spawn(sink)
+        # It may outlive this context, for other users, and is buried whenever it ends.
+        threading.Thread(target=supervisor.wait, daemon=True).start()
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and supervisor.poll() is None:
             if (self._folder / "server.json").exists() and (url := self._answering_url()):

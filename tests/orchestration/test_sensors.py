@@ -1,11 +1,11 @@
 """Sensors: what is new becomes a run, what died is given back, nothing is asked for twice."""
 
 import dagster as dg
-from conftest import Lab
 
 from callpipeline.defs.selection import BATCH_TAG
 from callpipeline.defs.sensors import release_lost
 from callpipeline.domain.call import CallState
+from tests.orchestration.lab import Lab
 
 
 def tick(lab: Lab) -> dg.SensorResult:

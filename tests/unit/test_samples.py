@@ -133,7 +133,7 @@ def test_ambiguous_names_are_meant_as_competitors_too(name: str) -> None:
 
 
 def test_every_sentiment_occurs_often_enough_to_be_measured() -> None:
-    count = {mood: 0 for mood in ("positive", "negative", "neutral")}
+    count = dict.fromkeys(("positive", "negative", "neutral"), 0)
     for mention in MENTIONS:
         count[mention["sentiment"]] += 1
     assert min(count.values()) >= 8

@@ -1,4 +1,4 @@
-"""How loud a channel is, whether it is clipped, and whether two channels are one, as blocks pass."""
+"""How loud a channel is, whether clipped, and whether two channels are one, as blocks pass."""
 
 import math
 

@@ -147,5 +147,5 @@ def _opened(path: Path) -> av.container.InputContainer:
 
 
 def _container_name(av_name: str) -> str:
-    first = av_name.split(",")[0]
+    first = av_name.split(",", maxsplit=1)[0]
     return AV_NAMES.get(first, first)

@@ -1,7 +1,7 @@
 """The recogniser that needs no download: pocketsphinx with the English model in its wheel.
 
-Its transcripts are good enough to show the pipeline at work on clear speech, and too poor to rely on
-for real telephone calls; their confidence says so (`Transcript.is_reliable`).
+Its transcripts are good enough to show the pipeline at work on clear speech, and too poor to
+rely on for real telephone calls; their confidence says so (`Transcript.is_reliable`).
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Heard(NamedTuple):
 
 
 class PocketsphinxTranscriber:
-    """Recognises each stretch of speech in one of `workers` processes (default: one a processor)."""
+    """Recognises stretches of speech in `workers` processes (default: one a processor)."""
 
     def __init__(self, workers: int | None = None) -> None:
         self.name = f"pocketsphinx {version('pocketsphinx')} en-us"

@@ -19,7 +19,7 @@ NumberedLine = tuple[int, str]
 
 
 def lines_of_cues(text: str) -> Iterator[Line]:
-    """The cues in order; a cue in which both speak gives a line for each. Raises TranscriptInvalid."""
+    """The cues in order, a line for each who speaks in one. Raises TranscriptInvalid."""
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     for has_text, block in groupby(numbered, key=lambda line: bool(line[1])):
         if has_text:
