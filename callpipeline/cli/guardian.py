@@ -4,10 +4,12 @@ Run as a script: reads one process group id a line from standard input, which it
 open. At the end of the input it stops all groups: SIGTERM, and SIGKILL after a grace period.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 GRACE_S = 15.0
 """Dagster's daemon and code server need 1–5 s to leave on SIGTERM."""
@@ -23,17 +25,37 @@ def main() -> None:
 def stop(groups: list[int]) -> None:
     """Returns when no process of the groups is left."""
     for kind, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-        groups = [group for group in groups if send(group, kind)]
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, kind)
         deadline = time.monotonic() + patience_s
-        while groups and time.monotonic() < deadline:
+        while (groups := alive(groups)) and time.monotonic() < deadline:
             time.sleep(0.05)
-            groups = [group for group in groups if send(group, 0)]
 
 
-def send(group: int, kind: int) -> bool:
-    """Signal a group; False when nobody is in it any more."""
+def alive(groups: list[int]) -> list[int]:
+    """The groups in which a process still runs.
+
+    The dead ones of a killed parent may stay zombies for ever where process 1 buries nobody, as
+    in many containers, and a signal still reaches them: on Linux they are told apart.
+    """
+    processes = Path("/proc")
+    if not (processes / "self").exists():
+        return [group for group in groups if signalled(group)]
+    running = set()
+    for entry in processes.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # pid (name) state parent group …; the name may hold spaces and brackets
+            state, _, group = entry.read_text().rpartition(")")[2].split()[:3]
+            if state not in "ZX":
+                running.add(int(group))
+    return [group for group in groups if group in running]
+
+
+def signalled(group: int) -> bool:
+    """Whether anybody is in the group to get a signal."""
     try:
-        os.killpg(group, kind)
+        os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
     return True

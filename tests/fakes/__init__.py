@@ -1,0 +1,1 @@
+"""One fake per port: what they hold is in memory, what they answer is written in a script."""

@@ -1,0 +1,26 @@
+"""One running installation for all tests that only look at it or use it as people do."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.installation import Up, command, recording, start_up, until
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`callpipeline up` after it processed a batch of three calls, of which one failed."""
+    home, incoming = tmp_path_factory.mktemp("up") / "data", tmp_path_factory.mktemp("incoming")
+    recording(incoming, "good", "i am switching to vodafone because it is cheaper")
+    recording(incoming, "better", "never again with virgin media they were terrible")
+    (incoming / "bad.mp3").write_bytes(b"<!DOCTYPE html><title>404</title>")
+    ingested = command(home, "ingest", str(incoming))
+    assert ingested.returncode == 0, ingested.stderr
+    up = start_up(home)
+    try:
+        for name, state in (("good.wav", "COMPLETED"), ("better.wav", "COMPLETED")):
+            until(lambda n=name, s=state: up.state_of(n) == s, 90, f"{name}: {up.status()}")
+        until(lambda: up.state_of("bad.mp3") == "FAILED", 60, f"a failure: {up.status()}")
+        yield up
+    finally:
+        up.stop()

@@ -1,0 +1,130 @@
+"""A whole installation in processes of its own, on a data folder of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+CALLPIPELINE = [sys.executable, "-c", "from callpipeline.cli import app; app()"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment without settings of callpipeline but the data folder."""
+    ours = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return clean | {"CALLPIPELINE_HOME": str(home), "CALLPIPELINE_SETTLE_S": "1"}
+
+
+def command(home: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a callpipeline command to its end."""
+    return subprocess.run(
+        [*CALLPIPELINE, *arguments],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@dataclass
+class Up:
+    """A running `callpipeline up`."""
+
+    home: Path
+    process: subprocess.Popen[str]
+    ui: str
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(command(self.home, "status", "--json").stdout)
+
+    def graphql(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask what Dagster's UI asks."""
+        body = {"query": query, "variables": variables or {}}
+        reply = httpx.post(f"{self.ui}/graphql", json=body, timeout=60)
+        reply.raise_for_status()
+        document = reply.json()
+        assert "errors" not in document, document["errors"]
+        return document["data"]
+
+    def state_of(self, key: str) -> str | None:
+        calls = self.status()["calls"]
+        return next((call["state"] for call in calls if call["key"] == key), None)
+
+    def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 40) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(kind)
+        code = self.process.wait(timeout=timeout_s)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return code
+
+
+def recording(folder: Path, name: str, said: str) -> Path:
+    """Two seconds of sound in a folder, with a transcript beside it of what the customer says."""
+    segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
+    (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
+    path = folder / f"{name}.wav"
+    noise = np.random.default_rng(len(name)).normal(0, 0.1, (16000, 2))
+    soundfile.write(path, noise, 8000)
+    return path
+
+
+def start_up(home: Path, timeout_s: float = 90) -> Up:
+    """Start `callpipeline up` on a free port and wait until it says that it is up."""
+    process = subprocess.Popen(
+        [*CALLPIPELINE, "up", "--port", "0"],
+        cwd=ROOT,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    said: list[str] = []
+    deadline = time.monotonic() + timeout_s
+    for line in process.stdout:
+        said.append(line)
+        if "is up" in line:
+            break
+        assert time.monotonic() < deadline, "".join(said)
+    found = re.search(r"http://127\.0\.0\.1:\d+", "".join(said))
+    assert found, "".join(said)
+    return Up(home, process, found.group())
+
+
+def until(condition: Callable[[], object], timeout_s: float, said: str) -> None:
+    """Poll a condition; fails with what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {said}"
+        time.sleep(0.5)
+
+
+def processes_of(home: Path) -> Sequence[str]:
+    """The command lines of processes that work on the data folder."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environ = (entry / "environ").read_bytes()
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(home).encode() in environ and line:
+            found.append(f"{entry.name} {line[:120]}")
+    return found

@@ -1,0 +1,74 @@
+"""Dagster's UI in a real browser: what a person on call sees of assets, partitions and a run.
+
+Screenshots are kept in tests/screenshots.
+"""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.installation import ROOT, Up
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+OPTIONS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-sandbox",
+]
+GROUPS = ("audio", "transcription", "competitors")
+RUNS = "{ runsOrError { ... on Runs { results { runId status jobName } } } }"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page of Debian's Chromium, since no browser can be downloaded here."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+def see(page: Page, *texts: str) -> None:
+    for text in texts:
+        expect(page.get_by_text(text).locator("visible=true").first).to_be_visible()
+
+
+def test_the_asset_graph_shows_groups_and_descriptions(page: Page, up: Up) -> None:
+    groups = ",".join(f"global@global:{name}" for name in GROUPS)
+    page.goto(f"{up.ui}/asset-groups/?expanded={groups}")
+    see(page, *GROUPS)
+    see(page, "recordings", "channel_audio", "call_metrics", "transcripts")
+    see(page, "_mentions", "_sentiment")
+    page.locator("foreignObject").get_by_text("transcripts", exact=True).first.click()
+    see(page, "What each speaker said, in words with times and confidence.")
+    page.screenshot(path=SCREENSHOTS / "asset-graph.png")
+
+
+def test_the_partitions_of_transcripts_are_the_calls(page: Page, up: Up) -> None:
+    calls = {call["key"]: call["call_id"] for call in up.status()["calls"]}
+    page.goto(f"{up.ui}/assets/transcripts?view=partitions")
+    see(page, calls["good.wav"], calls["bad.mp3"], "Failed (1)", "Materialized (2)")
+    page.screenshot(path=SCREENSHOTS / "partitions-of-transcripts.png")
+
+
+def test_a_run_in_which_one_call_failed_says_which_and_why(page: Page, up: Up) -> None:
+    runs = up.graphql(RUNS)["runsOrError"]["results"]
+    batch = next(run for run in reversed(runs) if run["jobName"] == "process_waiting_calls")
+    assert batch["status"] == "FAILURE"
+    page.set_viewport_size({"width": 1500, "height": 1900})
+    page.goto(f"{up.ui}/runs/{batch['runId']}")
+    see(page, "ASSET_MATERIALIZATION", "STEP_FAILURE")
+    see(page, "1 of 3 calls failed")
+    page.screenshot(path=SCREENSHOTS / "run-with-one-failed-call.png")

@@ -1,0 +1,83 @@
+"""`callpipeline up` in real processes: a dropped file, the UI's buttons, and every way to stop."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.installation import Up, command, processes_of, recording, start_up, until
+
+pytestmark = pytest.mark.slow
+
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
+def test_a_dropped_file_is_processed_by_itself(up: Up) -> None:
+    recording(up.home / "recordings", "dropped", "i am switching to vodafone it is cheaper")
+    until(lambda: up.state_of("dropped.wav") == "COMPLETED", 90, f"the call: {up.status()}")
+    call_id = next(c["call_id"] for c in up.status()["calls"] if c["key"] == "dropped.wav")
+    shown = json.loads(command(up.home, "show", call_id, "--json").stdout)
+    [mention] = shown["mentions"]
+    assert (mention["competitor"], mention["sentiment"]["sentiment"]) == ("Vodafone", "positive")
+
+
+def test_a_partition_materialized_in_the_ui_is_processed(up: Up) -> None:
+    """What the UI's Materialize button sends, for two of the assets of one call."""
+    call_id = next(c["call_id"] for c in up.status()["calls"] if c["key"] == "good.wav")
+    assets = [{"path": [name]} for name in ("competitor_mentions", "competitor_sentiment")]
+    params = {
+        "selector": {
+            "repositoryLocationName": "callpipeline",
+            "repositoryName": "__repository__",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": assets,
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": call_id}]},
+    }
+    launched = up.graphql(LAUNCH, {"params": params})["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id = launched["run"]["runId"]
+
+    def status() -> str:
+        return up.graphql(RUN, {"id": run_id})["runOrError"]["status"]
+
+    until(lambda: status() in ("SUCCESS", "FAILURE"), 60, "the run ends")
+    assert status() == "SUCCESS"
+
+
+def test_a_second_up_on_the_same_data_is_refused(up: Up) -> None:
+    second = command(up.home, "up", "--port", "0")
+    assert second.returncode == 1
+    assert str(up.process.pid) in second.stderr
+
+
+def test_a_taken_port_is_told(tmp_path: Path, up: Up) -> None:
+    port = up.ui.rsplit(":", 1)[1]
+    refused = command(tmp_path / "data", "up", "--port", port)
+    assert refused.returncode == 1
+    assert f"Port {port} is in use" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_stops_it_leaves_nothing_running(tmp_path: Path, kind: signal.Signals) -> None:
+    home = tmp_path / "data"
+    up = start_up(home)
+    code = up.stop(kind)
+    assert code == (0 if kind is not signal.SIGKILL else -signal.SIGKILL)
+    until(lambda: not processes_of(home), 30, f"its processes end: {processes_of(home)}")
+    assert not (home / "postgres" / "server.json").exists()
+    shutil.rmtree(home)

@@ -1,0 +1,120 @@
+"""Engines that answer from a script, fail where they are told to, and note what they were asked.
+
+The scripted splitter writes `<recording> <channel>` into each channel's file, where `<recording>`
+is the content of the recording: the engines after it know by that which call they hear.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
+from callpipeline.domain.mention import Mention
+from callpipeline.domain.sentiment import Judgement, Sentiment
+from callpipeline.domain.transcript import Transcript
+from callpipeline.engines.ports import Conversation
+from tests.builders import a_channel, a_judgement, a_split, a_transcript, channel_files
+
+Failures = Mapping[str, Exception]
+
+
+class _Scripted:
+    """Counts what it is asked; `meets` many must be inside at once before any may leave."""
+
+    def __init__(self, failures: Failures | None = None, *, meets: int = 1) -> None:
+        self.failures = failures or {}
+        self.asked: list[str] = []
+        self.finished: list[str] = []
+        self.most_at_once = 0
+        self._inside = 0
+        self._meets = meets
+
+    async def _work_on(self, what: str) -> None:
+        self.asked.append(what)
+        self._inside += 1
+        self.most_at_once = max(self.most_at_once, self._inside)
+        try:
+            while self.most_at_once < self._meets:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+            if what in self.failures:
+                raise self.failures[what]
+            self.finished.append(what)
+        finally:
+            self._inside -= 1
+
+
+class ScriptedSplitter(_Scripted):
+    """Every recording has an agent on the left and a customer on the right."""
+
+    name = "scripted-splitter"
+
+    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+        content = recording.read_text()
+        await self._work_on(content)
+        split = a_split(a_channel(Channel.LEFT), a_channel(Channel.RIGHT))
+        channel_files(split, into, content)
+        return split
+
+
+class ScriptedSpeechDetector(_Scripted):
+    """Hears a voice where `hears` says, by default in the first second."""
+
+    name = "scripted-speech-detector"
+
+    def __init__(
+        self,
+        failures: Failures | None = None,
+        *,
+        hears: Mapping[str, Sequence[Interval]] | None = None,
+    ) -> None:
+        super().__init__(failures)
+        self.hears = hears or {}
+
+    async def detect(self, audio: Path) -> tuple[Interval, ...]:
+        content = audio.read_text()
+        await self._work_on(content)
+        return tuple(self.hears.get(content, (Interval(0.0, 1.0),)))
+
+
+class ScriptedTranscriber(_Scripted):
+    """Hears what `hears` says, by default nothing."""
+
+    name = "scripted-transcriber"
+
+    def __init__(
+        self,
+        failures: Failures | None = None,
+        *,
+        hears: Mapping[str, str] | None = None,
+        meets: int = 1,
+    ) -> None:
+        super().__init__(failures, meets=meets)
+        self.hears = hears or {}
+
+    async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
+        content = audio.read_text()
+        await self._work_on(content)
+        texts = [self.hears[content]] if content in self.hears else []
+        return a_transcript(*texts, channel=about.channel, engine=self.name)
+
+
+class ScriptedJudge(_Scripted):
+    """Judges each competitor as `thinks` says, by default neutral."""
+
+    name = "scripted-judge"
+
+    def __init__(
+        self, failures: Failures | None = None, *, thinks: Mapping[str, Sentiment] | None = None
+    ) -> None:
+        super().__init__(failures)
+        self.thinks = thinks or {}
+
+    async def judge(
+        self, conversation: Conversation, mentions: Sequence[Mention]
+    ) -> tuple[Judgement, ...]:
+        for mention in mentions:
+            await self._work_on(mention.competitor)
+        return tuple(
+            a_judgement(m, self.thinks.get(m.competitor, Sentiment.NEUTRAL)) for m in mentions
+        )

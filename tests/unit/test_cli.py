@@ -1,0 +1,162 @@
+"""The command line without anything behind it: what it refuses, and how it shows things."""
+
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+from typer.testing import CliRunner
+
+from callpipeline.cli import COMMANDS, app, present
+from callpipeline.domain.call import CallState
+from callpipeline.domain.sentiment import Sentiment
+
+NAMES = [command.__name__ for command in COMMANDS]
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def printed(part: RenderableType, width: int = 120) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(part, highlight=False)
+    return capture.get()
+
+
+def test_without_a_command_the_help_is_shown():
+    result = run()
+    assert result.exit_code == 2
+    assert all(name in result.output for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_explains_itself(name: str):
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    first_line = next(c.__doc__ for c in COMMANDS if c.__name__ == name and c.__doc__)
+    assert " ".join(first_line.split()[:3]) in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ingets"], "No such command 'ingets'"),
+        (["ingest"], "Missing argument 'paths'"),
+        (["show"], "Missing argument 'CALL'"),
+        (["show", "a", "b"], "unexpected extra argument"),
+        (["status", "--state", "DONE"], "'PENDING', 'PROCESSING', 'COMPLETED', 'FAILED'"),
+        (["status", "--limit", "-1"], "greater than or equal to 0"),
+        (["status", "--limit", "many"], "should be a valid integer"),
+        (["doctor", "--jsn"], "No such option: --jsn"),
+        (["up", "--port", "x"], "should be a valid integer"),
+    ],
+)
+def test_a_wrong_argument_is_told_and_ends_with_2(words: list[str], told: str):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert told in re.sub(r"[\s│]+", " ", result.output)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (0.0, "0:00"),
+        (59.99, "0:59"),
+        (60.0, "1:00"),
+        (754.2, "12:34"),
+        (3599.0, "59:59"),
+        (3600.0, "1:00:00"),
+        (36_061.0, "10:01:01"),
+    ],
+)
+def test_times_are_shown_as_a_clock_shows_them(seconds: float | None, shown: str):
+    assert present.clock(seconds) == shown
+
+
+def test_states_without_a_call_are_counted_too_and_erased_ones_only_where_there_are():
+    assert present.counts_line({CallState.FAILED: 2}).plain == (
+        "0 PENDING   0 PROCESSING   0 COMPLETED   2 FAILED"
+    )
+    assert "1 ERASED" in present.counts_line({CallState.ERASED: 1}).plain
+
+
+def a_document(**changed: Any) -> dict[str, Any]:
+    """A call of which only its registration is known."""
+    nothing: dict[str, Any] = {
+        "call_id": "2026-03-02-0123456789ab", "key": "call.wav", "state": CallState.PENDING,
+        "duration_s": None, "error_stage": None, "error_message": None, "flags": [],
+        "transcripts": [], "metrics": None, "segments": [], "mentions": [],
+    }  # fmt: skip
+    return nothing | changed
+
+
+def page(document: dict[str, Any]) -> str:
+    return "".join(printed(part) for part in present.call_page(document))
+
+
+def test_a_call_of_which_nothing_is_known_yet_is_one_line():
+    assert page(a_document()) == "2026-03-02-0123456789ab  call.wav  –  PENDING\n"
+
+
+def test_a_failed_call_says_where_and_why():
+    failed = a_document(state="FAILED", error_stage="channel_audio", error_message="a picture")
+    assert "channel_audio: a picture" in page(failed)
+
+
+def test_a_transcript_that_is_not_to_be_trusted_says_so():
+    line: dict[str, Any] = {
+        "channel": "left", "speaker": "agent", "words": 7, "engine": "sphinx", "confidence": 0.4,
+        "reliable": False,
+    }  # fmt: skip
+    told = page(a_document(transcripts=[line, line | {"confidence": None, "reliable": True}]))
+    assert "left (agent): 7 words by sphinx, word confidence 0.40  UNRELIABLE" in told
+    assert told.count("UNRELIABLE") == 1
+
+
+def a_shown_mention(**changed: Any) -> dict[str, Any]:
+    judged = {"sentiment": "negative", "quote": "never again", "rule": "reproach"}
+    mention = {
+        "start_s": 75.0, "speaker": "customer", "competitor": "Sky", "said": "sky",
+        "status": "accepted", "reason": "dealing", "sentiment": judged,
+    }  # fmt: skip
+    return mention | changed
+
+
+def test_a_mention_is_shown_with_its_sentiment_and_the_rule_behind_it():
+    shown = page(a_document(mentions=[a_shown_mention()]))
+    for word in ("1:15", "customer", "Sky", "negative", "never again", "reproach"):
+        assert word in shown
+
+
+def test_a_mention_that_does_not_count_is_shown_with_the_reason():
+    shown = page(a_document(mentions=[a_shown_mention(status="rejected", sentiment=None)]))
+    assert "rejected" in shown
+    assert "dealing" in shown
+
+
+@pytest.mark.parametrize("hostile", ["[/red]", "[bold]x", "[link=http://evil]"])
+def test_brackets_in_what_users_supply_are_shown_as_they_are(hostile: str):
+    judged = {"sentiment": "neutral", "quote": hostile, "rule": hostile}
+    document = a_document(
+        key=hostile,
+        error_message=hostile,
+        flags=[{"detail": hostile}],
+        segments=[{"start_s": 0.0, "speaker": "agent", "text": hostile}],
+        mentions=[a_shown_mention(competitor=hostile, sentiment=judged)],
+    )
+    assert page(document).count(hostile) == 7
+
+
+def test_competitors_are_summed_up_from_the_mentions_that_were_judged():
+    positive = a_shown_mention(sentiment={"sentiment": "positive"})
+    mentions = [positive, positive, a_shown_mention(), a_shown_mention(sentiment=None),
+                a_shown_mention(competitor="Ask")]  # fmt: skip
+    assert present.overall_by_competitor(mentions) == {
+        "Ask": Sentiment.NEGATIVE,
+        "Sky": Sentiment.POSITIVE,
+    }

@@ -1,0 +1,103 @@
+"""Settings, and what is said of those that cannot be used."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from callpipeline import config
+from callpipeline.config import Settings
+from callpipeline.errors import SettingsInvalid
+
+Read = Callable[[], Settings]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
+    """Reads the settings anew, in an empty folder and an environment without any of ours."""
+    import os
+
+    for name in os.environ:
+        if name.startswith("CALLPIPELINE_") or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return config.settings.__wrapped__
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONCURRENCY", "0"),
+        ("CONCURRENCY", "many"),
+        ("BATCH_SIZE", "1001"),
+        ("RECOGNISER_WORKERS", ""),
+        ("SETTLE_S", "-1"),
+        ("PORT", "65536"),
+        ("HOST", "0.0.0.0"),
+        ("AGENT_CHANNEL", "middle"),
+        ("SPLITTER", "sharp"),
+        ("TRANSCRIBER", "monks"),
+        ("SENTIMENT", "mood"),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_the_variable(
+    read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
+    with pytest.raises(SettingsInvalid, match=rf"CALLPIPELINE_{name}: "):
+        read()
+
+
+def test_every_wrong_value_is_named_at_once(read: Read, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CALLPIPELINE_PORT", "x")
+    monkeypatch.setenv("CALLPIPELINE_CONCURRENCY", "y")
+    with pytest.raises(SettingsInvalid, match=r"(?s)CONCURRENCY.*PORT"):
+        read()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "CALLPIPELINE_DATABASE_URL"])
+def test_the_database_may_be_set_under_both_names(
+    read: Read, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv(name, "postgresql://somewhere/db")
+    url = read().database_url
+    assert url
+    assert url.get_secret_value() == "postgresql://somewhere/db"
+
+
+def test_our_own_name_of_the_database_wins(read: Read, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://theirs/db")
+    monkeypatch.setenv("CALLPIPELINE_DATABASE_URL", "postgresql://ours/db")
+    url = read().database_url
+    assert url
+    assert url.get_secret_value() == "postgresql://ours/db"
+
+
+def test_an_env_file_is_read(read: Read, tmp_path: Path):
+    (tmp_path / ".env").write_text("CALLPIPELINE_CONCURRENCY=3\nSOMETHING_ELSE=1\n")
+    assert read().concurrency == 3
+
+
+def test_no_secret_is_in_the_repr_or_in_an_error(read: Read, monkeypatch: pytest.MonkeyPatch):
+    for name in ("DATABASE_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"CALLPIPELINE_{name}", "hunter2")
+    assert "hunter2" not in repr(read())
+    assert "hunter2" not in str(read().model_dump_json())
+    monkeypatch.setenv("CALLPIPELINE_PORT", "hunter2")
+    with pytest.raises(SettingsInvalid) as refused:
+        read()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_places_lie_below_the_home_unless_set(read: Read, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CALLPIPELINE_HOME", "/srv/calls")
+    monkeypatch.setenv("CALLPIPELINE_STORAGE", "s3://kept/here")
+    options = read()
+    assert options.recordings_url == "/srv/calls/recordings"
+    assert options.storage_url == "s3://kept/here"
+    assert options.catalog_path == Path("/srv/calls/competitors.yaml")
+
+
+def test_settings_cannot_be_changed(read: Read):
+    with pytest.raises(ValueError, match="frozen"):
+        read().port = 1  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,38 @@
+"""Names of objects in the store."""
+
+from callpipeline.domain.audio import Channel
+from callpipeline.domain.call import Stage
+from callpipeline.storage import keys
+from tests.builders import a_recording
+
+
+def test_keys_never_change():
+    # Written out: objects that were stored under these names must be found for ever.
+    assert keys.channel_audio("2026-03-02-0123456789ab", Channel.LEFT) == (
+        "calls/2026-03-02-0123456789ab/left.flac"
+    )
+    assert keys.transcript("2026-03-02-0123456789ab", Channel.MIXED) == (
+        "calls/2026-03-02-0123456789ab/transcript.mixed.json"
+    )
+
+
+def test_a_recordings_own_name_is_in_no_key():
+    call_id = a_recording("Mrs Smith 555-1234.wav").call_id
+    assert "Smith" not in keys.channel_audio(call_id, Channel.LEFT)
+
+
+def test_no_two_objects_of_a_call_share_a_key():
+    all_keys = [make("id", channel) for make in (keys.channel_audio, keys.transcript)
+                for channel in Channel]  # fmt: skip
+    assert len(set(all_keys)) == len(all_keys)
+
+
+def test_stage_names_never_change():
+    """They are Dagster's asset keys and the ledger's `call_stages.stage`."""
+    assert [str(stage) for stage in Stage] == [
+        "channel_audio",
+        "call_metrics",
+        "transcripts",
+        "competitor_mentions",
+        "competitor_sentiment",
+    ]
