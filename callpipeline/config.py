@@ -47,7 +47,6 @@ class Settings(BaseSettings):
     recogniser_workers: int | None = Field(default=None, ge=1)
     settle_s: float = Field(default=3.0, ge=0)
 
-    host: Literal["127.0.0.1", "localhost"] = "127.0.0.1"
     port: int = Field(default=3000, ge=0, le=65535)
 
     @property

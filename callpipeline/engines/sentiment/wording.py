@@ -106,10 +106,20 @@ def wording(clause: Clause) -> Finding | None:
     """The tone of up to eight words on either side of the name, within its clause."""
     if clause.at < 0 or _is_about_us(clause):
         return None
-    score = tone((*clause.before[-_REACH:], TARGET, *_to_the_point(clause.after[:_REACH])))
+    words = (*clause.before[-_REACH:], TARGET, *_to_the_point(clause.after[:_REACH]))
+    score = tone(words)
     if abs(score) < NEUTRAL_BELOW:
         return None
-    return Finding(score, f"wording: {'praise' if score > 0 else 'blame'}")
+    return Finding(score, f"wording: {_telling(words)} → {'praise' if score > 0 else 'blame'}")
+
+
+def _telling(words: tuple[str, ...]) -> str:
+    """The words and phrases that carry the tone, for the person who asks why."""
+    text = " ".join(word for word in words if word not in (TARGET, SAME, OTHER))
+    phrases = [found.group() for pattern, _ in _PATTERNS if (found := pattern.search(text))]
+    loaded = [word for word in text.split() if word in _analyser().lexicon]
+    single = [word for word in loaded if not any(word in phrase for phrase in phrases)]
+    return ", ".join(f"'{found}'" for found in dict.fromkeys(phrases + single)) or "tone"
 
 
 def _to_the_point(after: tuple[str, ...]) -> tuple[str, ...]:
