@@ -1,17 +1,21 @@
 """Commands about calls: ingest, status, show."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from callpipeline.cli import present
-from callpipeline.cli.opening import console, errors, opened
+from callpipeline.cli.opening import complain, console, opened
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState
+from callpipeline.errors import MissingObject
 from callpipeline.pipeline.discovery import recordings_below
+from callpipeline.pipeline.ingest import Ingested
 from callpipeline.pipeline.ingest import ingest as ingest_file
+from callpipeline.wiring import Storage
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -27,23 +31,32 @@ def ingest(
     """
     missing = [path for path in paths if not path.exists()]
     for path in missing:
-        errors.print(f"[red]error:[/red] {path} does not exist.", soft_wrap=True)
+        complain(f"{path} does not exist.")
     files = list(recordings_below(path for path in paths if path.exists()))
     if not files and not missing:
-        errors.print("[red]error:[/red] No recordings there: give files, or folders of them.")
+        complain("No recordings there: give files, or folders of them.")
     with opened() as storage:
-        channel = settings().agent_channel
-        done = [
-            ingest_file(file, storage.recordings, storage.ledger, agent_channel=channel)
-            for file in files
-        ]
+        done = list(_ingested(files, storage))
     if as_json:
         rows = [{"path": str(d.path), "call_id": d.call_id, "new": d.is_new} for d in done]
         print(json.dumps(rows, indent=2))
     for each in done if not as_json else ():
         note = "" if each.is_new else "  (known already)"
-        console.print(f"{each.call_id}  {each.path}{note}", highlight=False, soft_wrap=True)
-    raise typer.Exit(0 if files and not missing else 1)
+        line = f"{each.call_id}  {each.path}{note}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(0 if files and not missing and len(done) == len(files) else 1)
+
+
+def _ingested(files: Iterable[Path], storage: Storage) -> Iterator[Ingested]:
+    """The files that could be taken; of each other one is told why not."""
+    channel = settings().agent_channel
+    for file in files:
+        try:
+            yield ingest_file(file, storage.recordings, storage.ledger, agent_channel=channel)
+        except OSError as error:
+            complain(f"{file} cannot be read ({error.strerror}).")
+        except MissingObject as error:
+            complain(f"{file}: {error}")
 
 
 def status(

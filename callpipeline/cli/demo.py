@@ -56,9 +56,9 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
         console.print("`callpipeline up` is running and processes them", highlight=False)
         _watch(storage, call_ids, busy=lambda: True)
         return
-    from callpipeline.defs.runs import end_orphans, waiting_runs
+    from callpipeline.defs.runs import take_back, waiting_runs
 
-    end_orphans(storage.ledger)
+    take_back(storage.ledger, nobody_else=options.database_url is None)
     for command in waiting_runs(storage.ledger, options.batch_size):
         with Services(options.home / "logs", {}) as services:
             run = services.start("demo", command)

@@ -8,16 +8,24 @@ from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from callpipeline import wiring
 from callpipeline.config import settings
 from callpipeline.errors import CallpipelineError, SettingsInvalid
 
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def complain(sentence: str) -> None:
+    """Tell an error on stderr; brackets and bytes of a path are printed as they can be."""
+    printable = sentence.encode(errors="surrogateescape").decode(errors="replace")
+    text = f"[red]error:[/red] {escape(printable)}"
+    errors.print(text, highlight=False, soft_wrap=True)
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
@@ -28,7 +36,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except CallpipelineError as error:
-            errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+            complain(str(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(130) from interrupt

@@ -37,7 +37,7 @@ def up(
         console.print("starting Postgres …", highlight=False)
         with opened() as storage:
             wiring.load_catalog(options)
-            _give_back(storage)
+            _take_back(storage, options)
             code_port = _free_port(0)
             environment = {"CALLPIPELINE_CODE_SERVER_PORT": str(code_port)}
             with Services(options.home / "logs", environment) as services:
@@ -72,11 +72,11 @@ def _free_port(wanted: int) -> int:
         return probe.getsockname()[1]
 
 
-def _give_back(storage: wiring.Storage) -> None:
-    """Runs of an earlier `up` cannot be alive: this one is alone on the data folder."""
-    from callpipeline.defs.runs import end_orphans
+def _take_back(storage: wiring.Storage, options: Settings) -> None:
+    """Calls that an earlier `up` left in the hands of a run."""
+    from callpipeline.defs.runs import take_back
 
-    end_orphans(storage.ledger)
+    take_back(storage.ledger, nobody_else=options.database_url is None)
 
 
 def _start(services: Services, code_port: int, ui_port: int) -> None:

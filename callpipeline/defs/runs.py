@@ -23,20 +23,22 @@ def _command(request: dg.RunRequest) -> list[str]:
     return [*execute, "--tags", json.dumps(dict(request.tags)), *config]
 
 
-def end_orphans(ledger: Ledger) -> int:
-    """Mark runs as failed that nobody can be executing, and take their calls back.
+UNFINISHED = (
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
-    Only for the sole operator of a data folder, before it starts anything: runs that are not
-    finished then were killed with their machine or their `up`.
+
+def take_back(ledger: Ledger, *, nobody_else: bool) -> int:
+    """Take calls back from runs that are gone; returns how many.
+
+    With `nobody_else`, which is for the sole operator of an embedded database before it starts
+    anything, runs that are not finished were killed with their machine or their `up`, and are
+    marked as failed. A database that others use may have runs under way elsewhere.
     """
     with dg.DagsterInstance.get() as instance:
-        unfinished = [
-            dg.DagsterRunStatus.STARTING,
-            dg.DagsterRunStatus.STARTED,
-            dg.DagsterRunStatus.CANCELING,
-        ]
-        for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
-            instance.report_run_failed(
-                run, "callpipeline was stopped while this run was under way."
-            )
+        if nobody_else:
+            for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
+                instance.report_run_failed(run, "callpipeline was stopped during this run.")
         return release_lost(instance, ledger)

@@ -55,4 +55,5 @@ def ingest(
     bucket.put(key, path)
     recording = bucket.recording(key)
     new = registry.register([recording], agent_channel=agent_channel, sha256=sha256)
-    return Ingested(path, recording.call_id, is_new=bool(new))
+    call_id = registry.call_of_content(sha256) or recording.call_id
+    return Ingested(path, call_id, is_new=bool(new))

@@ -18,14 +18,14 @@ Row = dict[str, Any]
 class Database:
     """A pool of connections whose search path is our schema."""
 
-    def __init__(self, url: str, *, max_connections: int = 8) -> None:
+    def __init__(self, url: str, *, max_connections: int = 8, patience_s: float = 30.0) -> None:
         self.url = url
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             url,
             min_size=1,
             max_size=max_connections,
             open=False,
-            timeout=30,
+            timeout=patience_s,
             configure=_use_our_schema,
             kwargs={"row_factory": dict_row, "application_name": "callpipeline"},
         )

@@ -26,13 +26,14 @@ POLL_S = 0.2
 def main(folder: Path, major: int, fsync: str) -> int:
     """Serve until no process holds `users.lock`; returns the exit code."""
     binaries = binaries_of(major)
+    alone = _after_the_last_server(folder / "server.lock")
     password = _password(folder)
     cluster = folder / f"cluster-{major}"
     if not cluster.exists():
         _initialise(binaries, cluster, password)
     # SIGTERM from a machine that shuts down: leave through the same door as an empty lock.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server, port = _serve(binaries, cluster, fsync)
+    server, port = _serve(binaries, cluster, fsync, alone)
     try:
         _create_database(binaries, server, port, password.read_text().strip())
         _announce(folder / "server.json", {"port": port, "pid": server.pid})
@@ -70,6 +71,16 @@ def become_unprivileged() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
+def _after_the_last_server(lock: Path) -> int:
+    """Waits until no process of an earlier server is left; its descriptor goes to the new one.
+
+    The kernel drops the lock with the last of them, so no process id has to be believed.
+    """
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
 def _password(folder: Path) -> Path:
     path = folder / "password"
     if not path.exists():
@@ -88,7 +99,11 @@ def _initialise(binaries: Path, cluster: Path, password: Path) -> None:
     unfinished.rename(cluster)
 
 
-def _serve(binaries: Path, cluster: Path, fsync: str) -> tuple[subprocess.Popen[bytes], int]:
+def _serve(
+    binaries: Path, cluster: Path, fsync: str, alone: int
+) -> tuple[subprocess.Popen[bytes], int]:
+    # Of a killed server; Postgres refuses to start when the id in it is somebody else's now.
+    (cluster / "postmaster.pid").unlink(missing_ok=True)
     port = _free_port()
     parameters = {
         "listen_addresses": "127.0.0.1",
@@ -104,7 +119,12 @@ def _serve(binaries: Path, cluster: Path, fsync: str) -> tuple[subprocess.Popen[
     options = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(cluster), *options]
     # preexec_fn is safe here: this process has one thread.
-    return subprocess.Popen(command, preexec_fn=become_unprivileged), port  # noqa: PLW1509
+    server = subprocess.Popen(
+        command,
+        pass_fds=[alone],
+        preexec_fn=become_unprivileged,  # noqa: PLW1509
+    )
+    return server, port
 
 
 def _create_database(

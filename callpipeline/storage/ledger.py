@@ -64,10 +64,13 @@ class Ledger:
         """Enter recordings; those known already are left as they are. Returns the new call ids."""
         new: list[str] = []
         with self._database.transaction() as connection:
-            for recording in recordings:
+            # In one order everywhere, else two that register the same calls wait for each other.
+            for recording in sorted(recordings, key=lambda recording: recording.call_id):
                 entry = _entry(recording) | {"agent_channel": agent_channel, "sha256": sha256}
-                cursor = connection.execute(query("calls/register"), entry)
-                new += [row["call_id"] for row in cursor if row["is_new"]]
+                entered = connection.execute(query("calls/register"), entry)
+                new += [row["call_id"] for row in entered]
+                if sha256:
+                    connection.execute(query("calls/note_content"), entry)
         return new
 
     def unknown(self, recordings: Sequence[Recording]) -> list[Recording]:

@@ -1,5 +1,7 @@
 """Objects in a local folder or an S3-compatible bucket, through one adapter."""
 
+import contextlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore, S3Store
 
 from callpipeline.domain.call import Recording
@@ -67,11 +69,9 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
-        try:
-            with _translated(self.name):
-                obstore.delete(self._store, key)
-        except MissingObject:
-            pass
+        # TypeError is what obstore says of a name that no object can have.
+        with contextlib.suppress(MissingObject, TypeError), _translated(self.name):
+            obstore.delete(self._store, key)
 
     def recording(self, key: str) -> Recording:
         """An object as a recording. Raises MissingObject."""
@@ -80,9 +80,30 @@ class ObjectStore:
 
     def list(self, prefix: str = "") -> Iterator[Recording]:
         """Every object below a prefix, page by page; a failed listing raises, it is never empty."""
+        if isinstance(self._store, LocalStore) and not self._folder.is_dir():
+            raise StoreUnavailable(f"The folder {self.name} is not there.")
         with _translated(self.name):
-            for page in obstore.list(self._store, prefix or None):
-                yield from (self._recording(found) for found in page)
+            try:
+                for page in obstore.list(self._store, prefix or None):
+                    yield from (self._recording(found) for found in page)
+            except InvalidPathError:
+                yield from self._one_by_one(prefix)
+
+    def _one_by_one(self, prefix: str) -> Iterator[Recording]:
+        """Files of a folder except those of impossible names, at which obstore's listing ends.
+
+        Such are names with a line break or in another encoding than UTF-8; files that were listed
+        before it ended come again.
+        """
+        for path in sorted((self._folder / prefix).rglob("*")):
+            key = path.relative_to(self._folder).as_posix()
+            if path.is_file() and not re.search(r"#\d+$", key):
+                with contextlib.suppress(MissingObject):
+                    yield self.recording(key)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(str(self._store.prefix))
 
     def _recording(self, found: "ObjectMeta") -> Recording:
         return Recording(

@@ -39,8 +39,11 @@ class Reading(ResultStore, Protocol):
 class Office(Protocol):
     """Results and states of calls, and a way to hold a call in the name of a run."""
 
-    results: Reading
-    states: CallStates
+    @property
+    def results(self) -> Reading: ...
+
+    @property
+    def states(self) -> CallStates: ...
 
     def claimed(self, key: str = "call.wav", run_id: str = "run-1") -> Call: ...
 

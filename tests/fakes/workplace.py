@@ -26,7 +26,7 @@ RUN = "run-1"
 
 
 def parse_plainly(name: str, content: bytes, agent_channel: str) -> tuple[Transcript, ...]:
-    """A supplied transcript that is just the words of the right channel; nothing of an empty one."""
+    """A supplied transcript: the content is what the right channel says."""
     text = content.decode()
     return (a_transcript(text, channel=Channel.RIGHT, engine="supplied"),) if text else ()
 

@@ -1,12 +1,12 @@
 """Many calls at once."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from callpipeline.domain.call import CallState, Stage
-from callpipeline.errors import DatabaseUnavailable, UnsupportedAudio
+from callpipeline.errors import CallpipelineError, DatabaseUnavailable, UnsupportedAudio
 from callpipeline.pipeline.batch import process_calls
 from callpipeline.pipeline.process import CallFailed, Processor, StageStored
 from tests.fakes.engines import ScriptedSplitter
@@ -50,7 +50,7 @@ def test_a_database_that_is_gone_ends_the_batch_instead_of_failing_every_call():
         def complete(self, call_id: str, run_id: str) -> CallState:
             raise DatabaseUnavailable("Postgres did not answer")
 
-        def fail(self, *_: object) -> None:
+        def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
             raise DatabaseUnavailable("Postgres did not answer")
 
     place = Workplace(states=Gone())
@@ -68,9 +68,9 @@ def test_whoever_stops_listening_stops_the_work():
     async def listen_once() -> None:
         processor = Processor(place.stages(), place.states, RUN)
         events = process_calls(processor, calls, tuple(Stage), concurrency=2)
-        async with aclosing(events):
-            async for _ in events:
-                break
+        assert isinstance(events, AsyncGenerator)
+        await anext(events)
+        await events.aclose()
 
     asyncio.run(listen_once())
     assert len(place.splitter.asked) < len(calls)

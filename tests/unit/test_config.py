@@ -33,7 +33,6 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("RECOGNISER_WORKERS", ""),
         ("SETTLE_S", "-1"),
         ("PORT", "65536"),
-        ("HOST", "0.0.0.0"),
         ("AGENT_CHANNEL", "middle"),
         ("SPLITTER", "sharp"),
         ("TRANSCRIBER", "monks"),

@@ -56,7 +56,7 @@ def test_speech_beyond_the_end_makes_no_negative_silence():
 
 
 @given(st.lists(EDGES, max_size=6), st.lists(EDGES, max_size=6))
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=30, deadline=None)
 def test_the_parts_add_up_to_the_call(
     agent: list[tuple[float, float]], customer: list[tuple[float, float]]
 ):

@@ -8,7 +8,13 @@ import pytest
 
 from callpipeline.domain.audio import SplitRecording
 from callpipeline.domain.call import CallState, Stage
-from callpipeline.errors import ClaimLost, DatabaseUnavailable, EngineUnavailable, UnsupportedAudio
+from callpipeline.errors import (
+    CallpipelineError,
+    ClaimLost,
+    DatabaseUnavailable,
+    EngineUnavailable,
+    UnsupportedAudio,
+)
 from callpipeline.pipeline.process import CallFailed, CallGivenUp, Processor, StageStored
 from callpipeline.storage.ports import StageWrite
 from tests.builders import a_split, a_transcript, a_write, channel_files
@@ -170,7 +176,7 @@ def test_a_database_that_is_gone_is_not_blamed_on_the_call():
             raise DatabaseUnavailable("Postgres did not answer")
 
     class AlsoUnreachable(InMemoryStates):
-        def fail(self, *_: object) -> None:
+        def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
             raise DatabaseUnavailable("Postgres did not answer")
 
     states = AlsoUnreachable()

@@ -7,7 +7,7 @@ import pytest
 from callpipeline.cli.score import TOLERANCE_S, Score, compare
 
 
-def found(start_s: float = 10.0, **other: str) -> dict[str, Any]:
+def found(start_s: float = 10.0, **other: Any) -> dict[str, Any]:
     said = {"competitor": "Sky", "channel": "left", "sentiment": "positive"} | other
     return {"start_s": start_s, **said, "sentiment": {"sentiment": said["sentiment"]}}
 
@@ -27,7 +27,7 @@ def test_a_wrong_sentiment_is_true_but_not_agreed():
 
 
 @pytest.mark.parametrize("wrong", [{"competitor": "Three"}, {"channel": "right"}])
-def test_another_competitor_or_channel_is_another_mention(wrong: dict[str, str]):
+def test_another_competitor_or_channel_is_another_mention(wrong: dict[str, Any]):
     assert compare([found(**wrong)], [spoken()]) == Score(1, 1, 0, 0)
 
 

@@ -200,9 +200,8 @@ def test_a_call_without_mentions_asks_no_judge_and_is_stored_all_the_same(bench:
 
 def test_every_write_says_who_made_it_and_with_which_list(bench: Bench):
     bench.make(*Stage)
-    assert [
-        (w.stage, w.run_id, w.engine, w.catalog_version) for w in bench.place.results.writes
-    ] == [
+    writes = bench.place.results.writes
+    assert [(w.stage, w.run_id, w.engine, w.catalog_version) for w in writes] == [
         (Stage.CHANNEL_AUDIO, RUN, "scripted-splitter", None),
         (Stage.CALL_METRICS, RUN, "scripted-speech-detector", None),
         (Stage.TRANSCRIPTS, RUN, "scripted-transcriber", None),

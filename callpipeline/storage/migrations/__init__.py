@@ -1,6 +1,8 @@
 """Alembic migrations of schema `callpipeline`, and the two calls that use them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +11,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
+
+from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 
 SCHEMA = "callpipeline"
 _LOCK = 7_216_001
@@ -18,8 +23,7 @@ _LOCK = 7_216_001
 
 def migrate(url: str, to: str = "head") -> str | None:
     """Bring the schema to revision `to`, from empty or any earlier one; returns the revision."""
-    engine = create_engine(_sqlalchemy_url(url), poolclass=NullPool)
-    with engine.begin() as connection:
+    with _connected(url) as connection:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         connection.execute(text(f"SET LOCAL search_path TO {SCHEMA}"))
@@ -31,10 +35,22 @@ def migrate(url: str, to: str = "head") -> str | None:
 
 def pending(url: str) -> tuple[str | None, str | None]:
     """The revision that the database has (None when empty) and the newest one."""
-    engine = create_engine(_sqlalchemy_url(url), poolclass=NullPool)
-    with engine.connect() as connection:
+    with _connected(url) as connection:
         newest = cast(str | None, ScriptDirectory.from_config(_config()).get_current_head())
         return _revision(connection), newest
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    """A transaction. Raises DatabaseUnavailable, or SettingsInvalid for what is no such URL."""
+    try:
+        with create_engine(_sqlalchemy_url(url), poolclass=NullPool).begin() as connection:
+            yield connection
+    except (ArgumentError, ValueError) as error:
+        raise SettingsInvalid("DATABASE_URL is not like postgresql://user@host/name.") from error
+    except OperationalError as error:
+        why = str(error.orig).partition("\n")[0]
+        raise DatabaseUnavailable(f"Postgres did not answer: {why}.") from error
 
 
 def _revision(connection: Connection) -> str | None:
@@ -50,4 +66,7 @@ def _config() -> Config:
 
 
 def _sqlalchemy_url(url: str) -> str:
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url)
+    address, is_postgres = re.subn(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url)
+    if not is_postgres:
+        raise ValueError("another kind of database")
+    return address

@@ -1,0 +1,294 @@
+"""The commands as a person runs them: real processes, a data folder of their own."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from callpipeline.domain.call import Stage
+from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.objects import S3Access, open_store
+from callpipeline.wiring import Storage
+from tests.builders import (
+    CATALOG,
+    a_judgement,
+    a_mention,
+    a_recording,
+    a_split,
+    a_transcript,
+    a_write,
+    channel_files,
+    some_metrics,
+)
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Installation:
+    """A data folder, and a database that its commands use."""
+
+    def __init__(self, home: Path, database_url: str | None = None) -> None:
+        ours = ("CALLPIPELINE_", "DATABASE_URL", "DAGSTER_")
+        clean = {name: v for name, v in os.environ.items() if not name.startswith(ours)}
+        self.home = home
+        self.environment = clean | {"CALLPIPELINE_HOME": str(home), "COLUMNS": "200"}
+        if database_url:
+            self.environment["DATABASE_URL"] = database_url
+        home.mkdir(exist_ok=True)
+
+    def run(self, *words: str | Path, exit_code: int = 0, **environment: str) -> Done:
+        """Run `callpipeline <words>`; no command may ever end in a traceback."""
+        code = "from callpipeline.cli import app; app()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)],
+            env=self.environment | environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == exit_code, (done.stdout, done.stderr)
+        return done
+
+    def json(self, *words: str | Path, exit_code: int = 0) -> Any:
+        return json.loads(self.run(*words, "--json", exit_code=exit_code).stdout)
+
+
+@pytest.fixture
+def here(tmp_path: Path, database_url: str) -> Installation:
+    """An installation on a migrated Postgres."""
+    return Installation(tmp_path / "home", database_url)
+
+
+def wav(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 0.1, (800, 2))
+    sound = io.BytesIO()
+    soundfile.write(sound, noise, 8000, format="WAV")
+    path.write_bytes(sound.getvalue())
+    return path
+
+
+# ingest
+
+
+def test_a_file_is_ingested_once(here: Installation, tmp_path: Path):
+    path = wav(tmp_path / "call.wav")
+    first = here.run("ingest", path)
+    again = here.run("ingest", path)  # another process: what is known is in the ledger
+    call_id = first.stdout.split()[0]
+    assert first.stdout == f"{call_id}  {path}\n"
+    assert again.stdout == f"{call_id}  {path}  (known already)\n"
+    assert (here.home / "recordings" / "call.wav").read_bytes() == path.read_bytes()
+
+
+def test_a_folder_is_ingested_with_all_that_may_be_recordings(here: Installation, tmp_path: Path):
+    for number in range(3):
+        wav(tmp_path / "calls" / f"{number}" / "call.wav", number)
+    (tmp_path / "calls" / "notes.txt").write_text("not a recording")
+    done = here.json("ingest", tmp_path / "calls")
+    assert [each["new"] for each in done] == [True] * 3
+    assert len({each["call_id"] for each in done}) == 3
+    assert len(list((here.home / "recordings").iterdir())) == 3
+
+
+def test_a_path_that_is_missing_is_said_and_the_others_are_ingested(
+    here: Installation, tmp_path: Path
+):
+    path = wav(tmp_path / "call.wav")
+    done = here.run("ingest", tmp_path / "gone.wav", path, exit_code=1)
+    assert f"{tmp_path / 'gone.wav'} does not exist." in done.stderr
+    assert str(path) in done.stdout
+
+
+def test_a_folder_without_recordings_is_said(here: Installation, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    done = here.run("ingest", tmp_path / "empty", exit_code=1)
+    assert "No recordings there" in done.stderr
+
+
+def test_a_file_that_cannot_be_read_is_said_and_the_others_are_ingested(
+    here: Installation, tmp_path: Path
+):
+    path = wav(tmp_path / "call.wav")
+    done = here.run("ingest", "/proc/self/mem", path, exit_code=1)
+    assert "/proc/self/mem" in done.stderr
+    assert str(path) in done.stdout
+
+
+def test_files_of_any_name_are_ingested_and_shown_under_it(here: Installation, tmp_path: Path):
+    names = ["[/red].wav", "[bold]call.wav", "a :smile: b&c.wav", "größe 🎧.wav", "-rf.wav"]
+    for seed, name in enumerate(names):
+        wav(tmp_path / "calls" / name, seed)
+    ingested = here.run("ingest", tmp_path / "calls").stdout
+    listed = here.run("status").stdout
+    for name in names:
+        assert f"/{name}\n" in ingested
+        assert Path(name).name in listed
+
+
+def test_files_of_impossible_names_are_refused_and_the_others_are_ingested(
+    here: Installation, tmp_path: Path
+):
+    for seed, name in enumerate(["x\ny.wav", "\udcff.wav", "good.wav"]):
+        wav(tmp_path / "calls" / name, seed)
+    done = here.run("ingest", tmp_path / "calls", exit_code=1)
+    assert done.stderr.count("error:") == 2
+    assert "good.wav" in done.stdout
+
+
+# status and show
+
+
+@pytest.fixture
+def processed(here: Installation, storage: Storage, tmp_path: Path) -> str:
+    """The id of a call with everything, in the database of this installation."""
+    storage.ledger.register([a_recording()])
+    (call,) = storage.ledger.claim([a_recording().call_id], "run-1", resume=False)
+    kept = open_store(str(here.home / "storage"), S3Access())
+    call_id, results = call.call_id, type(storage.results)(storage.database, kept)
+    results.remember_catalog(CATALOG)
+    results.save_audio(
+        a_write(call_id, Stage.CHANNEL_AUDIO), a_split(), channel_files(a_split(), tmp_path / "f")
+    )
+    results.save_metrics(a_write(call_id, Stage.CALL_METRICS), some_metrics())
+    said = [a_transcript("I like vodafone")]
+    results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS), [a_mention()])
+    judged = [a_judgement(a_mention())]
+    results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT), judged)
+    storage.ledger.complete(call_id, "run-1")
+    return call_id
+
+
+def test_a_processed_call_is_shown_with_all_that_is_known(here: Installation, processed: str):
+    shown = here.run("show", processed[:16]).stdout
+    for part in (processed, "call.wav", "COMPLETED", "I like vodafone", "Vodafone", "positive"):
+        assert part in shown
+    document = here.json("show", processed)
+    assert document["state"] == "COMPLETED"
+    assert document["metrics"]["agent_talk_s"] == 4.0
+    assert [segment["text"] for segment in document["segments"]] == ["I like vodafone"]
+    assert [m["sentiment"]["sentiment"] for m in document["mentions"]] == ["positive"]
+    assert document["stages"] == [str(stage) for stage in Stage]
+
+
+def test_status_counts_and_lists(here: Installation, processed: str, tmp_path: Path):
+    here.run("ingest", wav(tmp_path / "waiting.wav"))
+    document = here.json("status")
+    assert document["counts"] == {"COMPLETED": 1, "PENDING": 1}
+    assert [call["key"] for call in document["calls"]] == ["waiting.wav", "call.wav"]
+    only = here.run("status", "--state", "COMPLETED").stdout
+    assert processed in only
+    assert "waiting.wav" not in only
+    assert "1 PENDING" in only
+
+
+def test_status_of_an_empty_installation_is_empty(here: Installation):
+    assert here.json("status") == {"counts": {}, "calls": []}
+
+
+def test_an_unknown_call_is_said_so(here: Installation):
+    done = here.run("show", "[/red]", exit_code=1)
+    assert "There is no call '[/red]'" in done.stderr
+
+
+def test_an_ambiguous_beginning_is_said_so(here: Installation, tmp_path: Path):
+    calls = here.json("ingest", wav(tmp_path / "a.wav", 1), wav(tmp_path / "b.wav", 2))
+    done = here.run("show", calls[0]["call_id"][:5], exit_code=1)
+    assert "Several calls begin with" in done.stderr
+
+
+# migrate and doctor
+
+
+def test_migrate_makes_a_database_usable(postgres: str, tmp_path: Path):
+    """The session's own database `callpipeline` is empty until then."""
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE to_migrate")
+    here = Installation(tmp_path / "home", postgres.rsplit("/", 1)[0] + "/to_migrate")
+    refused = here.run("status", exit_code=1)
+    assert "run `callpipeline migrate`" in refused.stderr
+    assert "schema version 0001" in here.run("migrate").stdout
+    here.run("status")
+
+
+def findings(document: Any) -> dict[str, bool]:
+    return {finding["name"]: finding["well"] for finding in document}
+
+
+def test_doctor_finds_a_healthy_installation_well(here: Installation):
+    found = findings(here.json("doctor"))
+    assert set(found) >= {"competitors", "engines", "disk", "schema", "database", "recordings",
+                          "storage", "waiting calls"}  # fmt: skip
+    assert all(found.values()), found
+    assert list((here.home / "storage").rglob("doctor/*")) == []
+
+
+def test_doctor_says_what_is_wrong_with_the_competitor_list(here: Installation):
+    (here.home / "competitors.yaml").write_text("competitors: [Sky, sky]\n")
+    shown = here.run("doctor", exit_code=1).stdout
+    bad = [line for line in shown.splitlines() if line.strip().startswith("bad")]
+    assert len(bad) == 1
+    assert "Listed twice" in bad[0]
+    assert len(re.findall(r"(?m)^\s*ok ", shown)) >= 7
+
+
+def test_doctor_examines_the_rest_when_the_database_is_gone(tmp_path: Path):
+    here = Installation(tmp_path / "home", "postgresql://x:hunter2@127.0.0.1:9/gone")
+    found = here.json("doctor", exit_code=1)
+    assert findings(found)["database"] is False
+    assert findings(found)["competitors"] is True
+    assert "hunter2" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("status", "postgresql://x:hunter2@127.0.0.1:9/gone"),
+        ("migrate", "postgresql://x:hunter2@127.0.0.1:9/gone"),
+        ("status", "mysql://x:hunter2@127.0.0.1/gone"),
+    ],
+)
+def test_a_database_that_is_not_there_is_one_sentence(tmp_path: Path, command: str, url: str):
+    done = Installation(tmp_path / "home", url).run(command, exit_code=1)
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_wrong_setting_is_one_sentence(here: Installation):
+    done = here.run("status", exit_code=1, CALLPIPELINE_CONCURRENCY="many")
+    assert done.stderr.startswith("error: A setting cannot be used. CALLPIPELINE_CONCURRENCY")
+
+
+# Without any database set
+
+
+@pytest.fixture
+def on_its_own(tmp_path: Path) -> Iterator[Installation]:
+    """An installation on its embedded Postgres, kept up between commands to save the starts."""
+    here = Installation(tmp_path / "home")
+    with EmbeddedPostgres(here.home / "postgres", durable=False).running():
+        yield here
+
+
+def test_everything_works_with_nothing_set_up(on_its_own: Installation, tmp_path: Path):
+    (call,) = on_its_own.json("ingest", wav(tmp_path / "call.wav"))
+    shown = on_its_own.json("show", call["call_id"])
+    assert (shown["state"], shown["mentions"], shown["metrics"]) == ("PENDING", [], None)
+    assert "1 PENDING" in on_its_own.run("status").stdout

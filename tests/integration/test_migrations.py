@@ -1,0 +1,128 @@
+"""The schema, as migrations make it."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
+from callpipeline.storage import sql
+from callpipeline.storage.migrations import SCHEMA, migrate, pending
+
+NEWEST = "0001"
+
+
+@pytest.fixture
+def empty_url(postgres: str) -> Iterator[str]:
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield postgres.rsplit("/", 1)[0] + "/" + name
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def test_from_empty_to_the_newest(empty_url: str):
+    assert pending(empty_url) == (None, NEWEST)
+    assert migrate(empty_url) == NEWEST
+    assert pending(empty_url) == (NEWEST, NEWEST)
+
+
+def test_migrating_again_changes_nothing(empty_url: str):
+    migrate(empty_url)
+    before = described(empty_url, SCHEMA)
+    assert migrate(empty_url) == NEWEST
+    assert described(empty_url, SCHEMA) == before
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str):
+    outcomes: list[str | Exception | None] = []
+    together = threading.Barrier(4)
+
+    def migrate_with_the_others() -> None:
+        together.wait()
+        try:
+            outcomes.append(migrate(empty_url))
+        except Exception as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=migrate_with_the_others) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [NEWEST] * 4
+
+
+def test_the_schema_on_one_page_is_what_the_migrations_make(empty_url: str):
+    migrate(empty_url)
+    page = (Path(sql.__file__).parent / "schema.sql").read_bytes()
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("CREATE SCHEMA page")
+        connection.execute("SET search_path TO page")
+        connection.execute(page)
+    migrated, on_page = described(empty_url, SCHEMA), described(empty_url, "page")
+    assert on_page == [line for line in migrated if "alembic_version" not in line]
+    assert len(on_page) > 100
+
+
+def test_nothing_is_made_outside_our_schema(empty_url: str):
+    migrate(empty_url)
+    assert described(empty_url, "public") == []
+
+
+@pytest.mark.parametrize("ask", [migrate, pending])
+def test_a_database_that_does_not_answer_is_unavailable(ask: Callable[[str], object]):
+    with pytest.raises(DatabaseUnavailable, match="Connection refused") as raised:
+        ask("postgresql://nobody:hunter2@127.0.0.1:9/nothing?connect_timeout=2")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "somewhere", "mysql://user@host/name", "postgresql://host:port/x"]
+)
+def test_what_is_no_url_of_postgres_is_refused(url: str):
+    with pytest.raises(SettingsInvalid, match="DATABASE_URL"):
+        migrate(url)
+
+
+DESCRIPTION = """
+SELECT format('column %%s.%%s %%s %%s %%s %%s', c.relname, a.attname,
+              format_type(a.atttypid, a.atttypmod), a.attnotnull,
+              pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)) AS line
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT attisdropped
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = %(schema)s::text::regnamespace AND c.relkind IN ('r', 'v', 'p', 'm')
+UNION ALL
+SELECT format('table %%s %%s %%s', relname, relkind, obj_description(oid, 'pg_class'))
+FROM pg_class
+WHERE relnamespace = %(schema)s::text::regnamespace AND relkind IN ('r', 'v', 'p', 'm')
+UNION ALL
+SELECT format('constraint %%s %%s %%s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+FROM pg_constraint WHERE connamespace = %(schema)s::text::regnamespace AND contype <> 'n'
+UNION ALL
+SELECT format('index %%s', indexdef) FROM pg_indexes WHERE schemaname = %(schema)s::text
+UNION ALL
+SELECT format('view %%s %%s', viewname, definition)
+FROM pg_views WHERE schemaname = %(schema)s::text
+UNION ALL
+SELECT format('function %%s %%s', proname, prosrc)
+FROM pg_proc WHERE pronamespace = %(schema)s::text::regnamespace
+UNION ALL
+SELECT format('sequence %%s', sequence_name) FROM information_schema.sequences
+WHERE sequence_schema = %(schema)s::text
+UNION ALL
+SELECT format('trigger %%s on %%s', tgname, tgrelid::regclass)
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT tgisinternal AND c.relnamespace = %(schema)s::text::regnamespace
+"""
+
+
+def described(url: str, schema: str) -> list[str]:
+    """Every column, constraint, index, comment … of a schema, without the schema's own name."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT set_config('search_path', %s, false)", [schema])
+        rows = connection.execute(DESCRIPTION, {"schema": schema}).fetchall()
+    return sorted(row[0].replace(f"{schema}.", "") for row in rows)

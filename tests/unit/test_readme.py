@@ -1,0 +1,44 @@
+"""The README and the docs name commands, files and settings that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from callpipeline.cli import COMMANDS
+from callpipeline.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_every_make_target_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z]+)", README))
+    assert named >= {"demo", "test", "up", "check"}
+    assert named <= targets
+
+
+def test_every_command_named_exists_and_every_command_is_named() -> None:
+    named = set(re.findall(r"bin/callpipeline ([a-z]+)", README)) | {"demo", "up"}
+    assert named == {command.__name__ for command in COMMANDS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_named_exists(document: Path) -> None:
+    named = re.findall(
+        r"`((?:callpipeline|docs|samples|tests|data)/[\w./-]*)`", document.read_text()
+    )
+    made_at_run_time = {name for name in named if name.startswith("data/")}
+    assert [n for n in named if n not in made_at_run_time and not (ROOT / n).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_setting_named_exists(document: Path) -> None:
+    named = set(re.findall(r"CALLPIPELINE_([A-Z0-9_]+)", document.read_text()))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_no_figure_is_left_to_be_filled_in() -> None:
+    assert "@@" not in README
