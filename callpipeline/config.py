@@ -1,10 +1,11 @@
 """Settings, read from the environment and `.env`; nothing else in callpipeline reads either."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callpipeline.errors import SettingsInvalid
@@ -22,7 +23,11 @@ class Settings(BaseSettings):
     """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CALLPIPELINE_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="CALLPIPELINE_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     home: Path = Field(default_factory=_default_home)
@@ -49,6 +54,17 @@ class Settings(BaseSettings):
 
     port: int = Field(default=3000, ge=0, le=65535)
 
+    @field_validator("database_url")
+    @classmethod
+    def _one_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        """The drivers disagree on the schemes they take; all take `postgresql://`."""
+        if url is None:
+            return None
+        plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url.get_secret_value())
+        if not plain.startswith("postgresql://"):
+            raise ValueError("write it as postgresql://user:password@host:5432/name")
+        return SecretStr(plain)
+
     @property
     def recordings_url(self) -> str:
         """Where recordings arrive: a folder, or `s3://bucket/prefix`."""
@@ -71,7 +87,8 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsInvalid(_explain(error)) from error
+        # Not chained: pydantic's own text quotes the value, which may be a password.
+        raise SettingsInvalid(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:

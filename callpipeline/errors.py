@@ -9,6 +9,7 @@ CallpipelineError
 │   ├── MissingObject         what a row points to is not in the object store
 │   ├── UnknownCall           no such call in the ledger
 │   ├── SettingsInvalid       a setting is missing or contradicts another
+│   ├── PoisonCall            the runs that worked on the call died, every time
 │   └── UnexpectedError       a fault of callpipeline itself
 ├── TransientError      another try might
 │   ├── EngineUnavailable     an engine crashed, timed out or refused for now
@@ -52,6 +53,10 @@ class UnknownCall(PermanentError):
 
 class SettingsInvalid(PermanentError):
     """A setting is missing, malformed or contradicts another."""
+
+
+class PoisonCall(PermanentError):
+    """The runs that worked on the call died, every time."""
 
 
 class UnexpectedError(PermanentError):

@@ -66,7 +66,15 @@ def open_stages(settings: Settings, storage: Storage) -> Iterator[Stages]:
             results=storage.results,
             catalog=catalog,
             matcher=Matcher(catalog),
+            workspace=workspace(settings),
         )
+
+
+def workspace(settings: Settings) -> Path:
+    """The folder for the files of calls under way; what a killed run leaves lies here."""
+    folder = settings.home / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def load_catalog(settings: Settings) -> Catalog:

@@ -38,7 +38,7 @@ def examine(options: Settings) -> list[Finding]:
     with ExitStack() as stack:
         try:
             url = stack.enter_context(wiring.open_database_url(options))
-            schema = Finding("schema", *_schema(url, embedded=options.database_url is None))
+            schema = _try("schema", lambda: _schema(url, embedded=options.database_url is None))
             findings.append(schema)
             storage = stack.enter_context(wiring.open_storage(options, url))
         except CallpipelineError as error:
@@ -86,16 +86,18 @@ def _disk(home: Path) -> str:
     return f"{free / 1024**3:.0f} GiB free below {home}"
 
 
-def _schema(url: str, *, embedded: bool) -> tuple[bool, str]:
+def _schema(url: str, *, embedded: bool) -> str:
     """The embedded database is migrated by whatever uses it, so also here."""
     from callpipeline.storage.migrations import migrate, pending
 
     if embedded:
         migrate(url)
     present, newest = pending(url)
-    if present == newest:
-        return True, f"version {present}, the newest"
-    return False, f"version {present or 'none'}, {newest} is needed: run `callpipeline migrate`"
+    if present != newest:
+        raise SettingsInvalid(
+            f"version {present or 'none'}, {newest} is needed: run `callpipeline migrate`"
+        )
+    return f"version {present}, the newest"
 
 
 def _database(storage: wiring.Storage) -> str:

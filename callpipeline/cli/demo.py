@@ -1,6 +1,7 @@
 """`callpipeline demo`: the sample calls from sound to sentiment, on whatever is configured."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from callpipeline import wiring
 from callpipeline.cli import present
 from callpipeline.cli.opening import console, opened
 from callpipeline.cli.score import Score, compare
-from callpipeline.cli.services import Services, sole_operator
+from callpipeline.cli.services import Services, is_operated, sole_operator
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
@@ -54,10 +55,11 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
     options = settings()
     if not alone:
         console.print("`callpipeline up` is running and processes them", highlight=False)
-        _watch(storage, call_ids, busy=lambda: True)
+        _watch(storage, call_ids, busy=lambda: is_operated(options.home))
         return
     from callpipeline.defs.runs import take_back, waiting_runs
 
+    shutil.rmtree(wiring.workspace(options))
     take_back(storage.ledger, nobody_else=options.database_url is None)
     for command in waiting_runs(storage.ledger, options.batch_size):
         with Services(options.home / "logs", {}) as services:

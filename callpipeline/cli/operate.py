@@ -24,7 +24,7 @@ def migrate() -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for monitors.")] = False,
 ) -> None:
-    """Examine the installation: database, stores, competitor list, engines, disk, runs.
+    """Examine the installation: database, stores, competitor list, engines, disk, waiting calls.
 
     Exit code 1 when something keeps calls from being processed.
     """

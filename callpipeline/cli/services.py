@@ -81,6 +81,13 @@ def sole_operator(home: Path) -> Iterator[bool]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield True
+        lock.truncate(0)
+
+
+def is_operated(home: Path) -> bool:
+    """Whether an `up` or a `demo` is at work on the data folder."""
+    with sole_operator(home) as nobody:
+        return not nobody
 
 
 def refuse_second_operator(home: Path) -> None:

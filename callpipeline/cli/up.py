@@ -1,9 +1,11 @@
 """`callpipeline up`: everything that a working installation on one machine needs."""
 
 import http.client
+import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
 
@@ -41,8 +43,8 @@ def up(
             code_port = _free_port(0)
             environment = {"CALLPIPELINE_CODE_SERVER_PORT": str(code_port)}
             with Services(options.home / "logs", environment) as services:
-                _start(services, code_port, ui_port)
-                _tell(options, ui_port)
+                if _start(services, code_port, ui_port, stop):
+                    _tell(options, ui_port)
                 _run_until(stop, services)
                 console.print("stopping …", highlight=False)
 
@@ -73,37 +75,42 @@ def _free_port(wanted: int) -> int:
 
 
 def _take_back(storage: wiring.Storage, options: Settings) -> None:
-    """Calls that an earlier `up` left in the hands of a run."""
+    """Calls that an earlier `up` left in the hands of a run, and the files of its work."""
     from callpipeline.defs.runs import take_back
 
+    shutil.rmtree(wiring.workspace(options))
     take_back(storage.ledger, nobody_else=options.database_url is None)
 
 
-def _start(services: Services, code_port: int, ui_port: int) -> None:
+def _start(services: Services, code_port: int, ui_port: int, stop: list[int]) -> bool:
+    """Whether all is up; False when it was asked to stop meanwhile."""
     console.print("starting Dagster …", highlight=False)
     workspace = ["-w", str(CHECKOUT / "workspace.yaml")]
     server = ["-m", "dagster", "api", "grpc", "-m", CODE, "-h", "127.0.0.1", "-p", str(code_port)]
     location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
     services.start("code-server", [*server, *location])
-    _wait_for("code-server", services, code_port)
+    if not _wait_for("code-server", services, lambda: _answers(code_port), stop):
+        return False
     services.start("daemon", ["-m", "dagster._daemon", "run", *workspace])
     ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
     services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
-    _wait_for("webserver", services, ui_port, path="/server_info")
+    return _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop)
 
 
-def _wait_for(name: str, services: Services, port: int, path: str | None = None) -> None:
+def _wait_for(name: str, services: Services, answers: Callable[[], bool], stop: list[int]) -> bool:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not stop:
         if services.ended():
             raise EngineUnavailable(f"{name} stopped at once:\n{services.last_words(name)}")
-        if _answers(port, path):
-            return
+        if answers():
+            return True
         time.sleep(0.1)
+    if stop:
+        return False
     raise EngineUnavailable(f"{name} does not answer: see {services.log(name)}.")
 
 
-def _answers(port: int, path: str | None) -> bool:
+def _answers(port: int, path: str | None = None) -> bool:
     try:
         if path is None:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -99,16 +99,21 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
     ):  # not annotated: Dagster takes an async generator's annotation for that of one output
         run_id, ledger = context.run.run_id, storage.ledger
         call_ids = selected_calls(context, config)
-        claimed = ledger.claim(call_ids, run_id, resume=resumes(context.run))
         wanted = {Stage(key.path[-1]) for key in context.selected_asset_keys}
+        anew = () if resumes(context.run) else wanted
+        claimed = ledger.claim(call_ids, run_id, anew=anew)
         failures = _not_claimed(ledger, call_ids, claimed)
         processor = Processor(stages, ledger, run_id)
-        async for event in process_batch(processor, claimed, wanted, concurrency=concurrency):
-            if not isinstance(event, StageStored):
-                failures[event.call_id] = _reason(event)
-                context.log.error("%s: %s", event.call_id, failures[event.call_id])
-            if not isinstance(event, CallGivenUp):
-                yield _as_asset_event(event)
+        try:
+            async for event in process_batch(processor, claimed, wanted, concurrency=concurrency):
+                if not isinstance(event, StageStored):
+                    failures[event.call_id] = _reason(event)
+                    context.log.error("%s: %s", event.call_id, failures[event.call_id])
+                if not isinstance(event, CallGivenUp):
+                    yield _as_asset_event(event)
+        finally:
+            # What is left when the run is cancelled or stopped waits for another one.
+            ledger.give_back(run_id)
         if failures:
             raise _failure(failures, len(call_ids))
 

@@ -8,6 +8,7 @@ from dagster import SensorEvaluationContext as SensorContext
 
 from callpipeline.config import Settings
 from callpipeline.defs.selection import BATCH_TAG, JOB, plan_batches, request_runs
+from callpipeline.domain.call import CallState
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.discovery import register_new
 from callpipeline.storage.ledger import Ledger
@@ -26,7 +27,8 @@ def new_recordings(settings: Callable[[], Settings]) -> dg.SensorDefinition:
         minimum_interval_seconds=5,
         description=(
             "Watches the recordings folder or bucket: enters what is new into the ledger, and "
-            "asks for one run for each batch of waiting calls."
+            "asks for one run for each batch of waiting calls. The calls of a cancelled run wait "
+            "again: to pause processing, switch this sensor off."
         ),
     )
     def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
@@ -38,13 +40,13 @@ def new_recordings(settings: Callable[[], Settings]) -> dg.SensorDefinition:
             settle_s=options.settle_s,
             agent_channel=options.agent_channel,
         )
+        if not storage.ledger.calls(states=[CallState.PENDING], limit=1):
+            return dg.SensorResult(skip_reason="No call waits.")
         try:
             load_catalog(options)
         except CatalogInvalid as error:
-            return dg.SensorResult(skip_reason=f"{len(new)} new recordings wait: {error}")
+            return dg.SensorResult(skip_reason=f"Calls wait, {len(new)} of them new: {error}")
         batches = plan_batches(storage.ledger, uuid.uuid4().hex[:12], options.batch_size)
-        if not batches:
-            return dg.SensorResult(skip_reason="No call waits.")
         return dg.SensorResult(run_requests=request_runs(context.instance, batches))
 
     return sensor

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
@@ -40,10 +41,10 @@ class Catalog:
     competitors: tuple[Competitor, ...]
 
     def __post_init__(self) -> None:
-        names = [competitor.name.casefold() for competitor in self.competitors]
+        names = Counter(competitor.name.casefold() for competitor in self.competitors)
         if any(not name.strip() for name in names):
             raise CatalogInvalid("A competitor has an empty name: give every entry a name.")
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in names.items() if times > 1)
         if twice:
             raise CatalogInvalid(f"Listed twice (casing aside): {', '.join(twice)}. Keep one each.")
         self.spoken_forms()

@@ -35,5 +35,8 @@ async def process_calls(
         while (event := await events.get()) is not None:
             yield event
         await work_of_all
+    except ExceptionGroup as failures:
+        # Workers fail together when the database is gone: one says it as well as all.
+        raise failures.exceptions[0] from None
     finally:
         work_of_all.cancel()

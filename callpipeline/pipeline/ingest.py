@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from callpipeline.domain.call import Recording
@@ -21,9 +21,9 @@ class RecordingBucket(Protocol):
 
     def put(self, key: str, content: bytes | Path) -> None: ...
 
-    def exists(self, key: str) -> bool: ...
-
     def recording(self, key: str) -> Recording: ...
+
+    def key_of(self, path: Path) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,23 @@ def ingest(
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if known := registry.call_of_content(sha256):
         return Ingested(path, known, is_new=False)
-    key = path.name if not bucket.exists(path.name) else f"{path.stem}-{sha256[:8]}{path.suffix}"
-    # The transcript first: a sensor may take the recording up as soon as it is there.
-    for suffix in SUFFIXES:
-        beside = path.with_suffix(suffix)
-        if beside.exists():
-            bucket.put(str(Path(key).with_suffix(suffix)), beside)
-    bucket.put(key, path)
+    key = bucket.key_of(path) or _copied(path, bucket, sha256)
     recording = bucket.recording(key)
     new = registry.register([recording], agent_channel=agent_channel, sha256=sha256)
     call_id = registry.call_of_content(sha256) or recording.call_id
     return Ingested(path, call_id, is_new=bool(new))
+
+
+def _copied(path: Path, bucket: RecordingBucket, sha256: str) -> str:
+    """The key under which the recording and a transcript beside it are in the bucket now.
+
+    In a folder of their own: recordings of one name would take each other's transcripts.
+    """
+    key = PurePosixPath(sha256[:12]) / path.name
+    # The transcript first: a sensor may take the recording up as soon as it is there.
+    for suffix in SUFFIXES:
+        beside = path.with_suffix(suffix)
+        if beside.exists():
+            bucket.put(str(key.with_suffix(suffix)), beside)
+    bucket.put(str(key), path)
+    return str(key)

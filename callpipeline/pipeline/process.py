@@ -58,9 +58,10 @@ class Processor:
     async def process(self, call: Call, wanted: Collection[Stage]) -> AsyncIterator[Event]:
         """Make the wanted stages of a claimed call, in order; ends with its final state stored."""
         stage = Stage.CHANNEL_AUDIO
-        with tempfile.TemporaryDirectory(prefix="callpipeline-") as folder:
+        with tempfile.TemporaryDirectory(dir=self.stages.workspace) as folder:
             bench = Workbench(call, Path(folder), self.stages.results)
             try:
+                await asyncio.to_thread(self.states.begin, call.call_id, self.run_id)
                 for stage in (stage for stage in Stage if stage in wanted):
                     yield await self._one(stage, bench)
                 await asyncio.to_thread(self.states.complete, call.call_id, self.run_id)

@@ -6,15 +6,16 @@ never a word of what was said: they go to Dagster's event log, which is no place
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from callpipeline.domain.audio import Channel, ChannelAudio, SplitRecording
 from callpipeline.domain.call import Call, Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.matching import Matcher
+from callpipeline.domain.mention import Mention
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.metrics import measure
 from callpipeline.domain.sentiment import overall
@@ -26,11 +27,13 @@ from callpipeline.engines.ports import (
     Splitter,
     Transcriber,
 )
+from callpipeline.errors import MissingObject
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import RecordingSource, ResultStore, StageWrite
 
 Fact = str | int | float | bool
 Facts = Mapping[str, Fact]
+Made = TypeVar("Made")
 
 
 class SuppliedTranscripts(Protocol):
@@ -51,7 +54,10 @@ class Engines:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Everything the stages work with; the same for all calls of a run."""
+    """Everything the stages work with; the same for all calls of a run.
+
+    `workspace` is the folder for files of calls under way, the system's own by default.
+    """
 
     engines: Engines
     recordings: RecordingSource
@@ -59,6 +65,7 @@ class Stages:
     results: ResultStore
     catalog: Catalog
     matcher: Matcher
+    workspace: Path | None = None
 
     async def run(self, stage: Stage, bench: Workbench, run_id: str) -> Facts:
         """Make and store one stage of the call on the bench."""
@@ -73,7 +80,8 @@ class Stages:
 
     async def _channel_audio(self, bench: Workbench, clock: "_Clock") -> Facts:
         recording = bench.folder / "recording"
-        await asyncio.to_thread(self.recordings.fetch, bench.call.recording.key, recording)
+        source = bench.call.recording
+        await asyncio.to_thread(self.recordings.fetch, source.key, recording, source.etag)
         splitter = self.engines.splitter
         split = await splitter.split(recording, bench.folder, bench.call.agent_channel)
         recording.unlink()
@@ -88,8 +96,8 @@ class Stages:
             detect = self.engines.speech_detector.detect
             return replace(channel, speech=await detect(folder / f"{channel.channel}.flac"))
 
-        channels = await asyncio.gather(*map(heard, split.channels))
-        return replace(split, channels=tuple(channels))
+        channels = await _all(map(heard, split.channels))
+        return replace(split, channels=channels)
 
     async def _call_metrics(self, bench: Workbench, clock: "_Clock") -> Facts:
         split = await bench.audio()
@@ -117,25 +125,18 @@ class Stages:
         return _transcript_facts(transcripts)
 
     async def _heard(self, bench: Workbench, split: SplitRecording) -> tuple[Transcript, ...]:
-        """All channels at once; one that fails does not cancel the others' work."""
-
         async def hear(channel: ChannelAudio) -> Transcript:
             audio = await bench.channel_file(channel.channel)
             return await self.engines.transcriber.transcribe(audio, channel)
 
-        outcomes = await asyncio.gather(*map(hear, split.channels), return_exceptions=True)
-        transcripts: list[Transcript] = []
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            transcripts.append(outcome)
-        return tuple(transcripts)
+        return await _all(map(hear, split.channels))
 
     async def _competitor_mentions(self, bench: Workbench, clock: "_Clock") -> Facts:
-        mentions = find_mentions(await bench.transcripts(), self.matcher)
+        transcripts = await bench.transcripts()
+        mentions = await asyncio.to_thread(find_mentions, transcripts, self.matcher)
         write = clock.write(catalog_version=self.catalog.version)
         await asyncio.to_thread(self.results.save_mentions, write, mentions)
-        bench.made_mentions = mentions
+        bench.made_mentions, bench.mentions_by = mentions, self.catalog.version
         counted = [mention for mention in mentions if mention.counts]
         return {
             "mentions": len(counted),
@@ -147,9 +148,10 @@ class Stages:
     async def _competitor_sentiment(self, bench: Workbench, clock: "_Clock") -> Facts:
         mentions = [mention for mention in await bench.mentions() if mention.counts]
         conversation = Conversation(interleave(await bench.transcripts()))
+        _refuse_stale(mentions, conversation)
         judge = self.engines.judge
         judgements = await judge.judge(conversation, mentions) if mentions else ()
-        write = clock.write(engine=judge.name, catalog_version=self.catalog.version)
+        write = clock.write(engine=judge.name, catalog_version=await bench.catalog_version())
         await asyncio.to_thread(self.results.save_sentiment, write, judgements)
         competitors = sorted({judgement.competitor for judgement in judgements})
         return {
@@ -168,6 +170,26 @@ class _Clock:
     def write(self, *, engine: str | None = None, catalog_version: str | None = None) -> StageWrite:
         took_s = time.monotonic() - self._started
         return StageWrite(*self._identity, took_s, engine, catalog_version)
+
+
+async def _all(work: Iterable[Awaitable[Made]]) -> tuple[Made, ...]:
+    """Everything at once; what fails does not cancel the rest, and is raised when all has ended."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    made: list[Made] = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        made.append(outcome)
+    return tuple(made)
+
+
+def _refuse_stale(mentions: Sequence[Mention], conversation: Conversation) -> None:
+    """Mentions found in a transcript that was made anew since point to what is not there."""
+    segments = {(segment.channel, segment.index) for segment in conversation.segments}
+    if any((mention.channel, mention.segment_index) not in segments for mention in mentions):
+        raise MissingObject(
+            "The mentions are of an older transcript: materialize competitor_mentions first."
+        )
 
 
 def with_silent_channels(

@@ -24,6 +24,7 @@ class Workbench:
     made_audio: SplitRecording | None = field(default=None)
     made_transcripts: tuple[Transcript, ...] | None = field(default=None)
     made_mentions: tuple[Mention, ...] | None = field(default=None)
+    mentions_by: str | None = field(default=None)
 
     async def audio(self) -> SplitRecording:
         if self.made_audio is None:
@@ -41,6 +42,13 @@ class Workbench:
             load = self.results.mentions
             self.made_mentions = await asyncio.to_thread(load, self.call.call_id)
         return self.made_mentions
+
+    async def catalog_version(self) -> str | None:
+        """The version of the competitor list with which the mentions were found."""
+        if self.mentions_by is None:
+            load = self.results.catalog_version
+            self.mentions_by = await asyncio.to_thread(load, self.call.call_id)
+        return self.mentions_by
 
     async def channel_file(self, channel: Channel) -> Path:
         """The channel's FLAC in the folder, fetched from the store where it is not there yet."""

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.transcript import Transcript
+from callpipeline.errors import TranscriptInvalid
 
 TRANSCRIPT_VERSION = 1
 
@@ -13,7 +14,8 @@ _catalog = TypeAdapter(Catalog)
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # An error must not quote what was said.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     version: int
     transcript: Transcript
@@ -25,7 +27,17 @@ def transcript_to_json(transcript: Transcript) -> bytes:
 
 
 def transcript_from_json(document: bytes) -> Transcript:
-    return _Document.model_validate_json(document).transcript
+    """Raises TranscriptInvalid for what is no transcript of this version."""
+    try:
+        read = _Document.model_validate_json(document)
+    except ValidationError:
+        raise TranscriptInvalid("A stored transcript is damaged: make transcripts anew.") from None
+    if read.version != TRANSCRIPT_VERSION:
+        raise TranscriptInvalid(
+            f"A stored transcript is of version {read.version}, this callpipeline reads "
+            f"{TRANSCRIPT_VERSION}: make transcripts anew."
+        )
+    return read.transcript
 
 
 def catalog_to_jsonable(catalog: Catalog) -> Any:

@@ -33,15 +33,18 @@ def main(folder: Path, major: int, fsync: str) -> int:
         _initialise(binaries, cluster, password)
     # SIGTERM from a machine that shuts down: leave through the same door as an empty lock.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server, port = _serve(binaries, cluster, fsync, alone)
-    try:
-        _create_database(binaries, server, port, password.read_text().strip())
-        _announce(folder / "server.json", {"port": port, "pid": server.pid})
-        _wait_until_unused(folder / "users.lock", server)
-    finally:
-        (folder / "server.json").unlink(missing_ok=True)
-        _stop(server)
-    return server.returncode or 0
+    port, is_used = _free_port(), True
+    while is_used:
+        server = _serve(binaries, cluster, (port, fsync, alone))
+        try:
+            _create_database(binaries, server, port, password.read_text().strip())
+            _announce(folder / "server.json", {"port": port, "pid": server.pid})
+            # A server that died is started again where its users look for it.
+            is_used = not _wait_until_unused(folder / "users.lock", server)
+        finally:
+            (folder / "server.json").unlink(missing_ok=True)
+            _stop(server)
+    return 0
 
 
 def binaries_of(major: int) -> Path:
@@ -99,12 +102,10 @@ def _initialise(binaries: Path, cluster: Path, password: Path) -> None:
     unfinished.rename(cluster)
 
 
-def _serve(
-    binaries: Path, cluster: Path, fsync: str, alone: int
-) -> tuple[subprocess.Popen[bytes], int]:
+def _serve(binaries: Path, cluster: Path, how: tuple[int, str, int]) -> subprocess.Popen[bytes]:
+    port, fsync, alone = how
     # Of a killed server; Postgres refuses to start when the id in it is somebody else's now.
     (cluster / "postmaster.pid").unlink(missing_ok=True)
-    port = _free_port()
     parameters = {
         "listen_addresses": "127.0.0.1",
         "port": port,
@@ -119,12 +120,11 @@ def _serve(
     options = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(cluster), *options]
     # preexec_fn is safe here: this process has one thread.
-    server = subprocess.Popen(
+    return subprocess.Popen(
         command,
         pass_fds=[alone],
         preexec_fn=become_unprivileged,  # noqa: PLW1509
     )
-    return server, port
 
 
 def _create_database(
@@ -167,8 +167,8 @@ def _announce(path: Path, server: dict[str, int]) -> None:
     partial.rename(path)
 
 
-def _wait_until_unused(users: Path, server: subprocess.Popen[bytes]) -> None:
-    """Returns holding the lock, so that newcomers wait until this server is gone."""
+def _wait_until_unused(users: Path, server: subprocess.Popen[bytes]) -> bool:
+    """True, holding the lock so that newcomers wait until this server is gone; or it died."""
     lock = os.open(users, os.O_RDWR | os.O_CREAT, 0o600)
     while server.poll() is None:
         try:
@@ -176,7 +176,9 @@ def _wait_until_unused(users: Path, server: subprocess.Popen[bytes]) -> None:
         except BlockingIOError:
             time.sleep(POLL_S)
         else:
-            return
+            return True
+    os.close(lock)
+    return False
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from callpipeline.domain.call import Call, CallState, Recording, Stage
-from callpipeline.errors import CallpipelineError, ClaimLost, TransientError, UnknownCall
+from callpipeline.errors import (
+    CallpipelineError,
+    ClaimLost,
+    PoisonCall,
+    TransientError,
+    UnknownCall,
+)
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.sql import query
 
@@ -138,15 +144,27 @@ class Ledger:
         """Let the waiting calls of these batches be put into new ones."""
         self._database.rows("calls/forget_batches", {"batch_ids": list(batch_ids)})
 
-    def claim(self, call_ids: Collection[str], run_id: str, *, resume: bool) -> list[Call]:
+    def claim(
+        self, call_ids: Collection[str], run_id: str, *, anew: Collection[Stage] = ()
+    ) -> list[Call]:
         """Take calls for a run; those that another run holds, or that are erased, stay out.
 
-        With `resume`, stages stored by an earlier try of the same processing are kept.
+        Stages that are stored count as done, save those that are to be made `anew`.
         """
+        stages = [str(stage) for stage in anew]
         rows = self._database.rows(
-            "calls/claim", {"call_ids": list(call_ids), "run_id": run_id, "resume": resume}
+            "calls/claim", {"call_ids": list(call_ids), "run_id": run_id, "anew": stages}
         )
         return sorted((_call(row) for row in rows), key=lambda call: call.call_id)
+
+    def begin(self, call_id: str, run_id: str) -> None:
+        """Count an attempt at the call. Raises ClaimLost when another run holds it."""
+        if not self._database.rows("calls/begin", {"call_id": call_id, "run_id": run_id}):
+            raise ClaimLost(f"Call {call_id} belongs to another run now.")
+
+    def give_back(self, run_id: str) -> int:
+        """Let go of the calls that a run still holds as it ends; returns how many."""
+        return len(self._database.rows("calls/give_back", {"run_id": run_id}))
 
     def complete(self, call_id: str, run_id: str) -> CallState:
         """Give the call back after its last stage; COMPLETED when every stage is stored."""
@@ -175,7 +193,8 @@ class Ledger:
 
     def release(self, run_ids: Collection[str]) -> dict[str, CallState]:
         """Take back the calls of runs that are gone: PENDING, or FAILED after MAX_ATTEMPTS."""
-        lost = {"run_ids": list(run_ids), "max_attempts": MAX_ATTEMPTS, "message": _POISON}
+        poison = {"error_class": PoisonCall.__name__, "message": _POISON}
+        lost = {"run_ids": list(run_ids), "max_attempts": MAX_ATTEMPTS} | poison
         rows = self._database.rows("calls/release", lost)
         return {row["call_id"]: CallState(row["state"]) for row in rows}
 

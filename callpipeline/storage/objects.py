@@ -4,14 +4,14 @@ import contextlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, InvalidPathError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from callpipeline.domain.call import Recording
@@ -33,7 +33,7 @@ class S3Access:
     endpoint: str | None = None
     region: str | None = None
     access_key_id: str | None = None
-    secret_access_key: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
 
 
 class ObjectStore:
@@ -53,10 +53,19 @@ class ObjectStore:
         with _translated(self.name):
             return bytes(obstore.get(self._store, key).bytes())
 
-    def fetch(self, key: str, into: Path) -> None:
-        """Copy an object to a local file, block by block. Raises MissingObject."""
+    def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
+        """Copy an object to a local file, block by block. Raises MissingObject.
+
+        With `etag`, an object that is not the same any more is missing too.
+        """
         with _translated(self.name), into.open("wb") as file:
-            for block in obstore.get(self._store, key).stream(min_chunk_size=BLOCK_BYTES):
+            found = obstore.get(self._store, key)
+            if etag is not None and self._recording(found.meta).etag != etag:
+                raise MissingObject(
+                    "The recording was replaced by another one after it was registered; the new "
+                    "one is a call of its own."
+                )
+            for block in found.stream(min_chunk_size=BLOCK_BYTES):
                 file.write(block)
 
     def exists(self, key: str) -> bool:
@@ -86,20 +95,33 @@ class ObjectStore:
             try:
                 for page in obstore.list(self._store, prefix or None):
                     yield from (self._recording(found) for found in page)
-            except InvalidPathError:
+            except BaseError:
+                if not isinstance(self._store, LocalStore):
+                    raise
                 yield from self._one_by_one(prefix)
 
     def _one_by_one(self, prefix: str) -> Iterator[Recording]:
-        """Files of a folder except those of impossible names, at which obstore's listing ends.
+        """Files of a folder except those at which obstore's listing ends as a whole.
 
-        Such are names with a line break or in another encoding than UTF-8; files that were listed
-        before it ended come again.
+        Such are names with a line break or in another encoding than UTF-8, links in a circle and
+        folders that cannot be read; files that were listed before it ended come again.
         """
         for path in sorted((self._folder / prefix).rglob("*")):
             key = path.relative_to(self._folder).as_posix()
             if path.is_file() and not re.search(r"#\d+$", key):
-                with contextlib.suppress(MissingObject):
+                with contextlib.suppress(MissingObject, StoreUnavailable):
                     yield self.recording(key)
+
+    def key_of(self, path: Path) -> str | None:
+        """The key of a local file that lies in this store already."""
+        if not isinstance(self._store, LocalStore):
+            return None
+        folder, file = self._folder.resolve(), path.resolve()
+        return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else None
+
+    def _etag(self, etag: str) -> str:
+        """Of a file its time and size; its inode, which comes first, changes with a restore."""
+        return etag.partition("-")[2] if isinstance(self._store, LocalStore) else etag
 
     @property
     def _folder(self) -> Path:
@@ -109,7 +131,7 @@ class ObjectStore:
         return Recording(
             bucket=self.name,
             key=found["path"],
-            etag=(found["e_tag"] or "").strip('"'),
+            etag=self._etag((found["e_tag"] or "").strip('"')),
             size_bytes=found["size"],
             last_modified=found["last_modified"],
         )
@@ -152,10 +174,10 @@ def _translated(store: str) -> Iterator[None]:
     """The store's errors as ours. Keys may be personal data, so none is told."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise MissingObject(f"{store} does not hold the object any more.") from error
-    except ValueError as error:
-        raise MissingObject(f"{store} cannot hold an object of that name.") from error
+    except FileNotFoundError:
+        raise MissingObject(f"{store} does not hold the object any more.") from None
+    except ValueError:
+        raise MissingObject(f"{store} cannot hold an object of that name.") from None
     except (BaseError, OSError) as error:
-        kind = type(error).__name__
-        raise StoreUnavailable(f"{store} did not answer ({kind}).") from error
+        # Not chained: Dagster keeps the whole chain, and its texts hold paths.
+        raise StoreUnavailable(f"{store} did not answer ({type(error).__name__}).") from None

@@ -28,7 +28,9 @@ class StageWrite:
 
 
 class CallStates(Protocol):
-    """Ends a run's hold on a call. Both raise ClaimLost when another run holds it."""
+    """A run's hold on a call. All raise ClaimLost when another run holds it."""
+
+    def begin(self, call_id: str, run_id: str) -> None: ...
 
     def complete(self, call_id: str, run_id: str) -> CallState: ...
 
@@ -58,11 +60,13 @@ class ResultStore(Protocol):
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]: ...
 
+    def catalog_version(self, call_id: str) -> str | None: ...
+
 
 class RecordingSource(Protocol):
     """Where the recordings are. Reading and fetching raise MissingObject."""
 
-    def fetch(self, key: str, into: Path) -> None: ...
+    def fetch(self, key: str, into: Path, etag: str | None = None) -> None: ...
 
     def read(self, key: str) -> bytes: ...
 

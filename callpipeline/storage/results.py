@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from callpipeline.domain.audio import Channel, SplitRecording
+from callpipeline.domain.call import Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
@@ -40,14 +41,14 @@ class Results:
 
     def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
         """Store each channel's `folder/<channel>.flac` and what is known of the recording."""
-        for channel in split.channels:
-            key = keys.channel_audio(write.call_id, channel.channel)
-            self._store.put(key, folder / f"{channel.channel}.flac")
         channels = [rows.of_channel(write.call_id, channel) for channel in split.channels]
         with self._writing(write) as connection:
             recording = rows.of_recording(write.call_id, split)
             tables.replace(connection, "recordings", "call_id", [write.call_id], [recording])
             tables.replace(connection, "channels", "call_id", [write.call_id], channels)
+            for channel in split.channels:
+                key = keys.channel_audio(write.call_id, channel.channel)
+                self._store.put(key, folder / f"{channel.channel}.flac")
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
         row = rows.of_metrics(write.call_id, metrics)
@@ -56,14 +57,14 @@ class Results:
 
     def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None:
         call_id = write.call_id
-        for transcript in transcripts:
-            key = keys.transcript(call_id, transcript.channel)
-            self._store.put(key, transcript_to_json(transcript))
         heads = [rows.of_transcript(call_id, transcript) for transcript in transcripts]
         segments = [rows.of_segment(call_id, s) for t in transcripts for s in t.segments]
         with self._writing(write) as connection:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
             tables.insert(connection, "segments", segments)
+            for transcript in transcripts:
+                key = keys.transcript(call_id, transcript.channel)
+                self._store.put(key, transcript_to_json(transcript))
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
         """Mentions that are found again keep their sentiment until it is judged anew."""
@@ -113,6 +114,12 @@ class Results:
         found = map(rows.to_mention, self._rows("mentions", call_id))
         return tuple(sorted(found, key=lambda mention: (mention.start_s, mention.mention_id)))
 
+    def catalog_version(self, call_id: str) -> str | None:
+        """The version of the competitor list with which the call's mentions were found."""
+        found = [row for row in self._rows("call_stages", call_id) if row["catalog_version"]]
+        versions = {row["stage"]: row["catalog_version"] for row in found}
+        return versions.get(Stage.COMPETITOR_MENTIONS)
+
     def metrics(self, call_id: str) -> Row | None:
         """The row of `call_metrics`, None before that stage was stored."""
         found = self._rows("call_metrics", call_id)
@@ -127,7 +134,11 @@ class Results:
 
     @contextmanager
     def _writing(self, write: StageWrite) -> Iterator[Connection[DictRow]]:
-        """A transaction that holds the run's claim and ends by marking the stage as stored."""
+        """A transaction that holds the run's claim and ends by marking the stage as stored.
+
+        Objects are put inside it: the lock on the call's row keeps a late writer from replacing
+        them, and if the transaction fails the same keys are written again by the next try.
+        """
         with self._database.transaction() as connection:
             claim = {"call_id": write.call_id, "run_id": write.run_id}
             if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:

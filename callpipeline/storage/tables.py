@@ -58,7 +58,8 @@ def select(
     connection: Connection[DictRow], table: str, by: str, keys: Collection[str]
 ) -> list[Row]:
     """The rows whose column `by` is one of `keys`, in the order of the table's primary key."""
-    statement = sql.SQL("SELECT * FROM {0} WHERE {1} = ANY(%s) ORDER BY {0}").format(
+    # By the whole row, whose first columns are the key; the alias is no column's name.
+    statement = sql.SQL("SELECT * FROM {} whole_row WHERE {} = ANY(%s) ORDER BY whole_row").format(
         _name(table), _name(by)
     )
     return connection.execute(statement, [list(keys)]).fetchall()

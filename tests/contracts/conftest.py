@@ -71,12 +71,12 @@ class OfficeInPostgres:
 
     def claimed(self, key: str = "call.wav", run_id: str = "run-1") -> Call:
         self.states.register([a_recording(key)])
-        (call,) = self.states.claim([a_recording(key).call_id], run_id, resume=False)
+        (call,) = self.states.claim([a_recording(key).call_id], run_id)
         return call
 
     def take_over(self, call: Call, run_id: str) -> None:
         self.states.release(self.states.claiming_runs())
-        self.states.claim([call.call_id], run_id, resume=True)
+        self.states.claim([call.call_id], run_id)
 
 
 @pytest.fixture(params=["in memory", "postgres"])

@@ -39,8 +39,14 @@ class InMemoryRecordings:
             raise MissingObject(f"{self.name} does not hold the object any more.")
         return self.objects[key][0]
 
-    def fetch(self, key: str, into: Path) -> None:
-        into.write_bytes(self.read(key))
+    def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
+        content = self.read(key)
+        if etag is not None and self.recording(key).etag != etag:
+            raise MissingObject("The recording was replaced by another one.")
+        into.write_bytes(content)
+
+    def key_of(self, path: Path) -> str | None:
+        return None
 
     def exists(self, key: str) -> bool:
         return key in self.objects
@@ -102,6 +108,7 @@ class InMemoryStates:
     states: dict[str, CallState] = field(default_factory=dict)
     errors: dict[str, tuple[str, CallpipelineError]] = field(default_factory=dict)
     stages: dict[str, set[Stage]] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
 
     def claim(self, call_id: str, run_id: str) -> None:
         self.holders[call_id] = run_id
@@ -110,6 +117,10 @@ class InMemoryStates:
     def check(self, call_id: str, run_id: str) -> None:
         if self.holders.get(call_id) != run_id:
             raise ClaimLost(f"Call {call_id} belongs to another run now.")
+
+    def begin(self, call_id: str, run_id: str) -> None:
+        self.check(call_id, run_id)
+        self.attempts[call_id] = self.attempts.get(call_id, 0) + 1
 
     def complete(self, call_id: str, run_id: str) -> CallState:
         self.check(call_id, run_id)
@@ -173,6 +184,11 @@ class InMemoryResults:
 
     def remember_catalog(self, catalog: Catalog) -> None:
         self.catalogs[catalog.version] = catalog
+
+    def catalog_version(self, call_id: str) -> str | None:
+        made = [w for w in self.writes if w.call_id == call_id]
+        found = [w.catalog_version for w in made if w.stage is Stage.COMPETITOR_MENTIONS]
+        return found[-1] if found else None
 
     def audio(self, call_id: str) -> SplitRecording:
         if call_id not in self._audio:

@@ -156,7 +156,7 @@ def test_files_of_impossible_names_are_refused_and_the_others_are_ingested(
 def processed(here: Installation, storage: Storage, tmp_path: Path) -> str:
     """The id of a call with everything, in the database of this installation."""
     storage.ledger.register([a_recording()])
-    (call,) = storage.ledger.claim([a_recording().call_id], "run-1", resume=False)
+    (call,) = storage.ledger.claim([a_recording().call_id], "run-1")
     kept = open_store(str(here.home / "storage"), S3Access())
     call_id, results = call.call_id, type(storage.results)(storage.database, kept)
     results.remember_catalog(CATALOG)

@@ -88,7 +88,7 @@ def test_a_registered_call_waits_and_says_what_it_is(ledger: Ledger):
     record = ledger.find(call_id)
     assert (record.call_id, record.key, record.state) == (call_id, "call.wav", CallState.PENDING)
     assert (record.attempts, record.claimed_by, record.stages, record.flags) == (0, None, (), ())
-    (call,) = ledger.claim([call_id], "run-1", resume=False)
+    (call,) = ledger.claim([call_id], "run-1")
     assert (call.recording, call.agent_channel) == (a_recording(), "right")
 
 
@@ -153,7 +153,7 @@ def test_two_runs_that_race_for_the_same_calls_share_none(ledger: Ledger):
         lambda n: [
             call.call_id
             for half in (found[:50], found[50:])
-            for call in ledger.claim(ids(half), f"run-{n}", resume=False)
+            for call in ledger.claim(ids(half), f"run-{n}")
         ],
     )
     one, other = taken
@@ -164,54 +164,53 @@ def test_two_runs_that_race_for_the_same_calls_share_none(ledger: Ledger):
 def test_a_call_that_another_run_holds_stays_out(ledger: Ledger):
     one, two = (recording.call_id for recording in recordings(2))
     ledger.register(recordings(2))
-    ledger.claim([one], "run-1", resume=False)
-    assert [call.call_id for call in ledger.claim([one, two], "run-2", resume=False)] == [two]
+    ledger.claim([one], "run-1")
+    assert [call.call_id for call in ledger.claim([one, two], "run-2")] == [two]
     assert sorted(ledger.claiming_runs()) == ["run-1", "run-2"]
 
 
 def test_a_run_may_claim_again_what_it_holds(ledger: Ledger):
     """Dagster's step retry comes back under the same run id."""
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
-    assert [call.call_id for call in ledger.claim([call_id], "run-1", resume=True)] == [call_id]
+    ledger.claim([call_id], "run-1")
+    assert [call.call_id for call in ledger.claim([call_id], "run-1")] == [call_id]
 
 
 def test_erased_and_unknown_calls_are_not_claimed(ledger: Ledger, database: Database):
     (call_id,) = ledger.register([a_recording()])
     erase(database, call_id)
-    assert ledger.claim([call_id, "2026-03-02-000000000000"], "run-1", resume=False) == []
+    assert ledger.claim([call_id, "2026-03-02-000000000000"], "run-1") == []
     assert ledger.find(call_id).state is CallState.ERASED
 
 
 def test_a_failed_and_a_complete_call_may_be_processed_anew(ledger: Ledger, results: Results):
     failed, complete = ledger.register(recordings(2))
-    ledger.claim([failed, complete], "run-1", resume=False)
+    ledger.claim([failed, complete], "run-1")
     ledger.fail(failed, "run-1", "transcripts", EngineUnavailable("busy"))
     store(results, complete, *Stage)
     ledger.complete(complete, "run-1")
-    ledger.claim([failed, complete], "run-2", resume=False)
+    ledger.claim([failed, complete], "run-2")
     for call_id in (failed, complete):
         record = ledger.find(call_id)
         assert record.state is CallState.PROCESSING
         assert (record.error_message, record.error_stage, record.completed_at) == (None,) * 3
 
 
-def test_resuming_keeps_the_stages_that_are_stored_and_a_fresh_run_does_not(
+def test_stages_that_are_stored_are_done_save_those_to_be_made_anew(
     ledger: Ledger, results: Results
 ):
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
+    ledger.claim([call_id], "run-1")
     store(results, call_id, Stage.CHANNEL_AUDIO, Stage.CALL_METRICS)
     ledger.release(["run-1"])
-    (resumed,) = ledger.claim([call_id], "run-2", resume=True)
+    (resumed,) = ledger.claim([call_id], "run-2")
     assert resumed.stages_done == {Stage.CHANNEL_AUDIO, Stage.CALL_METRICS}
     ledger.release(["run-2"])
-    (fresh,) = ledger.claim([call_id], "run-3", resume=False)
-    assert fresh.stages_done == frozenset()
-    store(results, call_id, Stage.TRANSCRIPTS, run_id="run-3")
+    (fresh,) = ledger.claim([call_id], "run-3", anew=[Stage.CALL_METRICS])
+    assert fresh.stages_done == {Stage.CHANNEL_AUDIO}
     ledger.release(["run-3"])
-    (again,) = ledger.claim([call_id], "run-4", resume=True)
-    assert again.stages_done == {Stage.TRANSCRIPTS}
+    (again,) = ledger.claim([call_id], "run-4")
+    assert again.stages_done == {Stage.CHANNEL_AUDIO}
 
 
 # Ending
@@ -219,7 +218,7 @@ def test_resuming_keeps_the_stages_that_are_stored_and_a_fresh_run_does_not(
 
 def test_a_failure_is_kept_with_its_reason(ledger: Ledger):
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
+    ledger.claim([call_id], "run-1")
     ledger.fail(call_id, "run-1", "channel_audio", UnsupportedAudio("a picture, not sound"))
     record = ledger.find(call_id)
     assert (record.state, record.error_stage, record.error_class, record.error_message) == (
@@ -232,14 +231,14 @@ def test_a_failure_is_kept_with_its_reason(ledger: Ledger):
 
 def test_whether_another_try_may_help_is_kept(ledger: Ledger):
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
+    ledger.claim([call_id], "run-1")
     ledger.fail(call_id, "run-1", "transcripts", EngineUnavailable("busy"))
     assert ledger.find(call_id).error_transient is True
 
 
 def test_of_two_runs_that_race_to_end_a_call_one_ends_it(ledger: Ledger):
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
+    ledger.claim([call_id], "run-1")
 
     def complete(_: int) -> str:
         try:
@@ -255,13 +254,14 @@ def test_of_two_runs_that_race_to_end_a_call_one_ends_it(ledger: Ledger):
 
 def lose(ledger: Ledger, call_id: str, times: int) -> None:
     for attempt in range(times):
-        ledger.claim([call_id], f"lost-{attempt}", resume=True)
+        ledger.claim([call_id], f"lost-{attempt}")
+        ledger.begin(call_id, f"lost-{attempt}")
         ledger.release([f"lost-{attempt}"])
 
 
 def test_the_call_of_a_run_that_is_gone_waits_again(ledger: Ledger):
     (call_id,) = ledger.register([a_recording()])
-    ledger.claim([call_id], "run-1", resume=False)
+    ledger.claim([call_id], "run-1")
     assert ledger.release(["run-1", "run-of-another-day"]) == {call_id: CallState.PENDING}
     assert ledger.release(["run-1"]) == {}
     assert ledger.find(call_id).claimed_by is None
@@ -280,8 +280,8 @@ def test_a_call_whose_runs_die_every_time_fails_with_a_reason(ledger: Ledger):
 
 def test_only_calls_of_the_runs_that_are_gone_are_given_back(ledger: Ledger):
     one, two = ledger.register(recordings(2))
-    ledger.claim([one], "run-1", resume=False)
-    ledger.claim([two], "run-2", resume=False)
+    ledger.claim([one], "run-1")
+    ledger.claim([two], "run-2")
     assert list(ledger.release(["run-1"])) == [one]
     assert ledger.find(two).claimed_by == "run-2"
 
@@ -290,10 +290,40 @@ def test_runs_that_ended_well_or_with_a_reason_are_not_counted_as_lost(ledger: L
     """Else a call that failed for want of an engine would count as one that kills its run."""
     (call_id,) = ledger.register([a_recording()])
     for run in range(MAX_ATTEMPTS):
-        ledger.claim([call_id], f"run-{run}", resume=True)
+        ledger.claim([call_id], f"run-{run}")
+        ledger.begin(call_id, f"run-{run}")
         ledger.fail(call_id, f"run-{run}", "transcripts", EngineUnavailable("busy"))
     lose(ledger, call_id, 1)
     assert ledger.find(call_id).state is CallState.PENDING
+
+
+def test_calls_that_a_dying_run_had_not_begun_are_innocent(ledger: Ledger):
+    """One call that kills its workers must not take the others of its batch along."""
+    killer, bystander = ledger.register(recordings(2))
+    for attempt in range(MAX_ATTEMPTS):
+        ledger.claim([killer, bystander], f"run-{attempt}")
+        ledger.begin(killer, f"run-{attempt}")
+        ledger.release([f"run-{attempt}"])
+    assert ledger.find(killer).state is CallState.FAILED
+    assert ledger.find(bystander).state is CallState.PENDING
+    assert ledger.find(bystander).attempts == 0
+
+
+def test_a_run_that_ends_in_order_gives_back_what_it_holds_without_blame(ledger: Ledger):
+    (call_id,) = ledger.register([a_recording()])
+    for run in range(MAX_ATTEMPTS + 1):
+        ledger.claim([call_id], f"run-{run}")
+        ledger.begin(call_id, f"run-{run}")
+        assert ledger.give_back(f"run-{run}") == 1
+    assert ledger.find(call_id).state is CallState.PENDING
+    assert ledger.give_back("run-0") == 0
+
+
+def test_only_the_holder_begins(ledger: Ledger):
+    (call_id,) = ledger.register([a_recording()])
+    ledger.claim([call_id], "run-1")
+    with pytest.raises(ClaimLost):
+        ledger.begin(call_id, "run-2")
 
 
 # Batches
@@ -323,7 +353,7 @@ def test_a_batch_is_open_until_its_run_claims_its_calls(ledger: Ledger):
     batch = ledger.assign_batch("batch", 10)
     assert batch
     assert ledger.open_batches() == [batch]
-    ledger.claim(batch.call_ids, "run-1", resume=False)
+    ledger.claim(batch.call_ids, "run-1")
     assert ledger.open_batches() == []
     ledger.release(["run-1"])
     assert ledger.open_batches() == []

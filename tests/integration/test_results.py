@@ -26,7 +26,7 @@ from tests.processes import until
 @pytest.fixture
 def call_id(storage: Storage) -> str:
     storage.ledger.register([a_recording()])
-    (call,) = storage.ledger.claim([a_recording().call_id], "run-1", resume=False)
+    (call,) = storage.ledger.claim([a_recording().call_id], "run-1")
     return call.call_id
 
 
@@ -63,7 +63,7 @@ def test_a_stage_is_remembered_with_who_made_it(storage: Storage, call_id: str):
 def test_a_zombie_run_leaves_no_row_behind(storage: Storage, call_id: str, tmp_path: Path):
     """Objects aside: those are written before, under keys that the next writer overwrites."""
     storage.ledger.release(["run-1"])
-    storage.ledger.claim([call_id], "run-2", resume=True)
+    storage.ledger.claim([call_id], "run-2")
     files = channel_files(a_split(), tmp_path)
     results = storage.results
     with pytest.raises(ClaimLost):

@@ -1,5 +1,7 @@
 """The multi-asset: batches, failures, subsets, re-execution, and what Dagster shows of them."""
 
+import json
+
 import dagster as dg
 
 from callpipeline.defs.partitions import calls
@@ -129,7 +131,7 @@ def test_materializing_by_hand_makes_everything_anew(lab: Lab) -> None:
 
 def test_a_call_that_another_run_holds_is_left_to_it(lab: Lab) -> None:
     held, free = lab.add_call("held"), lab.add_call("free")
-    lab.storage.ledger.claim([held], "another-run", resume=True)
+    lab.storage.ledger.claim([held], "another-run")
     result = lab.run([held, free])
     assert not result.success
     assert lab.materialized("transcripts") == {free}
@@ -162,3 +164,37 @@ def test_no_word_of_a_call_reaches_dagster(lab: Lab) -> None:
     logged = [str(e) for e in lab.instance.all_logs(result.run_id)]
     assert logged
     assert not [entry for entry in logged if "marzipan" in entry or "4477009001" in entry]
+
+
+def test_an_overwritten_recording_is_not_taken_for_the_one_that_was_registered(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    key = lab.storage.ledger.find(call_id).key
+    lab.storage.recordings.put(key, b"RIFF, but another call")
+    assert not lab.run([call_id]).success
+    message = lab.storage.ledger.find(call_id).error_message
+    assert message and "replaced" in message
+
+
+def test_sentiment_of_mentions_of_an_older_transcript_is_refused(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id])
+    key = lab.storage.ledger.find(call_id).key
+    silent = json.dumps({"segments": []}).encode()
+    lab.storage.recordings.put(key.replace(".wav", ".transcript.json"), silent)
+    assert lab.run([call_id], assets=["transcripts"]).success
+    assert not lab.run([call_id], assets=["competitor_sentiment"]).success
+    message = lab.storage.ledger.find(call_id).error_message
+    assert message and "competitor_mentions first" in message
+
+
+def test_what_is_under_way_when_a_run_ends_waits_for_another(lab: Lab) -> None:
+    """As when Dagster cancels the run: an interrupt comes up through the generator."""
+    call_ids = [lab.add_call("one"), lab.add_call("two")]
+
+    def interrupt() -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    lab.listening.before_split = interrupt
+    assert not lab.run(call_ids).success
+    records = lab.storage.ledger.calls()
+    assert {(record.state, record.claimed_by) for record in records} == {(CallState.PENDING, None)}

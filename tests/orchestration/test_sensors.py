@@ -74,7 +74,8 @@ def test_a_broken_catalog_keeps_calls_waiting_and_says_so(lab: Lab) -> None:
 def test_the_calls_of_a_dead_run_are_given_back_and_fail_after_three_times(lab: Lab) -> None:
     call_id = lab.add_call("call")
     for attempt in range(3):
-        assert lab.storage.ledger.claim([call_id], f"gone-{attempt}", resume=True)
+        assert lab.storage.ledger.claim([call_id], f"gone-{attempt}")
+        lab.storage.ledger.begin(call_id, f"gone-{attempt}")
         assert release_lost(lab.instance, lab.storage.ledger) == 1
     record = lab.storage.ledger.find(call_id)
     assert record.state is CallState.FAILED
@@ -87,7 +88,7 @@ def test_the_calls_of_a_run_under_way_are_left_to_it(lab: Lab) -> None:
         lab.definitions.resolve_job_def("process_waiting_calls"),
         status=dg.DagsterRunStatus.STARTED,
     )
-    lab.storage.ledger.claim([call_id], run.run_id, resume=True)
+    lab.storage.ledger.claim([call_id], run.run_id)
     assert release_lost(lab.instance, lab.storage.ledger) == 0
 
 

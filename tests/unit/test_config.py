@@ -1,5 +1,6 @@
 """Settings, and what is said of those that cannot be used."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("CONCURRENCY", "0"),
         ("CONCURRENCY", "many"),
         ("BATCH_SIZE", "1001"),
-        ("RECOGNISER_WORKERS", ""),
+        ("DATABASE_URL", "mysql://host/name"),
         ("SETTLE_S", "-1"),
         ("PORT", "65536"),
         ("AGENT_CHANNEL", "middle"),
@@ -78,14 +79,32 @@ def test_an_env_file_is_read(read: Read, tmp_path: Path):
 
 
 def test_no_secret_is_in_the_repr_or_in_an_error(read: Read, monkeypatch: pytest.MonkeyPatch):
-    for name in ("DATABASE_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"):
+    monkeypatch.setenv("CALLPIPELINE_DATABASE_URL", "postgresql://me:hunter2@host/name")
+    for name in ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"CALLPIPELINE_{name}", "hunter2")
     assert "hunter2" not in repr(read())
     assert "hunter2" not in str(read().model_dump_json())
     monkeypatch.setenv("CALLPIPELINE_PORT", "hunter2")
     with pytest.raises(SettingsInvalid) as refused:
         read()
-    assert "hunter2" not in str(refused.value)
+    told = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_every_scheme_of_postgres_is_understood(
+    read: Read, monkeypatch: pytest.MonkeyPatch, scheme: str
+):
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://me@host/name")
+    url = read().database_url
+    assert url
+    assert url.get_secret_value() == "postgresql://me@host/name"
+
+
+def test_an_empty_setting_is_one_that_is_not_set(read: Read, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CALLPIPELINE_RECOGNISER_WORKERS", "")
+    monkeypatch.setenv("CALLPIPELINE_PORT", "")
+    assert (read().recogniser_workers, read().port) == (None, 3000)
 
 
 def test_places_lie_below_the_home_unless_set(read: Read, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ For each mention, in this order: who wins a comparison, whether the customer lea
 tone of the clause, and what is said next of "they". Each judgement names the rule that fired.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 
@@ -36,6 +37,11 @@ class LexiconJudge:
     name = "lexicon"
 
     async def judge(
+        self, conversation: Conversation, mentions: Sequence[Mention]
+    ) -> tuple[Judgement, ...]:
+        return await asyncio.to_thread(self._judge_all, conversation, mentions)
+
+    def _judge_all(
         self, conversation: Conversation, mentions: Sequence[Mention]
     ) -> tuple[Judgement, ...]:
         return tuple(self._judge(conversation, mention, mentions) for mention in mentions)

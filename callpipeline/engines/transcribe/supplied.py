@@ -25,7 +25,10 @@ def parse(name: str, content: bytes, agent_channel: str) -> tuple[Transcript, ..
     read = READERS.get(PurePath(name).suffix.lower())
     if read is None:
         raise TranscriptInvalid(f"a supplied transcript is one of {', '.join(READERS)}")
-    segments = (_segment(line, agent_channel) for line in read(_decoded(content)) if line.text)
+    lines = [line for line in read(_decoded(content)) if line.text]
+    if any(not _is_storable(line) for line in lines):
+        raise TranscriptInvalid("the transcript holds characters that are no text, such as NUL")
+    segments = (_segment(line, agent_channel) for line in lines)
     return _by_channel(segments, agent_channel)
 
 
@@ -46,6 +49,12 @@ def _segment(line: Line, agent_channel: str) -> Segment:
 def _channel_of(speaker: Speaker | None, agent_channel: str) -> Channel:
     sides = (Channel.LEFT, Channel.RIGHT)
     return next((c for c in sides if speaker_of(c, agent_channel) is speaker), Channel.MIXED)
+
+
+def _is_storable(line: Line) -> bool:
+    """NUL and lone surrogates can be written in JSON, but no database or UTF-8 file takes them."""
+    text = "".join((line.text, *(word.text for word in line.words)))
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _decoded(content: bytes) -> str:

@@ -25,7 +25,6 @@ CREATE TABLE calls (
     batch_id         text,
     claimed_by       text,
     attempts         integer NOT NULL DEFAULT 0,
-    fresh_since      timestamptz NOT NULL DEFAULT now(),
     error_stage      text,
     error_class      text,
     error_message    text,
@@ -40,8 +39,8 @@ CREATE TABLE calls (
 CREATE INDEX calls_by_state ON calls (state, created_at);
 CREATE INDEX calls_by_content ON calls (sha256) WHERE sha256 IS NOT NULL;
 COMMENT ON COLUMN calls.started_at IS 'When the call took place; null where nothing tells.';
-COMMENT ON COLUMN calls.fresh_since IS
-    'A stage stored after this moment is kept when processing is taken up again.';
+COMMENT ON COLUMN calls.attempts IS
+    'Runs that began to work on the call and have not ended in order since.';
 
 -- Which stage of which call is stored, since when, by which run. Written with the results.
 CREATE TABLE call_stages (

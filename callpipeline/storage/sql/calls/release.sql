@@ -2,7 +2,7 @@
 UPDATE calls SET
     state = CASE WHEN attempts >= %(max_attempts)s THEN 'FAILED' ELSE 'PENDING' END,
     error_stage = CASE WHEN attempts >= %(max_attempts)s THEN 'run' END,
-    error_class = CASE WHEN attempts >= %(max_attempts)s THEN 'PoisonCall' END,
+    error_class = CASE WHEN attempts >= %(max_attempts)s THEN %(error_class)s END,
     error_message = CASE WHEN attempts >= %(max_attempts)s THEN %(message)s END,
     error_transient = CASE WHEN attempts >= %(max_attempts)s THEN false END,
     completed_at = CASE WHEN attempts >= %(max_attempts)s THEN now() END,
