@@ -1,15 +1,15 @@
 """How Dagster and notebooks read and write assets: DataFrames in Postgres, documents in the store.
 
-The assets of a call are written by `process_calls` itself; these load them, and store what is
-made downstream.
+The assets of a call are written by `process_calls` itself, under its claim; these load them, and
+write what is made downstream of them.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import pandas as pd
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Stage
@@ -17,22 +17,31 @@ from callpipeline.domain.transcript import Transcript
 from callpipeline.storage import tables
 from callpipeline.wiring import Storage
 
-TABLES: Mapping[str, tuple[str, str]] = {
-    Stage.CALL_METRICS: ("call_metrics", "call_id"),
-    Stage.COMPETITOR_MENTIONS: ("mentions", "call_id"),
-    Stage.COMPETITOR_SENTIMENT: ("sentiment", "call_id"),
+if TYPE_CHECKING:  # pandas takes a second to import, which every process of Dagster would pay
+    import pandas as pd
+
+TABLES: Mapping[str, str] = {
+    Stage.CALL_METRICS: "call_metrics",
+    Stage.COMPETITOR_MENTIONS: "mentions",
+    Stage.COMPETITOR_SENTIMENT: "sentiment",
 }
-"""Asset → its table and the column that holds the partition key."""
+"""The tables of the assets of a call, all by `call_id`."""
 
 
 class PostgresIOManager(dg.IOManager):
-    """pandas DataFrame ⇄ the rows of the given partitions, replaced in one transaction."""
+    """pandas DataFrame ⇄ the rows of the given partitions, replaced in one transaction.
+
+    An asset made downstream names its place in its metadata: `table`, and `partition_column`,
+    the column that holds the partition key.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
-        table, by = _table(context.asset_key)
+    def handle_output(self, context: dg.OutputContext, obj: "pd.DataFrame") -> None:
+        if context.asset_key.path[-1] in TABLES:
+            raise _written_under_claim(context.asset_key)
+        table, by = _place(context.asset_key, context.definition_metadata)
         keys = context.asset_partition_keys
         strangers = set(obj[by]) - set(keys)
         if strangers:
@@ -42,8 +51,12 @@ class PostgresIOManager(dg.IOManager):
             tables.replace(connection, table, by, keys, rows)
         context.add_output_metadata({"rows": len(rows)})
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        table, by = _table(context.asset_key)
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
+        import pandas as pd
+
+        upstream = context.upstream_output
+        metadata = upstream.definition_metadata if upstream else {}
+        table, by = _place(context.asset_key, metadata)
         with self._storage.database.transaction() as connection:
             columns = tables.columns(connection, table)
             rows = tables.select(connection, table, by, context.asset_partition_keys)
@@ -57,9 +70,7 @@ class ObjectStoreIOManager(dg.IOManager):
         self._storage = storage
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        raise dg.DagsterInvariantViolationError(
-            f"{context.asset_key.to_user_string()} is stored by process_calls, under its claim."
-        )
+        raise _written_under_claim(context.asset_key)
 
     def load_input(self, context: dg.InputContext) -> object:
         keys = context.asset_partition_keys
@@ -83,16 +94,25 @@ class ObjectStoreIOManager(dg.IOManager):
         return audio
 
 
-def _table(key: dg.AssetKey) -> tuple[str, str]:
-    name = key.path[-1]
-    if name not in TABLES:
+def _written_under_claim(key: dg.AssetKey) -> dg.DagsterInvariantViolationError:
+    return dg.DagsterInvariantViolationError(
+        f"{key.to_user_string()} is stored by process_calls, under its claim on the call."
+    )
+
+
+def _place(key: dg.AssetKey, metadata: Mapping[str, object]) -> tuple[str, str]:
+    """The asset's table and the column that holds the partition key."""
+    if key.path[-1] in TABLES:
+        return TABLES[key.path[-1]], "call_id"
+    if not {"table", "partition_column"} <= set(metadata):
         raise dg.DagsterInvariantViolationError(
-            f"Asset {name} has no table: name it in callpipeline/defs/io_managers.py."
+            f"{key.to_user_string()} needs metadata `table` and `partition_column` to be kept in "
+            "Postgres."
         )
-    return TABLES[name]
+    return str(metadata["table"]), str(metadata["partition_column"])
 
 
-def _records(frame: pd.DataFrame) -> list[dict[object, object]]:
+def _records(frame: "pd.DataFrame") -> list[dict[object, object]]:
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 

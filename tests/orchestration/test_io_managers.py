@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from callpipeline.defs.io_managers import PostgresIOManager
+from callpipeline.defs.partitions import calls
 from tests.orchestration.lab import Lab
 
 
@@ -41,27 +42,65 @@ def test_an_asset_without_rows_is_an_empty_frame_with_its_columns(lab: Lab) -> N
     assert "sentiment" in frame.columns
 
 
-def test_a_frame_replaces_the_rows_of_its_partition_and_no_others(lab: Lab) -> None:
-    call_ids = [lab.add_call("one"), lab.add_call("two")]
+def downstream(lab: Lab) -> dg.Definitions:
+    """A mart of one row a call, made from its mentions by pandas."""
+
+    @dg.asset(
+        partitions_def=calls,
+        io_manager_key="postgres",
+        metadata={"table": "mentions_of_call", "partition_column": "call_id"},
+    )
+    def mentions_of_call(
+        context: dg.AssetExecutionContext, competitor_mentions: pd.DataFrame
+    ) -> pd.DataFrame:
+        counted = len(competitor_mentions)
+        return pd.DataFrame([{"call_id": context.partition_key, "mentions": counted}])
+
+    with lab.storage.database.transaction() as connection:
+        connection.execute("CREATE TABLE mentions_of_call (call_id text, mentions integer)")
+    return dg.Definitions.merge(lab.definitions, dg.Definitions(assets=[mentions_of_call]))
+
+
+def test_a_mart_downstream_reads_and_writes_frames(lab: Lab) -> None:
+    call_ids = [lab.add_call("one"), lab.add_call("two", said="good morning")]
     lab.run(call_ids)
-    manager = PostgresIOManager(lab.storage)
-    key = dg.AssetKey("call_metrics")
-    load = lab.definitions.load_asset_value
-    before = load("call_metrics", instance=lab.instance, partition_key=call_ids[0])
-    assert isinstance(before, pd.DataFrame)
-    context = dg.build_output_context(asset_key=key, partition_key=call_ids[0])
-    manager.handle_output(context, before.assign(silence_s=42.0))
-    after = [
-        load("call_metrics", instance=lab.instance, partition_key=call_id) for call_id in call_ids
+    definitions = downstream(lab)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    for call_id in (*call_ids, call_ids[0]):
+        made = job.execute_in_process(
+            instance=lab.instance,
+            partition_key=call_id,
+            asset_selection=[dg.AssetKey("mentions_of_call")],
+        )
+        assert made.success
+    loaded = [
+        definitions.load_asset_value(
+            "mentions_of_call", instance=lab.instance, partition_key=call_id
+        )
+        for call_id in call_ids
     ]
-    assert [frame["silence_s"].tolist() != [42.0] for frame in after] == [False, True]  # pyright: ignore
+    assert [frame["mentions"].tolist() for frame in loaded] == [[1], [0]]  # pyright: ignore
 
 
 def test_rows_of_another_partition_are_refused(lab: Lab) -> None:
-    manager = PostgresIOManager(lab.storage)
     context = dg.build_output_context(
-        asset_key=dg.AssetKey("call_metrics"), partition_key="2026-01-01-000000000000"
+        asset_key=dg.AssetKey("a_mart"),
+        partition_key="2026-01-01-000000000000",
+        definition_metadata={"table": "a_mart", "partition_column": "call_id"},
     )
     frame = pd.DataFrame([{"call_id": "2026-01-02-000000000000"}])
     with pytest.raises(ValueError, match="not this run's"):
-        manager.handle_output(context, frame)
+        PostgresIOManager(lab.storage).handle_output(context, frame)
+
+
+@pytest.mark.parametrize("asset", ["call_metrics", "competitor_mentions", "competitor_sentiment"])
+def test_the_assets_of_a_call_are_not_written_past_its_claim(lab: Lab, asset: str) -> None:
+    context = dg.build_output_context(asset_key=dg.AssetKey(asset), partition_key="x")
+    with pytest.raises(dg.DagsterInvariantViolationError, match="under its claim"):
+        PostgresIOManager(lab.storage).handle_output(context, pd.DataFrame())
+
+
+def test_an_asset_without_a_place_is_told_what_it_lacks(lab: Lab) -> None:
+    context = dg.build_output_context(asset_key=dg.AssetKey("a_mart"), partition_key="x")
+    with pytest.raises(dg.DagsterInvariantViolationError, match="partition_column"):
+        PostgresIOManager(lab.storage).handle_output(context, pd.DataFrame())
