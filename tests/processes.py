@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def until(holds: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
+def until(
+    holds: Callable[[], bool], what: str, within_s: float = 10.0, *, every_s: float = 0.02
+) -> None:
     """Poll until something holds; fails saying what never came true."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"after {within_s} s still not: {what}"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def is_alive(pid: int) -> bool:

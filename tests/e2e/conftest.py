@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.installation import Up, command, recording, start_up, until
+from tests.e2e.installation import Up, command, recording, start_up
+from tests.processes import until
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +20,15 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     up = start_up(home)
     try:
         for name, state in (("good.wav", "COMPLETED"), ("better.wav", "COMPLETED")):
-            until(lambda n=name, s=state: up.state_of(n) == s, 90, f"{name}: {up.status()}")
-        until(lambda: up.state_of("bad.mp3") == "FAILED", 60, f"a failure: {up.status()}")
+            until(
+                lambda n=name, s=state: up.state_of(n) == s,
+                f"{name}: {up.status()}",
+                90,
+                every_s=0.5,
+            )
+        until(
+            lambda: up.state_of("bad.mp3") == "FAILED", f"a failure: {up.status()}", 60, every_s=0.5
+        )
         yield up
     finally:
         up.stop()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,12 @@ class Up:
         assert "errors" not in document, document["errors"]
         return document["data"]
 
-    def state_of(self, key: str) -> str | None:
-        calls = self.status()["calls"]
-        return next((call["state"] for call in calls if call["key"] == key), None)
+    def call(self, name: str) -> dict[str, Any]:
+        """The call whose recording has this file name; empty before it is registered."""
+        return next((c for c in self.status()["calls"] if Path(c["key"]).name == name), {})
+
+    def state_of(self, name: str) -> str | None:
+        return self.call(name).get("state")
 
     def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 40) -> int:
         if self.process.poll() is None:
@@ -104,14 +107,6 @@ def start_up(home: Path, timeout_s: float = 90) -> Up:
     found = re.search(r"http://127\.0\.0\.1:\d+", "".join(said))
     assert found, "".join(said)
     return Up(home, process, found.group())
-
-
-def until(condition: Callable[[], object], timeout_s: float, said: str) -> None:
-    """Poll a condition; fails with what was waited for."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {said}"
-        time.sleep(0.5)
 
 
 def processes_of(home: Path) -> Sequence[str]:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.e2e.installation import ROOT, Up
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("up")]
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 OPTIONS = [
@@ -57,9 +57,14 @@ def test_the_asset_graph_shows_groups_and_descriptions(page: Page, up: Up) -> No
 
 
 def test_the_partitions_of_transcripts_are_the_calls(page: Page, up: Up) -> None:
-    calls = {call["key"]: call["call_id"] for call in up.status()["calls"]}
     page.goto(f"{up.ui}/assets/transcripts?view=partitions")
-    see(page, calls["good.wav"], calls["bad.mp3"], "Failed (1)", "Materialized (2)")
+    see(
+        page,
+        up.call("good.wav")["call_id"],
+        up.call("bad.mp3")["call_id"],
+        "Failed (1)",
+        "Materialized (2)",
+    )
     page.screenshot(path=SCREENSHOTS / "partitions-of-transcripts.png")
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.installation import ROOT, command, processes_of, until
+from tests.e2e.installation import ROOT, command, processes_of
+from tests.processes import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_the_demo_finds_what_was_said(first: str) -> None:
 
 def test_every_sample_ends_as_it_is_meant_to(first: str, home: Path) -> None:
     calls = json.loads(command(home, "status", "--json", "--limit", "100").stdout)["calls"]
-    ended = {call["key"]: call["state"] for call in calls}
+    ended = {Path(call["key"]).name: call["state"] for call in calls}
     truths = [json.loads(path.read_text()) for path in (ROOT / "samples").glob("*.truth.json")]
     assert ended == {truth["recording"]: truth["expected"] for truth in truths}
 
@@ -49,11 +50,16 @@ def test_a_second_demo_processes_nothing_again(first: str, home: Path) -> None:
 
 def test_a_call_can_be_shown_with_its_words(first: str, home: Path) -> None:
     calls = json.loads(command(home, "status", "--json").stdout)["calls"]
-    call_id = next(call["call_id"] for call in calls if call["key"].startswith("02-"))
+    call_id = next(call["call_id"] for call in calls if "/02-" in call["key"])
     document = json.loads(command(home, "show", call_id, "--json").stdout)
     assert {mention["competitor"] for mention in document["mentions"]} >= {"Orange"}
     assert {segment["speaker"] for segment in document["segments"]} == {"agent", "customer"}
 
 
 def test_nothing_is_left_running(first: str, home: Path) -> None:
-    until(lambda: not processes_of(home), 10, f"the demo's processes end: {processes_of(home)}")
+    until(
+        lambda: not processes_of(home),
+        f"the demo's processes end: {processes_of(home)}",
+        10,
+        every_s=0.5,
+    )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.installation import Up, command, processes_of, recording, start_up, until
+from tests.e2e.installation import Up, command, processes_of, recording, start_up
+from tests.processes import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -26,8 +27,13 @@ RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 def test_a_dropped_file_is_processed_by_itself(up: Up) -> None:
     recording(up.home / "recordings", "dropped", "i am switching to vodafone it is cheaper")
-    until(lambda: up.state_of("dropped.wav") == "COMPLETED", 90, f"the call: {up.status()}")
-    call_id = next(c["call_id"] for c in up.status()["calls"] if c["key"] == "dropped.wav")
+    until(
+        lambda: up.state_of("dropped.wav") == "COMPLETED",
+        f"the call: {up.status()}",
+        90,
+        every_s=0.5,
+    )
+    call_id = up.call("dropped.wav")["call_id"]
     shown = json.loads(command(up.home, "show", call_id, "--json").stdout)
     [mention] = shown["mentions"]
     assert (mention["competitor"], mention["sentiment"]["sentiment"]) == ("Vodafone", "positive")
@@ -35,7 +41,7 @@ def test_a_dropped_file_is_processed_by_itself(up: Up) -> None:
 
 def test_a_partition_materialized_in_the_ui_is_processed(up: Up) -> None:
     """What the UI's Materialize button sends, for two of the assets of one call."""
-    call_id = next(c["call_id"] for c in up.status()["calls"] if c["key"] == "good.wav")
+    call_id = up.call("good.wav")["call_id"]
     assets = [{"path": [name]} for name in ("competitor_mentions", "competitor_sentiment")]
     params = {
         "selector": {
@@ -55,7 +61,7 @@ def test_a_partition_materialized_in_the_ui_is_processed(up: Up) -> None:
     def status() -> str:
         return up.graphql(RUN, {"id": run_id})["runOrError"]["status"]
 
-    until(lambda: status() in ("SUCCESS", "FAILURE"), 60, "the run ends")
+    until(lambda: status() in ("SUCCESS", "FAILURE"), "the run ends", 60, every_s=0.5)
     assert status() == "SUCCESS"
 
 
@@ -72,12 +78,15 @@ def test_a_taken_port_is_told(tmp_path: Path, up: Up) -> None:
     assert f"Port {port} is in use" in refused.stderr
 
 
+@pytest.mark.xdist_group("stop")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_stops_it_leaves_nothing_running(tmp_path: Path, kind: signal.Signals) -> None:
     home = tmp_path / "data"
     up = start_up(home)
     code = up.stop(kind)
     assert code == (0 if kind is not signal.SIGKILL else -signal.SIGKILL)
-    until(lambda: not processes_of(home), 30, f"its processes end: {processes_of(home)}")
+    until(
+        lambda: not processes_of(home), f"its processes end: {processes_of(home)}", 30, every_s=0.5
+    )
     assert not (home / "postgres" / "server.json").exists()
     shutil.rmtree(home)
