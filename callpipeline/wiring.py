@@ -44,11 +44,19 @@ def open_database_url(settings: Settings) -> Iterator[str]:
 @contextmanager
 def open_storage(settings: Settings, database_url: str) -> Iterator[Storage]:
     """The ledger, the results and both object stores."""
-    access = _s3_access(settings)
-    store = open_store(settings.storage_url, access)
-    recordings = open_store(settings.recordings_url, access)
+    store, recordings = open_results_store(settings), open_recordings(settings)
     with Database(database_url) as database:
         yield Storage(database, Ledger(database), Results(database, store), recordings, store)
+
+
+def open_recordings(settings: Settings) -> ObjectStore:
+    """The folder or bucket where recordings arrive."""
+    return open_store(settings.recordings_url, _s3_access(settings))
+
+
+def open_results_store(settings: Settings) -> ObjectStore:
+    """The folder or bucket where channel audio and transcripts are kept."""
+    return open_store(settings.storage_url, _s3_access(settings))
 
 
 @contextmanager

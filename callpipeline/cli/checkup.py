@@ -6,15 +6,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
+from psycopg.rows import dict_row
+
 from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.domain.call import CallState
-from callpipeline.errors import CallpipelineError, SettingsInvalid
-from callpipeline.storage.objects import ObjectStore
+from callpipeline.errors import CallpipelineError, DatabaseUnavailable, SettingsInvalid
+from callpipeline.storage.database import Database
+from callpipeline.storage.ledger import Ledger
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT_S = 15 * 60
@@ -30,29 +35,36 @@ class Finding(NamedTuple):
 
 def examine(options: Settings) -> list[Finding]:
     """Every finding; an examination that cannot be made is a bad one with its reason."""
-    findings = [
-        _try("competitors", lambda: _catalog(options)),
-        _try("engines", lambda: _engines(options)),
-    ]
-    findings.append(_try("disk", lambda: _disk(options.home)))
+    without_database = {
+        "competitors": _catalog,
+        "engines": _engines,
+        "disk": _disk,
+        "recordings": _recordings,
+        "storage": _storage,
+    }
+    findings = [_try(name, partial(look, options)) for name, look in without_database.items()]
+    return [*findings, *_of_database(options)]
+
+
+def _of_database(options: Settings) -> Iterator[Finding]:
+    """Each examination builds on the one before it, so the first bad one is the last."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(wiring.open_database_url(options))
-            schema = _try("schema", lambda: _schema(url, embedded=options.database_url is None))
-            findings.append(schema)
-            storage = stack.enter_context(wiring.open_storage(options, url))
         except CallpipelineError as error:
-            return [Finding("database", False, str(error)), *findings]
-        findings += list(_stored(storage))
-        if schema.well:
-            findings.append(_try("waiting calls", lambda: _waiting(storage)))
-    return findings
-
-
-def _stored(storage: wiring.Storage) -> Iterator[Finding]:
-    yield _try("database", lambda: _database(storage))
-    yield _try("recordings", lambda: _readable(storage.recordings))
-    yield _try("storage", lambda: _writable(storage.store))
+            yield Finding("database", False, str(error))
+            return
+        embedded = options.database_url is None
+        looks: dict[str, Callable[[], str]] = {
+            "database": lambda: _database(url),
+            "schema": lambda: _schema(url, embedded=embedded),
+            "waiting calls": lambda: _waiting(stack.enter_context(Database(url))),
+        }
+        for name, look in looks.items():
+            found = _try(name, look)
+            yield found
+            if not found.well:
+                return
 
 
 def _try(name: str, examination: Callable[[], str]) -> Finding:
@@ -78,7 +90,8 @@ def _engines(options: Settings) -> str:
         return ", ".join(engine.name for engine in engines)
 
 
-def _disk(home: Path) -> str:
+def _disk(options: Settings) -> str:
+    home = options.home
     home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free
     if free < LEAST_FREE_BYTES:
@@ -100,9 +113,13 @@ def _schema(url: str, *, embedded: bool) -> str:
     return f"version {present}, the newest"
 
 
-def _database(storage: wiring.Storage) -> str:
-    with storage.database.transaction() as connection:
-        row = connection.execute("SELECT version() AS version, now() AS now").fetchone()
+def _database(url: str) -> str:
+    try:
+        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
+            row = connection.execute("SELECT version() AS version, now() AS now").fetchone()
+    except psycopg.OperationalError as error:
+        # The first line says why; the driver leaves the password out of it.
+        raise DatabaseUnavailable(f"no answer: {str(error).partition(chr(10))[0]}") from None
     assert row
     off_s = abs((datetime.now(UTC) - row["now"]).total_seconds())
     if off_s > 5:
@@ -110,12 +127,14 @@ def _database(storage: wiring.Storage) -> str:
     return " ".join(row["version"].split()[:2])
 
 
-def _readable(recordings: ObjectStore) -> str:
+def _recordings(options: Settings) -> str:
+    recordings = wiring.open_recordings(options)
     first = next(recordings.list(), None)
     return f"{recordings.name} can be listed" + ("" if first else ", and is empty")
 
 
-def _writable(store: ObjectStore) -> str:
+def _storage(options: Settings) -> str:
+    store = wiring.open_results_store(options)
     key = f"doctor/{uuid.uuid4().hex}"
     with tempfile.TemporaryDirectory() as folder:
         store.put(key, b"callpipeline")
@@ -124,8 +143,8 @@ def _writable(store: ObjectStore) -> str:
     return f"{store.name} can be written, read and deleted from"
 
 
-def _waiting(storage: wiring.Storage) -> str:
-    waiting = storage.ledger.calls(states=[CallState.PENDING])
+def _waiting(database: Database) -> str:
+    waiting = Ledger(database).calls(states=[CallState.PENDING])
     if not waiting:
         return "none"
     oldest_s = max((datetime.now(UTC) - call.created_at).total_seconds() for call in waiting)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import Any
 
 from rich import box
@@ -66,7 +67,7 @@ def status_table(records: Sequence[CallRecord]) -> Table:
     for record in records:
         table.add_row(
             record.call_id,
-            escape(record.key),
+            escape(PurePosixPath(record.key).name),
             clock(record.duration_s),
             coloured(record.state),
             f"{len(record.stages)}/{len(Stage)}",
