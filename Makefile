@@ -36,6 +36,10 @@ lock: .venv/dev.done  ## Resolve the dependencies anew into the lock files
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
+# Where a proxy signs with the company's own certificate, only the system's store knows it.
+UV_INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python
+install = $(UV_INSTALL) $(1) || $(UV_INSTALL) --system-certs $(1)
+
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "callpipeline needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
@@ -45,10 +49,10 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 
 # Compiled at install: Dagster's processes start in half the time.
 .venv/run.done: requirements.lock pyproject.toml | .venv/bin/uv
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
-	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	$(call install,--compile-bytecode --require-hashes -r requirements.lock)
+	$(call install,--no-deps -e .)
 	@touch $@
 
 .venv/dev.done: requirements-dev.lock .venv/run.done
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
+	$(call install,--compile-bytecode --require-hashes -r requirements-dev.lock)
 	@touch $@

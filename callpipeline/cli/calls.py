@@ -9,6 +9,7 @@ import typer
 
 from callpipeline.cli import present
 from callpipeline.cli.opening import complain, console, opened
+from callpipeline.cli.services import is_operated
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState
 from callpipeline.errors import MissingObject
@@ -26,6 +27,7 @@ def ingest(
 ) -> None:
     """Hand recordings over: copies each into the recordings store and enters it into the ledger.
 
+    Of a folder, files are taken whose names end like audio; of single files, any.
     The same bytes are one call, however often they are ingested. `callpipeline up` processes what
     waits. Exit code 1 when a path does not exist or holds no recording.
     """
@@ -44,6 +46,8 @@ def ingest(
         note = "" if each.is_new else "  (known already)"
         line = f"{each.call_id}  {each.path}{note}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not as_json and any(each.is_new for each in done) and not is_operated(settings().home):
+        console.print("They wait for `callpipeline up`.", highlight=False)
     raise typer.Exit(0 if files and not missing and len(done) == len(files) else 1)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
-from psycopg.rows import dict_row
 
 from callpipeline import wiring
 from callpipeline.config import Settings
@@ -115,16 +114,17 @@ def _schema(url: str, *, embedded: bool) -> str:
 
 def _database(url: str) -> str:
     try:
-        with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
-            row = connection.execute("SELECT version() AS version, now() AS now").fetchone()
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute("SELECT version(), now()").fetchone()
     except psycopg.OperationalError as error:
         # The first line says why; the driver leaves the password out of it.
         raise DatabaseUnavailable(f"no answer: {str(error).partition(chr(10))[0]}") from None
     assert row
-    off_s = abs((datetime.now(UTC) - row["now"]).total_seconds())
+    version, now = row
+    off_s = abs((datetime.now(UTC) - now).total_seconds())
     if off_s > 5:
         raise SettingsInvalid(f"its clock differs from this machine's by {off_s:.0f} s")
-    return " ".join(row["version"].split()[:2])
+    return " ".join(version.split()[:2])
 
 
 def _recordings(options: Settings) -> str:

@@ -20,6 +20,7 @@ from callpipeline.config import settings
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
 from callpipeline.pipeline.ingest import Ingested, ingest
+from callpipeline.storage.catalog_file import read_catalog
 from callpipeline.storage.ledger import CallRecord
 
 
@@ -33,6 +34,8 @@ def demo() -> None:
     if not samples.is_dir():
         raise SettingsInvalid("The samples come with a checkout of the repository only.")
     options = settings()
+    if wiring.load_catalog(options).version != read_catalog(samples / "competitors.yaml").version:
+        console.print("note: the samples' truth is told by samples/competitors.yaml, not your list")
     console.print("starting Postgres …", highlight=False)
     with sole_operator(options.home) as alone, opened() as storage:
         taken = [ingest(file, storage.recordings, storage.ledger) for file in _samples(samples)]
@@ -61,7 +64,8 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
 
     shutil.rmtree(wiring.workspace(options))
     take_back(storage.ledger, nobody_else=options.database_url is None)
-    for command in waiting_runs(storage.ledger, options.batch_size):
+    folder = wiring.workspace(options)
+    for command in waiting_runs(storage.ledger, options.batch_size, folder):
         with Services(options.home / "logs", {}) as services:
             run = services.start("demo", command)
             _watch(storage, call_ids, busy=lambda run=run: run.poll() is None)
@@ -70,7 +74,8 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
     if left:
         log = options.home / "logs" / "demo.log"
         raise EngineUnavailable(
-            f"The run ended before {len(left)} calls were processed: {log} says why."
+            f"The run ended before {len(left)} calls were processed; {log} says why. Nothing is "
+            "lost: the same command goes on where it ended."
         )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -38,7 +39,15 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         except CallpipelineError as error:
             complain(str(error))
             raise typer.Exit(1) from error
+        except BrokenPipeError:
+            # Whoever read the output has enough, as `head` does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as error:
+            complain(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
+            complain("Stopped. Nothing is lost: the same command goes on where it ended.")
             raise typer.Exit(130) from interrupt
 
     return run

@@ -146,11 +146,12 @@ def _transcript_line(transcript: Mapping[str, Any]) -> Text:
 
 
 def _metrics_line(metrics: Mapping[str, Any]) -> str:
-    return (
-        f"talk: agent {clock(metrics['agent_talk_s'])}, customer "
-        f"{clock(metrics['customer_talk_s'])}, silence {clock(metrics['silence_s'])}, "
-        f"overlap {metrics['overlap_s']:.1f} s"
-    )
+    if metrics["unknown_talk_s"]:
+        talk = f"both speakers {clock(metrics['unknown_talk_s'])}"
+    else:
+        agent, customer = clock(metrics["agent_talk_s"]), clock(metrics["customer_talk_s"])
+        talk = f"agent {agent}, customer {customer}, at once {clock(metrics['overlap_s'])}"
+    return f"talk: {talk}, silence {clock(metrics['silence_s'])}"
 
 
 def _conversation(segments: Sequence[Mapping[str, Any]]) -> Table:

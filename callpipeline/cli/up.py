@@ -23,7 +23,8 @@ CODE = "callpipeline.definitions"
 
 def up(
     port: Annotated[
-        int | None, typer.Option(help="Port of Dagster's UI; 0 takes any that is free.")
+        int | None,
+        typer.Option(help="Port of Dagster's UI; 0 takes any that is free.", min=0, max=65535),
     ] = None,
 ) -> None:
     """Run it all: Postgres, the sensors and runs, and Dagster's UI. Ctrl-C stops it cleanly.

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,17 +11,24 @@ from callpipeline.defs.sensors import release_lost
 from callpipeline.storage.ledger import Ledger
 
 
-def waiting_runs(ledger: Ledger, batch_size: int) -> list[list[str]]:
-    """For each batch of waiting calls the command (after `python`) that runs it to its end."""
+def waiting_runs(ledger: Ledger, batch_size: int, folder: Path) -> list[list[str]]:
+    """For each batch of waiting calls the command (after `python`) that runs it to its end.
+
+    Run configs are written to `folder`, since the command takes them as files only.
+    """
     with dg.DagsterInstance.get() as instance:
         batches = plan_batches(ledger, uuid.uuid4().hex[:12], batch_size)
-        return [_command(request) for request in request_runs(instance, batches)]
+        return [_command(request, folder) for request in request_runs(instance, batches)]
 
 
-def _command(request: dg.RunRequest) -> list[str]:
+def _command(request: dg.RunRequest, folder: Path) -> list[str]:
     execute = ["-m", "dagster", "job", "execute", "-m", "callpipeline.definitions", "-j", JOB]
-    config = ["--config-json", json.dumps(request.run_config)] if request.run_config else []
-    return [*execute, "--tags", json.dumps(dict(request.tags)), *config]
+    tags = ["--tags", json.dumps(dict(request.tags))]
+    if not request.run_config:
+        return [*execute, *tags]
+    config = folder / f"{request.run_key}.yaml"
+    config.write_text(json.dumps(request.run_config))  # YAML takes JSON as it is
+    return [*execute, *tags, "-c", str(config)]
 
 
 UNFINISHED = (

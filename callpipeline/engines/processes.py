@@ -38,7 +38,8 @@ class Processes:
     def __init__(self, role: str, count: int | None = None, timeout_s: float = 600.0) -> None:
         self._role = role
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(count or available_cpus(), role.replace(" ", "-"))
+        self.count = count or available_cpus()
+        self._threads = ThreadPoolExecutor(self.count, role.replace(" ", "-"))
         self._of_thread = threading.local()
         self._processes: set[_Process] = set()
         self._is_closed = False

@@ -31,6 +31,13 @@ class Registry(Protocol):
     ) -> list[str]: ...
 
 
+RECORDINGS = frozenset(
+    {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
+    | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+)
+"""Taken from a folder that a person hands over, which may hold anything else besides."""
+
+
 def is_recording_name(key: str) -> bool:
     """Whether an object may be a recording, by its name: hidden files and sidecars are not.
 
@@ -61,12 +68,15 @@ def register_new(
 
 
 def recordings_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that may be recordings among `paths` and below those that are folders."""
+    """The files among `paths`, and the recordings, by their names, below those that are folders."""
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        names = (file for file in inside if file.is_file())
-        yield from (file for file in names if file == path or _is_recording(file, path))
+        if path.is_dir():
+            below = sorted(file for file in path.rglob("*") if file.is_file())
+            yield from (file for file in below if _is_recording(file, path))
+        else:
+            yield path
 
 
 def _is_recording(file: Path, folder: Path) -> bool:
-    return is_recording_name(file.relative_to(folder).as_posix())
+    is_audio = file.suffix.lower() in RECORDINGS
+    return is_audio and is_recording_name(file.relative_to(folder).as_posix())

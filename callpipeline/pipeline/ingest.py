@@ -42,8 +42,7 @@ def ingest(
 
     The same bytes are one call, whatever their name. Raises OSError when the file is unreadable.
     """
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(path)
     if known := registry.call_of_content(sha256):
         return Ingested(path, known, is_new=False)
     key = bucket.key_of(path) or _copied(path, bucket, sha256)
@@ -51,6 +50,12 @@ def ingest(
     new = registry.register([recording], agent_channel=agent_channel, sha256=sha256)
     call_id = registry.call_of_content(sha256) or recording.call_id
     return Ingested(path, call_id, is_new=bool(new))
+
+
+def sha256_of(path: Path) -> str:
+    """What tells the same bytes from others, read block by block."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _copied(path: Path, bucket: RecordingBucket, sha256: str) -> str:

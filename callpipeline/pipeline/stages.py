@@ -28,6 +28,7 @@ from callpipeline.engines.ports import (
     Transcriber,
 )
 from callpipeline.errors import MissingObject
+from callpipeline.pipeline.ingest import sha256_of
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import RecordingSource, ResultStore, StageWrite
 
@@ -84,8 +85,9 @@ class Stages:
         await asyncio.to_thread(self.recordings.fetch, source.key, recording, source.etag)
         splitter = self.engines.splitter
         split = await splitter.split(recording, bench.folder, bench.call.agent_channel)
+        content = await asyncio.to_thread(sha256_of, recording)
         recording.unlink()
-        split = await self._with_speech(split, bench.folder)
+        split = replace(await self._with_speech(split, bench.folder), sha256=content)
         write = clock.write(engine=splitter.name)
         await asyncio.to_thread(self.results.save_audio, write, split, bench.folder)
         bench.made_audio = split

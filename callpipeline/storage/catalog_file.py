@@ -32,6 +32,8 @@ def read_catalog(path: Path) -> Catalog:
     """The catalog in `path`: plain text where its name ends in .txt, otherwise YAML."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise CatalogInvalid(f"{path}: there is no such file; make it, with a list.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogInvalid(f"{path}: cannot be read as UTF-8 text ({error}).") from error
     try:
@@ -121,4 +123,7 @@ def _title(entry: object) -> str:
 
 
 def _first_line(error: yaml.YAMLError) -> str:
+    """Where and what, in the words of the parser but without its picture of the line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
     return " ".join(str(error).split())[:200]

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1024 * 1024
 RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 """obstore's own default goes on for three minutes while a sensor has one."""
+CAUSES = {
+    "permission denied": "may not be read or written: permission denied",
+    "no space left": "is full",
+    "nosuchbucket": "does not exist: make the bucket first",
+    "accessdenied": "refused access: look at the S3 key and its rights",
+    "invalidaccesskeyid": "refused access: the S3 access key is unknown",
+    "signaturedoesnotmatch": "refused access: the S3 secret key is wrong",
+    "connection refused": "did not answer: connection refused",
+    "dns error": "did not answer: its host is unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,10 @@ class ObjectStore:
 
 def open_store(url: str, access: S3Access) -> ObjectStore:
     """The store at `url`: `s3://bucket/prefix`, or a folder, which is made where missing."""
-    if not url.startswith("s3://"):
+    scheme = urlsplit(url).scheme
+    if "://" in url and scheme not in ("s3", "file"):
+        raise SettingsInvalid(f"{scheme}:// is no place for objects: use a folder, or s3://bucket.")
+    if scheme != "s3":
         folder = Path(url.removeprefix("file://")).expanduser().absolute()
         # A folder's name in the ledger is its last part: a checkout may move on the disk.
         return ObjectStore(folder.name, LocalStore(folder, mkdir=True))
@@ -180,4 +193,11 @@ def _translated(store: str) -> Iterator[None]:
         raise MissingObject(f"{store} cannot hold an object of that name.") from None
     except (BaseError, OSError) as error:
         # Not chained: Dagster keeps the whole chain, and its texts hold paths.
-        raise StoreUnavailable(f"{store} did not answer ({type(error).__name__}).") from None
+        raise StoreUnavailable(f"{store} {_cause(error)}.") from None
+
+
+def _cause(error: Exception) -> str:
+    """What a store's error says, as far as it can be told without the names in it."""
+    said = str(error).lower()
+    known = (told for words, told in CAUSES.items() if words in said)
+    return next(known, f"did not answer ({type(error).__name__})")

@@ -43,6 +43,8 @@ class Results:
         """Store each channel's `folder/<channel>.flac` and what is known of the recording."""
         channels = [rows.of_channel(write.call_id, channel) for channel in split.channels]
         with self._writing(write) as connection:
+            content = {"call_id": write.call_id, "sha256": split.sha256}
+            connection.execute(query("calls/know_content"), content)
             recording = rows.of_recording(write.call_id, split)
             tables.replace(connection, "recordings", "call_id", [write.call_id], [recording])
             tables.replace(connection, "channels", "call_id", [write.call_id], channels)

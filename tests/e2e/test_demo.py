@@ -2,11 +2,12 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.installation import ROOT, command, processes_of
+from tests.e2e.installation import CALLPIPELINE, ROOT, command, environment, processes_of
 from tests.processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
@@ -17,12 +18,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo") / "data"
 
 
+def counts(home: Path) -> dict[str, int]:
+    return json.loads(command(home, "status", "--json").stdout)["counts"]
+
+
 @pytest.fixture(scope="module")
 def first(home: Path) -> str:
-    """What the first demo on an empty data folder prints."""
+    """What the demo prints on a data folder on which it was killed after the first calls."""
+    killed = subprocess.Popen(
+        [*CALLPIPELINE, "demo"], cwd=ROOT, env=environment(home), stdout=subprocess.DEVNULL
+    )
+    until((home / "postgres" / "server.json").exists, "Postgres runs", 60)
+    until(lambda: counts(home).get("COMPLETED", 0) > 0, "a call is done", 180, every_s=1)
+    killed.kill()
+    killed.wait()
+    assert counts(home).get("COMPLETED", 0) < 11
     done = command(home, "demo", timeout_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_a_killed_demo_goes_on_where_it_was(first: str, home: Path) -> None:
+    assert "12 sample calls, 0 of them new" in first
+    assert counts(home) == {"COMPLETED": 11, "FAILED": 1}
+    assert len(list((home / "recordings").rglob("*.*"))) == 12
 
 
 def test_the_demo_finds_what_was_said(first: str) -> None:

@@ -89,7 +89,7 @@ def test_a_file_is_ingested_once(here: Installation, tmp_path: Path):
     first = here.run("ingest", path)
     again = here.run("ingest", path)  # another process: what is known is in the ledger
     call_id = first.stdout.split()[0]
-    assert first.stdout == f"{call_id}  {path}\n"
+    assert first.stdout == f"{call_id}  {path}\nThey wait for `callpipeline up`.\n"
     assert again.stdout == f"{call_id}  {path}  (known already)\n"
     [copy] = (here.home / "recordings").rglob("*.wav")
     assert (copy.name, copy.read_bytes()) == ("call.wav", path.read_bytes())

@@ -56,7 +56,15 @@ class PocketsphinxTranscriber:
         return Transcript(about.channel, about.speaker, self.name, numbered(segments))
 
     async def _recognised(self, audio: Path, speech: Iterable[Interval]) -> list[tuple[Word, ...]]:
-        calls = [asyncio.ensure_future(self._processes.run(recognise, audio, s)) for s in speech]
+        # No more at once than could run: the next stretch queues behind those of other calls,
+        # so a short call need not wait for a long one to end.
+        turns = asyncio.Semaphore(self._processes.count)
+
+        async def in_turn(stretch: Interval) -> tuple[Word, ...]:
+            async with turns:
+                return await self._processes.run(recognise, audio, stretch)
+
+        calls = [asyncio.ensure_future(in_turn(stretch)) for stretch in speech]
         try:
             return await asyncio.gather(*calls)
         except BaseException:
