@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.e2e.installation import ROOT, Up
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 OPTIONS = [

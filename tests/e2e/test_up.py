@@ -1,16 +1,14 @@
-"""`callpipeline up` in real processes: a dropped file, the UI's buttons, and every way to stop."""
+"""`callpipeline up` in real processes: a dropped file, the UI's buttons, a second one."""
 
 import json
-import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.installation import Up, command, processes_of, recording, start_up
+from tests.e2e.installation import Up, command, recording
 from tests.processes import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.slow
 
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -76,17 +74,3 @@ def test_a_taken_port_is_told(tmp_path: Path, up: Up) -> None:
     refused = command(tmp_path / "data", "up", "--port", port)
     assert refused.returncode == 1
     assert f"Port {port} is in use" in refused.stderr
-
-
-@pytest.mark.xdist_group("stop")
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_whatever_stops_it_leaves_nothing_running(tmp_path: Path, kind: signal.Signals) -> None:
-    home = tmp_path / "data"
-    up = start_up(home)
-    code = up.stop(kind)
-    assert code == (0 if kind is not signal.SIGKILL else -signal.SIGKILL)
-    until(
-        lambda: not processes_of(home), f"its processes end: {processes_of(home)}", 30, every_s=0.5
-    )
-    assert not (home / "postgres" / "server.json").exists()
-    shutil.rmtree(home)

@@ -79,7 +79,7 @@ def test_a_faulty_list_names_the_file_the_entry_and_what_to_do(
 
 
 def test_a_missing_or_binary_file_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(CatalogInvalid, match=r"nowhere\.yaml: cannot be read"):
+    with pytest.raises(CatalogInvalid, match=r"nowhere\.yaml: there is no such file"):
         read_catalog(tmp_path / "nowhere.yaml")
     (tmp_path / "sound.txt").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(CatalogInvalid, match=r"sound\.txt: cannot be read"):
