@@ -21,7 +21,8 @@ class Services:
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs = logs
-        self._environment = {**os.environ, **environment}
+        # Unbuffered: a log that lacks the last words of a process that died explains nothing.
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Services":
