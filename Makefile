@@ -34,7 +34,7 @@ lock: .venv/dev.done  ## Resolve the dependencies anew into the lock files
 
 # Without addresses of a registry, which differ from place to place.
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+	--no-annotate --no-header
 
 # Where a proxy signs with the company's own certificate, only the system's store knows it.
 UV_INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python

@@ -1,13 +1,11 @@
 """Each port's fake and its real adapters, under one name."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from callpipeline.domain.call import Call
 from callpipeline.domain.sentiment import Judgement
@@ -92,16 +90,6 @@ def registry(request: pytest.FixtureRequest) -> ContentRegistry:
     if request.param == "in memory":
         return InMemoryRegistry()
     return Ledger(request.getfixturevalue("database"))
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an S3-compatible server on this machine."""
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["in memory", "folder", "s3", "s3 below a prefix"])
