@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from callpipeline.errors import MissingObject
+from callpipeline.storage.objects import ObjectStore, S3Access, open_store
 from tests.contracts.conftest import Store
 
 NAMES = [
@@ -100,6 +103,71 @@ def test_an_empty_store_lists_nothing(store: Store):
     assert list(store.list("calls")) == []
 
 
+ORDER = ["B", "a", "a-b/x", "a.b", "a/x", "a/x/y", "a0", "b", "~", "ü", "\uffee", "🎧"]
+"""Names in the order of their bytes, in which a folder `a/` sorts behind `a-b/` and `a.b`."""
+
+
+def listed(store: Store, prefix: str = "", after: str | None = None) -> list[str]:
+    return [recording.key for page in store.pages(prefix, after) for recording in page]
+
+
+def test_pages_come_in_the_order_of_keys_and_go_on_behind_any_of_them(store: Store):
+    keys = [key for key in ORDER if key not in ("a", "a/x")]  # a folder has no file of its name
+    for key in reversed(keys):
+        store.put(key, b"sound")
+    assert listed(store) == keys
+    for number, key in enumerate(keys):
+        assert listed(store, after=key) == keys[number + 1 :]
+        assert listed(store, after=key[:-1]) == [other for other in keys if other > key[:-1]]
+    assert listed(store, "a", after="a-b/x") == ["a/x/y"]
+    assert listed(store, "a", after="a/x/y") == []
+
+
+def test_where_a_listing_goes_on_need_not_exist_any_more(store: Store):
+    for key in ("deep/a.wav", "deep/c.wav", "deep/er/d.wav"):
+        store.put(key, b"sound")
+    assert listed(store, after="deep/b.wav") == ["deep/c.wav", "deep/er/d.wav"]
+    assert listed(store, "deep", after="deep/d") == ["deep/er/d.wav"]
+    assert listed(store, "gone", after="deep/d") == []
+
+
+def test_a_page_holds_so_many_at_most(store: Store):
+    store.page_size = 3
+    for number in range(7):
+        store.put(f"{number}", b"")
+    assert [len(page) for page in store.pages()] == [3, 3, 1]
+    assert next(store.pages(after="5"))[0].key == "6"
+
+
+def test_what_vanishes_during_a_listing_is_no_error(store: Store):
+    store.page_size = 3
+    for number in range(9):
+        store.put(f"{number // 3}/{number}", b"")
+    pages = store.pages()
+    first = next(pages)
+    for number in range(3, 8):
+        store.delete(f"{number // 3}/{number}")
+    assert [recording.key for recording in first] == ["0/0", "0/1", "0/2"]
+    assert [recording.key for page in pages for recording in page] == ["2/8"]
+
+
+def test_what_is_put_as_new_does_not_replace(store: Store):
+    store.put_new("a.wav", b"one")
+    one = store.recording("a.wav")
+    store.put_new("a.wav", b"other")
+    assert store.read("a.wav") == b"one"
+    assert store.recording("a.wav") == one
+
+
+def test_an_object_that_was_replaced_is_not_fetched_for_the_old_one(store: Store, tmp_path: Path):
+    store.put("a.wav", b"one")
+    one = store.recording("a.wav")
+    store.fetch("a.wav", tmp_path / "back", one.etag)
+    store.put("a.wav", b"another")
+    with pytest.raises(MissingObject, match="replaced"):
+        store.fetch("a.wav", tmp_path / "back", one.etag)
+
+
 @pytest.mark.parametrize("key", ["../a.wav", "calls/../../a.wav", "calls/./a.wav", "calls//a.wav"])
 def test_a_name_that_climbs_is_refused_and_nothing_is_written(
     store: Store, tmp_path: Path, key: str
@@ -109,3 +177,22 @@ def test_a_name_that_climbs_is_refused_and_nothing_is_written(
     assert not re.search(r"a\.wav", str(refused.value))
     assert list(store.list()) == []
     assert list(tmp_path.rglob("a.wav")) == []
+
+
+_FOLDERS: dict[str, ObjectStore] = {}
+
+
+@given(st.text(min_size=1, max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_no_name_leads_out_of_a_folder(tmp_path_factory: pytest.TempPathFactory, key: str):
+    if "store" not in _FOLDERS:
+        _FOLDERS["store"] = open_store(str(tmp_path_factory.mktemp("around") / "s"), S3Access())
+    store = _FOLDERS["store"]
+    try:
+        store.put(key, b"sound")
+    except MissingObject:
+        assert not store.exists(key)
+    else:
+        assert store.recording(key) in list(store.list())
+        store.delete(key)
+    assert not store.exists(key)

@@ -1,0 +1,35 @@
+"""The recordings of all sources, each found by the bucket in its identity."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from callpipeline.domain.call import Recording
+from callpipeline.errors import MissingObject
+from callpipeline.storage.object_store import ObjectStore
+
+
+class Recordings:
+    """Reads recordings and what lies beside them, wherever they arrived."""
+
+    def __init__(self, stores: Iterable[ObjectStore]) -> None:
+        self._stores = {store.name: store for store in stores}
+
+    def fetch(self, recording: Recording, into: Path) -> None:
+        """Copy a recording to a local file. Raises MissingObject, also when it was replaced."""
+        self.store(recording.bucket).fetch(recording.key, into, recording.etag)
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """A small object's content. Raises MissingObject."""
+        return self.store(bucket).read(key)
+
+    def exists(self, bucket: str, key: str) -> bool:
+        return self.store(bucket).exists(key)
+
+    def store(self, bucket: str) -> ObjectStore:
+        """The store of a bucket. Raises MissingObject where no source has it any more."""
+        if bucket not in self._stores:
+            raise MissingObject(
+                f"The recording came from {bucket}, which is no source any more: put that source "
+                "back into CALLPIPELINE_SOURCES or CALLPIPELINE_RECORDINGS, and retry the call."
+            )
+        return self._stores[bucket]
