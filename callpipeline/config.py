@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("CALLPIPELINE_DATABASE_URL", "DATABASE_URL")
     )
     recordings: str | None = None
+    sources: Path | None = None
     storage: str | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -47,10 +48,14 @@ class Settings(BaseSettings):
     sentiment: Literal["lexicon"] = "lexicon"
     agent_channel: Literal["left", "right"] = "left"
 
-    batch_size: int = Field(default=50, ge=1, le=1000)
+    batch_size: int = Field(default=200, ge=1, le=1000)
     concurrency: int = Field(default=8, ge=1, le=256)
     recogniser_workers: int | None = Field(default=None, ge=1)
+    splitter_requests: int | None = Field(default=None, ge=1)
+    transcriber_requests: int | None = Field(default=None, ge=1)
+    sentiment_requests: int | None = Field(default=None, ge=1)
     settle_s: float = Field(default=3.0, ge=0)
+    retry_waits_s: tuple[Annotated[float, Field(ge=0)], ...] = (30.0, 120.0, 480.0)
 
     port: int = Field(default=3000, ge=0, le=65535)
 

@@ -4,6 +4,7 @@ CallpipelineError
 ├── PermanentError      another try cannot help
 │   ├── UnsupportedAudio      not audio, or audio that no decoder here reads
 │   ├── EmptyRecording        no bytes, or no samples in it
+│   ├── DuplicateRecording    the same bytes as an earlier call, and its source refuses that
 │   ├── CatalogInvalid        the competitor list cannot be read
 │   ├── TranscriptInvalid     a supplied transcript cannot be read
 │   ├── MissingObject         what a row points to is not in the object store
@@ -14,8 +15,10 @@ CallpipelineError
 ├── TransientError      another try might
 │   ├── EngineUnavailable     an engine crashed, timed out or refused for now
 │   ├── StoreUnavailable      the object store did not answer
-│   └── DatabaseUnavailable   Postgres did not answer
-└── ClaimLost           the call belongs to another run now; nothing was written
+│   ├── DatabaseUnavailable   Postgres did not answer
+│   └── MachineExhausted      no disk space, memory or open files are left here
+├── ClaimLost           the call belongs to another run now; nothing was written
+└── SameRecording       the call has ended as a duplicate of another one
 """
 
 
@@ -33,6 +36,10 @@ class UnsupportedAudio(PermanentError):
 
 class EmptyRecording(PermanentError):
     """The recording holds no bytes or no samples."""
+
+
+class DuplicateRecording(PermanentError):
+    """The recording is the same as that of an earlier call, and its source refuses duplicates."""
 
 
 class CatalogInvalid(PermanentError):
@@ -79,5 +86,17 @@ class DatabaseUnavailable(TransientError):
     """Postgres did not answer."""
 
 
+class MachineExhausted(TransientError):
+    """This machine has no disk space, memory or open files left."""
+
+
 class ClaimLost(CallpipelineError):
     """The call belongs to another run now, so this run's write was refused."""
+
+
+class SameRecording(CallpipelineError):
+    """The recording is that of an earlier call, `first`, so this one has ended as DUPLICATE."""
+
+    def __init__(self, first: str) -> None:
+        super().__init__(f"The recording is the same, byte for byte, as that of call {first}.")
+        self.first = first

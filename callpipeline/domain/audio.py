@@ -87,15 +87,11 @@ class ChannelAudio:
 
 @dataclass(frozen=True, slots=True)
 class SplitRecording:
-    """A recording taken apart: its format, its channels and what is wrong with it.
-
-    `sha256` is of the recording as it came, empty where only the parts are at hand.
-    """
+    """A recording taken apart: its format, its channels and what is wrong with it."""
 
     format: AudioFormat
     channels: tuple[ChannelAudio, ...]
     flags: tuple[QualityFlag, ...] = ()
-    sha256: str = ""
 
 
 def speaker_of(channel: Channel, agent_channel: str) -> Speaker:

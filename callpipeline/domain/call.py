@@ -1,23 +1,44 @@
-"""A recording's identity and the states a call goes through."""
+"""A recording's identity, how it is registered, and the states a call goes through."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 
 class CallState(StrEnum):
-    """Where a call stands in the ledger; COMPLETED, FAILED and ERASED are final."""
+    """Where a call stands in the ledger; all but PENDING and PROCESSING are final."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    DUPLICATE = "DUPLICATE"
     ERASED = "ERASED"
 
     @property
     def is_final(self) -> bool:
-        return self in (CallState.COMPLETED, CallState.FAILED, CallState.ERASED)
+        return self not in (CallState.PENDING, CallState.PROCESSING)
+
+
+class Lane(StrEnum):
+    """Which queue a call waits in: calls of today are not to wait behind a backlog."""
+
+    LIVE = "live"
+    BULK = "bulk"
+
+
+class DuplicatePolicy(StrEnum):
+    """What happens to bytes that a call was made of before.
+
+    `link`: the call ends DUPLICATE and names the first one; `process`: it is a call like any
+    other; `refuse`: it ends FAILED.
+    """
+
+    LINK = "link"
+    PROCESS = "process"
+    REFUSE = "refuse"
 
 
 class Stage(StrEnum):
@@ -53,6 +74,34 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """A recording and all that is known of its call before anybody listens to it.
+
+    `metadata` is what the file's name tells (agent, customer, direction, …), `started_at` when the
+    call took place; `sha256` is that of the bytes, where they were read already. `priority` goes
+    before age: a person who waits for a call asks with 1.
+    """
+
+    recording: Recording
+    agent_channel: str = "left"
+    started_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    lane: Lane = Lane.LIVE
+    priority: int = 0
+    duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The call that a recording has become; `duplicate_of` is the call of the same bytes."""
+
+    call_id: str
+    is_new: bool
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A recording under way through the stages, as the ledger knows it."""
 
@@ -60,3 +109,4 @@ class Call:
     recording: Recording
     agent_channel: str = "left"
     stages_done: frozenset[Stage] = frozenset()
+    duplicates: DuplicatePolicy = DuplicatePolicy.LINK

@@ -24,7 +24,7 @@ from callpipeline.errors import EngineUnavailable
 Result = TypeVar("Result")
 
 PR_SET_PDEATHSIG = 1
-START = "from callpipeline.engines.processes import serve; serve({fd}, {parent})"
+START = "from callpipeline.engines.processes import serve; serve({fd}, {parent}, {niceness})"
 
 
 class Processes:
@@ -32,12 +32,20 @@ class Processes:
 
     A process that dies, or takes longer than `timeout_s`, fails its own call alone (with
     EngineUnavailable) and is replaced for the next. All end with this process, also when it is
-    killed. Not bound to an event loop.
+    killed. Not bound to an event loop. `niceness` (0 to 19) lets others on the machine go first.
     """
 
-    def __init__(self, role: str, count: int | None = None, timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        role: str,
+        count: int | None = None,
+        *,
+        timeout_s: float = 600.0,
+        niceness: int = 0,
+    ) -> None:
         self._role = role
         self._timeout_s = timeout_s
+        self._niceness = niceness
         self.count = count or available_cpus()
         self._threads = ThreadPoolExecutor(self.count, role.replace(" ", "-"))
         self._of_thread = threading.local()
@@ -84,7 +92,7 @@ class Processes:
         """Linux kills a process with the thread that started it, so each thread has its own."""
         process = getattr(self._of_thread, "process", None)
         if process is None:
-            process = self._of_thread.process = _Process()
+            process = self._of_thread.process = _Process(self._niceness)
             self._processes.add(process)
         if self._is_closed:
             process.kill()
@@ -105,10 +113,11 @@ class Processes:
 class _Process:
     """One Python process that serves calls from a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
         self._connection, theirs = Pipe()
         with theirs:
-            start = START.format(fd=theirs.fileno(), parent=os.getpid())
+            fd, parent = theirs.fileno(), os.getpid()
+            start = START.format(fd=fd, parent=parent, niceness=niceness)
             self._process = subprocess.Popen(
                 (sys.executable, "-P", "-c", start),
                 stdin=subprocess.DEVNULL,
@@ -131,9 +140,10 @@ class _Process:
         self._process.wait()
 
 
-def serve(fd: int, parent: int) -> None:
+def serve(fd: int, parent: int, niceness: int) -> None:
     """Answer calls from the pipe until it closes; the main loop of each process."""
     _die_with(parent)
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
     connection = Connection(fd)
     while True:

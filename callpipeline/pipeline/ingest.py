@@ -1,12 +1,14 @@
 """Files that a person hands over: copied into the recordings folder or bucket, and registered."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from callpipeline.domain.call import Recording
-from callpipeline.pipeline.discovery import Registry
+from callpipeline.domain.call import Lane, Recording
+from callpipeline.domain.source import Source
+from callpipeline.pipeline.registration import Registry, register
 from callpipeline.pipeline.sidecar import SUFFIXES
 
 
@@ -19,7 +21,7 @@ class ContentRegistry(Registry, Protocol):
 class RecordingBucket(Protocol):
     """Where recordings are kept until they are processed."""
 
-    def put(self, key: str, content: bytes | Path) -> None: ...
+    def put_new(self, key: str, content: bytes | Path) -> None: ...
 
     def recording(self, key: str) -> Recording: ...
 
@@ -36,20 +38,26 @@ class Ingested:
 
 
 def ingest(
-    path: Path, bucket: RecordingBucket, registry: ContentRegistry, *, agent_channel: str = "left"
+    path: Path,
+    store: RecordingBucket,
+    registry: ContentRegistry,
+    source: Source,
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
 ) -> Ingested:
     """Copy a recording, with a transcript that lies beside it, and enter it into the ledger.
 
-    The same bytes are one call, whatever their name. Raises OSError when the file is unreadable.
+    The same bytes are one call, whatever their name, also when they are handed over twice at the
+    same time. `store` is that of `source`. Raises OSError when the file is unreadable.
     """
     sha256 = sha256_of(path)
     if known := registry.call_of_content(sha256):
         return Ingested(path, known, is_new=False)
-    key = bucket.key_of(path) or _copied(path, bucket, sha256)
-    recording = bucket.recording(key)
-    new = registry.register([recording], agent_channel=agent_channel, sha256=sha256)
-    call_id = registry.call_of_content(sha256) or recording.call_id
-    return Ingested(path, call_id, is_new=bool(new))
+    recording = store.recording(store.key_of(path) or _copied(path, store, sha256))
+    [entered] = register(registry, source, [recording], lane=lane, priority=priority, sha256=sha256)
+    is_new = entered.is_new and not entered.duplicate_of
+    return Ingested(path, entered.duplicate_of or entered.call_id, is_new)
 
 
 def sha256_of(path: Path) -> str:
@@ -58,16 +66,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _copied(path: Path, bucket: RecordingBucket, sha256: str) -> str:
-    """The key under which the recording and a transcript beside it are in the bucket now.
+def _copied(path: Path, store: RecordingBucket, sha256: str) -> str:
+    """The key under which the recording and a transcript beside it are in the store now.
 
-    In a folder of their own: recordings of one name would take each other's transcripts.
+    In a folder of their own: recordings of one name would take each other's transcripts. What is
+    there already are the same bytes, which another hand-over put there; put again they would be
+    another recording.
     """
-    key = PurePosixPath(sha256[:12]) / path.name
+    # Of bytes that are no text and of control characters, which no key of ours has in it.
+    name = re.sub("[\x00-\x1f\x7f\ud800-\udfff]", "_", path.name)
+    key = PurePosixPath(sha256[:12]) / name
     # The transcript first: a sensor may take the recording up as soon as it is there.
     for suffix in SUFFIXES:
         beside = path.with_suffix(suffix)
         if beside.exists():
-            bucket.put(str(key.with_suffix(suffix)), beside)
-    bucket.put(str(key), path)
+            store.put_new(str(key.with_suffix(suffix)), beside)
+    store.put_new(str(key), path)
     return str(key)

@@ -1,19 +1,38 @@
 """One call through its stages, from what is there already to a final state."""
 
 import asyncio
+import errno
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from callpipeline.domain.call import Call, Stage
-from callpipeline.errors import CallpipelineError, ClaimLost, TransientError, UnexpectedError
+from callpipeline.errors import (
+    CallpipelineError,
+    ClaimLost,
+    MachineExhausted,
+    SameRecording,
+    TransientError,
+    UnexpectedError,
+)
 from callpipeline.pipeline.stages import Facts, Stages
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates
 
 log = logging.getLogger(__name__)
+
+SHORTAGES = {
+    errno.ENOSPC: "no disk space",
+    errno.EDQUOT: "no disk space (quota)",
+    errno.ENOMEM: "no memory",
+    errno.EMFILE: "no open files",
+    errno.ENFILE: "no open files",
+    errno.EAGAIN: "no processes",
+}
+"""What a machine runs out of, and has again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +47,22 @@ class StageStored:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call ended with a reason; `stage` is where."""
+    """A call ended with a reason, or waits until `again_at` to be tried again; `stage` is where."""
 
     call_id: str
     stage: Stage
     reason: str
     error_class: str
     transient: bool
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallLinked:
+    """A call ended as a duplicate: its recording is that of call `first`."""
+
+    call_id: str
+    first: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +72,7 @@ class CallGivenUp:
     call_id: str
 
 
-Event = StageStored | CallFailed | CallGivenUp
+Event = StageStored | CallFailed | CallLinked | CallGivenUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +80,28 @@ class Processor:
     """Walks calls through stages on behalf of one run."""
 
     stages: Stages
-    states: CallStates
     run_id: str
+
+    @property
+    def states(self) -> CallStates:
+        return self.stages.states
 
     async def process(self, call: Call, wanted: Collection[Stage]) -> AsyncIterator[Event]:
         """Make the wanted stages of a claimed call, in order; ends with its final state stored."""
         stage = Stage.CHANNEL_AUDIO
-        with tempfile.TemporaryDirectory(dir=self.stages.workspace) as folder:
-            bench = Workbench(call, Path(folder), self.stages.results)
-            try:
-                await asyncio.to_thread(self.states.begin, call.call_id, self.run_id)
+        try:
+            await asyncio.to_thread(self.states.begin, call.call_id, self.run_id)
+            with tempfile.TemporaryDirectory(dir=self.stages.workspace) as folder:
+                bench = Workbench(call, Path(folder), self.stages.results)
                 for stage in (stage for stage in Stage if stage in wanted):
                     yield await self._one(stage, bench)
-                await asyncio.to_thread(self.states.complete, call.call_id, self.run_id)
-            except ClaimLost:
-                yield CallGivenUp(call.call_id)
-            except Exception as error:
-                yield await self._fail(call, stage, _as_ours(error, call, stage))
+            await asyncio.to_thread(self.states.complete, call.call_id, self.run_id)
+        except ClaimLost:
+            yield CallGivenUp(call.call_id)
+        except SameRecording as same:
+            yield CallLinked(call.call_id, same.first)
+        except Exception as error:
+            yield await self._fail(call, stage, _as_ours(error, call, stage))
 
     async def _one(self, stage: Stage, bench: Workbench) -> StageStored:
         call = bench.call
@@ -79,17 +112,20 @@ class Processor:
 
     async def _fail(self, call: Call, stage: Stage, error: CallpipelineError) -> Event:
         try:
-            await asyncio.to_thread(self.states.fail, call.call_id, self.run_id, stage, error)
+            fail = self.states.fail
+            again_at = await asyncio.to_thread(fail, call.call_id, self.run_id, stage, error)
         except ClaimLost:
             return CallGivenUp(call.call_id)
-        transient = isinstance(error, TransientError)
-        return CallFailed(call.call_id, stage, str(error), type(error).__name__, transient)
+        kind, transient = type(error).__name__, isinstance(error, TransientError)
+        return CallFailed(call.call_id, stage, str(error), kind, transient, again_at)
 
 
 def _as_ours(error: Exception, call: Call, stage: Stage) -> CallpipelineError:
     """Errors of ours as they are; of others only the kind, since their text may quote the call."""
     if isinstance(error, CallpipelineError):
         return error
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        return MachineExhausted(f"This machine has {SHORTAGES[error.errno]} left.")
     where = error.__traceback__
     while where and where.tb_next:
         where = where.tb_next

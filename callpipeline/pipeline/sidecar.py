@@ -27,9 +27,9 @@ class SidecarTranscripts:
 
     def find(self, call: Call) -> tuple[Transcript, ...] | None:
         """The supplied transcripts; None where none lies there. Raises TranscriptInvalid."""
-        recording = PurePosixPath(call.recording.key)
+        bucket, recording = call.recording.bucket, PurePosixPath(call.recording.key)
         for suffix in SUFFIXES:
             key = str(recording.with_suffix("")) + suffix
-            if self.recordings.exists(key):
-                return self.parse(key, self.recordings.read(key), call.agent_channel)
+            if self.recordings.exists(bucket, key):
+                return self.parse(key, self.recordings.read(bucket, key), call.agent_channel)
         return None

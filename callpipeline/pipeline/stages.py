@@ -30,7 +30,7 @@ from callpipeline.engines.ports import (
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.ingest import sha256_of
 from callpipeline.pipeline.workbench import Workbench
-from callpipeline.storage.ports import RecordingSource, ResultStore, StageWrite
+from callpipeline.storage.ports import CallStates, RecordingSource, ResultStore, StageWrite
 
 Fact = str | int | float | bool
 Facts = Mapping[str, Fact]
@@ -63,6 +63,7 @@ class Stages:
     engines: Engines
     recordings: RecordingSource
     supplied: SuppliedTranscripts
+    states: CallStates
     results: ResultStore
     catalog: Catalog
     matcher: Matcher
@@ -81,13 +82,14 @@ class Stages:
 
     async def _channel_audio(self, bench: Workbench, clock: "_Clock") -> Facts:
         recording = bench.folder / "recording"
-        source = bench.call.recording
-        await asyncio.to_thread(self.recordings.fetch, source.key, recording, source.etag)
+        await asyncio.to_thread(self.recordings.fetch, bench.call.recording, recording)
+        sha256 = await asyncio.to_thread(sha256_of, recording)
+        # Before anything that costs: bytes that a call is made of already are not worked on twice.
+        await asyncio.to_thread(self.states.own_content, bench.call, clock.run_id, sha256)
         splitter = self.engines.splitter
         split = await splitter.split(recording, bench.folder, bench.call.agent_channel)
-        content = await asyncio.to_thread(sha256_of, recording)
         recording.unlink()
-        split = replace(await self._with_speech(split, bench.folder), sha256=content)
+        split = await self._with_speech(split, bench.folder)
         write = clock.write(engine=splitter.name)
         await asyncio.to_thread(self.results.save_audio, write, split, bench.folder)
         bench.made_audio = split
@@ -166,6 +168,7 @@ class _Clock:
     """Times a stage, and says so when it is written."""
 
     def __init__(self, call_id: str, run_id: str, stage: Stage) -> None:
+        self.run_id = run_id
         self._identity = (call_id, run_id, stage)
         self._started = time.monotonic()
 

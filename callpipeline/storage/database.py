@@ -1,10 +1,16 @@
 """Connections to Postgres, pooled; errors that another try may cure become DatabaseUnavailable."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from psycopg import Connection, OperationalError
+import stamina
+from psycopg import Connection, Error, InterfaceError, OperationalError
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    ProgramLimitExceeded,
+    ReadOnlySqlTransaction,
+)
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -13,13 +19,33 @@ from callpipeline.storage.migrations import SCHEMA
 from callpipeline.storage.sql import query
 
 Row = dict[str, Any]
+Found = TypeVar("Found")
+
+TRIES = 5
+"""Of a transaction that is cut: waits of 0.2, 0.6, 1.8 and 5 s, in which a server restarts."""
+
+
+# By default it prints each try to standard output, where commands print their results.
+stamina.instrumentation.set_on_retry_hooks([])
 
 
 class Database:
-    """A pool of connections whose search path is our schema."""
+    """A pool of connections whose search path is our schema.
 
-    def __init__(self, url: str, *, max_connections: int = 8, patience_s: float = 30.0) -> None:
+    Those of a run carry its id in their name: what it left open can be cut when it is gone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        run_id: str | None = None,
+        max_connections: int = 8,
+        patience_s: float = 30.0,
+    ) -> None:
         self.url = url
+        self._run_id = run_id
+        self.application_name = name_of_run(run_id) if run_id else "callpipeline"
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             url,
             min_size=1,
@@ -29,7 +55,7 @@ class Database:
             configure=_use_our_schema,
             # A connection that a restart of Postgres cut is found before it is used.
             check=_check,
-            kwargs={"row_factory": dict_row, "application_name": "callpipeline"},
+            kwargs={"row_factory": dict_row, "application_name": self.application_name},
         )
 
     def __enter__(self) -> "Database":
@@ -39,22 +65,63 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
+    def apart(self, *, patience_s: float) -> "Database":
+        """One more connection, for what must not wait until one of the pool is free."""
+        return Database(self.url, run_id=self._run_id, max_connections=1, patience_s=patience_s)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection[DictRow]]:
         """One connection; what is written inside is committed together, or not at all."""
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (OperationalError, PoolTimeout) as error:
-            # The driver's text may carry the failing row, so only its kind is told.
-            raise DatabaseUnavailable(
-                f"Postgres did not answer ({type(error).__name__})."
-            ) from None
+        with _translated(), self._pool.connection() as connection:
+            yield connection
+
+    def patiently(self, work: Callable[[Connection[DictRow]], Found]) -> Found:
+        """`work` in a transaction of its own, made again where the connection is cut.
+
+        It may have been committed before the cut: `work` must be such that twice is like once.
+        """
+        tries = stamina.retry_context(
+            on=_is_cut, attempts=TRIES, timeout=None, wait_initial=0.2, wait_max=5, wait_exp_base=3
+        )
+        with _translated():
+            for attempt in tries:
+                with attempt, self._pool.connection() as connection:
+                    return work(connection)
+        raise AssertionError("the last try returns or raises")
 
     def rows(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
-        """Run a named query in its own transaction and return its rows."""
-        with self.transaction() as connection:
-            return connection.execute(query(name), parameters).fetchall()
+        """Run a named query in a transaction of its own and return its rows."""
+        return self.patiently(lambda c: c.execute(query(name), parameters).fetchall())
+
+
+def name_of_run(run_id: str) -> str:
+    """How Postgres knows the connections of a run (`pg_stat_activity.application_name`)."""
+    return f"callpipeline run {run_id}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except Error as error:
+        if not _is_away(error):
+            raise
+        # The driver's text may carry the failing row, so only its kind is told.
+        raise DatabaseUnavailable(f"Postgres did not answer ({type(error).__name__}).") from None
+
+
+def _is_cut(error: Exception) -> bool:
+    """Whether a connection was lost in the middle; without a server, the pool waited already."""
+    return _is_away(error) and not isinstance(error, PoolTimeout)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether it is the server's trouble; the driver's classes tell that nearly right."""
+    # After a failover, and where the server ends transactions in which nothing happens.
+    also = isinstance(error, ReadOnlySqlTransaction | IdleInTransactionSessionTimeout)
+    # A value that is too large for an index stays so.
+    trouble = isinstance(error, OperationalError | InterfaceError)
+    return also or (trouble and not isinstance(error, ProgramLimitExceeded))
 
 
 def _check(connection: Connection[DictRow]) -> None:

@@ -1,28 +1,34 @@
-"""The ledger: which recordings there are, what state each is in, and which run holds it."""
+"""The ledger: which recordings there are, what state each is in, and what people want of them.
+
+What a run does to the calls it holds is in `claims`, what waits for a run in `queue`.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from callpipeline.domain.call import Call, CallState, Recording, Stage
-from callpipeline.errors import (
-    CallpipelineError,
-    ClaimLost,
-    PoisonCall,
-    TransientError,
-    UnknownCall,
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from callpipeline.domain.call import (
+    CallState,
+    DuplicatePolicy,
+    Lane,
+    Recording,
+    Registered,
+    Registration,
+    Stage,
 )
+from callpipeline.errors import UnknownCall
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.sql import query
 
-MAX_ATTEMPTS = 3
-"""Runs that may be lost while holding a call before it is taken to be what kills them."""
-
-_POISON = (
-    f"The run that processed this call died {MAX_ATTEMPTS} times. The recording may be what kills "
-    "it: look at the last run's log in Dagster."
-)
+ASKED = 1
+"""The priority of calls that a person waits for."""
+ASKED_AT_ONCE = 50
+"""Nobody waits for more: those are tried again without keeping the calls of today waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +47,34 @@ class CallRecord:
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    duplicate_of: str | None
+    lane: Lane
+    retries: int
+    not_before: datetime | None
+    started_at: datetime | None
+    metadata: Mapping[str, str]
     duration_s: float | None
     stages: tuple[Stage, ...]
     flags: tuple[Mapping[str, Any], ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Waiting calls for which one run is asked."""
-
-    batch_id: str
-    call_ids: tuple[str, ...]
-
-
 class Ledger:
-    """Reads and compare-and-set writes of table `calls`."""
+    """Table `calls`, as those see it who bring recordings and those who ask about them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(
-        self,
-        recordings: Iterable[Recording],
-        *,
-        agent_channel: str = "left",
-        sha256: str | None = None,
-    ) -> list[str]:
-        """Enter recordings; those known already are left as they are. Returns the new call ids."""
-        new: list[str] = []
-        with self._database.transaction() as connection:
-            # In one order everywhere, else two that register the same calls wait for each other.
-            for recording in sorted(recordings, key=lambda recording: recording.call_id):
-                entry = _entry(recording) | {"agent_channel": agent_channel, "sha256": sha256}
-                entered = connection.execute(query("calls/register"), entry)
-                new += [row["call_id"] for row in entered]
-                if sha256:
-                    connection.execute(query("calls/note_content"), entry)
-        return new
+    def register(self, registrations: Iterable[Registration]) -> list[Registered]:
+        """Enter recordings; those known already are left as they are.
+
+        Where the bytes are known (`sha256`), a call of the same bytes is found here; else when
+        the recording is read. Either way each set of bytes has one call that owns it. Returns
+        what became of each, in the order given.
+        """
+        given = list(registrations)
+        if not given:
+            return []
+        return self._database.patiently(lambda c: _enter_all(c, given))
 
     def unknown(self, recordings: Sequence[Recording]) -> list[Recording]:
         """Those recordings (of one bucket) that the ledger does not have."""
@@ -98,13 +95,21 @@ class Ledger:
         return rows[0]["call_id"] if rows else None
 
     def find(self, call_id: str) -> CallRecord:
-        """The call with this id, or the only one that begins so. Raises UnknownCall."""
+        """The call with this id, or the only one that begins so, or whose recording is named so.
+
+        Raises UnknownCall.
+        """
         found = self._select(prefix=call_id, limit=3)
         exact = [record for record in found if record.call_id == call_id]
         if len(exact or found) == 1:
             return (exact or found)[0]
         if found:
             raise UnknownCall(f"Several calls begin with {call_id!r}: write more of the id.")
+        named = self._database.rows("calls/by_name", {"name": call_id})
+        if len(named) == 1:
+            return self._select(call_ids=[named[0]["call_id"]], limit=1)[0]
+        if named:
+            raise UnknownCall(f"Several recordings are named {call_id!r}: write the call's id.")
         raise UnknownCall(f"There is no call {call_id!r}: `callpipeline status` lists them.")
 
     def calls(
@@ -129,98 +134,99 @@ class Ledger:
         rows = self._database.rows("calls/count_by_state")
         return {CallState(row["state"]): row["calls"] for row in rows}
 
-    def assign_batch(self, batch_id: str, limit: int) -> Batch | None:
-        """Put up to `limit` waiting calls into a batch; None when none waits."""
-        rows = self._database.rows("calls/assign_batch", {"batch_id": batch_id, "limit": limit})
-        call_ids = tuple(sorted(row["call_id"] for row in rows))
-        return Batch(batch_id, call_ids) if call_ids else None
+    def failed(self, *, since: datetime | None = None, error_class: str | None = None) -> list[str]:
+        """Ids of the calls that failed, oldest first."""
+        wanted = {"since": since, "error_class": error_class}
+        return [row["call_id"] for row in self._database.rows("calls/failed", wanted)]
 
-    def open_batches(self) -> list[Batch]:
-        """Batches of which calls still wait for their run."""
-        rows = self._database.rows("calls/open_batches")
-        return [Batch(row["batch_id"], tuple(row["call_ids"])) for row in rows]
+    def retry(self, call_ids: Collection[str]) -> set[str]:
+        """Let calls that FAILED, or wait for their next try, be tried now; returns which.
 
-    def forget_batches(self, batch_ids: Collection[str]) -> None:
-        """Let the waiting calls of these batches be put into new ones."""
-        self._database.rows("calls/forget_batches", {"batch_ids": list(batch_ids)})
-
-    def claim(
-        self, call_ids: Collection[str], run_id: str, *, anew: Collection[Stage] = ()
-    ) -> list[Call]:
-        """Take calls for a run; those that another run holds, or that are erased, stay out.
-
-        Stages that are stored count as done, save those that are to be made `anew`.
+        Stages that are stored are kept, and the count of tries begins anew.
         """
-        stages = [str(stage) for stage in anew]
-        rows = self._database.rows(
-            "calls/claim", {"call_ids": list(call_ids), "run_id": run_id, "anew": stages}
-        )
-        return sorted((_call(row) for row in rows), key=lambda call: call.call_id)
-
-    def begin(self, call_id: str, run_id: str) -> None:
-        """Count an attempt at the call. Raises ClaimLost when another run holds it."""
-        if not self._database.rows("calls/begin", {"call_id": call_id, "run_id": run_id}):
-            raise ClaimLost(f"Call {call_id} belongs to another run now.")
-
-    def give_back(self, run_id: str) -> int:
-        """Let go of the calls that a run still holds as it ends; returns how many."""
-        return len(self._database.rows("calls/give_back", {"run_id": run_id}))
-
-    def complete(self, call_id: str, run_id: str) -> CallState:
-        """Give the call back after its last stage; COMPLETED when every stage is stored."""
-        claim = {"call_id": call_id, "run_id": run_id, "stage_count": len(Stage)}
-        rows = self._database.rows("calls/complete", claim)
-        if not rows:
-            raise ClaimLost(f"Call {call_id} belongs to another run now.")
-        return CallState(rows[0]["state"])
-
-    def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
-        """End the call with a reason. Raises ClaimLost when another run holds it."""
-        failure = {
-            "call_id": call_id,
-            "run_id": run_id,
-            "stage": stage,
-            "error_class": type(error).__name__,
-            "message": str(error),
-            "transient": isinstance(error, TransientError),
-        }
-        if not self._database.rows("calls/fail", failure):
-            raise ClaimLost(f"Call {call_id} belongs to another run now.")
-
-    def claiming_runs(self) -> list[str]:
-        """Ids of the runs that hold calls."""
-        return [row["claimed_by"] for row in self._database.rows("calls/claiming_runs")]
-
-    def release(self, run_ids: Collection[str]) -> dict[str, CallState]:
-        """Take back the calls of runs that are gone: PENDING, or FAILED after MAX_ATTEMPTS."""
-        poison = {"error_class": PoisonCall.__name__, "message": _POISON}
-        lost = {"run_ids": list(run_ids), "max_attempts": MAX_ATTEMPTS} | poison
-        rows = self._database.rows("calls/release", lost)
-        return {row["call_id"]: CallState(row["state"]) for row in rows}
+        lane = Lane.BULK if len(call_ids) > ASKED_AT_ONCE else Lane.LIVE
+        wanted = {"call_ids": list(call_ids), "priority": ASKED, "lane": lane}
+        failed = self._database.rows("calls/retry", wanted)
+        waiting = self._database.rows("calls/hurry", wanted)
+        return {row["call_id"] for row in (*failed, *waiting)}
 
 
-def _entry(recording: Recording) -> Row:
-    return {
+def _enter_all(connection: Connection[DictRow], given: Sequence[Registration]) -> list[Registered]:
+    # In one order everywhere, else two that register the same calls, or bytes, wait for each other.
+    by_id = sorted(given, key=lambda registration: registration.recording.call_id)
+    rows = connection.execute(query("calls/register"), _columns(by_id)).fetchall()
+    new = {row["call_id"] for row in rows}
+    entered = [_entered(connection, registration, new) for registration in given]
+    read = [n for n, each in enumerate(given) if entered[n].is_new and each.sha256]
+    for number in sorted(read, key=lambda number: given[number].sha256 or ""):
+        entered[number] = _compare(connection, given[number])
+    return entered
+
+
+def _entered(
+    connection: Connection[DictRow], registration: Registration, new: set[str]
+) -> Registered:
+    recording = registration.recording
+    if recording.call_id in new:
+        # Given twice at once, it is new the first time only.
+        new.remove(recording.call_id)
+        return Registered(recording.call_id, is_new=True)
+    known = connection.execute(query("calls/by_object"), _identity(recording)).fetchone()
+    if known is None:  # two objects have one id: a known one is told by its id then
+        return Registered(recording.call_id, is_new=False)
+    return Registered(known["call_id"], is_new=False, duplicate_of=known["duplicate_of"])
+
+
+def _compare(connection: Connection[DictRow], registration: Registration) -> Registered:
+    """Look whether the bytes of a new call are known. What is to be refused fails in its run."""
+    call_id, sha256 = registration.recording.call_id, registration.sha256
+    first = own_content(connection, call_id, sha256 or "")
+    if first == call_id or registration.duplicates is DuplicatePolicy.PROCESS:
+        return Registered(call_id, is_new=True)
+    if registration.duplicates is DuplicatePolicy.LINK:
+        link = {"call_id": call_id, "run_id": None, "first": first}
+        connection.execute(query("calls/link"), link)
+    return Registered(call_id, is_new=True, duplicate_of=first)
+
+
+def own_content(connection: Connection[DictRow], call_id: str, sha256: str) -> str:
+    """Note of which bytes a call is made; returns the call that had these bytes first."""
+    content = {"call_id": call_id, "sha256": sha256}
+    owner = connection.execute(query("calls/own_content"), content).fetchone()
+    assert owner  # the statement inserts a row or updates one
+    return owner["call_id"]
+
+
+def _identity(recording: Recording) -> Row:
+    return {"bucket": recording.bucket, "key": recording.key, "etag": recording.etag}
+
+
+def _columns(registrations: Sequence[Registration]) -> Row:
+    """The values of each column of `calls`, in the order of the registrations."""
+    rows = [_entry(registration) for registration in registrations]
+    return {column: [row[column] for row in rows] for column in rows[0]}
+
+
+def _entry(registration: Registration) -> Row:
+    recording = registration.recording
+    return _identity(recording) | {
         "call_id": recording.call_id,
-        "bucket": recording.bucket,
-        "key": recording.key,
-        "etag": recording.etag,
         "size_bytes": recording.size_bytes,
         "last_modified": recording.last_modified,
+        "agent_channel": registration.agent_channel,
+        "sha256": registration.sha256,
+        "started_at": registration.started_at,
+        "metadata": Jsonb(dict(registration.metadata)),
+        "lane": registration.lane,
+        "priority": registration.priority,
+        "duplicates": registration.duplicates,
     }
-
-
-def _call(row: Row) -> Call:
-    recording = Recording(
-        row["bucket"], row["key"], row["etag"], row["size_bytes"], row["last_modified"]
-    )
-    stages_done = frozenset(Stage(stage) for stage in row["stages_done"])
-    return Call(row["call_id"], recording, row["agent_channel"], stages_done)
 
 
 def _record(row: Row) -> CallRecord:
     typed = {
         "state": CallState(row["state"]),
+        "lane": Lane(row["lane"]),
         "stages": tuple(Stage(stage) for stage in row["stages"]),
         "flags": tuple(row["flags"] or ()),
     }

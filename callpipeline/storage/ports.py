@@ -1,12 +1,13 @@
-"""What the pipeline needs of storage; the adapters are Ledger, Results and ObjectStore."""
+"""What the pipeline needs of storage; the adapters are Claims, Results and Recordings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from callpipeline.domain.audio import Channel, SplitRecording
-from callpipeline.domain.call import CallState, Stage
+from callpipeline.domain.call import Call, CallState, Recording, Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
@@ -32,9 +33,17 @@ class CallStates(Protocol):
 
     def begin(self, call_id: str, run_id: str) -> None: ...
 
+    def own_content(self, call: Call, run_id: str, sha256: str) -> None:
+        """Raises SameRecording or DuplicateRecording for bytes of an earlier call."""
+        ...
+
     def complete(self, call_id: str, run_id: str) -> CallState: ...
 
-    def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None: ...
+    def fail(
+        self, call_id: str, run_id: str, stage: str, error: CallpipelineError
+    ) -> datetime | None:
+        """Returns when the call is tried again; None when it has ended."""
+        ...
 
 
 class ResultStore(Protocol):
@@ -66,8 +75,8 @@ class ResultStore(Protocol):
 class RecordingSource(Protocol):
     """Where the recordings are. Reading and fetching raise MissingObject."""
 
-    def fetch(self, key: str, into: Path, etag: str | None = None) -> None: ...
+    def fetch(self, recording: Recording, into: Path) -> None: ...
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, bucket: str, key: str) -> bytes: ...
 
-    def exists(self, key: str) -> bool: ...
+    def exists(self, bucket: str, key: str) -> bool: ...

@@ -4,8 +4,7 @@ Every write replaces what the stage stored before, in one transaction that first
 run still holds the call: the late write of a run that lost its claim changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from psycopg import Connection
@@ -41,53 +40,57 @@ class Results:
 
     def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
         """Store each channel's `folder/<channel>.flac` and what is known of the recording."""
-        channels = [rows.of_channel(write.call_id, channel) for channel in split.channels]
-        with self._writing(write) as connection:
-            content = {"call_id": write.call_id, "sha256": split.sha256}
-            connection.execute(query("calls/know_content"), content)
-            recording = rows.of_recording(write.call_id, split)
-            tables.replace(connection, "recordings", "call_id", [write.call_id], [recording])
-            tables.replace(connection, "channels", "call_id", [write.call_id], channels)
+        call_id = write.call_id
+        recording = rows.of_recording(call_id, split)
+        channels = [rows.of_channel(call_id, channel) for channel in split.channels]
+
+        def store(connection: Connection[DictRow]) -> None:
+            tables.replace(connection, "recordings", "call_id", [call_id], [recording])
+            tables.replace(connection, "channels", "call_id", [call_id], channels)
             for channel in split.channels:
-                key = keys.channel_audio(write.call_id, channel.channel)
+                key = keys.channel_audio(call_id, channel.channel)
                 self._store.put(key, folder / f"{channel.channel}.flac")
+
+        self._write(write, store)
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
         row = rows.of_metrics(write.call_id, metrics)
-        with self._writing(write) as connection:
-            tables.replace(connection, "call_metrics", "call_id", [write.call_id], [row])
+        self._write(write, lambda c: _replace(c, "call_metrics", write, [row]))
 
     def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None:
         call_id = write.call_id
         heads = [rows.of_transcript(call_id, transcript) for transcript in transcripts]
         segments = [rows.of_segment(call_id, s) for t in transcripts for s in t.segments]
-        with self._writing(write) as connection:
+
+        def store(connection: Connection[DictRow]) -> None:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
             tables.insert(connection, "segments", segments)
             for transcript in transcripts:
                 key = keys.transcript(call_id, transcript.channel)
                 self._store.put(key, transcript_to_json(transcript))
 
+        self._write(write, store)
+
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
         """Mentions that are found again keep their sentiment until it is judged anew."""
         found = [rows.of_mention(write.call_id, mention) for mention in mentions]
-        kept = [row["mention_id"] for row in found]
-        with self._writing(write) as connection:
-            vanished = {"call_id": write.call_id, "mention_ids": kept}
+        vanished = {"call_id": write.call_id, "mention_ids": [row["mention_id"] for row in found]}
+
+        def store(connection: Connection[DictRow]) -> None:
             connection.execute(query("results/delete_vanished_mentions"), vanished)
             tables.upsert(connection, "mentions", ("call_id", "mention_id"), found)
 
+        self._write(write, store)
+
     def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None:
         judged = [rows.of_judgement(write.call_id, judgement) for judgement in judgements]
-        with self._writing(write) as connection:
-            tables.replace(connection, "sentiment", "call_id", [write.call_id], judged)
+        self._write(write, lambda c: _replace(c, "sentiment", write, judged))
 
     def remember_catalog(self, catalog: Catalog) -> None:
         """Keep the competitor list under its version, for calls to refer to."""
         content = Jsonb(catalog_to_jsonable(catalog))
-        with self._database.transaction() as connection:
-            version = {"version": catalog.version, "content": content}
-            connection.execute(query("results/save_catalog"), version)
+        version = {"version": catalog.version, "content": content}
+        self._database.patiently(lambda c: c.execute(query("results/save_catalog"), version))
 
     def audio(self, call_id: str) -> SplitRecording:
         """What the recording was split into. Raises MissingObject before that stage was stored."""
@@ -131,21 +134,28 @@ class Results:
         return tuple(map(rows.to_judgement, self._rows("sentiment", call_id)))
 
     def _rows(self, table: str, call_id: str) -> list[Row]:
-        with self._database.transaction() as connection:
-            return tables.select(connection, table, "call_id", [call_id])
+        return self._database.patiently(lambda c: tables.select(c, table, "call_id", [call_id]))
 
-    @contextmanager
-    def _writing(self, write: StageWrite) -> Iterator[Connection[DictRow]]:
-        """A transaction that holds the run's claim and ends by marking the stage as stored.
+    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], object]) -> None:
+        """In one transaction: hold the run's claim, store, and mark the stage as stored.
 
         Objects are put inside it: the lock on the call's row keeps a late writer from replacing
         them, and if the transaction fails the same keys are written again by the next try.
         """
-        with self._database.transaction() as connection:
-            claim = {"call_id": write.call_id, "run_id": write.run_id}
+        claim = {"call_id": write.call_id, "run_id": write.run_id}
+        made = {"stage": write.stage, "took_s": write.took_s, "engine": write.engine}
+        version = {"catalog_version": write.catalog_version}
+
+        def under_claim(connection: Connection[DictRow]) -> None:
             if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
                 raise ClaimLost(f"Call {write.call_id} belongs to another run now.")
-            yield connection
-            made = {"stage": write.stage, "took_s": write.took_s, "engine": write.engine}
-            version = {"catalog_version": write.catalog_version}
+            store(connection)
             connection.execute(query("results/save_stage"), claim | made | version)
+
+        self._database.patiently(under_claim)
+
+
+def _replace(
+    connection: Connection[DictRow], table: str, write: StageWrite, found: Sequence[Row]
+) -> int:
+    return tables.replace(connection, table, "call_id", [write.call_id], found)

@@ -1,15 +1,18 @@
 """Each port's fake and its real adapters, under one name."""
 
 import uuid
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 import pytest
 
-from callpipeline.domain.call import Call
+from callpipeline.domain.call import Call, CallState, DuplicatePolicy, Registration
 from callpipeline.domain.sentiment import Judgement
 from callpipeline.pipeline.ingest import ContentRegistry
+from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.ledger import Ledger
 from callpipeline.storage.objects import ObjectStore, S3Access, open_store
@@ -22,6 +25,7 @@ from tests.fakes.storage import (
     InMemoryResults,
     InMemoryStates,
 )
+from tests.integration.databases import emptied, new_database
 
 Store = ObjectStore | InMemoryRecordings
 
@@ -35,7 +39,7 @@ class Reading(ResultStore, Protocol):
 
 
 class Office(Protocol):
-    """Results and states of calls, and a way to hold a call in the name of a run."""
+    """Results and states of calls, and what others do to the calls meanwhile."""
 
     @property
     def results(self) -> Reading: ...
@@ -43,9 +47,27 @@ class Office(Protocol):
     @property
     def states(self) -> CallStates: ...
 
-    def claimed(self, key: str = "call.wav", run_id: str = "run-1") -> Call: ...
+    def claimed(
+        self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    ) -> Call:
+        """A new call that run-1 holds."""
+        ...
+
+    def claim(self, call: Call) -> bool:
+        """Let run-1 take a call that nobody holds; whether it may."""
+        ...
 
     def take_over(self, call: Call, run_id: str) -> None: ...
+
+    def retry(self, call: Call) -> None: ...
+
+    def erase(self, call: Call) -> None: ...
+
+    def state(self, call: Call) -> CallState: ...
+
+    def reason(self, call: Call) -> str | None:
+        """Why the call failed, or waits for another try."""
+        ...
 
 
 class OfficeInMemory:
@@ -53,28 +75,79 @@ class OfficeInMemory:
         self.states = InMemoryStates()
         self.results: Reading = InMemoryResults(self.states)
 
-    def claimed(self, key: str = "call.wav", run_id: str = "run-1") -> Call:
-        call = a_call(a_recording(key))
-        self.states.claim(call.call_id, run_id)
+    def claimed(
+        self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    ) -> Call:
+        call = replace(a_call(a_recording(key)), duplicates=duplicates)
+        self.states.claim(call.call_id, "run-1")
         return call
+
+    def claim(self, call: Call) -> bool:
+        return self.states.claim(call.call_id, "run-1")
 
     def take_over(self, call: Call, run_id: str) -> None:
         self.states.claim(call.call_id, run_id)
+
+    def retry(self, call: Call) -> None:
+        self.states.states[call.call_id] = CallState.PENDING
+        self.states.retries[call.call_id] = 0
+
+    def erase(self, call: Call) -> None:
+        self.states.states[call.call_id] = CallState.ERASED
+
+    def state(self, call: Call) -> CallState:
+        return self.states.states[call.call_id]
+
+    def reason(self, call: Call) -> str | None:
+        return str(self.states.errors[call.call_id][1])
 
 
 class OfficeInPostgres:
     def __init__(self, database: Database, store: ObjectStore) -> None:
-        self.states = Ledger(database)
+        self.database, self.ledger = database, Ledger(database)
+        self.states = Claims(database)
         self.results: Reading = Results(database, store)
 
-    def claimed(self, key: str = "call.wav", run_id: str = "run-1") -> Call:
-        self.states.register([a_recording(key)])
-        (call,) = self.states.claim([a_recording(key).call_id], run_id)
+    def claimed(
+        self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    ) -> Call:
+        self.ledger.register([Registration(a_recording(key), duplicates=duplicates)])
+        (call,) = self.states.claim([a_recording(key).call_id], "run-1")
         return call
 
+    def claim(self, call: Call) -> bool:
+        return bool(self.states.claim([call.call_id], "run-1"))
+
     def take_over(self, call: Call, run_id: str) -> None:
-        self.states.release(self.states.claiming_runs())
+        self.states.release([run.run_id for run in self.states.claiming_runs()])
         self.states.claim([call.call_id], run_id)
+
+    def retry(self, call: Call) -> None:
+        assert self.ledger.retry([call.call_id]) == {call.call_id}
+
+    def erase(self, call: Call) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE calls SET state = 'ERASED', error_message = NULL WHERE call_id = %s",
+                [call.call_id],
+            )
+
+    def state(self, call: Call) -> CallState:
+        return self.ledger.find(call.call_id).state
+
+    def reason(self, call: Call) -> str | None:
+        return self.ledger.find(call.call_id).error_message
+
+
+@pytest.fixture(scope="session")
+def shared_url(postgres: str, template: str) -> Iterator[str]:
+    with new_database(postgres, template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(shared_url: str) -> str:
+    return emptied(shared_url)
 
 
 @pytest.fixture(params=["in memory", "postgres"])

@@ -1,20 +1,36 @@
 """Storage in memory; `tests/contracts` holds it to what Postgres and the object stores do."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from callpipeline.domain.audio import Channel, SplitRecording
-from callpipeline.domain.call import CallState, Recording, Stage
+from callpipeline.domain.call import (
+    Call,
+    CallState,
+    DuplicatePolicy,
+    Recording,
+    Registered,
+    Registration,
+    Stage,
+)
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
 from callpipeline.domain.sentiment import Judgement
 from callpipeline.domain.transcript import Transcript
-from callpipeline.errors import CallpipelineError, ClaimLost, MissingObject
+from callpipeline.errors import (
+    CallpipelineError,
+    ClaimLost,
+    DuplicateRecording,
+    MissingObject,
+    SameRecording,
+    TransientError,
+)
 from callpipeline.storage.ports import StageWrite
 
 
@@ -26,6 +42,7 @@ class InMemoryRecordings:
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.put_keys: list[str] = []
+        self.page_size = 1000
 
     def put(self, key: str, content: bytes | Path) -> None:
         if {"", ".", ".."} & set(key.split("/")):
@@ -33,6 +50,10 @@ class InMemoryRecordings:
         content = content.read_bytes() if isinstance(content, Path) else content
         self.objects[key] = (content, datetime.now(UTC))
         self.put_keys.append(key)
+
+    def put_new(self, key: str, content: bytes | Path) -> None:
+        if key not in self.objects:
+            self.put(key, content)
 
     def read(self, key: str) -> bytes:
         if key not in self.objects:
@@ -59,13 +80,42 @@ class InMemoryRecordings:
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Recording(self.name, key, etag, len(content), self.objects[key][1])
 
-    def list(self, prefix: str = "") -> Iterator[Recording]:
+    def pages(
+        self,
+        prefix: str = "",
+        after: str | None = None,
+        unreadable: Callable[[str], None] = lambda reason: None,
+    ) -> Iterator[list[Recording]]:
         inside = (key for key in sorted(self.objects) if not prefix or _is_below(key, prefix))
-        return map(self.recording, inside)
+        wanted = (key for key in inside if after is None or key > after)
+        found = (self.recording(key) for key in wanted if key in self.objects)
+        while page := list(islice(found, self.page_size)):
+            yield page
+
+    def list(self, prefix: str = "") -> Iterator[Recording]:
+        return chain.from_iterable(self.pages(prefix))
 
 
 def _is_below(key: str, prefix: str) -> bool:
     return key.startswith(prefix.rstrip("/") + "/")
+
+
+@dataclass(frozen=True)
+class OneBucket:
+    """The fake of Recordings: the pipeline's view of the recordings of one bucket."""
+
+    bucket: InMemoryRecordings
+
+    def fetch(self, recording: Recording, into: Path) -> None:
+        self.bucket.fetch(recording.key, into, recording.etag)
+
+    def read(self, bucket: str, key: str) -> bytes:
+        assert bucket == self.bucket.name
+        return self.bucket.read(key)
+
+    def exists(self, bucket: str, key: str) -> bool:
+        assert bucket == self.bucket.name
+        return self.bucket.exists(key)
 
 
 class InMemoryRegistry:
@@ -73,28 +123,29 @@ class InMemoryRegistry:
 
     def __init__(self) -> None:
         self.recordings: dict[str, Recording] = {}
-        self.agent_channels: dict[str, str] = {}
+        self.registrations: dict[str, Registration] = {}
+        self._calls: dict[tuple[str, str, str], str] = {}
         self._contents: dict[str, str] = {}
+        self._duplicates: dict[str, str] = {}
 
     def unknown(self, recordings: list[Recording]) -> list[Recording]:
-        return [recording for recording in recordings if recording.call_id not in self.recordings]
+        return [r for r in recordings if (r.bucket, r.key, r.etag) not in self._calls]
 
-    def register(
-        self,
-        recordings: Iterable[Recording],
-        *,
-        agent_channel: str = "left",
-        sha256: str | None = None,
-    ) -> list[str]:
-        new: list[str] = []
-        for recording in recordings:
-            if recording.call_id not in self.recordings:
-                new.append(recording.call_id)
-                self.recordings[recording.call_id] = recording
-                self.agent_channels[recording.call_id] = agent_channel
-            if sha256:
-                self._contents.setdefault(sha256, recording.call_id)
-        return new
+    def register(self, registrations: Iterable[Registration]) -> list[Registered]:
+        return [self._enter(registration) for registration in registrations]
+
+    def _enter(self, registration: Registration) -> Registered:
+        recording, sha256 = registration.recording, registration.sha256
+        identity = (recording.bucket, recording.key, recording.etag)
+        if known := self._calls.get(identity):
+            return Registered(known, is_new=False, duplicate_of=self._duplicates.get(known))
+        call_id = self._calls[identity] = recording.call_id
+        self.recordings[call_id] = recording
+        self.registrations[call_id] = registration
+        first = self._contents.setdefault(sha256, call_id) if sha256 else call_id
+        if first != call_id and registration.duplicates is not DuplicatePolicy.PROCESS:
+            self._duplicates[call_id] = first
+        return Registered(call_id, is_new=True, duplicate_of=self._duplicates.get(call_id))
 
     def call_of_content(self, sha256: str) -> str | None:
         return self._contents.get(sha256)
@@ -102,17 +153,26 @@ class InMemoryRegistry:
 
 @dataclass
 class InMemoryStates:
-    """Who holds which call, and how calls ended."""
+    """Who holds which call, and how calls ended; a failure that may pass has `tries_again`."""
 
     holders: dict[str, str] = field(default_factory=dict)
     states: dict[str, CallState] = field(default_factory=dict)
     errors: dict[str, tuple[str, CallpipelineError]] = field(default_factory=dict)
     stages: dict[str, set[Stage]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)
+    tries_again: int = 3
 
-    def claim(self, call_id: str, run_id: str) -> None:
+    def claim(self, call_id: str, run_id: str) -> bool:
+        state = self.states.get(call_id, CallState.PENDING)
+        if state in (CallState.DUPLICATE, CallState.ERASED):
+            return False
+        if state.is_final:
+            self.retries[call_id] = 0
         self.holders[call_id] = run_id
         self.states[call_id] = CallState.PROCESSING
+        return True
 
     def check(self, call_id: str, run_id: str) -> None:
         if self.holders.get(call_id) != run_id:
@@ -125,12 +185,33 @@ class InMemoryStates:
     def complete(self, call_id: str, run_id: str) -> CallState:
         self.check(call_id, run_id)
         whole = self.stages.get(call_id, set()) == set(Stage)
+        self.retries[call_id] = 0
         return self._end(call_id, CallState.COMPLETED if whole else CallState.PENDING)
 
-    def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
+    def own_content(self, call: Call, run_id: str, sha256: str) -> None:
+        self.check(call.call_id, run_id)
+        first = self.contents.setdefault(sha256, call.call_id)
+        if self.states.get(first) is CallState.ERASED:
+            first = self.contents[sha256] = call.call_id
+        if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
+            return
+        if call.duplicates is DuplicatePolicy.REFUSE:
+            raise DuplicateRecording(f"The recording is that of call {first}.")
+        self._end(call.call_id, CallState.DUPLICATE)
+        raise SameRecording(first)
+
+    def fail(
+        self, call_id: str, run_id: str, stage: str, error: CallpipelineError
+    ) -> datetime | None:
         self.check(call_id, run_id)
         self.errors[call_id] = (stage, error)
+        tried_again = self.retries.get(call_id, 0)
+        if isinstance(error, TransientError) and tried_again < self.tries_again:
+            self.retries[call_id] = tried_again + 1
+            self._end(call_id, CallState.PENDING)
+            return datetime.now(UTC) + timedelta(seconds=30)
         self._end(call_id, CallState.FAILED)
+        return None
 
     def _end(self, call_id: str, state: CallState) -> CallState:
         del self.holders[call_id]

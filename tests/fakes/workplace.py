@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Call, Stage
+from callpipeline.domain.call import Call, DuplicatePolicy, Stage
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.transcript import Transcript
 from callpipeline.pipeline.batch import process_calls
@@ -20,7 +20,7 @@ from tests.fakes.engines import (
     ScriptedSplitter,
     ScriptedTranscriber,
 )
-from tests.fakes.storage import InMemoryRecordings, InMemoryResults, InMemoryStates
+from tests.fakes.storage import InMemoryRecordings, InMemoryResults, InMemoryStates, OneBucket
 
 RUN = "run-1"
 
@@ -45,18 +45,27 @@ class Workplace:
     def __post_init__(self) -> None:
         self.results = InMemoryResults(self.states)
 
-    def call(self, name: str = "one", *, done: Sequence[Stage] = ()) -> Call:
+    def call(
+        self,
+        name: str = "one",
+        *,
+        content: str | None = None,
+        done: Sequence[Stage] = (),
+        duplicates: DuplicatePolicy = DuplicatePolicy.LINK,
+    ) -> Call:
         """A claimed call whose recording `<name>.wav` has its name as content."""
-        self.recordings.put(f"{name}.wav", name.encode())
+        self.recordings.put(f"{name}.wav", (content or name).encode())
         call = a_call(self.recordings.recording(f"{name}.wav"), done=done)
+        call = replace(call, duplicates=duplicates)
         self.states.claim(call.call_id, RUN)
         return call
 
     def stages(self, results: ResultStore | None = None) -> Stages:
         return Stages(
             engines=Engines(self.splitter, self.detector, self.transcriber, self.judge),
-            recordings=self.recordings,
-            supplied=SidecarTranscripts(self.recordings, parse_plainly),
+            recordings=OneBucket(self.recordings),
+            supplied=SidecarTranscripts(OneBucket(self.recordings), parse_plainly),
+            states=self.states,
             results=results or self.results,
             catalog=CATALOG,
             matcher=Matcher(CATALOG),
@@ -71,6 +80,6 @@ class Workplace:
     async def _process(
         self, calls: Sequence[Call], wanted: Collection[Stage], concurrency: int
     ) -> list[Event]:
-        processor = Processor(self.stages(), self.states, RUN)
+        processor = Processor(self.stages(), RUN)
         events = process_calls(processor, calls, wanted, concurrency=concurrency)
         return [event async for event in events]

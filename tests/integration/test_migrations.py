@@ -1,27 +1,28 @@
 """The schema, as migrations make it."""
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from callpipeline.domain.call import Registration
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 from callpipeline.storage import sql
+from callpipeline.storage.database import Database
+from callpipeline.storage.ledger import Ledger
 from callpipeline.storage.migrations import SCHEMA, migrate, pending
+from tests.builders import a_recording
+from tests.integration.databases import asked, new_database
 
-NEWEST = "0001"
+NEWEST = "0002"
 
 
 @pytest.fixture
 def empty_url(postgres: str) -> Iterator[str]:
-    name = f"empty_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        yield postgres.rsplit("/", 1)[0] + "/" + name
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with new_database(postgres) as url:
+        yield url
 
 
 def test_from_empty_to_the_newest(empty_url: str):
@@ -66,6 +67,28 @@ def test_the_schema_on_one_page_is_what_the_migrations_make(empty_url: str):
     migrated, on_page = described(empty_url, SCHEMA), described(empty_url, "page")
     assert on_page == [line for line in migrated if "alembic_version" not in line]
     assert len(on_page) > 100
+
+
+SENSELESS = (
+    "state = 'PENDING', duplicate_of = call_id",
+    "state = 'DUPLICATE', duplicate_of = '2026-03-02-ffffffffffff'",
+    "state = 'COMPLETED', error_message = 'why'",
+    "state = 'DUPLICATE', error_message = 'why'",
+    "state = 'FAILED', error_message = NULL",
+    "state = 'PROCESSING'",
+    "claimed_by = 'run-1'",
+    "state = 'DONE'",
+    "lane = 'fast'",
+    "duplicates = 'drop'",
+)
+
+
+def test_a_call_cannot_be_in_a_state_that_makes_no_sense(database_url: str):
+    with Database(database_url) as database:
+        Ledger(database).register([Registration(a_recording())])
+    for change in SENSELESS:
+        with pytest.raises(psycopg.errors.IntegrityError):
+            asked(database_url, f"UPDATE calls SET {change}")
 
 
 def test_nothing_is_made_outside_our_schema(empty_url: str):

@@ -1,14 +1,19 @@
 """What is particular to results in Postgres; the rest is in `tests/contracts`."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
+import stamina
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Stage
+from callpipeline.domain.call import Registration, Stage
 from callpipeline.errors import ClaimLost, MissingObject
+from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage
 from tests.builders import (
     CATALOG,
@@ -20,13 +25,19 @@ from tests.builders import (
     channel_files,
     some_metrics,
 )
+from tests.fakes.storage import InMemoryRecordings
 from tests.processes import until
 
 
 @pytest.fixture
+def database_url(emptied_url: str) -> str:
+    return emptied_url
+
+
+@pytest.fixture
 def call_id(storage: Storage) -> str:
-    storage.ledger.register([a_recording()])
-    (call,) = storage.ledger.claim([a_recording().call_id], "run-1")
+    storage.ledger.register([Registration(a_recording())])
+    (call,) = storage.claims.claim([a_recording().call_id], "run-1")
     return call.call_id
 
 
@@ -62,8 +73,8 @@ def test_a_stage_is_remembered_with_who_made_it(storage: Storage, call_id: str):
 
 def test_a_zombie_run_leaves_no_row_behind(storage: Storage, call_id: str, tmp_path: Path):
     """Objects aside: those are written before, under keys that the next writer overwrites."""
-    storage.ledger.release(["run-1"])
-    storage.ledger.claim([call_id], "run-2")
+    storage.claims.release(["run-1"])
+    storage.claims.claim([call_id], "run-2")
     files = channel_files(a_split(), tmp_path)
     results = storage.results
     with pytest.raises(ClaimLost):
@@ -77,37 +88,68 @@ def test_a_zombie_run_leaves_no_row_behind(storage: Storage, call_id: str, tmp_p
 def test_a_write_that_fails_half_way_leaves_what_was_there(storage: Storage, call_id: str):
     write = a_write(call_id, Stage.COMPETITOR_MENTIONS)
     storage.results.save_mentions(write, [a_mention()])
-    from dataclasses import replace
-
     broken = replace(a_mention("Sky"), status="perhaps")  # pyright: ignore[reportArgumentType]
     with pytest.raises(psycopg.errors.CheckViolation):
         storage.results.save_mentions(write, [broken])
     assert storage.results.mentions(call_id) == (a_mention(),)
 
 
-def test_a_claim_cannot_be_taken_over_in_the_middle_of_a_write(
+class CuttingStore(InMemoryRecordings):
+    """Cuts every connection to the database when it is given its first object."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__()
+        self.database_url = database_url
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        super().put(key, content)
+        if len(self.put_keys) == 1:
+            with psycopg.connect(self.database_url, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+
+def test_a_write_that_is_cut_in_the_middle_is_made_again_whole(
     storage: Storage, call_id: str, database_url: str
 ):
+    store = CuttingStore(database_url)
+    results = Results(storage.database, cast("ObjectStore", store))
+    said = [a_transcript("hello there"), a_transcript("hi", channel=Channel.RIGHT)]
+    with stamina.set_testing(True, attempts=3):
+        results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    assert len(store.put_keys) == 2 + 2
+    assert [row["text"] for row in rows(storage, "segments")] == ["hello there", "hi"]
+    assert len(rows(storage, "call_stages")) == 1
+    assert results.transcripts(call_id) == tuple(said)
+
+
+class StoreWhileReleased(InMemoryRecordings):
+    """While it is given its first object, the run is taken for dead and its calls are released."""
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__()
+        self.storage = storage
+        self.release = threading.Thread(target=storage.claims.release, args=[["run-1"]])
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        super().put(key, content)
+        if not self.release.ident:
+            self.release.start()
+            until(lambda: _waits_for_a_lock(self.storage), "the release waits for the call")
+
+
+def test_a_claim_cannot_be_taken_over_in_the_middle_of_a_write(storage: Storage, call_id: str):
     """The release waits for the write that holds the call's row, and the write is whole."""
-    released = threading.Event()
-
-    def release() -> None:
-        storage.ledger.release(["run-1"])
-        released.set()
-
-    with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute("SET search_path TO callpipeline")
-        other.execute("BEGIN")
-        # What a write in progress holds:
-        other.execute("SELECT 1 FROM calls WHERE call_id = %s FOR UPDATE", [call_id])
-        thread = threading.Thread(target=release)
-        thread.start()
-        until(lambda: _waits_for_a_lock(storage), "the release waits for the row")
-        assert not released.is_set()
-        other.execute("COMMIT")
-        thread.join()
+    store = StoreWhileReleased(storage)
+    results = Results(storage.database, cast("ObjectStore", store))
+    said = [a_transcript("hello there"), a_transcript("hi", channel=Channel.RIGHT)]
+    results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    store.release.join()
+    assert results.transcripts(call_id) == tuple(said)
     with pytest.raises(ClaimLost):
-        storage.results.save_metrics(a_write(call_id, Stage.CALL_METRICS), some_metrics())
+        results.save_metrics(a_write(call_id, Stage.CALL_METRICS), some_metrics())
 
 
 def _waits_for_a_lock(storage: Storage) -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import datetime
 
 import pytest
 
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.errors import CallpipelineError, DatabaseUnavailable, UnsupportedAudio
 from callpipeline.pipeline.batch import process_calls
-from callpipeline.pipeline.process import CallFailed, Processor, StageStored
+from callpipeline.pipeline.process import CallFailed, CallLinked, Processor, StageStored
 from tests.fakes.engines import ScriptedSplitter
 from tests.fakes.storage import InMemoryStates
 from tests.fakes.workplace import RUN, Workplace
@@ -24,6 +25,16 @@ def test_a_call_that_fails_fails_alone():
     assert states.count(CallState.COMPLETED) == 4
     assert states[2] is CallState.FAILED
     assert sum(isinstance(event, StageStored) for event in events) == 4 * len(Stage)
+
+
+def test_of_the_same_bytes_under_way_at_once_one_call_is_made():
+    place = Workplace()
+    calls = [place.call(f"copy-{number}", content="the same") for number in range(5)]
+    events = place.process(*calls, concurrency=5)
+    linked = [event for event in events if isinstance(event, CallLinked)]
+    (first,) = {event.first for event in linked}
+    assert sorted([first, *(event.call_id for event in linked)]) == sorted(c.call_id for c in calls)
+    assert place.splitter.asked == ["the same"]
 
 
 def test_as_many_calls_as_allowed_are_under_way_at_once_and_never_more():
@@ -50,7 +61,9 @@ def test_a_database_that_is_gone_ends_the_batch_instead_of_failing_every_call():
         def complete(self, call_id: str, run_id: str) -> CallState:
             raise DatabaseUnavailable("Postgres did not answer")
 
-        def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
+        def fail(
+            self, call_id: str, run_id: str, stage: str, error: CallpipelineError
+        ) -> datetime | None:
             raise DatabaseUnavailable("Postgres did not answer")
 
     place = Workplace(states=Gone())
@@ -65,7 +78,7 @@ def test_whoever_stops_listening_stops_the_work():
     calls = [place.call(str(number)) for number in range(20)]
 
     async def listen_once() -> None:
-        processor = Processor(place.stages(), place.states, RUN)
+        processor = Processor(place.stages(), RUN)
         events = process_calls(processor, calls, tuple(Stage), concurrency=2)
         assert isinstance(events, AsyncGenerator)
         await anext(events)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ from callpipeline.errors import (
     EngineUnavailable,
     UnsupportedAudio,
 )
-from callpipeline.pipeline.process import CallFailed, CallGivenUp, Processor, StageStored
+from callpipeline.pipeline.process import (
+    CallFailed,
+    CallGivenUp,
+    Processor,
+    StageStored,
+)
 from callpipeline.storage.ports import StageWrite
 from tests.builders import a_split, a_transcript, a_write, channel_files
 from tests.fakes.engines import ScriptedJudge, ScriptedSplitter, ScriptedTranscriber
@@ -81,19 +87,49 @@ def test_stages_that_an_earlier_try_stored_are_kept(tmp_path: Path):
     assert sorted(place.transcriber.asked) == ["one left", "one right"]
 
 
-@pytest.mark.parametrize(
-    ("error", "transient"),
-    [(UnsupportedAudio("a picture, not sound"), False), (EngineUnavailable("busy"), True)],
-)
-def test_an_error_of_ours_ends_the_call_with_its_own_sentence(error: Exception, transient: bool):
+def test_an_error_that_cannot_pass_ends_the_call_with_its_own_sentence():
+    error = UnsupportedAudio("a picture, not sound")
     place = Workplace(splitter=ScriptedSplitter({"one": error}))
     call = place.call()
-    (event,) = place.process(call)
-    assert event == CallFailed(
-        call.call_id, Stage.CHANNEL_AUDIO, str(error), type(error).__name__, transient
-    )
+    assert place.process(call) == [
+        CallFailed(call.call_id, Stage.CHANNEL_AUDIO, str(error), "UnsupportedAudio", False)
+    ]
     assert place.states.errors[call.call_id] == (Stage.CHANNEL_AUDIO, error)
     assert place.states.states[call.call_id] is CallState.FAILED
+
+
+def test_an_error_that_may_pass_says_when_the_call_is_tried_again():
+    place = Workplace(splitter=ScriptedSplitter({"one": EngineUnavailable("busy")}))
+    call = place.call()
+    (event,) = place.process(call)
+    assert isinstance(event, CallFailed)
+    assert (event.reason, event.error_class, event.transient) == ("busy", "EngineUnavailable", True)
+    assert event.again_at and event.again_at > datetime.now(UTC)
+    assert place.states.states[call.call_id] is CallState.PENDING
+
+
+def test_the_last_try_of_a_call_says_that_there_is_no_other():
+    place = Workplace(
+        splitter=ScriptedSplitter({"one": EngineUnavailable("busy")}),
+        states=InMemoryStates(tries_again=0),
+    )
+    call = place.call()
+    (event,) = place.process(call)
+    assert isinstance(event, CallFailed)
+    assert (event.transient, event.again_at) == (True, None)
+    assert place.states.states[call.call_id] is CallState.FAILED
+
+
+def test_a_call_that_is_tried_again_goes_on_after_what_is_stored():
+    refused = {"one left": EngineUnavailable("busy")}
+    place = Workplace(transcriber=ScriptedTranscriber(refused))
+    call = place.call()
+    place.process(call)
+    place.transcriber = ScriptedTranscriber()
+    again = place.call(done=[Stage.CHANNEL_AUDIO, Stage.CALL_METRICS])
+    place.process(again)
+    assert place.splitter.asked == ["one"]
+    assert place.states.states[call.call_id] is CallState.COMPLETED
 
 
 def test_the_stages_before_a_failure_stay_stored():
@@ -176,7 +212,9 @@ def test_a_database_that_is_gone_is_not_blamed_on_the_call():
             raise DatabaseUnavailable("Postgres did not answer")
 
     class AlsoUnreachable(InMemoryStates):
-        def fail(self, call_id: str, run_id: str, stage: str, error: CallpipelineError) -> None:
+        def fail(
+            self, call_id: str, run_id: str, stage: str, error: CallpipelineError
+        ) -> datetime | None:
             raise DatabaseUnavailable("Postgres did not answer")
 
     states = AlsoUnreachable()
@@ -184,7 +222,7 @@ def test_a_database_that_is_gone_is_not_blamed_on_the_call():
     call = place.call()
 
     async def process() -> None:
-        processor = Processor(place.stages(Unreachable(states)), states, RUN)
+        processor = Processor(place.stages(Unreachable(states)), RUN)
         async for _ in processor.process(call, tuple(Stage)):
             raise AssertionError("no event is due")
 

@@ -6,7 +6,7 @@ from callpipeline.domain.call import Call
 from callpipeline.errors import TranscriptInvalid
 from callpipeline.pipeline.sidecar import SidecarTranscripts
 from tests.builders import a_call, a_recording, a_transcript
-from tests.fakes.storage import InMemoryRecordings
+from tests.fakes.storage import InMemoryRecordings, OneBucket
 
 
 class Beside:
@@ -23,7 +23,7 @@ class Beside:
             self.parsed.append((name, content, agent_channel))
             return (a_transcript("hello"),)
 
-        return SidecarTranscripts(self.bucket, parse).find(call)
+        return SidecarTranscripts(OneBucket(self.bucket), parse).find(call)
 
 
 @pytest.mark.parametrize("suffix", [".transcript.json", ".srt", ".vtt"])
@@ -60,4 +60,4 @@ def test_a_transcript_that_cannot_be_read_is_said_so():
         raise TranscriptInvalid("it holds no cue")
 
     with pytest.raises(TranscriptInvalid):
-        SidecarTranscripts(bucket, refuse).find(a_call(a_recording("call.wav")))
+        SidecarTranscripts(OneBucket(bucket), refuse).find(a_call(a_recording("call.wav")))

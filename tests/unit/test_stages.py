@@ -1,6 +1,7 @@
 """Each stage: what it makes from what came before, what it stores, and what it tells."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,12 @@ import pytest
 from callpipeline.domain.audio import Channel, Interval
 from callpipeline.domain.call import Call, Stage
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.errors import EngineUnavailable, MissingObject
+from callpipeline.errors import (
+    EngineUnavailable,
+    MissingObject,
+    SameRecording,
+    UnsupportedAudio,
+)
 from callpipeline.pipeline.stages import Facts, with_silent_channels
 from callpipeline.pipeline.workbench import Workbench
 from tests.builders import (
@@ -20,7 +26,12 @@ from tests.builders import (
     a_write,
     channel_files,
 )
-from tests.fakes.engines import ScriptedJudge, ScriptedSpeechDetector, ScriptedTranscriber
+from tests.fakes.engines import (
+    ScriptedJudge,
+    ScriptedSpeechDetector,
+    ScriptedSplitter,
+    ScriptedTranscriber,
+)
 from tests.fakes.workplace import RUN, Workplace
 
 SAID = "one secret: Vodafone is cheaper and the sky is blue"
@@ -89,6 +100,23 @@ def test_a_recording_that_was_deleted_is_missing(bench: Bench):
     bench.place.recordings.delete("one.wav")
     with pytest.raises(MissingObject):
         bench.make(Stage.CHANNEL_AUDIO)
+
+
+def test_bytes_are_noted_before_anything_is_done_with_them(bench: Bench):
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    bench.place.splitter = ScriptedSplitter({"one": UnsupportedAudio("a picture")})
+    with pytest.raises(UnsupportedAudio):
+        bench.make(Stage.CHANNEL_AUDIO)
+    assert bench.place.states.contents == {sha256: bench.call.call_id}
+
+
+def test_bytes_of_another_call_are_not_split(bench: Bench):
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    bench.place.states.contents[sha256] = "2026-03-02-000000000000"
+    with pytest.raises(SameRecording):
+        bench.make(Stage.CHANNEL_AUDIO)
+    assert bench.place.splitter.asked == []
+    assert bench.place.results.writes == []
 
 
 def test_metrics_come_from_the_audio_of_an_earlier_run(bench: Bench):

@@ -44,9 +44,9 @@ class Heard(NamedTuple):
 class PocketsphinxTranscriber:
     """Recognises stretches of speech in `workers` processes (default: one a processor)."""
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, niceness: int = 0) -> None:
         self.name = f"pocketsphinx {version('pocketsphinx')} en-us"
-        self._processes = Processes("recogniser", workers)
+        self._processes = Processes("recogniser", workers, niceness=niceness)
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
         """See `Transcriber`."""

@@ -20,11 +20,19 @@ CREATE TABLE calls (
     agent_channel    text NOT NULL DEFAULT 'left' CHECK (agent_channel IN ('left', 'right')),
     metadata         jsonb NOT NULL DEFAULT '{}',
     started_at       timestamptz,
-    state            text NOT NULL DEFAULT 'PENDING'
-                     CHECK (state IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'ERASED')),
+    duplicates       text NOT NULL DEFAULT 'link'
+                     CHECK (duplicates IN ('link', 'process', 'refuse')),
+    duplicate_of     text REFERENCES calls ON DELETE SET NULL,
+    lane             text NOT NULL DEFAULT 'live' CHECK (lane IN ('live', 'bulk')),
+    priority         smallint NOT NULL DEFAULT 0,
+    state            text NOT NULL DEFAULT 'PENDING',
     batch_id         text,
+    batched_at       timestamptz,
+    fruitless        integer NOT NULL DEFAULT 0,
     claimed_by       text,
     attempts         integer NOT NULL DEFAULT 0,
+    retries          integer NOT NULL DEFAULT 0,
+    not_before       timestamptz,
     error_stage      text,
     error_class      text,
     error_message    text,
@@ -33,14 +41,44 @@ CREATE TABLE calls (
     updated_at       timestamptz NOT NULL DEFAULT now(),
     completed_at     timestamptz,
     UNIQUE (bucket, key, etag),
+    CONSTRAINT calls_state_check CHECK (state IN
+        ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
     CHECK ((state = 'PROCESSING') = (claimed_by IS NOT NULL)),
-    CHECK ((state = 'FAILED') = (error_message IS NOT NULL))
+    CONSTRAINT calls_failed_with_reason CHECK (state <> 'FAILED' OR error_message IS NOT NULL),
+    CONSTRAINT calls_done_without_error
+        CHECK (error_message IS NULL OR state IN ('FAILED', 'PENDING')),
+    CONSTRAINT calls_duplicate_names_first CHECK (state = 'DUPLICATE' OR duplicate_of IS NULL)
 );
-CREATE INDEX calls_by_state ON calls (state, created_at);
-CREATE INDEX calls_by_content ON calls (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX calls_by_state ON calls (state, updated_at);
+CREATE INDEX calls_by_age ON calls (created_at DESC, key DESC);
+CREATE INDEX calls_waiting ON calls (lane, priority DESC, created_at, call_id)
+    WHERE state = 'PENDING' AND batch_id IS NULL;
+CREATE INDEX calls_in_batches ON calls (batch_id) WHERE state = 'PENDING' AND batch_id IS NOT NULL;
+CREATE INDEX calls_held ON calls (claimed_by) WHERE claimed_by IS NOT NULL;
 COMMENT ON COLUMN calls.started_at IS 'When the call took place; null where nothing tells.';
+COMMENT ON COLUMN calls.metadata IS
+    'What the recording''s name tells, by the pattern of its source: agent, customer, direction, …';
+COMMENT ON COLUMN calls.duplicate_of IS 'The call that was made of the same bytes before.';
+COMMENT ON COLUMN calls.fruitless IS
+    'Runs in a row that ended before the call did, through no fault of the call.';
 COMMENT ON COLUMN calls.attempts IS
     'Runs that began to work on the call and have not ended in order since.';
+COMMENT ON COLUMN calls.retries IS 'Tries that ended in an error which another try may cure.';
+COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
+
+-- Whose bytes these are: the one call that was made of them first.
+CREATE TABLE contents (
+    sha256   text PRIMARY KEY,
+    call_id  text NOT NULL REFERENCES calls ON DELETE CASCADE
+);
+CREATE INDEX contents_by_call ON contents (call_id);
+
+-- Runs that hold calls. One that gives no sign of life is taken to be dead.
+CREATE TABLE runs (
+    run_id    text PRIMARY KEY,
+    began_at  timestamptz NOT NULL DEFAULT now(),
+    alive_at  timestamptz NOT NULL DEFAULT now()
+);
 
 -- Which stage of which call is stored, since when, by which run. Written with the results.
 CREATE TABLE call_stages (

@@ -1,3 +1,3 @@
--- The first call that was made of these very bytes.
-SELECT call_id FROM calls WHERE sha256 = %(sha256)s AND state <> 'ERASED'
-ORDER BY created_at LIMIT 1;
+-- The call that was made of these very bytes first; what was erased may come back.
+SELECT call_id FROM contents JOIN calls USING (call_id)
+WHERE contents.sha256 = %(sha256)s AND state NOT IN ('ERASED', 'FAILED');

@@ -1,7 +1,11 @@
--- Enter a recording that the ledger does not have; without a row it has it already.
-INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, sha256)
-VALUES (%(call_id)s, %(bucket)s, %(key)s, %(etag)s, %(size_bytes)s, %(last_modified)s,
-        %(agent_channel)s, %(sha256)s)
+-- Enter recordings; what is not returned the ledger has already.
+INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, sha256,
+                   started_at, metadata, lane, priority, duplicates)
+SELECT * FROM unnest(
+    %(call_id)s::text[], %(bucket)s::text[], %(key)s::text[], %(etag)s::text[],
+    %(size_bytes)s::bigint[], %(last_modified)s::timestamptz[], %(agent_channel)s::text[],
+    %(sha256)s::text[], %(started_at)s::timestamptz[], %(metadata)s::jsonb[], %(lane)s::text[],
+    %(priority)s::smallint[], %(duplicates)s::text[])
 -- On any key: an object that was touched on another day has a new id but is the same object.
 ON CONFLICT DO NOTHING
 RETURNING call_id;

@@ -1,6 +1,7 @@
 -- Calls as a person looks at them, newest first, by id (or its beginning) and by state.
 SELECT c.call_id, c.key, c.state, c.claimed_by, c.attempts, c.error_stage, c.error_class,
        c.error_message, c.error_transient, c.created_at, c.updated_at, c.completed_at,
+       c.duplicate_of, c.lane, c.retries, c.not_before, c.started_at, c.metadata,
        r.duration_s, r.flags,
        ARRAY(SELECT s.stage FROM call_stages s WHERE s.call_id = c.call_id
              ORDER BY s.stored_at) AS stages

@@ -1,0 +1,193 @@
+"""A run's hold on calls: taken at once, checked by every write, lost when the run is gone."""
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from callpipeline.domain.call import Call, CallState, DuplicatePolicy, Recording, Stage
+from callpipeline.errors import (
+    CallpipelineError,
+    ClaimLost,
+    DuplicateRecording,
+    PoisonCall,
+    SameRecording,
+    TransientError,
+)
+from callpipeline.storage.database import Database, Row, name_of_run
+from callpipeline.storage.ledger import own_content
+from callpipeline.storage.sql import query
+
+MAX_ATTEMPTS = 3
+"""Runs that may be lost while working on a call before it is taken to be what kills them."""
+
+RETRY_WAITS_S = (30.0, 120.0, 480.0)
+"""Waits before each new try after an error that may pass: ten and a half minutes in all."""
+
+FRUITLESS_WAITS = {"first_wait_s": 5.0, "longest_wait_s": 600.0}
+"""Calls of a run that ends before they do are asked for again, later each time in a row."""
+
+JITTER = 0.2
+"""Calls that failed together are not to come back together: waits differ by a fifth."""
+
+_POISON = (
+    f"The run that processed this call died {MAX_ATTEMPTS} times. The recording may be what kills "
+    "it: look at the last run's log in Dagster."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimingRun:
+    """A run that holds calls; `silent_s` is how long ago it gave a sign of life."""
+
+    run_id: str
+    silent_s: float
+
+
+class Claims:
+    """Compare-and-set writes of table `calls`, on behalf of runs."""
+
+    def __init__(self, database: Database, *, retry_waits_s: Sequence[float] = RETRY_WAITS_S):
+        self._database = database
+        self._retry_waits_s = retry_waits_s
+
+    def claim(
+        self,
+        call_ids: Collection[str],
+        run_id: str,
+        *,
+        anew: Collection[Stage] = (),
+        only_waiting: bool = False,
+    ) -> list[Call]:
+        """Take calls for a run; those that another run holds, or that are erased, stay out.
+
+        Stages that are stored count as done, save those that are to be made `anew`. With
+        `only_waiting`, calls that have ended meanwhile stay out too.
+        """
+        wanted = {
+            "call_ids": list(call_ids),
+            "run_id": run_id,
+            "anew": [str(stage) for stage in anew],
+            "only_waiting": only_waiting,
+        }
+        rows = self._database.rows("calls/claim", wanted)
+        return sorted((_call(row) for row in rows), key=lambda call: call.call_id)
+
+    def begin(self, call_id: str, run_id: str) -> None:
+        """Count an attempt at the call. Raises ClaimLost when another run holds it."""
+        self._held("calls/begin", {"call_id": call_id, "run_id": run_id})
+
+    def own_content(self, call: Call, run_id: str, sha256: str) -> None:
+        """Note of which bytes the call is made.
+
+        Where an earlier call is made of them, the policy of the call's source decides: raises
+        SameRecording when the call has ended as a duplicate, DuplicateRecording when it is to
+        fail. Raises ClaimLost when another run holds it.
+        """
+        first = self._database.patiently(lambda c: self._owner(c, call, run_id, sha256))
+        if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
+            return
+        if call.duplicates is DuplicatePolicy.REFUSE:
+            raise DuplicateRecording(
+                f"The recording is the same, byte for byte, as that of call {first}, and its "
+                "source refuses duplicates."
+            )
+        self._held("calls/link", {"call_id": call.call_id, "run_id": run_id, "first": first})
+        raise SameRecording(first)
+
+    @staticmethod
+    def _owner(connection: Connection[DictRow], call: Call, run_id: str, sha256: str) -> str:
+        claim = {"call_id": call.call_id, "run_id": run_id}
+        if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
+            raise _lost(call.call_id)
+        return own_content(connection, call.call_id, sha256)
+
+    def complete(self, call_id: str, run_id: str) -> CallState:
+        """Give the call back after its last stage; COMPLETED when every stage is stored."""
+        claim = {"call_id": call_id, "run_id": run_id, "stage_count": len(Stage)}
+        return CallState(self._held("calls/complete", claim)["state"])
+
+    def fail(
+        self, call_id: str, run_id: str, stage: str, error: CallpipelineError
+    ) -> datetime | None:
+        """End the call with a reason, or let it wait for another try; returns for when.
+
+        Raises ClaimLost when another run holds it.
+        """
+        failure = {
+            "call_id": call_id,
+            "run_id": run_id,
+            "stage": stage,
+            "error_class": type(error).__name__,
+            "message": _storable(str(error)),
+            "transient": isinstance(error, TransientError),
+            "waits_s": [_jittered(wait_s) for wait_s in self._retry_waits_s],
+        }
+        return self._held("calls/fail", failure)["not_before"]
+
+    def give_back(self, run_id: str) -> int:
+        """Let go of the calls that a run still holds as it ends; returns how many."""
+
+        def end(connection: Connection[DictRow]) -> int:
+            held = {"run_id": run_id, **FRUITLESS_WAITS}
+            given = connection.execute(query("calls/give_back"), held).rowcount
+            connection.execute(query("calls/end_run"), {"run_id": run_id})
+            return given
+
+        return self._database.patiently(end)
+
+    def alive(self, run_id: str) -> bool:
+        """Give a sign of life; False when the run was taken for dead and its calls are gone."""
+        return bool(self._database.rows("calls/alive", {"run_id": run_id}))
+
+    @contextmanager
+    def apart(self, *, patience_s: float) -> Iterator["Claims"]:
+        """The same on a connection of its own: the others may be busy with slow writes."""
+        with self._database.apart(patience_s=patience_s) as database:
+            yield Claims(database, retry_waits_s=self._retry_waits_s)
+
+    def claiming_runs(self) -> list[ClaimingRun]:
+        """The runs that hold calls."""
+        return [ClaimingRun(**row) for row in self._database.rows("calls/claiming_runs")]
+
+    def release(self, run_ids: Collection[str]) -> dict[str, CallState]:
+        """Take back the calls of runs that are gone: PENDING, or FAILED after MAX_ATTEMPTS."""
+        names = [name_of_run(run_id) for run_id in run_ids]
+        self._database.rows("calls/cut_off", {"names": names})
+        poison = {"error_class": PoisonCall.__name__, "message": _POISON}
+        lost = {"run_ids": list(run_ids), "max_attempts": MAX_ATTEMPTS} | poison
+        rows = self._database.rows("calls/release", lost)
+        return {row["call_id"]: CallState(row["state"]) for row in rows}
+
+    def _held(self, name: str, claim: Row) -> Row:
+        """What a write under the claim returns. Raises ClaimLost when it changed nothing."""
+        rows = self._database.rows(name, claim)
+        if not rows:
+            raise _lost(claim["call_id"])
+        return rows[0]
+
+
+def _lost(call_id: str) -> ClaimLost:
+    return ClaimLost(f"Call {call_id} belongs to another run now.")
+
+
+def _storable(text: str) -> str:
+    """As Postgres takes it: a decoder may quote zero bytes, a file name half a character."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def _jittered(wait_s: float) -> float:
+    return wait_s * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def _call(row: Row) -> Call:
+    recording = Recording(
+        row["bucket"], row["key"], row["etag"], row["size_bytes"], row["last_modified"]
+    )
+    stages_done = frozenset(Stage(stage) for stage in row["stages_done"])
+    duplicates = DuplicatePolicy(row["duplicates"])
+    return Call(row["call_id"], recording, row["agent_channel"], stages_done, duplicates)

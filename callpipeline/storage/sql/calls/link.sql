@@ -1,0 +1,7 @@
+-- The call is of the same bytes as another one: it ends here, and says of which.
+UPDATE calls SET
+    state = 'DUPLICATE', duplicate_of = %(first)s, claimed_by = NULL, batch_id = NULL,
+    attempts = 0, retries = 0, not_before = NULL, completed_at = now(), updated_at = now()
+WHERE call_id = %(call_id)s AND state IN ('PENDING', 'PROCESSING')
+  AND claimed_by IS NOT DISTINCT FROM %(run_id)s
+RETURNING call_id;

@@ -1,0 +1,137 @@
+"""Settings in, adapters out: the only place that names a concrete adapter."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from callpipeline.config import CHECKOUT, Settings
+from callpipeline.domain.call import Lane
+from callpipeline.domain.catalog import Catalog
+from callpipeline.domain.matching import Matcher
+from callpipeline.domain.source import Source
+from callpipeline.pipeline.sidecar import SidecarTranscripts
+from callpipeline.pipeline.stages import Stages
+from callpipeline.storage.catalog_file import read_catalog
+from callpipeline.storage.claims import Claims
+from callpipeline.storage.database import Database
+from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.ledger import Ledger
+from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.queue import Queue
+from callpipeline.storage.recordings import Recordings
+from callpipeline.storage.results import Results
+from callpipeline.wiring.engines import in_turn, open_engines
+from callpipeline.wiring.environment import dagster_environment
+from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
+
+__all__ = [
+    "HOME_SOURCE",
+    "Storage",
+    "dagster_environment",
+    "load_catalog",
+    "load_sources",
+    "open_database_url",
+    "open_engines",
+    "open_results_store",
+    "open_source",
+    "open_stages",
+    "open_storage",
+    "sample_recordings",
+    "workspace",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Everything that is kept, opened.
+
+    `recordings` are those of all sources; `inbox` is the store of the source `home`, to which
+    what people hand over is copied.
+    """
+
+    database: Database
+    ledger: Ledger
+    queue: Queue
+    claims: Claims
+    results: Results
+    home: Source
+    inbox: ObjectStore
+    recordings: Recordings
+    store: ObjectStore
+
+
+@contextmanager
+def open_database_url(settings: Settings) -> Iterator[str]:
+    """The URL of Postgres: the one that is set, or the embedded one, up while this is open."""
+    if settings.database_url:
+        yield settings.database_url.get_secret_value()
+        return
+    with EmbeddedPostgres(settings.home / "postgres").running() as url:
+        yield url
+
+
+@contextmanager
+def open_storage(
+    settings: Settings, database_url: str, *, run_id: str | None = None
+) -> Iterator[Storage]:
+    """The ledger, the results and the object stores; for a run, under its name."""
+    store, sources = open_results_store(settings), load_sources(settings)
+    stores = [open_source(settings, source) for source in sources]
+    # Each call under way writes on a connection; more than 32 threads do not write at once.
+    connections = min(settings.concurrency, 32) + 2
+    with Database(database_url, run_id=run_id, max_connections=connections) as database:
+        yield Storage(
+            database=database,
+            ledger=Ledger(database),
+            queue=Queue(database),
+            claims=Claims(database, retry_waits_s=settings.retry_waits_s),
+            results=Results(database, store),
+            home=sources[0],
+            inbox=stores[0],
+            recordings=Recordings(stores),
+            store=store,
+        )
+
+
+@contextmanager
+def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) -> Iterator[Stages]:
+    """The stages with the engines that the settings name; recognisers stop when this closes."""
+    from callpipeline.engines.transcribe.supplied import parse
+
+    catalog = load_catalog(settings)
+    storage.results.remember_catalog(catalog)
+    with open_engines(settings, lane) as engines, ExitStack() as stack:
+        yield Stages(
+            engines=in_turn(settings, engines, storage.database, lane, stack),
+            recordings=storage.recordings,
+            supplied=SidecarTranscripts(storage.recordings, parse),
+            states=storage.claims,
+            results=storage.results,
+            catalog=catalog,
+            matcher=Matcher(catalog),
+            workspace=workspace(settings),
+        )
+
+
+def workspace(settings: Settings) -> Path:
+    """The folder for the files of calls under way; what a killed run leaves lies here."""
+    folder = settings.home / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """The competitor list; where none is set or made yet, a starter list is put in its place."""
+    path = settings.catalog_path
+    starter = CHECKOUT / "samples" / "competitors.yaml"
+    if settings.catalog is None and not path.exists() and starter.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(starter, path)
+    return read_catalog(path)
+
+
+def sample_recordings() -> Path:
+    """The folder of sample calls that comes with a checkout."""
+    return CHECKOUT / "samples"

@@ -1,0 +1,31 @@
+"""Databases of a test's own, and questions asked of them without callpipeline."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from callpipeline.storage.migrations import SCHEMA
+
+
+@contextmanager
+def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
+    name = f"new_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
+        yield postgres.rsplit("/", 1)[0] + "/" + name
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def emptied(url: str) -> str:
+    """A migrated database without a row; a tenth of the time that a new one takes."""
+    asked(url, "DELETE FROM calls; DELETE FROM runs; DELETE FROM catalog_versions")
+    return url
+
+
+def asked(url: str, statement: str) -> list[Any]:
+    with psycopg.connect(url, options=f"-c search_path={SCHEMA}") as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
