@@ -8,10 +8,13 @@ import dagster as dg
 from callpipeline import wiring
 from callpipeline.config import Settings, settings
 from callpipeline.defs.assets import call_assets, recordings
+from callpipeline.defs.compute_logs import print_masked_errors_without_words
+from callpipeline.defs.discovery import discovery_sensors
 from callpipeline.defs.io_managers import io_managers
 from callpipeline.defs.jobs import process_calls_job
 from callpipeline.defs.resources import Opening, OpenStages, resources
-from callpipeline.defs.sensors import lost_runs, new_recordings
+from callpipeline.defs.sensors import lost_runs, waiting_calls
+from callpipeline.domain.call import Lane
 from callpipeline.pipeline.stages import Stages
 
 
@@ -25,13 +28,16 @@ def build(
     chosen = options or settings()
 
     @contextmanager
-    def open_storage() -> Iterator[wiring.Storage]:
-        with wiring.open_database_url(chosen) as url, wiring.open_storage(chosen, url) as storage:
+    def open_storage(run_id: str | None) -> Iterator[wiring.Storage]:
+        with (
+            wiring.open_database_url(chosen) as url,
+            wiring.open_storage(chosen, url, run_id=run_id) as storage,
+        ):
             yield storage
 
     @contextmanager
-    def open_real_stages(storage: wiring.Storage) -> Iterator[Stages]:
-        with wiring.open_stages(chosen, storage) as stages:
+    def open_real_stages(storage: wiring.Storage, lane: Lane) -> Iterator[Stages]:
+        with wiring.open_stages(chosen, storage, lane) as stages:
             yield stages
 
     assets = call_assets(batch_size=chosen.batch_size, concurrency=chosen.concurrency)
@@ -39,10 +45,16 @@ def build(
     return dg.Definitions(
         assets=[recordings, assets],
         jobs=[process_calls_job],
-        sensors=[new_recordings(lambda: chosen), lost_runs],
+        sensors=[
+            *discovery_sensors(wiring.load_sources(chosen), chosen),
+            waiting_calls(lambda: chosen),
+            lost_runs,
+        ],
         resources={**resources(opening), **io_managers()},
         executor=dg.in_process_executor,
     )
 
 
+# Before anything can fail: sensors and resources do so in the code server's own process.
+print_masked_errors_without_words()
 defs = build()

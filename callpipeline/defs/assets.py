@@ -3,17 +3,26 @@
 What is done to a call is in `pipeline/`; here it is only told to Dagster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 
 from callpipeline.defs.partitions import calls
-from callpipeline.defs.selection import OP, CallSelection, resumes, selected_calls
-from callpipeline.domain.call import Call, Stage
+from callpipeline.defs.selection import OP, CallSelection, is_batch, resumes, selected_calls
+from callpipeline.defs.told import told
+from callpipeline.domain.call import Call, CallState, Stage
 from callpipeline.pipeline.batch import process_calls as process_batch
-from callpipeline.pipeline.process import CallFailed, CallGivenUp, Event, Processor, StageStored
+from callpipeline.pipeline.process import (
+    CallFailed,
+    CallGivenUp,
+    CallLinked,
+    Event,
+    Processor,
+    StageStored,
+)
 from callpipeline.pipeline.stages import Stages
-from callpipeline.storage.ledger import Ledger
+from callpipeline.storage.ledger import CallRecord, Ledger
+from callpipeline.storage.life import signs_of_life
 from callpipeline.wiring import Storage
 
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation
@@ -97,27 +106,44 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
         storage: dg.ResourceParam[Storage],
         stages: dg.ResourceParam[Stages],
     ):  # not annotated: Dagster takes an async generator's annotation for that of one output
-        run_id, ledger = context.run.run_id, storage.ledger
-        call_ids = selected_calls(context, config)
+        call_ids, run_id = selected_calls(context, config), context.run.run_id
         wanted = {Stage(key.path[-1]) for key in context.selected_asset_keys}
-        anew = () if resumes(context.run) else wanted
-        claimed = ledger.claim(call_ids, run_id, anew=anew)
-        failures = _not_claimed(ledger, call_ids, claimed)
-        processor = Processor(stages, ledger, run_id)
-        try:
-            async for event in process_batch(processor, claimed, wanted, concurrency=concurrency):
-                if not isinstance(event, StageStored):
-                    failures[event.call_id] = _reason(event)
-                    context.log.error("%s: %s", event.call_id, failures[event.call_id])
-                if not isinstance(event, CallGivenUp):
-                    yield _as_asset_event(event)
-        finally:
-            # What is left when the run is cancelled or stopped waits for another one.
-            ledger.give_back(run_id)
+        with told():
+            claimed, failures = _claimed(context, storage, call_ids, wanted)
+            processor = Processor(stages, run_id)
+            try:
+                with signs_of_life(storage.claims, run_id):
+                    events = process_batch(processor, claimed, wanted, concurrency=concurrency)
+                    async for event in events:
+                        if reason := _why_not_made(event):
+                            context.log.warning("%s: %s", event.call_id, reason)
+                        if _is_failure(event):
+                            failures[event.call_id] = reason
+                        if not isinstance(event, CallGivenUp):
+                            yield _as_asset_event(event)
+            finally:
+                # What is left when the run is cancelled or stopped waits for another one.
+                storage.claims.give_back(run_id)
         if failures:
             raise _failure(failures, len(call_ids))
 
     return process_calls
+
+
+def _claimed(
+    context: dg.AssetExecutionContext,
+    storage: Storage,
+    call_ids: Sequence[str],
+    wanted: Collection[Stage],
+) -> tuple[list[Call], dict[str, str]]:
+    """The calls that the run holds now, and why it does not hold others that a person wants."""
+    batch, anew = is_batch(context.run), () if resumes(context.run) else wanted
+    claimed = storage.claims.claim(call_ids, context.run.run_id, anew=anew, only_waiting=batch)
+    if not batch:
+        return claimed, _not_claimed(storage.ledger, call_ids, claimed)
+    if len(claimed) < len(call_ids):
+        context.log.info("%d calls are taken care of already", len(call_ids) - len(claimed))
+    return claimed, {}
 
 
 def _not_claimed(
@@ -125,18 +151,35 @@ def _not_claimed(
 ) -> dict[str, str]:
     missing = sorted(set(call_ids) - {call.call_id for call in claimed})
     known = {record.call_id: record for record in ledger.calls(call_ids=missing)} if missing else {}
-    return {
-        call_id: f"not processed: it is {known[call_id].state} in run {known[call_id].claimed_by}"
-        if call_id in known
-        else "not processed: the ledger has no such call"
-        for call_id in missing
-    }
+    return {call_id: f"not processed: {_whose(known.get(call_id))}" for call_id in missing}
 
 
-def _reason(event: CallFailed | CallGivenUp) -> str:
-    if isinstance(event, CallGivenUp):
-        return "another run took the call over"
-    return f"{event.stage}: {event.reason}"
+def _whose(record: CallRecord | None) -> str:
+    if record is None:
+        return "the ledger has no such call"
+    if record.state is CallState.DUPLICATE:
+        return f"it is the same recording as call {record.duplicate_of}"
+    return f"it is {record.state} in run {record.claimed_by}"
+
+
+def _why_not_made(event: Event) -> str:
+    """Why a call ends without what was asked for; empty for what is made."""
+    match event:
+        case CallGivenUp():
+            return "another run took the call over"
+        case CallLinked(first=first):
+            return f"the same recording as call {first}"
+        case CallFailed(stage=stage, reason=reason, again_at=None):
+            return f"{stage}: {reason}"
+        case CallFailed(stage=stage, reason=reason, again_at=again_at):
+            return f"{stage}: {reason} Tried again at {again_at:%H:%M:%S} UTC."
+        case _:
+            return ""
+
+
+def _is_failure(event: Event) -> bool:
+    """What makes a run red: not what is tried again by itself, and no duplicate."""
+    return isinstance(event, CallGivenUp) or (isinstance(event, CallFailed) and not event.again_at)
 
 
 def _as_asset_event(event: Event) -> AssetEvent:
@@ -144,9 +187,14 @@ def _as_asset_event(event: Event) -> AssetEvent:
         kept = {"kept_from_earlier_run": True} if event.kept else {}
         metadata = dict(event.facts) | kept
         return dg.AssetMaterialization(event.stage, partition=event.call_id, metadata=metadata)
+    if isinstance(event, CallLinked):
+        link = {"duplicate_of": event.first}
+        audio = Stage.CHANNEL_AUDIO
+        return dg.AssetObservation(audio, partition=event.call_id, metadata=link)
     assert isinstance(event, CallFailed)
     reason = {"failed": event.reason, "error": event.error_class, "transient": event.transient}
-    return dg.AssetObservation(event.stage, partition=event.call_id, metadata=reason)
+    again = {"tried_again_at": event.again_at.isoformat()} if event.again_at else {}
+    return dg.AssetObservation(event.stage, partition=event.call_id, metadata=reason | again)
 
 
 def _failure(failures: dict[str, str], total: int) -> dg.Failure:

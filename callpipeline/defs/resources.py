@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from callpipeline.defs.selection import LANE_TAG
+from callpipeline.defs.told import told
+from callpipeline.domain.call import Lane
 from callpipeline.pipeline.stages import Stages
 from callpipeline.wiring import Storage
 
-OpenStorage = Callable[[], AbstractContextManager[Storage]]
-OpenStages = Callable[[Storage], AbstractContextManager[Stages]]
+OpenStorage = Callable[[str | None], AbstractContextManager[Storage]]
+"""Of a run's id, None outside of runs."""
+OpenStages = Callable[[Storage, Lane], AbstractContextManager[Stages]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,14 @@ class Opening:
 def resources(opening: Opening) -> dict[str, dg.ResourceDefinition]:
     """The resources by the names under which assets and sensors ask for them."""
 
-    def storage(_: dg.InitResourceContext) -> Iterator[Storage]:
-        with opening.storage() as opened:
+    def storage(context: dg.InitResourceContext) -> Iterator[Storage]:
+        with told(), opening.storage(context.run.run_id if context.run else None) as opened:
             yield opened
 
     def stages(context: dg.InitResourceContext) -> Iterator[Stages]:
-        with opening.stages(context.resources.storage) as opened:
+        tags = context.run.tags if context.run else {}
+        lane = Lane(tags.get(LANE_TAG, Lane.LIVE))
+        with told(), opening.stages(context.resources.storage, lane) as opened:
             yield opened
 
     return {

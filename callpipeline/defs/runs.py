@@ -2,23 +2,30 @@
 
 import json
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
 
 from callpipeline.defs.selection import JOB, plan_batches, request_runs
 from callpipeline.defs.sensors import release_lost
-from callpipeline.storage.ledger import Ledger
+from callpipeline.storage.claims import Claims
+from callpipeline.storage.queue import Queue
 
 
-def waiting_runs(ledger: Ledger, batch_size: int, folder: Path) -> list[list[str]]:
-    """For each batch of waiting calls the command (after `python`) that runs it to its end.
+def waiting_runs(
+    queue: Queue, batch_size: int, folder: Path, *, but: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """By batch of waiting calls the command (after `python`) that runs it to its end.
 
-    Run configs are written to `folder`, since the command takes them as files only.
+    Batches in `but` are left out. Run configs are written to `folder`, since the command takes
+    them as files only.
     """
     with dg.DagsterInstance.get() as instance:
-        batches = plan_batches(ledger, uuid.uuid4().hex[:12], batch_size)
-        return [_command(request, folder) for request in request_runs(instance, batches)]
+        planned = plan_batches(queue, uuid.uuid4().hex[:12], batch_size)
+        batches = [batch for batch in planned if batch.batch_id not in but]
+        requests = request_runs(instance, batches)
+        return {b.batch_id: _command(r, folder) for b, r in zip(batches, requests, strict=True)}
 
 
 def _command(request: dg.RunRequest, folder: Path) -> list[str]:
@@ -38,7 +45,7 @@ UNFINISHED = (
 )
 
 
-def take_back(ledger: Ledger, *, nobody_else: bool) -> int:
+def take_back(claims: Claims, *, nobody_else: bool) -> int:
     """Take calls back from runs that are gone; returns how many.
 
     With `nobody_else`, which is for the sole operator of an embedded database before it starts
@@ -49,4 +56,4 @@ def take_back(ledger: Ledger, *, nobody_else: bool) -> int:
         if nobody_else:
             for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
                 instance.report_run_failed(run, "callpipeline was stopped during this run.")
-        return release_lost(instance, ledger)
+        return release_lost(instance, claims).released

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +79,18 @@ class Up:
 
 def recording(folder: Path, name: str, said: str) -> Path:
     """Two seconds of sound in a folder, with a transcript beside it of what the customer says."""
-    segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
-    (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
+    transcript(folder, name, said)
     path = folder / f"{name}.wav"
-    noise = np.random.default_rng(len(name)).normal(0, 0.1, (16000, 2))
+    # By its name, so that no two recordings are the same, which would be one call.
+    noise = np.random.default_rng(zlib.crc32(name.encode())).normal(0, 0.1, (16000, 2))
     soundfile.write(path, noise, 8000)
     return path
+
+
+def transcript(folder: Path, name: str, said: str) -> None:
+    """What the customer says, beside the recording of that name."""
+    segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
+    (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
 
 
 def start_up(home: Path, timeout_s: float = 90) -> Up:

@@ -18,6 +18,7 @@ from callpipeline.config import Settings
 from callpipeline.definitions import build
 from callpipeline.defs.selection import JOB
 from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
+from callpipeline.domain.call import Lane
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.transcript import Transcript
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
@@ -62,19 +63,27 @@ class Lab:
     listening: Listening
     instance: dg.DagsterInstance
     folder: Path
+    lanes: list[Lane] = field(default_factory=list)
     definitions: dg.Definitions = field(init=False)
 
     def __post_init__(self) -> None:
         self.definitions = build(self.settings, open_stages=self._stages)
 
     @contextmanager
-    def _stages(self, storage: Storage) -> Iterator[Stages]:
+    def _stages(self, storage: Storage, lane: Lane) -> Iterator[Stages]:
+        self.lanes.append(lane)
         catalog = load_catalog(self.settings)
         storage.results.remember_catalog(catalog)
         engines = Engines(self.listening, self.listening, self.listening, LexiconJudge())
         supplied = SidecarTranscripts(storage.recordings, parse)
         yield Stages(
-            engines, storage.recordings, supplied, storage.results, catalog, Matcher(catalog)
+            engines=engines,
+            recordings=storage.recordings,
+            supplied=supplied,
+            states=storage.claims,
+            results=storage.results,
+            catalog=catalog,
+            matcher=Matcher(catalog),
         )
 
     def add_call(self, name: str, *, said: str = SAID, audio: bytes | None = None) -> str:
@@ -87,7 +96,7 @@ class Lab:
             path.write_bytes(audio)
         segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
         path.with_suffix(".transcript.json").write_text(json.dumps({"segments": [segment]}))
-        return ingest(path, self.storage.recordings, self.storage.ledger).call_id
+        return ingest(path, self.storage.inbox, self.storage.ledger, self.storage.home).call_id
 
     def run(
         self,

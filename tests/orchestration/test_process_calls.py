@@ -5,7 +5,7 @@ import json
 import dagster as dg
 
 from callpipeline.defs.partitions import calls
-from callpipeline.domain.call import CallState, Stage
+from callpipeline.domain.call import CallState, Lane, Stage
 from tests.orchestration.lab import SAID, Lab
 
 ALL = [stage.value for stage in Stage]
@@ -108,11 +108,13 @@ def test_a_subset_of_a_call_that_was_never_split_says_what_is_missing(lab: Lab) 
     assert message and "materialize" in message
 
 
-def test_a_re_execution_keeps_what_was_finished(lab: Lab) -> None:
+def test_a_batch_goes_on_where_an_earlier_run_ended(lab: Lab) -> None:
     call_id = lab.add_call("call")
-    lab.run([call_id])
+    assert lab.run([call_id], assets=["channel_audio", "call_metrics", "transcripts"]).success
+    assert lab.storage.ledger.find(call_id).state is CallState.PENDING
     lab.listening.used.clear()
     assert lab.run([call_id], tags={"callpipeline/batch": "again"}).success
+    assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
     assert lab.listening.used == []
     [latest] = lab.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey("transcripts")), limit=1
@@ -131,7 +133,7 @@ def test_materializing_by_hand_makes_everything_anew(lab: Lab) -> None:
 
 def test_a_call_that_another_run_holds_is_left_to_it(lab: Lab) -> None:
     held, free = lab.add_call("held"), lab.add_call("free")
-    lab.storage.ledger.claim([held], "another-run")
+    lab.storage.claims.claim([held], "another-run")
     result = lab.run([held, free])
     assert not result.success
     assert lab.materialized("transcripts") == {free}
@@ -169,7 +171,7 @@ def test_no_word_of_a_call_reaches_dagster(lab: Lab) -> None:
 def test_an_overwritten_recording_is_not_taken_for_the_one_that_was_registered(lab: Lab) -> None:
     call_id = lab.add_call("call")
     key = lab.storage.ledger.find(call_id).key
-    lab.storage.recordings.put(key, b"RIFF, but another call")
+    lab.storage.inbox.put(key, b"RIFF, but another call")
     assert not lab.run([call_id]).success
     message = lab.storage.ledger.find(call_id).error_message
     assert message and "replaced" in message
@@ -180,11 +182,18 @@ def test_sentiment_of_mentions_of_an_older_transcript_is_refused(lab: Lab) -> No
     lab.run([call_id])
     key = lab.storage.ledger.find(call_id).key
     silent = json.dumps({"segments": []}).encode()
-    lab.storage.recordings.put(key.replace(".wav", ".transcript.json"), silent)
+    lab.storage.inbox.put(key.replace(".wav", ".transcript.json"), silent)
     assert lab.run([call_id], assets=["transcripts"]).success
     assert not lab.run([call_id], assets=["competitor_sentiment"]).success
     message = lab.storage.ledger.find(call_id).error_message
     assert message and "competitor_mentions first" in message
+
+
+def test_the_lane_of_a_run_reaches_its_engines(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id], tags={"callpipeline/batch": "1", "callpipeline/lane": "bulk"})
+    lab.run([call_id])
+    assert lab.lanes == [Lane.BULK, Lane.LIVE]
 
 
 def test_what_is_under_way_when_a_run_ends_waits_for_another(lab: Lab) -> None:

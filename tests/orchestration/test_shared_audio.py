@@ -27,7 +27,7 @@ def run_over(lab: Lab, folder: str) -> dict[str, tuple[CallState, str]]:
         if path.suffix != ".txt":
             copy = lab.folder / path.name
             shutil.copyfile(path, copy)
-            ingest(copy, lab.storage.recordings, lab.storage.ledger)
+            ingest(copy, lab.storage.inbox, lab.storage.ledger, lab.storage.home)
     lab.run([record.call_id for record in reversed(lab.storage.ledger.calls())])
     return {
         Path(record.key).name: (
