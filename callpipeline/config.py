@@ -1,4 +1,4 @@
-"""Settings, read from the environment and `.env`; nothing else in callpipeline reads either."""
+"""Settings, from the environment and `.env`; only `doctor` looks at the names there besides."""
 
 import re
 from functools import lru_cache

@@ -1,12 +1,15 @@
 """The command line: each command parses, makes one call, and presents."""
 
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, operate
+from callpipeline.cli import calls, look, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.opening import explained
+from callpipeline.cli.retry import retry
 from callpipeline.cli.up import up
 
 app = typer.Typer(
@@ -17,12 +20,30 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+def tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"callpipeline {version('callpipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Which competitors are named in recorded calls, by whom, when, and how."""
+
+
 COMMANDS: list[Callable[..., None]] = [
     demo,
     up,
     calls.ingest,
-    calls.status,
-    calls.show,
+    look.status,
+    look.show,
+    retry,
     operate.migrate,
     operate.doctor,
 ]

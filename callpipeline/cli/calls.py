@@ -1,21 +1,21 @@
-"""Commands about calls: ingest, status, show."""
+"""Handing recordings over: the command ingest."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from callpipeline.cli import present
 from callpipeline.cli.opening import complain, console, opened
 from callpipeline.cli.services import is_operated
 from callpipeline.config import settings
-from callpipeline.domain.call import CallState
+from callpipeline.domain.call import Lane
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.discovery import recordings_below
 from callpipeline.pipeline.ingest import Ingested
 from callpipeline.pipeline.ingest import ingest as ingest_file
+from callpipeline.pipeline.registration import LIVE_BURST
 from callpipeline.wiring import Storage
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -51,45 +51,13 @@ def ingest(
     raise typer.Exit(0 if files and not missing and len(done) == len(files) else 1)
 
 
-def _ingested(files: Iterable[Path], storage: Storage) -> Iterator[Ingested]:
+def _ingested(files: Sequence[Path], storage: Storage) -> Iterator[Ingested]:
     """The files that could be taken; of each other one is told why not."""
-    channel = settings().agent_channel
+    lane = Lane.BULK if len(files) > LIVE_BURST else None
     for file in files:
         try:
-            yield ingest_file(file, storage.recordings, storage.ledger, agent_channel=channel)
+            yield ingest_file(file, storage.inbox, storage.ledger, storage.home, lane=lane)
         except OSError as error:
             complain(f"{file} cannot be read ({error.strerror}).")
         except MissingObject as error:
             complain(f"{file}: {error}")
-
-
-def status(
-    state: Annotated[list[CallState] | None, typer.Option(help="Only these states.")] = None,
-    limit: Annotated[int, typer.Option(help="How many calls to list.", min=0)] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """How many calls are in each state, and the newest ones with their stages and reasons."""
-    with opened() as storage:
-        counts = storage.ledger.count()
-        records = storage.ledger.calls(states=state, limit=limit)
-    if as_json:
-        listed = [present.record_as_json(record) for record in records]
-        print(json.dumps({"counts": counts, "calls": listed}, indent=2))
-        return
-    console.print(present.counts_line(counts))
-    if records:
-        console.print(present.status_table(records))
-
-
-def show(
-    call_id: Annotated[str, typer.Argument(metavar="CALL", help="A call's id, or its beginning.")],
-    as_json: AsJson = False,
-) -> None:
-    """One call: its state, what was said by whom, the competitors named, and the sentiment."""
-    with opened() as storage:
-        document = present.call_document(storage, storage.ledger.find(call_id))
-    if as_json:
-        print(json.dumps(document, indent=2))
-        return
-    for part in present.call_page(document):
-        console.print(part, highlight=False)

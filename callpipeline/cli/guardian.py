@@ -6,20 +6,40 @@ open. At the end of the input it stops all groups: SIGTERM, and SIGKILL after a 
 
 import contextlib
 import os
+import select
 import signal
-import sys
 import time
 from pathlib import Path
 
 GRACE_S = 15.0
 """Dagster's daemon and code server need 1–5 s to leave on SIGTERM."""
 
+FORGET_S = 30.0
+"""How often groups are forgotten that have ended: their ids may become those of strangers."""
+
+STDIN = 0
+
 
 def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    groups = [int(line) for line in sys.stdin]
-    stop(groups)
+    stop(collected(STDIN))
+
+
+def collected(source: int, forget_s: float = FORGET_S) -> list[int]:
+    """The groups told on a pipe until its end, without those that have ended meanwhile.
+
+    A line is written in one piece and is short, so it is also read in one piece.
+    """
+    groups: list[int] = []
+    while True:
+        told, _, _ = select.select([source], [], [], forget_s)
+        if not told:
+            groups = alive(groups)
+        elif lines := os.read(source, 4096):
+            groups += [int(line) for line in lines.split()]
+        else:
+            return groups
 
 
 def stop(groups: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from datetime import date, datetime
 from typing import Any
 
 from rich import box
@@ -26,9 +26,9 @@ COLOURS = {
     CallState.FAILED: "red",
     CallState.PROCESSING: "cyan",
     CallState.PENDING: "yellow",
+    CallState.DUPLICATE: "dim",
     CallState.ERASED: "dim",
 }
-
 
 NEVER_FOLDED = frozenset({"call", "time", "speaker", "length", "state", "sentiment"})
 """Columns whose content a person copies, or that are unreadable in pieces."""
@@ -41,6 +41,22 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment(at: datetime) -> str:
+    """A time as the clock of this machine shows it, with its date unless that is today."""
+    here = at.astimezone()
+    return f"{here:%H:%M:%S}" if here.date() == date.today() else f"{here:%Y-%m-%d %H:%M}"  # noqa: DTZ011
+
+
+def plain(text: str) -> str:
+    """Without characters that are not shown: some of them command a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def printable(text: str) -> str:
+    """What users supply, as it is shown in a table."""
+    return escape(plain(text))
 
 
 def coloured(word: str) -> Text:
@@ -56,31 +72,12 @@ def grid(*headings: str) -> Table:
     return table
 
 
-def counts_line(counts: Mapping[CallState, int]) -> Text:
-    """All states with their numbers, also those without a call."""
-    shown = [state for state in CallState if counts.get(state) or state is not CallState.ERASED]
-    return Text("   ").join(Text(f"{counts.get(s, 0)} {s}", style=COLOURS[s]) for s in shown)
-
-
-def status_table(records: Sequence[CallRecord]) -> Table:
-    table = grid("call", "recording", "length", "state", "stages", "reason")
-    for record in records:
-        table.add_row(
-            record.call_id,
-            escape(PurePosixPath(record.key).name),
-            clock(record.duration_s),
-            coloured(record.state),
-            f"{len(record.stages)}/{len(Stage)}",
-            escape(record.error_message or "; ".join(flag["detail"] for flag in record.flags)),
-        )
-    return table
-
-
 def record_as_json(record: CallRecord) -> dict[str, Any]:
     """A ledger record in plain types."""
-    document = asdict(record)
-    for field in ("created_at", "updated_at", "completed_at"):
-        document[field] = document[field] and document[field].isoformat()
+    document = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(record).items()
+    }
     return document | {"flags": list(record.flags), "stages": [str(s) for s in record.stages]}
 
 
@@ -118,9 +115,10 @@ def call_document(storage: Storage, record: CallRecord) -> dict[str, Any]:
 
 def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """A call as `show` prints it."""
-    yield Text.assemble(
-        (document["call_id"], "bold"), f"  {document['key']}  {clock(document['duration_s'])}  "
-    ) + coloured(document["state"])
+    recording = f"  {plain(document['key'])}  {clock(document['duration_s'])}  "
+    state = coloured(document["state"])
+    yield Text.assemble((document["call_id"], "bold"), recording) + state
+    yield from map(Text, map(plain, _circumstances(document)))
     if document["error_message"]:
         yield Text(f"{document['error_stage']}: {document['error_message']}", style="red")
     for flag in document["flags"]:
@@ -133,6 +131,18 @@ def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _conversation(document["segments"])
     if document["mentions"]:
         yield mention_table(document["mentions"])
+
+
+def _circumstances(document: Mapping[str, Any]) -> Iterator[str]:
+    """Of which call it is a duplicate, when it took place, and what its recording's name tells."""
+    if first := document["duplicate_of"]:
+        yield f"the same recording as call {first}: `callpipeline show {first}`"
+    if at := document["started_at"]:
+        yield f"took place: {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    if told := document["metadata"]:
+        yield ", ".join(f"{name}: {value}" for name, value in told.items())
+    if document["state"] == CallState.PENDING and document["not_before"]:
+        yield f"next try: {moment(datetime.fromisoformat(document['not_before']))}"
 
 
 def _transcript_line(transcript: Mapping[str, Any]) -> Text:
@@ -157,7 +167,7 @@ def _metrics_line(metrics: Mapping[str, Any]) -> str:
 def _conversation(segments: Sequence[Mapping[str, Any]]) -> Table:
     table = grid("time", "speaker", "said")
     for segment in segments:
-        table.add_row(clock(segment["start_s"]), segment["speaker"], escape(segment["text"]))
+        table.add_row(clock(segment["start_s"]), segment["speaker"], printable(segment["text"]))
     return table
 
 
@@ -170,10 +180,10 @@ def mention_table(mentions: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             clock(mention["start_s"]),
             mention["speaker"],
-            escape(mention["competitor"]),
+            printable(mention["competitor"]),
             coloured(judged["sentiment"]) if judged else Text(mention["status"], style="dim"),
-            escape(judged["quote"] if judged else mention["said"]),
-            escape(judged["rule"] if judged and counted else mention["reason"]),
+            printable(judged["quote"] if judged else mention["said"]),
+            printable(judged["rule"] if judged and counted else mention["reason"]),
         )
     return table
 

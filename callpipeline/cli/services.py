@@ -24,6 +24,7 @@ class Services:
         # Unbuffered: a log that lacks the last words of a process that died explains nothing.
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, Sequence[str]] = {}
 
     def __enter__(self) -> "Services":
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -53,15 +54,24 @@ class Services:
         assert self._guardian.stdin
         self._guardian.stdin.write(f"{process.pid}\n".encode())
         self._guardian.stdin.flush()
-        self._running[name] = process
+        self._running[name], self._commands[name] = process, command
         return process
+
+    def start_again(self, name: str) -> None:
+        """Start a service that died as it was started before; what it had started lives on."""
+        self.start(name, self._commands[name])
 
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
     def ended(self) -> str | None:
         """The name of a process that is not running any more, if there is one."""
-        return next((n for n, process in self._running.items() if process.poll() is not None), None)
+        return next(iter(self.dead()), None)
+
+    def dead(self) -> dict[str, int]:
+        """The processes that are not running any more, with their exit codes."""
+        exits = {name: process.poll() for name, process in self._running.items()}
+        return {name: code for name, code in exits.items() if code is not None}
 
     def last_words(self, name: str, lines: int = 12) -> str:
         """The end of a process's log."""

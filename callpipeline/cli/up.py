@@ -6,19 +6,25 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from callpipeline import wiring
+from callpipeline.cli import plainly
 from callpipeline.cli.opening import console, opened
 from callpipeline.cli.services import Services, refuse_second_operator, sole_operator
+from callpipeline.cli.supervision import Supervisor
 from callpipeline.config import CHECKOUT, Settings, settings
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.storage.operator import Operator, sole_operator_of
 
 START_TIMEOUT_S = 120.0
 CODE = "callpipeline.definitions"
+RUN = [plainly.__file__]
+"""Runs a module of Dagster, whose log is to be read in any editor."""
 
 
 def up(
@@ -29,7 +35,8 @@ def up(
 ) -> None:
     """Run it all: Postgres, the sensors and runs, and Dagster's UI. Ctrl-C stops it cleanly.
 
-    Every recording that lands in the recordings folder or bucket is processed by itself.
+    Every recording that lands in the recordings folder or bucket is processed by itself. A service
+    that dies is started again; one that dies five times in ten minutes stops it all.
     """
     options = settings()
     stop = _stop_on_signals()
@@ -38,7 +45,7 @@ def up(
             refuse_second_operator(options.home)
         ui_port = _free_port(options.port if port is None else port)
         console.print("starting Postgres …", highlight=False)
-        with opened() as storage:
+        with opened() as storage, sole_operator_of(storage.database.url) as operator:
             wiring.load_catalog(options)
             _take_back(storage, options)
             code_port = _free_port(0)
@@ -46,7 +53,7 @@ def up(
             with Services(options.home / "logs", environment) as services:
                 if _start(services, code_port, ui_port, stop):
                     _tell(options, ui_port)
-                _run_until(stop, services)
+                _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
 
 
@@ -80,20 +87,20 @@ def _take_back(storage: wiring.Storage, options: Settings) -> None:
     from callpipeline.defs.runs import take_back
 
     shutil.rmtree(wiring.workspace(options))
-    take_back(storage.ledger, nobody_else=options.database_url is None)
+    take_back(storage.claims, nobody_else=options.database_url is None)
 
 
 def _start(services: Services, code_port: int, ui_port: int, stop: list[int]) -> bool:
     """Whether all is up; False when it was asked to stop meanwhile."""
     console.print("starting Dagster …", highlight=False)
     workspace = ["-w", str(CHECKOUT / "workspace.yaml")]
-    server = ["-m", "dagster", "api", "grpc", "-m", CODE, "-h", "127.0.0.1", "-p", str(code_port)]
+    server = [*RUN, "dagster", "api", "grpc", "-m", CODE, "-h", "127.0.0.1", "-p", str(code_port)]
     location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
     services.start("code-server", [*server, *location])
     if not _wait_for("code-server", services, lambda: _answers(code_port), stop):
         return False
-    services.start("daemon", ["-m", "dagster._daemon", "run", *workspace])
-    ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
+    services.start("daemon", [*RUN, "dagster._daemon", "run", *workspace])
+    ui = [*RUN, "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
     services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
     return _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop)
 
@@ -135,8 +142,10 @@ def _tell(options: Settings, ui_port: int) -> None:
     console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
 
 
-def _run_until(stop: list[int], services: Services) -> None:
+def _supervise(services: Services, operator: Operator, stop: list[int]) -> None:
+    """Until it is asked to stop; raises what makes it impossible to go on."""
+    supervisor = Supervisor(services, partial(console.print, highlight=False, soft_wrap=True))
     while not stop:
-        if name := services.ended():
-            raise EngineUnavailable(f"{name} stopped:\n{services.last_words(name)}")
+        operator.check()
+        supervisor.look()
         time.sleep(0.2)

@@ -15,8 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from callpipeline.errors import DatabaseUnavailable
-from callpipeline.storage.migrations import SCHEMA
-from callpipeline.storage.sql import query
+from callpipeline.storage.sql import SCHEMA, query
 
 Row = dict[str, Any]
 Found = TypeVar("Found")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from callpipeline.storage.migrations import SCHEMA
+from callpipeline.storage.sql import SCHEMA
 
 
 @contextmanager

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from callpipeline.domain.call import Stage
+from callpipeline.domain.call import Registration, Stage
+from callpipeline.errors import EngineUnavailable, UnsupportedAudio
 from callpipeline.storage.embedded import EmbeddedPostgres
 from callpipeline.storage.objects import S3Access, open_store
+from callpipeline.storage.operator import sole_operator_of
 from callpipeline.wiring import Storage
 from tests.builders import (
     CATALOG,
@@ -140,14 +142,15 @@ def test_files_of_any_name_are_ingested_and_shown_under_it(here: Installation, t
         assert Path(name).name in listed
 
 
-def test_files_of_impossible_names_are_refused_and_the_others_are_ingested(
+def test_files_of_names_that_no_terminal_can_show_are_ingested_and_listed(
     here: Installation, tmp_path: Path
 ):
-    for seed, name in enumerate(["x\ny.wav", "\udcff.wav", "good.wav"]):
+    for seed, name in enumerate(["x\ny.wav", "\udcff.wav", "\x1b[31mred.wav"]):
         wav(tmp_path / "calls" / name, seed)
-    done = here.run("ingest", tmp_path / "calls", exit_code=1)
-    assert done.stderr.count("error:") == 2
-    assert "good.wav" in done.stdout
+    here.run("ingest", tmp_path / "calls")
+    shown = here.run("status").stdout
+    assert shown.count(".wav") == 3
+    assert "\x1b" not in shown
 
 
 # status and show
@@ -156,8 +159,8 @@ def test_files_of_impossible_names_are_refused_and_the_others_are_ingested(
 @pytest.fixture
 def processed(here: Installation, storage: Storage, tmp_path: Path) -> str:
     """The id of a call with everything, in the database of this installation."""
-    storage.ledger.register([a_recording()])
-    (call,) = storage.ledger.claim([a_recording().call_id], "run-1")
+    storage.ledger.register([Registration(a_recording(), metadata={"agent": "Kim"})])
+    (call,) = storage.claims.claim([a_recording().call_id], "run-1")
     kept = open_store(str(here.home / "storage"), S3Access())
     call_id, results = call.call_id, type(storage.results)(storage.database, kept)
     results.remember_catalog(CATALOG)
@@ -170,7 +173,7 @@ def processed(here: Installation, storage: Storage, tmp_path: Path) -> str:
     results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS), [a_mention()])
     judged = [a_judgement(a_mention())]
     results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT), judged)
-    storage.ledger.complete(call_id, "run-1")
+    storage.claims.complete(call_id, "run-1")
     return call_id
 
 
@@ -186,19 +189,57 @@ def test_a_processed_call_is_shown_with_all_that_is_known(here: Installation, pr
     assert document["stages"] == [str(stage) for stage in Stage]
 
 
+def test_a_call_is_found_by_the_name_of_its_file(here: Installation, processed: str):
+    assert here.json("show", "call.wav")["call_id"] == processed
+
+
 def test_status_counts_and_lists(here: Installation, processed: str, tmp_path: Path):
     here.run("ingest", wav(tmp_path / "waiting.wav"))
     document = here.json("status")
     assert document["counts"] == {"COMPLETED": 1, "PENDING": 1}
     assert [Path(call["key"]).name for call in document["calls"]] == ["waiting.wav", "call.wav"]
-    only = here.run("status", "--state", "COMPLETED").stdout
-    assert processed in only
-    assert "waiting.wav" not in only
+    assert document["calls"][1]["metadata"] == {"agent": "Kim"}
+    (lane,) = document["waiting"]
+    assert (lane["lane"], lane["calls"], lane["next_try_at"]) == ("live", 1, None)
+    assert document["more"] == 0
+    only = here.run("status", "--state", "completed", "--limit", "0").stdout
     assert "1 PENDING" in only
+    assert "lane live: 1 wait, the oldest for 0:" in only
+    assert "waiting.wav" not in only
+    assert "and 1 more" in only
+
+
+def test_status_says_what_is_doubtful_of_calls(
+    here: Installation, storage: Storage, processed: str
+):
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE transcripts SET reliable = false")
+    shown = here.run("status").stdout
+    assert "its transcript is unreliable" in shown
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE transcripts SET word_count = 0")
+    assert [c["doubt"] for c in here.json("status")["calls"]] == ["no words in its transcripts"]
+
+
+def test_status_of_a_duplicate_and_of_a_call_that_is_tried_later(
+    here: Installation, storage: Storage
+):
+    first, second = a_recording("a.wav"), a_recording("b.wav")
+    for recording in (first, second):
+        storage.ledger.register([Registration(recording, sha256="ab" * 32)])
+    storage.claims.claim([first.call_id], "some-run")
+    error = EngineUnavailable("It did not answer.")
+    assert storage.claims.fail(first.call_id, "some-run", "transcripts", error)
+    shown = here.run("status").stdout
+    assert f"the same recording as {first.call_id}" in shown
+    assert re.search(r"It did not answer\.; next try at \d\d", shown)
+    assert re.search(r"lane live: 1 wait; 1 of them for their next try, at \d\d", shown)
+    here.json("status")
+    assert here.json("show", second.call_id)["duplicate_of"] == first.call_id
 
 
 def test_status_of_an_empty_installation_is_empty(here: Installation):
-    assert here.json("status") == {"counts": {}, "calls": []}
+    assert here.json("status") == {"counts": {}, "waiting": [], "calls": [], "more": 0}
 
 
 def test_an_unknown_call_is_said_so(here: Installation):
@@ -210,6 +251,37 @@ def test_an_ambiguous_beginning_is_said_so(here: Installation, tmp_path: Path):
     calls = here.json("ingest", wav(tmp_path / "a.wav", 1), wav(tmp_path / "b.wav", 2))
     done = here.run("show", calls[0]["call_id"][:5], exit_code=1)
     assert "Several calls begin with" in done.stderr
+
+
+# retry
+
+
+def test_calls_are_retried_from_the_command_line(here: Installation, storage: Storage):
+    failed, done = a_recording("a.wav"), a_recording("b.wav")
+    storage.ledger.register([Registration(recording) for recording in (failed, done)])
+    storage.claims.claim([failed.call_id], "some-run")
+    error = UnsupportedAudio("It is a picture.")
+    storage.claims.fail(failed.call_id, "some-run", "channel_audio", error)
+    told = here.run("retry", "--failed", "--since", "1h", "--class", "UnsupportedAudio").stdout
+    assert told.startswith(f"{failed.call_id}  it failed, and is tried again\n")
+    assert "They wait for `callpipeline up`." in told
+    assert here.run("retry", "--failed").stdout == "No such call has failed.\n"
+    unknown = here.run("retry", "nothing", "a.wav", exit_code=1)
+    assert "error: nothing is not tried: There is no call 'nothing'" in unknown.stderr
+    assert failed.call_id in unknown.stdout
+    assert [a["retried"] for a in here.json("retry", "nothing", "a.wav", exit_code=1)] == [
+        False, True,
+    ]  # fmt: skip
+
+
+# up
+
+
+def test_a_second_data_folder_on_one_database_is_refused(here: Installation, database_url: str):
+    with sole_operator_of(database_url):
+        refused = here.run("up", "--port", "0", exit_code=1).stderr
+    assert f"works on this database already (process {os.getpid()} on " in refused
+    assert "DATABASE_URL" in refused
 
 
 # migrate and doctor
@@ -224,20 +296,26 @@ def test_migrate_makes_a_database_usable(postgres: str, tmp_path: Path):
     here = Installation(tmp_path / "home", postgres.rsplit("/", 1)[0] + "/to_migrate")
     refused = here.run("status", exit_code=1)
     assert "run `callpipeline migrate`" in refused.stderr
-    assert "schema version 0001" in here.run("migrate").stdout
+    assert "schema version 000" in here.run("migrate").stdout
     here.run("status")
 
 
-def findings(document: Any) -> dict[str, bool]:
-    return {finding["name"]: finding["well"] for finding in document}
+def findings(document: Any) -> dict[str, str]:
+    return {finding["name"]: finding["level"] for finding in document}
 
 
 def test_doctor_finds_a_healthy_installation_well(here: Installation):
     found = findings(here.json("doctor"))
-    assert set(found) >= {"competitors", "engines", "disk", "schema", "database", "recordings",
-                          "storage", "waiting calls"}  # fmt: skip
-    assert all(found.values()), found
+    assert set(found) >= {"settings", "competitors", "engines", "disk", "schema", "database",
+                          "recordings", "storage", "waiting calls", "runs", "dagster"}  # fmt: skip
+    assert set(found.values()) == {"ok"}, found
     assert list((here.home / "storage").rglob("doctor/*")) == []
+
+
+def test_doctor_ends_well_with_a_warning(here: Installation):
+    done = here.run("doctor", CALLPIPELINE_BATCHSIZE="3")
+    assert "did you mean CALLPIPELINE_BATCH_SIZE?" in done.stdout
+    assert re.search(r"(?m)^\s*warn ", done.stdout)
 
 
 def test_doctor_says_what_is_wrong_with_the_competitor_list(here: Installation):
@@ -246,14 +324,21 @@ def test_doctor_says_what_is_wrong_with_the_competitor_list(here: Installation):
     bad = [line for line in shown.splitlines() if line.strip().startswith("bad")]
     assert len(bad) == 1
     assert "Listed twice" in bad[0]
-    assert len(re.findall(r"(?m)^\s*ok ", shown)) >= 7
+    assert len(re.findall(r"(?m)^\s*ok ", shown)) >= 9
+
+
+def test_doctor_tells_monitors_of_a_setting_that_cannot_be_used(here: Installation):
+    here.environment["CALLPIPELINE_CONCURRENCY"] = "many"
+    (finding,) = here.json("doctor", exit_code=1)
+    assert (finding["name"], finding["level"]) == ("settings", "bad")
+    assert "CALLPIPELINE_CONCURRENCY" in finding["detail"]
 
 
 def test_doctor_examines_the_rest_when_the_database_is_gone(tmp_path: Path):
     here = Installation(tmp_path / "home", "postgresql://x:hunter2@127.0.0.1:9/gone")
     found = here.json("doctor", exit_code=1)
-    assert findings(found)["database"] is False
-    assert findings(found)["competitors"] is True
+    assert findings(found)["database"] == "bad"
+    assert findings(found)["competitors"] == "ok"
     assert "hunter2" not in json.dumps(found)
 
 

@@ -12,7 +12,8 @@ from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 from callpipeline.storage import sql
 from callpipeline.storage.database import Database
 from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.migrations import SCHEMA, migrate, pending
+from callpipeline.storage.migrations import migrate, pending
+from callpipeline.storage.sql import SCHEMA
 from tests.builders import a_recording
 from tests.integration.databases import asked, new_database
 

@@ -1,15 +1,19 @@
 """Processes that live no longer than the command which started them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from callpipeline.cli import guardian
 from callpipeline.cli.services import Services, refuse_second_operator, sole_operator
-from callpipeline.errors import SettingsInvalid
+from callpipeline.cli.supervision import Supervisor
+from callpipeline.errors import EngineUnavailable, SettingsInvalid
 from tests.processes import is_alive, until
 
 CHILD = """
@@ -104,6 +108,97 @@ def test_services_get_the_environment_they_need(tmp_path: Path):
         started = services.start("child", ["-c", "import os; print(os.environ['CALLPIPELINE_X'])"])
         until(lambda: started.poll() is not None, "it has ended")
         assert services.last_words("child") == "set"
+
+
+SLEEP = ["-c", "import time; time.sleep(600)"]
+DIE = ["-c", "raise SystemExit('no luck')"]
+
+
+class Supervised:
+    """Services under supervision, whose clock goes as the test says."""
+
+    def __init__(self, services: Services) -> None:
+        self.now = 0.0
+        self.told: list[str] = []
+        self.services = services
+        self._supervisor = Supervisor(services, self.told.append, clock=lambda: self.now)
+
+    def look(self, after_s: float = 0.0) -> None:
+        self.now += after_s
+        self._supervisor.look()
+
+    def wait_for_death(self, name: str = "service") -> None:
+        until(lambda: name in self.services.dead(), "it died")
+
+
+@pytest.fixture
+def supervised(tmp_path: Path):
+    with Services(tmp_path / "logs", {}) as services:
+        yield Supervised(services)
+
+
+def test_a_service_that_was_killed_is_started_again_at_once(supervised: Supervised):
+    first = supervised.services.start("service", SLEEP)
+    other = supervised.services.start("other", SLEEP)
+    supervised.look()
+    assert supervised.told == []
+    first.kill()
+    supervised.wait_for_death()
+    supervised.look()
+    assert supervised.services.dead() == {}
+    assert not is_alive(first.pid)
+    assert is_alive(other.pid)
+    died, again = supervised.told
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d service died \(killed by SIGKILL\); it is started again at once\.", died
+    )
+    assert re.match(r"\d\d:\d\d:\d\d service was started again", again)
+
+
+def test_it_waits_longer_each_time_and_gives_up_with_the_last_words(supervised: Supervised):
+    supervised.services.start("service", DIE)
+    for wait_s in (0, 1, 2, 5):
+        supervised.wait_for_death()
+        if wait_s:
+            supervised.look()
+            supervised.look(after_s=wait_s - 0.5)
+            assert "service" in supervised.services.dead()
+        supervised.look(after_s=0.5)
+    supervised.wait_for_death()
+    with pytest.raises(EngineUnavailable, match=r"(?s)service died 5 times within 10.*no luck"):
+        supervised.look()
+
+
+def test_a_service_may_die_now_and_then(supervised: Supervised):
+    supervised.services.start("service", DIE)
+    for _ in range(6):
+        supervised.wait_for_death()
+        supervised.look(after_s=601)
+    assert sum("at once" in sentence for sentence in supervised.told) == 6
+
+
+def test_what_a_dead_service_had_started_lives_on_until_the_end(tmp_path: Path):
+    with Services(tmp_path / "logs", {}) as services:
+        child = services.start("child", ["-c", CHILD, str(tmp_path / "grandchild")])
+        grandchild = pid_in(tmp_path / "grandchild")
+        child.kill()
+        until(lambda: "child" in services.dead(), "it died")
+        Supervisor(services, print).look()
+        assert is_alive(grandchild)
+    assert not is_alive(grandchild)
+
+
+def test_the_guardian_forgets_groups_that_have_ended(tmp_path: Path):
+    """Their ids may be somebody else's by the end."""
+    gone = subprocess.Popen([sys.executable, "-c", ""], process_group=0)
+    gone.wait()
+    source, sink = os.pipe()
+    os.write(sink, f"{gone.pid}\n{os.getpgid(0)}\n".encode())
+    closing = threading.Timer(0.5, os.close, [sink])
+    closing.start()
+    assert guardian.collected(source, forget_s=0.1) == [os.getpgid(0)]
+    closing.join()
+    os.close(source)
 
 
 def in_another_process(home: Path, code: str) -> str:

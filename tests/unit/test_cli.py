@@ -1,15 +1,19 @@
 """The command line without anything behind it: what it refuses, and how it shows things."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from callpipeline.cli import COMMANDS, app, present
-from callpipeline.domain.call import CallState
+from callpipeline.cli import COMMANDS, app, overview, present
+from callpipeline.cli.overview import LaneView
+from callpipeline.domain.call import CallState, Lane
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.storage.queue import Waiting
 
 NAMES = [command.__name__ for command in COMMANDS]
 
@@ -47,11 +51,15 @@ def test_every_command_explains_itself(name: str):
         (["ingest"], "Missing argument 'paths'"),
         (["show"], "Missing argument 'CALL'"),
         (["show", "a", "b"], "unexpected extra argument"),
-        (["status", "--state", "DONE"], "'PENDING', 'PROCESSING', 'COMPLETED', 'FAILED'"),
+        (["status", "--state", "DONE"], "'DONE' is none of PENDING, PROCESSING, COMPLETED, FAILED"),
         (["status", "--limit", "-1"], "greater than or equal to 0"),
         (["status", "--limit", "many"], "should be a valid integer"),
         (["doctor", "--jsn"], "No such option: --jsn"),
         (["up", "--port", "x"], "should be a valid integer"),
+        (["retry"], "Say which calls: `retry CALL …`, or `retry --failed`."),
+        (["retry", "a", "--failed"], "Say either which calls, or --failed."),
+        (["retry", "a", "--since", "2h"], "--since and --class go with --failed."),
+        (["retry", "--failed", "--since", "yesterday"], "yesterday is no time: write 30m, 2h"),
     ],
 )
 def test_a_wrong_argument_is_told_and_ends_with_2(words: list[str], told: str):
@@ -79,16 +87,40 @@ def test_times_are_shown_as_a_clock_shows_them(seconds: float | None, shown: str
 
 
 def test_states_without_a_call_are_counted_too_and_erased_ones_only_where_there_are():
-    assert present.counts_line({CallState.FAILED: 2}).plain == (
+    assert overview.counts_line({CallState.FAILED: 2}).plain == (
         "0 PENDING   0 PROCESSING   0 COMPLETED   2 FAILED"
     )
-    assert "1 ERASED" in present.counts_line({CallState.ERASED: 1}).plain
+    assert "1 ERASED" in overview.counts_line({CallState.ERASED: 1}).plain
+
+
+def test_the_version_is_told():
+    assert run("--version").output == f"callpipeline {version('callpipeline')}\n"
+
+
+def a_lane(later: int = 0, oldest_s: float | None = 130.0) -> Waiting:
+    return Waiting(Lane.LIVE, 7, later, 0, oldest_s)
+
+
+def test_a_lane_tells_who_waits_for_how_long_and_until_when():
+    day = datetime(2020, 3, 2, 9, 30).astimezone()
+    assert overview.lane_line(LaneView(a_lane())).plain == "lane live: 7 wait, the oldest for 2:10"
+    one = LaneView(a_lane(7, None), day, day)
+    assert overview.lane_line(one).plain == (
+        "lane live: 7 wait; 7 of them for their next try, at 2020-03-02 09:30"
+    )
+    several = LaneView(a_lane(2), day, day + timedelta(days=1))
+    assert overview.lane_line(several).plain.endswith("at 2020-03-02 09:30 to 2020-03-03 09:30")
+
+
+def test_a_time_of_today_is_shown_without_its_day():
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", present.moment(datetime.now(UTC)))
 
 
 def a_document(**changed: Any) -> dict[str, Any]:
     """A call of which only its registration is known."""
     nothing: dict[str, Any] = {
         "call_id": "2026-03-02-0123456789ab", "key": "call.wav", "state": CallState.PENDING,
+        "duplicate_of": None, "started_at": None, "metadata": {}, "not_before": None,
         "duration_s": None, "error_stage": None, "error_message": None, "flags": [],
         "transcripts": [], "metrics": None, "segments": [], "mentions": [],
     }  # fmt: skip
@@ -101,6 +133,25 @@ def page(document: dict[str, Any]) -> str:
 
 def test_a_call_of_which_nothing_is_known_yet_is_one_line():
     assert page(a_document()) == "2026-03-02-0123456789ab  call.wav  –  PENDING\n"
+
+
+def test_a_duplicate_names_the_first_call():
+    first = "2026-03-01-0123456789ab"
+    shown = page(a_document(state="DUPLICATE", duplicate_of=first))
+    assert f"the same recording as call {first}: `callpipeline show {first}`" in shown
+
+
+def test_what_a_recordings_name_tells_is_shown():
+    at = datetime(2026, 3, 2, 9, 30).astimezone().isoformat()
+    told = {"agent": "[bold]Kim", "direction": "inbound"}
+    shown = page(a_document(started_at=at, metadata=told))
+    assert "took place: 2026-03-02 09:30:00" in shown
+    assert "agent: [bold]Kim, direction: inbound" in shown
+
+
+def test_a_call_that_waits_for_its_next_try_says_until_when():
+    at = datetime(2030, 3, 2, 9, 30).astimezone().isoformat()
+    assert "next try: 2030-03-02 09:30" in page(a_document(not_before=at))
 
 
 def test_a_failed_call_says_where_and_why():
@@ -150,6 +201,17 @@ def test_brackets_in_what_users_supply_are_shown_as_they_are(hostile: str):
         mentions=[a_shown_mention(competitor=hostile, sentiment=judged)],
     )
     assert page(document).count(hostile) == 7
+
+
+def test_what_commands_a_terminal_is_not_printed():
+    told = "\x1b]0;owned\x07\x1b[2J\n\r\udcff"
+    document = a_document(
+        key=f"{told}.wav",
+        metadata={"agent": told},
+        segments=[{"start_s": 0.0, "speaker": "agent", "text": told}],
+        mentions=[a_shown_mention(competitor=told)],
+    )
+    assert not set("\x1b\x07\r\udcff") & set(page(document))
 
 
 def test_competitors_are_summed_up_from_the_mentions_that_were_judged():

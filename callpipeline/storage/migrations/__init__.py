@@ -15,8 +15,8 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
+from callpipeline.storage.sql import SCHEMA
 
-SCHEMA = "callpipeline"
 _LOCK = 7_216_001
 """Key of the advisory lock that lets one process migrate at a time."""
 

@@ -4,6 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import LiteralString, cast
 
+SCHEMA = "callpipeline"
+"""The schema of all our tables; Dagster's are in `public`."""
+
 
 @cache
 def query(name: str) -> LiteralString:

@@ -1,0 +1,68 @@
+"""Commands that look at calls: status and show."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from callpipeline.cli import overview, present
+from callpipeline.cli.calls import AsJson
+from callpipeline.cli.opening import console, opened
+from callpipeline.domain.call import CallState
+
+
+def a_state(text: str) -> CallState:
+    """A state as people write it, in small letters or capitals."""
+    try:
+        return CallState(text.upper())
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(CallState)}.") from None
+
+
+def status(
+    state: Annotated[
+        list[CallState] | None,
+        typer.Option(help="Only these states.", parser=a_state, metavar="STATE"),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many calls to list.", min=0)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """How many calls are in each state, what waits, and the newest ones with their reasons."""
+    with opened() as storage:
+        counts = storage.ledger.count()
+        lanes = overview.lanes(storage)
+        records = storage.ledger.calls(states=state, limit=limit)
+        doubts = overview.doubts(storage, [record.call_id for record in records])
+    more = sum(counts.get(s, 0) for s in set(state or CallState)) - len(records)
+    if as_json:
+        listed = [
+            present.record_as_json(record) | {"doubt": doubts.get(record.call_id)}
+            for record in records
+        ]
+        waiting = [lane.as_json() for lane in lanes]
+        document = {"counts": counts, "waiting": waiting, "calls": listed, "more": max(more, 0)}
+        print(json.dumps(document, indent=2))
+        return
+    console.print(overview.counts_line(counts))
+    for lane in lanes:
+        console.print(overview.lane_line(lane))
+    if records:
+        console.print(overview.status_table(records, doubts))
+    if more > 0:
+        console.print(f"and {more} more: --limit shows as many as you like", highlight=False)
+
+
+def show(
+    call: Annotated[
+        str, typer.Argument(metavar="CALL", help="A call's id, its beginning, or a file's name.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """One call: its state, what was said by whom, the competitors named, and the sentiment."""
+    with opened() as storage:
+        document = present.call_document(storage, storage.ledger.find(call))
+    if as_json:
+        print(json.dumps(document, indent=2))
+        return
+    for part in present.call_page(document):
+        console.print(part, highlight=False)

@@ -1,0 +1,98 @@
+"""What `status` tells: how many calls there are, who waits until when, what is doubtful."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from callpipeline.cli.present import COLOURS, clock, coloured, grid, moment, printable
+from callpipeline.domain.call import CallState, Stage
+from callpipeline.storage.ledger import CallRecord
+from callpipeline.storage.queue import Waiting
+from callpipeline.wiring import Storage
+
+WORDLESS = "no words in its transcripts"
+UNRELIABLE = "its transcript is unreliable"
+RARE = frozenset({CallState.DUPLICATE, CallState.ERASED})
+"""States that are counted only where there are such calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """What waits in a lane; of calls that wait for their next try, when the first and last may."""
+
+    waiting: Waiting
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        times = {"next_try_at": self.first_at, "last_try_at": self.last_at}
+        return asdict(self.waiting) | {n: at and at.isoformat() for n, at in times.items()}
+
+
+def lanes(storage: Storage) -> list[LaneView]:
+    """The lanes in which calls wait."""
+    tries = {row["lane"]: row for row in storage.database.rows("calls/next_tries")}
+    views: list[LaneView] = []
+    for waiting in storage.queue.waiting():
+        found = tries.get(waiting.lane, {})
+        views.append(LaneView(waiting, found.get("first_at"), found.get("last_at")))
+    return views
+
+
+def doubts(storage: Storage, call_ids: Sequence[str]) -> dict[str, str]:
+    """Why the transcripts of some of these calls are not to be trusted."""
+    rows = storage.database.rows("results/doubtful", {"call_ids": list(call_ids)})
+    return {row["call_id"]: WORDLESS if row["is_wordless"] else UNRELIABLE for row in rows}
+
+
+def counts_line(counts: Mapping[CallState, int]) -> Text:
+    """All states with their numbers, also those without a call."""
+    shown = [state for state in CallState if counts.get(state) or state not in RARE]
+    return Text("   ").join(Text(f"{counts.get(s, 0)} {s}", style=COLOURS[s]) for s in shown)
+
+
+def lane_line(lane: LaneView) -> Text:
+    """What waits in a lane, and until when."""
+    waiting = lane.waiting
+    line = f"lane {waiting.lane}: {waiting.calls} wait"
+    if waiting.oldest_s is not None:
+        line += f", the oldest for {clock(waiting.oldest_s)}"
+    if lane.first_at and lane.last_at:
+        first, last = moment(lane.first_at), moment(lane.last_at)
+        until = first if first == last else f"{first} to {last}"
+        line += f"; {waiting.later} of them for their next try, at {until}"
+    return Text(line, style="yellow")
+
+
+def status_table(records: Sequence[CallRecord], doubts: Mapping[str, str]) -> Table:
+    """The calls; `doubts` says of some what is wrong with their transcripts."""
+    table = grid("call", "recording", "length", "state", "stages", "reason")
+    for record in records:
+        table.add_row(
+            record.call_id,
+            printable(PurePosixPath(record.key).name),
+            clock(record.duration_s),
+            coloured(record.state),
+            f"{len(record.stages)}/{len(Stage)}",
+            printable("; ".join(_remarks(record, doubts.get(record.call_id)))),
+        )
+    return table
+
+
+def _remarks(record: CallRecord, doubt: str | None) -> Iterator[str]:
+    """What a person wants to know of a call besides its state."""
+    if record.duplicate_of:
+        yield f"the same recording as {record.duplicate_of}"
+    if record.error_message:
+        yield record.error_message
+    if record.not_before and record.not_before > datetime.now(UTC):
+        yield f"next try at {moment(record.not_before)}"
+    if doubt:
+        yield doubt
+    if not record.error_message:
+        yield from (flag["detail"] for flag in record.flags)

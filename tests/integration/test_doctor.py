@@ -1,0 +1,424 @@
+"""Each examination of `callpipeline doctor`, tried by breaking what it looks at."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.error import SerializableErrorInfo
+
+from callpipeline.cli import checkup, checkup_calls, checkup_places, checkup_settings
+from callpipeline.cli.findings import Finding, Level, found
+from callpipeline.config import Settings
+from callpipeline.defs.health import Health, examine
+from callpipeline.domain.call import Lane, Registration
+from callpipeline.errors import EngineUnavailable
+from callpipeline.storage.database import Database
+from callpipeline.storage.queue import Waiting
+from callpipeline.wiring import Storage
+from tests.builders import a_recording
+
+
+def settings_with(home: Path, **changed: object) -> Settings:
+    return Settings(home=home, _env_file=None, **changed)  # pyright: ignore
+
+
+def level_of(findings: Iterable[Finding], name: str) -> Level:
+    return next(finding.level for finding in findings if finding.name == name)
+
+
+# Settings
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CALLPIPELINE_BATCHSIZE", "5")
+    monkeypatch.setenv("CALLPIPELINE_XYZ", "5")
+    told = {each.detail for each in checkup_settings.examine(settings)}
+    assert "CALLPIPELINE_BATCHSIZE is no setting: did you mean CALLPIPELINE_BATCH_SIZE?" in told
+    assert "CALLPIPELINE_XYZ is no setting; all are in .env.example" in told
+
+
+def test_a_misspelt_setting_in_the_env_file_is_told_too(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("callpipeline_hoem=/x\nOTHER=1\n")
+    (warning,) = (f for f in checkup_settings.examine(settings) if f.level is Level.WARN)
+    assert warning.detail == "callpipeline_hoem is no setting: did you mean CALLPIPELINE_HOME?"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["CALLPIPELINE_HOME", "DATABASE_URL", "callpipeline_port", "CALLPIPELINE_DAGSTER_URL",
+     "CALLPIPELINE_CODE_SERVER_PORT"],
+)  # fmt: skip
+def test_what_is_ours_is_known(settings: Settings, variable: str):
+    known = checkup_settings.known_variables(settings)
+    assert list(checkup_settings.unknown([variable], known)) == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "levels"),
+    [
+        ("http://minio:9000", ["warn"]),
+        ("http://127.0.0.1:9000", ["ok"]),
+        ("http://[::1]:9000", ["ok"]),
+        ("https://minio.example:9000", ["ok"]),
+    ],
+)
+def test_an_endpoint_without_encryption_is_told(tmp_path: Path, endpoint: str, levels: list[str]):
+    told = checkup_settings.examine(settings_with(tmp_path, s3_endpoint=endpoint))
+    assert [finding.level for finding in told] == levels
+
+
+@pytest.mark.parametrize(
+    ("address", "levels"),
+    [
+        ("me:an-unusual-one@db.example/x", ["warn"]),
+        ("me:an-unusual-one@db.example/x?sslmode=prefer", ["warn"]),
+        ("me:an-unusual-one@db.example/x?sslmode=require", ["ok"]),
+        ("postgres:postgres@db.example/x?sslmode=verify-full", ["bad"]),
+        ("postgres:postgres@10.0.0.7/x", ["warn", "bad"]),
+        ("caller-id:caller-id@db.example/x?sslmode=require", ["bad"]),
+        ("me:short@db.example/x?sslmode=require", ["bad"]),
+        ("postgres:postgres@127.0.0.1/x", ["ok"]),
+        ("postgres:postgres@[::1]/x", ["ok"]),
+        ("postgres:postgres@localhost/x", ["ok"]),
+        ("postgres:postgres@/x?host=/run/postgresql", ["ok"]),
+        ("me@db.example/x?sslmode=require", ["ok"]),
+        ("postgres:postgres@127.0.0.1,db.example/x?sslmode=require", ["bad"]),
+    ],
+)
+def test_a_database_that_is_not_safe_is_told(tmp_path: Path, address: str, levels: list[str]):
+    options = settings_with(tmp_path, DATABASE_URL=f"postgresql://{address}")
+    told = checkup_settings.examine(options)
+    assert [finding.level for finding in told] == levels
+    assert not any("unusual" in finding.detail for finding in told)
+
+
+# Places
+
+
+def test_a_full_disk_is_bad(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkup_places, "LEAST_FREE_BYTES", 1024**6)
+    (finding,) = found("disk", lambda: checkup_places.disk(settings))
+    assert (finding.level, "make room" in finding.detail) == (Level.BAD, True)
+
+
+def test_recordings_are_tried(settings: Settings):
+    (finding,) = checkup_places.recordings(settings)
+    assert (finding.name, finding.level) == ("recordings", Level.OK)
+    assert finding.detail.endswith("can be read and written, and is empty")
+    assert list((settings.home / "recordings").iterdir()) == []
+
+
+def test_a_folder_of_recordings_that_cannot_be_written_is_bad(tmp_path: Path):
+    options = settings_with(tmp_path, recordings="/proc/self/net")
+    (finding,) = checkup_places.recordings(options)
+    assert finding.level is Level.BAD
+    assert "/proc/self/net cannot be written" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "level", "told"),
+    [
+        ("/nowhere/calls", Level.BAD, "there is no folder /nowhere/calls"),
+        ("/proc/self/net", Level.OK, "can be read, not written"),
+        ("s3://calls", Level.BAD, "did not answer"),
+    ],
+)
+def test_every_source_is_tried(tmp_path: Path, url: str, level: Level, told: str):
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(f"sources:\n  - name: centre\n    url: {url}\n")
+    access = {"s3_access_key_id": "x", "s3_secret_access_key": "y"}
+    options = settings_with(tmp_path, sources=sources, s3_endpoint="http://127.0.0.1:9", **access)
+    home, source = checkup_places.recordings(options)
+    assert (home.name, home.level) == ("recordings", Level.OK)
+    assert (source.name, source.level) == ("source centre", level)
+    assert told in source.detail
+
+
+def test_a_store_that_cannot_be_written_is_bad(tmp_path: Path):
+    options = settings_with(tmp_path, storage="/proc/self/net")
+    (finding,) = found("storage", lambda: checkup_places.results_store(options))
+    assert finding.level is Level.BAD
+
+
+@pytest.mark.parametrize(
+    ("major", "off_s", "told"),
+    [(13, 0.0, "PostgreSQL 13 is too old: 14 is needed"), (14, 7.0, "differs .* by 7 s")],
+)
+def test_a_database_that_is_too_old_or_tells_another_time_is_bad(
+    major: int, off_s: float, told: str
+):
+    with pytest.raises(Exception, match=told):
+        checkup_places.fit(major, off_s=off_s)
+    assert checkup_places.fit(14, off_s=1.0) == "PostgreSQL 14"
+
+
+def test_what_is_missing_of_the_engines_is_bad(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkup, "ENGINE_PACKAGES", ("soundfile", "telepathy"))
+    findings = list(checkup.examine(settings_with(settings.home, DATABASE_URL=NOWHERE)))
+    assert level_of(findings, "engines") is Level.BAD
+    assert level_of(findings, "database") is Level.BAD
+    assert level_of(findings, "competitors") is Level.OK
+
+
+NOWHERE = "postgresql://x@127.0.0.1:9/gone"
+
+
+# Calls
+
+
+@pytest.mark.parametrize(
+    ("lane", "changed", "level", "told"),
+    [
+        (Lane.LIVE, {}, Level.OK, "5; the oldest for 60 s"),
+        (Lane.LIVE, {"oldest_s": 1000.0}, Level.BAD, "5; the oldest for 17 minutes: is"),
+        (Lane.BULK, {"oldest_s": 1000.0}, Level.WARN, "a backlog that is worked on"),
+        (Lane.LIVE, {"oldest_s": None, "later": 5}, Level.OK, "5, 5 of them for their next try"),
+        (Lane.LIVE, {"fruitless": 3}, Level.BAD, "3 runs in a row ended before"),
+        (Lane.LIVE, {"fruitless": 2}, Level.OK, "5; the oldest"),
+    ],
+)
+def test_calls_that_wait_too_long_are_bad(
+    lane: Lane, changed: dict[str, object], level: Level, told: str
+):
+    usual: dict[str, object] = {"calls": 5, "later": 0, "fruitless": 0, "oldest_s": 60.0}
+    finding = checkup_calls.of_lane(Waiting(lane, **(usual | changed)), at_work=True)  # pyright: ignore
+    assert finding.name == f"waiting calls, {lane}"
+    assert finding.level is level
+    assert finding.detail.startswith(told) or told in finding.detail
+
+
+def test_a_backlog_on_which_nobody_works_is_bad():
+    finding = checkup_calls.of_lane(Waiting(Lane.BULK, 5, 0, 0, 1000.0), at_work=False)
+    assert finding.level is Level.BAD
+
+
+def test_calls_in_the_database_are_looked_at(storage: Storage, database: Database):
+    assert checkup_calls.waiting(database) == "none"
+    storage.ledger.register([Registration(a_recording())])
+    age(database, "calls", "created_at", minutes=20)
+    (finding,) = checkup_calls.waiting(database)
+    assert isinstance(finding, Finding)
+    assert (finding.name, finding.level) == ("waiting calls, live", Level.BAD)
+
+
+def test_a_run_that_holds_calls_in_silence_is_bad(storage: Storage, database: Database):
+    storage.ledger.register([Registration(a_recording())])
+    storage.claims.claim([a_recording().call_id], "12345678-and-more")
+    assert checkup_calls.silent_runs(database) == "1 at work"
+    age(database, "runs", "alive_at", minutes=3)
+    (finding,) = checkup_calls.silent_runs(database)
+    assert isinstance(finding, Finding)
+    assert (finding.name, finding.level) == ("run 12345678", Level.BAD)
+    assert "for 3 minutes" in finding.detail
+
+
+def age(database: Database, table: str, column: str, *, minutes: int) -> None:
+    with database.transaction() as connection:
+        older = f"UPDATE {table} SET {column} = {column} - interval '{minutes} minutes'"
+        connection.execute(older.encode())
+
+
+# Dagster
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+REPOSITORY = RemoteRepositoryOrigin(
+    InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="callpipeline.definitions")),
+    "__repository__",
+)
+
+
+@pytest.fixture(scope="module")
+def some_instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(some_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance that knows nothing; making one takes longer than emptying it."""
+    assert some_instance.schedule_storage
+    some_instance.schedule_storage.wipe()
+    some_instance.run_storage.wipe()
+    some_instance.wipe_daemon_heartbeats()
+    return some_instance
+
+
+def beat(
+    instance: dg.DagsterInstance, *, ago_s: float = 10, error: Exception | None = None
+) -> None:
+    """A sign of life of each of the daemon's duties."""
+    errors = [an_error(error)] if error else []
+    for duty in instance.get_required_daemon_types():
+        at = NOW.timestamp() - ago_s
+        instance.add_daemon_heartbeat(DaemonHeartbeat(at, duty, "some-id", errors))
+
+
+def an_error(error: Exception) -> SerializableErrorInfo:
+    """An error as Dagster keeps it: wrapped in its own."""
+    cause = SerializableErrorInfo(f"{error}\n", [], type(error).__name__)
+    return SerializableErrorInfo("Error in sensor\n", [], "SensorExecutionError", cause=cause)
+
+
+def a_sensor(
+    instance: dg.DagsterInstance,
+    name: str = "waiting_calls",
+    *,
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
+    interval_s: int = 5,
+) -> InstigatorState:
+    state = InstigatorState(
+        RemoteInstigatorOrigin(REPOSITORY, name),
+        InstigatorType.SENSOR,
+        status,
+        SensorInstigatorData(min_interval=interval_s),
+    )
+    instance.add_instigator_state(state)
+    return state
+
+
+def look(
+    instance: dg.DagsterInstance,
+    state: InstigatorState,
+    *,
+    ago: timedelta = timedelta(seconds=4),
+    status: TickStatus = TickStatus.SKIPPED,
+    error: Exception | None = None,
+) -> None:
+    instance.create_tick(
+        TickData(
+            instigator_origin_id=state.instigator_origin_id,
+            instigator_name=state.instigator_name,
+            instigator_type=InstigatorType.SENSOR,
+            status=status,
+            timestamp=(NOW - ago).timestamp(),
+            skip_reason="No call waits." if status is TickStatus.SKIPPED else None,
+            error=an_error(error) if error else None,
+            selector_id=state.selector_id,
+        )
+    )
+
+
+def health(instance: dg.DagsterInstance, name: str) -> Health:
+    return next(each for each in examine(instance, NOW) if each.name == name)
+
+
+def test_a_daemon_that_lives_is_well(instance: dg.DagsterInstance):
+    beat(instance)
+    assert health(instance, "daemon") == ("daemon", "ok", "its last sign of life was 10 s ago")
+
+
+def test_a_daemon_that_was_never_started_is_not_bad(instance: dg.DagsterInstance):
+    assert health(instance, "daemon").level == "ok"
+    assert "not started yet" in health(instance, "daemon").detail
+
+
+def test_a_daemon_that_died_is_bad(instance: dg.DagsterInstance):
+    beat(instance, ago_s=300)
+    assert health(instance, "daemon").level == "bad"
+    assert "5 minutes ago: is `callpipeline up` on?" in health(instance, "daemon").detail
+
+
+def test_a_daemon_that_meets_errors_is_bad(instance: dg.DagsterInstance):
+    beat(instance, error=ValueError("no such\ncode server"))
+    found = health(instance, "daemon")
+    assert found.level == "bad"
+    assert found.detail.endswith("met an error: no such code server")
+
+
+def test_a_sensor_that_looks_is_well_and_says_what_it_saw(instance: dg.DagsterInstance):
+    beat(instance)
+    look(instance, a_sensor(instance))
+    assert health(instance, "sensor waiting_calls") == (
+        "sensor waiting_calls", "ok", "running; looked 4 s ago: No call waits.",
+    )  # fmt: skip
+
+
+def test_a_sensor_that_fails_again_is_bad_and_tells_our_own_sentence(instance: dg.DagsterInstance):
+    beat(instance)
+    state, failed = a_sensor(instance), EngineUnavailable("The bucket did not answer.")
+    look(instance, state, ago=timedelta(seconds=9), status=TickStatus.FAILURE, error=failed)
+    once = health(instance, "sensor waiting_calls")
+    assert once.level == "warn"
+    assert once.detail == "running; looked 9 s ago and failed: The bucket did not answer."
+    look(instance, state, status=TickStatus.FAILURE, error=failed)
+    twice = health(instance, "sensor waiting_calls")
+    assert twice.level == "bad"
+    assert twice.detail.startswith("running; looked 4 s ago and failed, not for the first time: ")
+
+
+def test_a_code_server_that_is_away_is_told_in_words(instance: dg.DagsterInstance):
+    beat(instance)
+    away = RuntimeError("<_InactiveRpcError of RPC that terminated with: StatusCode.UNAVAILABLE")
+    look(instance, a_sensor(instance), status=TickStatus.FAILURE, error=away)
+    told = health(instance, "sensor waiting_calls").detail
+    assert told.endswith("failed: the code server did not answer")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "interval_s", "daemon_s", "level"),
+    [
+        (6, 5, 10, "bad"),
+        (6, 3600, 10, "ok"),
+        (6, 5, 1000, "ok"),  # that nobody looks is the daemon's fault, which is told already
+        (2000, 5, 10, "warn"),  # one that the definitions do not have any more
+    ],
+)
+def test_a_sensor_that_does_not_look_any_more_is_bad(
+    instance: dg.DagsterInstance, minutes: int, interval_s: int, daemon_s: float, level: str
+):
+    beat(instance, ago_s=daemon_s)
+    state = a_sensor(instance, interval_s=interval_s)
+    look(instance, state, ago=timedelta(minutes=minutes))
+    assert health(instance, "sensor waiting_calls").level == level
+
+
+def test_a_sensor_that_somebody_stopped_is_told_and_not_bad(instance: dg.DagsterInstance):
+    beat(instance)
+    look(instance, a_sensor(instance, status=InstigatorStatus.STOPPED), ago=timedelta(hours=3))
+    assert health(instance, "sensor waiting_calls")[1:] == ("ok", "stopped, in Dagster's UI")
+
+
+def test_runs_that_nobody_starts_are_bad(instance: dg.DagsterInstance):
+    @dg.job
+    def some_job() -> None: ...
+
+    origin = RemoteJobOrigin(REPOSITORY, "some_job")
+    queued = dg.DagsterRunStatus.QUEUED
+    instance.create_run_for_job(some_job, status=queued, remote_job_origin=origin)
+    now = datetime.now(UTC)
+    assert examine(instance, now)[-1] == ("queue", "ok", "1 runs wait")
+    late = examine(instance, now + timedelta(minutes=16))[-1]
+    assert (late.level, late.detail) == (
+        "bad", "1 runs wait for more than 15 minutes: what holds the slots?",
+    )  # fmt: skip
+
+
+def test_the_doctor_does_not_make_dagsters_tables(settings: Settings, database_url: str):
+    options = settings_with(settings.home, DATABASE_URL=database_url)
+    assert level_of(checkup.examine(options), "dagster") is Level.OK
+    assert not checkup_places.has_dagster_tables(database_url)
