@@ -48,7 +48,7 @@ def build(
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),
             waiting_calls(lambda: chosen),
-            lost_runs,
+            lost_runs(lambda: chosen),
         ],
         resources={**resources(opening), **io_managers()},
         executor=dg.in_process_executor,

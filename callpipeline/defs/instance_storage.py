@@ -5,7 +5,9 @@ each asset and call) row by row. Private names of Dagster are used here, so its 
 and `tests/integration/test_dagster_storage.py` fails when they change.
 """
 
+import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -22,9 +24,15 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.utils import create_pg_engine, set_pg_statement_timeout
 from sqlalchemy import Engine, event
 
+from callpipeline.defs.selection import OP
+
+log = logging.getLogger(__name__)
+
 KEPT_CONNECTIONS = 4
 """Kept open by a process at most; a run uses one or two, the daemon one for each sensor thread."""
 RECYCLE_S = 900
+MOST_WAITING = 200
+LATEST_S = 0.5
 PLANNED = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
@@ -90,24 +98,81 @@ class PooledSchedules(_Pooled, PostgresScheduleStorage):
 
 
 class PooledEvents(_Pooled, PostgresEventLogStorage):
-    """The event log. Dagster hands batches over when DAGSTER_EVENT_BATCH_SIZE is set."""
+    """The event log. Dagster hands plans over in batches when DAGSTER_EVENT_BATCH_SIZE is set.
+
+    What `process_calls` materializes is written together as well, half a second after it happened
+    at the latest and before any other event of the process. A run that dies takes that half second
+    with it; the ledger has the stages themselves, and `lost_runs` reports them.
+    """
+
+    def __init__(self, postgres_url: str) -> None:
+        super().__init__(postgres_url)
+        self._lock = threading.RLock()
+        self._waiting: list[EventLogEntry] = []
+        self._timer: threading.Timer | None = None
+
+    def store_event(self, event: EventLogEntry) -> None:
+        with self._lock:
+            if not _can_wait(event):
+                self._write_waiting()
+                super().store_event(event)
+                return
+            self._waiting.append(event)
+            if len(self._waiting) >= MOST_WAITING:
+                self._write_waiting()
+            elif self._timer is None:
+                self._timer = threading.Timer(LATEST_S, self._write_late)
+                self._timer.daemon = True
+                self._timer.start()
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Planned events in one insert; stock writes just other kinds of events like that."""
-        if not {entry.get_dagster_event().event_type for entry in events} <= PLANNED:
+        if {entry.get_dagster_event().event_type for entry in events} <= PLANNED:
+            self._store_together(events)
+        else:
             super().store_event_batch(events)
-            return
+
+    def dispose(self) -> None:
+        with self._lock:
+            self._write_waiting()
+        super().dispose()
+
+    def _write_late(self) -> None:
+        try:
+            with self._lock:
+                self._write_waiting()
+        except Exception as error:
+            # They go on waiting: the run's next event writes them, or fails as it would have.
+            log.warning("events of the run could not be written yet: %s", type(error).__name__)
+
+    def _write_waiting(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            self._store_together(self._waiting)
+            self._waiting = []
+
+    def _store_together(self, events: Sequence[EventLogEntry]) -> None:
+        """Rows in one insert, and of each asset what came last; stock does that row by row."""
         ids = SqlEventLogStorageTable.c.id
         insert = SqlEventLogStorageTable.insert().returning(ids, sort_by_parameter_order=True)
         rows = [self._event_to_row(entry) for entry in events]
         with self.index_transaction() as connection:
-            stored = list(zip(events, connection.execute(insert, rows).scalars(), strict=True))
+            event_ids = list(connection.execute(insert, rows).scalars())
+            stored = list(zip(events, event_ids, strict=True))
+            self._store_asset_event_tags(connection, events, event_ids)
             latest = {entry.get_dagster_event().asset_key: (entry, i) for entry, i in stored}
             for entry, event_id in latest.values():
                 self._store_asset_event(connection, entry, event_id)
         for entry, event_id in stored:
             if entry.dagster_event_type is DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
                 self.store_asset_check_event(entry, event_id)
+
+
+def _can_wait(event: EventLogEntry) -> bool:
+    is_made = event.dagster_event_type is DagsterEventType.ASSET_MATERIALIZATION
+    return is_made and event.step_key == OP
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):

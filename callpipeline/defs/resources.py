@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from callpipeline.defs.selection import LANE_TAG
 from callpipeline.defs.told import told
@@ -37,7 +38,9 @@ def resources(opening: Opening) -> dict[str, dg.ResourceDefinition]:
 
     def stages(context: dg.InitResourceContext) -> Iterator[Stages]:
         tags = context.run.tags if context.run else {}
-        lane = Lane(tags.get(LANE_TAG, Lane.LIVE))
+        # A backfill can wait, as a backlog can.
+        default = Lane.BULK if BACKFILL_ID_TAG in tags else Lane.LIVE
+        lane = Lane(tags.get(LANE_TAG, default))
         with told(), opening.stages(context.resources.storage, lane) as opened:
             yield opened
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from callpipeline.defs.lost import release_lost
 from callpipeline.defs.selection import JOB, plan_batches, request_runs
-from callpipeline.defs.sensors import release_lost
 from callpipeline.storage.claims import Claims
 from callpipeline.storage.queue import Queue
 

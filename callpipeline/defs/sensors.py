@@ -5,26 +5,20 @@ What looks for new recordings is in `discovery`.
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import dagster as dg
 from dagster import SensorEvaluationContext as SensorContext
-from dagster._time import get_current_timestamp
 
 from callpipeline.config import Settings
-from callpipeline.defs.selection import BATCH_TAG, JOB, plan_batches, request_runs
+from callpipeline.defs.lost import forget_lost, release_lost, silent_before
+from callpipeline.defs.selection import JOB, plan_batches, request_runs
 from callpipeline.defs.told import told
 from callpipeline.errors import CatalogInvalid
-from callpipeline.storage.claims import Claims
-from callpipeline.storage.life import SILENT_S
-from callpipeline.storage.queue import Batch, Queue
-from callpipeline.wiring import Storage, load_catalog
+from callpipeline.storage.queue import Queue
+from callpipeline.wiring import Storage, clear_workspace, load_catalog
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
-IN_A_PROCESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
-LATE_S = 120.0
-"""A run that began and has not taken its calls after so long never will: it takes them first."""
 
 
 def waiting_calls(settings: Callable[[], Settings]) -> dg.SensorDefinition:
@@ -65,80 +59,28 @@ def _runs_for_what_waits(
     return dg.SensorResult(requests, skip_reason=None if requests else f"{said}, not yet due.")
 
 
-@dg.sensor(
-    name="lost_runs",
-    default_status=RUNNING,
-    minimum_interval_seconds=15,
-    description=(
-        "Gives the calls of runs that died back to the queue, also where Dagster believes that "
-        "they still run; a call whose run died three times ends FAILED."
-    ),
-)
-def lost_runs(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
-    """Dagster's own guards do not know the ledger: a dead run would keep its calls for ever."""
-    suspects = frozenset(json.loads(context.cursor) if context.cursor else ())
-    with told():
-        found = release_lost(context.instance, storage.claims, suspects)
-        forgotten = forget_lost(context.instance, storage.queue)
-    said = f"{found.released} calls were given back, {forgotten} are asked for again."
-    return dg.SensorResult(skip_reason=said, cursor=json.dumps(sorted(found.suspects)))
+def lost_runs(settings: Callable[[], Settings]) -> dg.SensorDefinition:
+    """The reconciler, since Dagster's own guards do not know the ledger.
 
-
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """What came of looking at the runs that hold calls; `suspects` are silent, not yet dead."""
-
-    released: int
-    suspects: set[str]
-
-
-def release_lost(
-    instance: dg.DagsterInstance, claims: Claims, suspects: frozenset[str] = frozenset()
-) -> Reconciled:
-    """Take calls back from runs that have ended, or that were silent this time and the last.
-
-    Twice, since after an outage of the database every run seems silent at first.
+    To them a run whose process is gone may stay at work for ever, and its calls with it.
     """
-    holding = claims.claiming_runs()
-    runs = _runs_by_id(instance, [run.run_id for run in holding])
-    silent = {run.run_id for run in holding if run.silent_s > SILENT_S}
-    ended = {r.run_id for r in holding if r.run_id not in runs or runs[r.run_id].is_finished}
-    dead = ended | (silent & suspects)
-    released = claims.release(dead) if dead else {}
-    for run_id in dead - ended:
-        # Dagster would keep the slot of a run whose process is gone until it takes a day.
-        instance.report_run_failed(
-            runs[run_id],
-            "The run's process gave no sign of life any more; its calls were given to another run.",
-        )
-    return Reconciled(len(released), silent - dead)
 
+    @dg.sensor(
+        name="lost_runs",
+        default_status=RUNNING,
+        minimum_interval_seconds=15,
+        description=(
+            "Gives the calls of runs that died back to the queue, also where Dagster believes "
+            "that they still run; a call whose run died three times ends FAILED."
+        ),
+    )
+    def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
+        with told():
+            found = release_lost(context.instance, storage.claims, silent_before(context.cursor))
+            forgotten = forget_lost(context.instance, storage.queue)
+        for run_id in found.dead:
+            clear_workspace(settings(), run_id)
+        said = f"{found.released} calls were given back, {forgotten} are asked for again."
+        return dg.SensorResult(skip_reason=said, cursor=json.dumps(found.cursor))
 
-def _runs_by_id(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> dict[str, dg.DagsterRun]:
-    if not run_ids:
-        return {}
-    runs = instance.get_runs(filters=dg.RunsFilter(run_ids=list(run_ids)))
-    return {run.run_id: run for run in runs}
-
-
-def forget_lost(instance: dg.DagsterInstance, queue: Queue) -> int:
-    """Let calls whose run will not take them be asked for again; returns how many."""
-    late = [batch for batch in queue.open_batches() if _will_never_run(instance, batch)]
-    return queue.forget_batches([batch.batch_id for batch in late]) if late else 0
-
-
-def _will_never_run(instance: dg.DagsterInstance, batch: Batch) -> bool:
-    """All its runs have ended, or hang in a process that should have taken the calls long ago.
-
-    A batch without any run is asked for at every tick, so it is not lost.
-    """
-    records = instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: batch.batch_id}), limit=10)
-    now = get_current_timestamp()
-    for record in records:
-        run = record.dagster_run
-        hangs = run.status in IN_A_PROCESS and now - record.update_timestamp.timestamp() > LATE_S
-        if hangs:
-            instance.report_run_failed(run, "The run did not begin to work in two minutes.")
-        elif not run.is_finished:
-            return False
-    return bool(records)
+    return sensor

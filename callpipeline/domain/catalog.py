@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from callpipeline.domain.spelling import normalise, spellings
 from callpipeline.errors import CatalogInvalid
@@ -34,7 +35,7 @@ class SpokenForm:
     competitor: Competitor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """All competitors; two catalogs with the same content have the same version."""
 
@@ -49,7 +50,7 @@ class Catalog:
             raise CatalogInvalid(f"Listed twice (casing aside): {', '.join(twice)}. Keep one each.")
         self.spoken_forms()
 
-    @property
+    @cached_property
     def version(self) -> str:
         """12 hex digits of the content's hash; order of competitors and aliases does not count."""
         content = sorted(

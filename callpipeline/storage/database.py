@@ -1,8 +1,10 @@
 """Connections to Postgres, pooled; errors that another try may cure become DatabaseUnavailable."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import stamina
 from psycopg import Connection, Error, InterfaceError, OperationalError
@@ -22,6 +24,8 @@ Found = TypeVar("Found")
 
 TRIES = 5
 """Of a transaction that is cut: waits of 0.2, 0.6, 1.8 and 5 s, in which a server restarts."""
+
+FRESH_S = 1.0
 
 
 # By default it prints each try to standard output, where commands print their results.
@@ -43,7 +47,8 @@ class Database:
         patience_s: float = 30.0,
     ) -> None:
         self.url = url
-        self._run_id = run_id
+        self.run_id = run_id
+        self._used: WeakKeyDictionary[Connection[DictRow], float] = WeakKeyDictionary()
         self.application_name = name_of_run(run_id) if run_id else "callpipeline"
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             url,
@@ -52,8 +57,10 @@ class Database:
             open=False,
             timeout=patience_s,
             configure=_use_our_schema,
-            # A connection that a restart of Postgres cut is found before it is used.
-            check=_check,
+            # A connection that a restart of Postgres cut is found before it is used; one that
+            # worked just now is not asked, since asking costs as much as many a query.
+            check=self._check,
+            reset=self._note_use,
             kwargs={"row_factory": dict_row, "application_name": self.application_name},
         )
 
@@ -64,9 +71,18 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
+    def _note_use(self, connection: Connection[DictRow]) -> None:
+        self._used[connection] = time.monotonic()
+
+    def _check(self, connection: Connection[DictRow]) -> None:
+        """Raises what the pool takes for a dead connection; an empty query costs 0.1 ms."""
+        if time.monotonic() - self._used.get(connection, 0.0) > FRESH_S:
+            connection.execute("")
+            connection.rollback()
+
     def apart(self, *, patience_s: float) -> "Database":
         """One more connection, for what must not wait until one of the pool is free."""
-        return Database(self.url, run_id=self._run_id, max_connections=1, patience_s=patience_s)
+        return Database(self.url, run_id=self.run_id, max_connections=1, patience_s=patience_s)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection[DictRow]]:
@@ -121,12 +137,6 @@ def _is_away(error: Exception) -> bool:
     # A value that is too large for an index stays so.
     trouble = isinstance(error, OperationalError | InterfaceError)
     return also or (trouble and not isinstance(error, ProgramLimitExceeded))
-
-
-def _check(connection: Connection[DictRow]) -> None:
-    """Raises what the pool takes for a dead connection; an empty query costs 0.1 ms."""
-    connection.execute("")
-    connection.rollback()
 
 
 def _use_our_schema(connection: Connection[DictRow]) -> None:

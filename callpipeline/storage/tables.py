@@ -1,6 +1,7 @@
 """Whole sets of rows: replaced or upserted in the caller's transaction, and read back."""
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
@@ -15,9 +16,7 @@ def replace(
 
     Rows are copied, the fastest way there is; all must have the same columns.
     """
-    connection.execute(
-        sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(_name(table), _name(by)), [list(keys)]
-    )
+    connection.execute(_delete(table, by), [list(keys)])
     return insert(connection, table, list(rows))
 
 
@@ -25,9 +24,8 @@ def insert(connection: Connection[DictRow], table: str, rows: Sequence[Row]) -> 
     """Copy rows into a table; returns how many."""
     if not rows:
         return 0
-    columns = list(rows[0])
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(_name(table), _names(columns))
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    columns = tuple(rows[0])
+    with connection.cursor() as cursor, cursor.copy(_copy(table, columns)) as copy:
         for row in rows:
             copy.write_row([row[column] for column in columns])
     return len(rows)
@@ -69,6 +67,20 @@ def columns(connection: Connection[DictRow], table: str) -> list[str]:
     """The names of a table's columns, in its order."""
     cursor = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(_name(table)))
     return [column.name for column in cursor.description or ()]
+
+
+# Composed once: it takes longer than many a statement takes to run.
+
+
+@cache
+def _delete(table: str, by: str) -> bytes:
+    statement = sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)")
+    return statement.format(_name(table), _name(by)).as_bytes()
+
+
+@cache
+def _copy(table: str, columns: tuple[str, ...]) -> bytes:
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(_name(table), _names(columns)).as_bytes()
 
 
 def _name(name: str) -> sql.Identifier:

@@ -29,6 +29,7 @@ from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_s
 __all__ = [
     "HOME_SOURCE",
     "Storage",
+    "clear_workspace",
     "dagster_environment",
     "load_catalog",
     "load_sources",
@@ -102,7 +103,11 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
 
     catalog = load_catalog(settings)
     storage.results.remember_catalog(catalog)
-    with open_engines(settings, lane) as engines, ExitStack() as stack:
+    with (
+        open_engines(settings, lane) as engines,
+        _workspace_of(settings, storage.database.run_id) as folder,
+        ExitStack() as stack,
+    ):
         yield Stages(
             engines=in_turn(settings, engines, storage.database, lane, stack),
             recordings=storage.recordings,
@@ -111,7 +116,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             results=storage.results,
             catalog=catalog,
             matcher=Matcher(catalog),
-            workspace=workspace(settings),
+            workspace=folder,
         )
 
 
@@ -120,6 +125,22 @@ def workspace(settings: Settings) -> Path:
     folder = settings.home / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def _workspace_of(settings: Settings, run_id: str | None) -> Iterator[Path]:
+    """A run's own folder in it, which goes with the run."""
+    folder = workspace(settings) / (run_id or "no-run")
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_workspace(settings: Settings, run_id: str) -> None:
+    """Remove what a dead run left, where that was on this machine."""
+    shutil.rmtree(workspace(settings) / run_id, ignore_errors=True)
 
 
 def load_catalog(settings: Settings) -> Catalog:

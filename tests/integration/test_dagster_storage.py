@@ -31,6 +31,7 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from callpipeline import wiring
@@ -41,6 +42,8 @@ from callpipeline.defs.instance_storage import (
     PooledRuns,
     PooledSchedules,
 )
+from callpipeline.defs.selection import OP
+from tests.processes import until
 
 KINDS = ("stock", "pooled")
 calls = dg.DynamicPartitionsDefinition(name="calls")
@@ -80,14 +83,17 @@ def home(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
 
 
 def job_over(
-    assets: Sequence[str], each: Callable[[dg.AssetExecutionContext, str], None] = lambda *_: None
+    assets: Sequence[str],
+    each: Callable[[dg.AssetExecutionContext, str], None] = lambda *_: None,
+    *,
+    op: str | None = None,
 ) -> dg.JobDefinition:
     """A job of one step that makes each asset for each of its calls, but not for the last."""
     specs = [dg.AssetSpec(name, skippable=True) for name in assets]
     checks = [dg.AssetCheckSpec("plausible", asset=assets[0])]
 
     @dg.multi_asset(
-        name=f"{assets[0]}_op",
+        name=op or f"{assets[0]}_op",
         specs=specs,
         check_specs=checks,
         partitions_def=calls,
@@ -266,19 +272,76 @@ def _execute(
     return job.execute_in_process(instance=instance, tags=span(keys), raise_on_error=False)
 
 
-def test_a_materialization_is_written_before_the_next_call(home: Home) -> None:
-    """So a run that is killed leaves none out that its ledger has: only plans wait for a batch."""
+def test_materializations_of_other_steps_are_written_at_once(home: Home) -> None:
     written: list[int] = []
-
-    def note(context: dg.AssetExecutionContext, _: str) -> None:
-        query = "SELECT count(*) FROM event_logs WHERE run_id = %s AND dagster_event_type = %s"
-        values = context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION.value
-        written.append(home.rows(query, *values)[0][0])
-
     with home.instance() as instance:
         keys = add_calls(instance, 4)
-        _execute(job_over(["prompt_audio", "prompt_words"], note), instance, keys)
+        job = job_over(["prompt_audio", "prompt_words"], lambda c, _: written.append(seen(home, c)))
+        _execute(job, instance, keys)
     assert written == [2, 4, 6]
+
+
+def seen(home: Home, context: dg.AssetExecutionContext) -> int:
+    query = "SELECT count(*) FROM event_logs WHERE run_id = %s AND dagster_event_type = %s"
+    values = context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION.value
+    return home.rows(query, *values)[0][0]
+
+
+def test_materializations_of_calls_are_written_together_and_as_stock_writes(home: Home) -> None:
+    job = job_over(["together_audio", "together_words"], op=OP)
+    with home.instance() as instance:
+        keys = add_calls(instance, 60)
+    written: dict[str, Any] = {}
+    for kind in KINDS:
+        with home.instance(kind) as instance, _statements(sqlalchemy.Engine) as said:
+            result = _execute(job, instance, keys)
+        rows = _events(home, result.run_id)
+        made = [row[:4] for row in rows if row[0] == "ASSET_MATERIALIZATION"]
+        kinds = [row[0] for row in rows]
+        tags = "SELECT asset_key, key, value FROM asset_event_tags WHERE event_id IN (SELECT id "
+        tags += "FROM event_logs WHERE run_id = %s AND dagster_event_type = %s) ORDER BY 1, 2, 3"
+        tagged = home.rows(tags, result.run_id, "ASSET_MATERIALIZATION")
+        written[kind] = made, kinds.index("STEP_FAILURE"), [row[:2] for row in tagged]
+        inserts = [one for one in said if one.startswith("INSERT INTO event_logs")]
+        written[f"inserts by {kind}"] = len(inserts)
+    assert written["pooled"] == written["stock"]
+    assert len(written["pooled"][0]) == 2 * 59
+    assert written["inserts by pooled"] < written["inserts by stock"] / 4
+
+
+def test_a_call_after_which_nothing_happens_is_told_soon(home: Home) -> None:
+    """The next one may take an hour."""
+
+    def wait(context: dg.AssetExecutionContext, _: str) -> None:
+        until(lambda: seen(home, context) == 2, "both are written", 20)
+
+    with home.instance() as instance:
+        keys = add_calls(instance, 2)
+        result = _execute(job_over(["soon_audio", "soon_words"], wait, op=OP), instance, keys)
+    assert "1 call failed" in str(result.all_events)
+
+
+def test_what_could_not_be_written_late_is_written_with_the_next_event(home: Home) -> None:
+    with home.instance() as instance:
+        keys = add_calls(instance, 2)
+        storage = instance.event_log_storage
+        assert isinstance(storage, PooledEvents)
+        fails = iter([True])
+        store = storage._store_together
+
+        def fail_once(events: Any) -> None:
+            if next(fails, False):
+                raise OperationalError("", None, Exception("away"))
+            store(events)
+
+        storage._store_together = fail_once  # pyright: ignore[reportAttributeAccessIssue]
+
+        def wait(context: dg.AssetExecutionContext, _: str) -> None:
+            until(lambda: next(iter([storage._timer is None])), "the first try", 20)
+
+        result = _execute(job_over(["late_audio"], wait, op=OP), instance, keys)
+        made = [row for row in _events(home, result.run_id) if row[0] == "ASSET_MATERIALIZATION"]
+    assert len(made) == 1
 
 
 def test_connections_stay_few_and_are_shared_by_instances(home: Home) -> None:

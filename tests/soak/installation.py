@@ -1,0 +1,215 @@
+"""A whole installation in real processes, on a data folder of its own, with scripted engines."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+from pydantic import SecretStr
+
+from callpipeline import wiring
+from callpipeline.cli.services import Services
+from callpipeline.config import CHECKOUT, Settings
+from callpipeline.domain.call import Lane, Registration
+from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.migrations import migrate
+from tests.processes import until
+from tests.soak.faults import Faults
+from tests.soak.script import Script
+
+FAULTY, PLAIN = "tests.soak.definitions", "tests.soak.plain"
+START_S = 90.0
+OURS = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
+QUICK = {
+    "CALLPIPELINE_SETTLE_S": "3",
+    "CALLPIPELINE_RETRY_WAITS_S": "[1, 1, 1, 1, 1]",
+    "CALLPIPELINE_CONCURRENCY": "24",
+}
+"""Settings that let trials take seconds where people would wait minutes."""
+
+
+@dataclass
+class Installation:
+    """Postgres, a code server and a daemon, which can be killed and started again."""
+
+    home: Path
+    url: str
+    settings: Settings
+    storage: wiring.Storage
+    services: Services
+    code: str
+    environment: Mapping[str, str]
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> Faults:
+        return Faults(self.home / "soak")
+
+    @property
+    def recordings(self) -> Path:
+        return self.home / "recordings"
+
+    @property
+    def store(self) -> Path:
+        return self.home / "storage"
+
+    @property
+    def code_port(self) -> int:
+        return int((self.home / "code-port").read_text())
+
+    def start_code_server(self) -> None:
+        """Start it on the port where the others look for it, and wait until it answers."""
+        port = str(self.code_port)
+        server = ["-m", "dagster", "api", "grpc", "-m", self.code, "-h", "127.0.0.1", "-p", port]
+        location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
+        process = self._start("code-server", [*server, *location])
+
+        def answers() -> bool:
+            assert process.poll() is None, self.services.last_words("code-server")
+            return _listens(self.code_port)
+
+        until(answers, "the code server", START_S, every_s=0.1)
+
+    def start_daemon(self, name: str = "daemon") -> None:
+        self._start(name, ["-m", "dagster._daemon", "run", "-w", str(CHECKOUT / "workspace.yaml")])
+
+    def start_webserver(self, port: int) -> None:
+        workspace = ["-w", str(CHECKOUT / "workspace.yaml"), "--live-data-poll-rate", "30000"]
+        ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
+        self._start("webserver", ui)
+        until(lambda: _listens(port), "the webserver", START_S, every_s=0.1)
+
+    def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        self.running[name] = self.services.start(name, command)
+        return self.running[name]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one of the services; its runs go on."""
+        self.running[name].kill()
+        self.running[name].wait()
+
+    def kill_postgres(self) -> None:
+        """SIGKILL the postmaster, which its supervisor starts again on the same port."""
+        pid = json.loads((self.home / "postgres" / "server.json").read_text())["pid"]
+        os.kill(pid, signal.SIGKILL)
+
+    def pid_of_run(self, run_id: str) -> int | None:
+        with contextlib.suppress(FileNotFoundError):
+            return int((self.home / "soak" / "runs" / run_id).read_text())
+        return None
+
+    def record(self, script: Script, name: str | None = None) -> str:
+        """Put a recording where recordings arrive, whole at once; returns its key."""
+        key = name or script.name
+        path = self.recordings / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.parent / f".{path.name}"
+        partial.write_text(script.text)
+        partial.rename(path)
+        return key
+
+    def call_id(self, key: str) -> str:
+        """The id that the call of a recording has, or will have."""
+        return self.storage.inbox.recording(key).call_id
+
+    def register(self, keys: Sequence[str], lane: Lane = Lane.LIVE, priority: int = 0) -> list[str]:
+        """Enter recordings that lie there already; returns the ids of their calls."""
+        found = [self.storage.inbox.recording(key) for key in keys]
+        self.storage.ledger.register(
+            [Registration(recording, lane=lane, priority=priority) for recording in found]
+        )
+        return [recording.call_id for recording in found]
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """Dagster's instance of this installation, for who looks at its runs and events."""
+        with _only(self.environment), dg.DagsterInstance.get() as instance:
+            yield instance
+
+    def states(self, call_ids: Sequence[str]) -> list[str]:
+        return [str(call.state) for call in self.storage.ledger.calls(call_ids=call_ids)]
+
+    def wait_until_final(self, call_ids: Sequence[str], within_s: float = 90.0) -> float:
+        """Seconds until every one of the calls has ended."""
+        began = time.monotonic()
+
+        def ended() -> bool:
+            calls = self.storage.ledger.calls(call_ids=call_ids)
+            return len(calls) == len(set(call_ids)) and all(c.state.is_final for c in calls)
+
+        until(ended, f"an end of {len(call_ids)} calls", within_s, every_s=0.25)
+        return time.monotonic() - began
+
+
+@contextmanager
+def installed(
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    code: str = FAULTY,
+    durable: bool = False,
+    daemons: int = 1,
+) -> Iterator[Installation]:
+    """A running installation; `environment` overrides QUICK settings and dagster.yaml's."""
+    (home / "soak" / "struck").mkdir(parents=True)
+    (home / "recordings").mkdir()
+    (home / "code-port").write_text(str(free_port()))
+    with ExitStack() as stack:
+        url = stack.enter_context(EmbeddedPostgres(home / "postgres", durable=durable).running())
+        migrate(url)
+        settings = Settings(home=home, database_url=SecretStr(url), _env_file=None)  # pyright: ignore
+        wiring.load_catalog(settings)
+        chosen = _environment(settings, url) | QUICK | dict(environment or {})
+        storage = stack.enter_context(wiring.open_storage(settings, url))
+        with _only(chosen):
+            services = Services(home / "logs", chosen)
+        stack.enter_context(services)
+        installation = Installation(home, url, settings, storage, services, code, chosen)
+        installation.start_code_server()
+        for number in range(daemons):
+            installation.start_daemon("daemon" if number == 0 else f"daemon-{number + 1}")
+        yield installation
+
+
+def _environment(settings: Settings, url: str) -> dict[str, str]:
+    port = (settings.home / "code-port").read_text()
+    return wiring.dagster_environment(settings, url) | {
+        "CALLPIPELINE_CODE_SERVER_PORT": port,
+        "PYTHONPATH": str(CHECKOUT),
+    }
+
+
+@contextmanager
+def _only(environment: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these settings and no others of ours, while open."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith(OURS)]:
+        del os.environ[name]
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

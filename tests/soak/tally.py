@@ -1,0 +1,133 @@
+"""What became of the calls, counted in the database and in the store: LOST and DUP."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from callpipeline.domain.call import CallState, Stage
+from callpipeline.storage.documents import transcript_from_json
+from callpipeline.storage.sql import SCHEMA
+
+PER_CALL = {"recordings": 1, "call_metrics": 1, "channels": 2, "transcripts": 2, "call_stages": 5}
+OBJECTS = ("left.flac", "right.flac", "transcript.left.json", "transcript.right.json")
+
+_COUNTED = ", ".join(
+    f"(SELECT count(*) FROM {table} t WHERE t.call_id = c.call_id) AS {table}"
+    for table in (*PER_CALL, "mentions", "sentiment")
+)
+_CALLS = f"""
+SELECT c.call_id, c.key, c.state, {_COUNTED},
+       ARRAY(SELECT DISTINCT channel || ' ' || split_part(text, ' ', 1)
+             FROM segments s WHERE s.call_id = c.call_id) AS takes
+FROM calls c
+"""
+_TWICE = """
+SELECT min(call_id) AS call_id FROM calls WHERE state = 'COMPLETED' AND sha256 IS NOT NULL
+GROUP BY sha256 HAVING count(*) > 1
+"""
+
+
+@dataclass
+class Tally:
+    """`lost`: acknowledged, without a final state. `dup`: more than one set of results.
+
+    `partial`: COMPLETED with less than the recording says, which is a result that was lost.
+    """
+
+    states: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    dup: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        states = ", ".join(f"{state} {count}" for state, count in sorted(self.states.items()))
+        counted = f"LOST {len(self.lost)}  DUP {len(self.dup)}  PARTIAL {len(self.partial)}"
+        return f"{counted}  ({states})"
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.dup or self.partial)
+
+
+def tally(
+    database_url: str, store: Path | None = None, acknowledged: Collection[str] = ()
+) -> Tally:
+    """Count every call; `store` is the folder of results, `acknowledged` are keys or call ids."""
+    found = Tally()
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"SET search_path TO {SCHEMA}".encode())
+        cursor = connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(_CALLS.encode()).fetchall()
+        found.dup = [row["call_id"] for row in cursor.execute(_TWICE.encode())]
+    for row in rows:
+        _count(found, row, store)
+    known = {row["call_id"] for row in rows} | {row["key"] for row in rows}
+    found.lost += [f"{name}: never registered" for name in acknowledged if name not in known]
+    return found
+
+
+_UNSEEN = f"""
+SELECT count(*) FROM {SCHEMA}.call_stages s JOIN {SCHEMA}.calls c USING (call_id)
+WHERE c.state = 'COMPLETED' AND NOT EXISTS (
+    SELECT FROM public.event_logs e
+    WHERE e.dagster_event_type = 'ASSET_MATERIALIZATION' AND e.partition = s.call_id
+      AND e.asset_key = '["' || s.stage || '"]')
+"""
+
+
+def unseen(database_url: str) -> int:
+    """How many stored stages of completed calls Dagster does not show: their run died too soon."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(_UNSEEN.encode()).fetchone()
+    return row[0] if row else 0
+
+
+def _count(found: Tally, row: dict[str, Any], store: Path | None) -> None:
+    state = CallState(row["state"])
+    found.states[state] += 1
+    if not state.is_final:
+        found.lost.append(f"{row['call_id']} {row['key']}: {state}")
+    elif state is CallState.DUPLICATE and any(row[table] for table in PER_CALL):
+        found.dup.append(f"{row['call_id']} {row['key']}: a duplicate with results")
+    elif state is CallState.COMPLETED:
+        wrong = _wrong(row, store)
+        found.dup += [f"{row['call_id']} {row['key']}: {what}" for what in wrong if "more" in what]
+        found.partial += [
+            f"{row['call_id']} {row['key']}: {what}" for what in wrong if "more" not in what
+        ]
+
+
+def _wrong(row: dict[str, Any], store: Path | None) -> list[str]:
+    """What a completed call has more, or less, of than its recording says."""
+    told = re.search(r"soak-\d+-m(\d+)", row["key"])
+    mentions = int(told[1]) if told else row["mentions"]
+    expected = PER_CALL | {"mentions": mentions, "sentiment": mentions, "call_stages": len(Stage)}
+    counts = {table: row[table] for table in expected}
+    if len(row["takes"]) != 2:
+        wrong = [f"{'more' if len(row['takes']) > 2 else 'fewer'} takes: {row['takes']}"]
+    else:
+        wrong = []
+    for table, count in expected.items():
+        if counts[table] != count:
+            kind = "more" if counts[table] > count else "fewer"
+            wrong.append(f"{kind} {table}: {counts[table]}, not {count}")
+    return wrong + (_wrong_objects(row, store) if store else [])
+
+
+def _wrong_objects(row: dict[str, Any], store: Path) -> list[str]:
+    """Objects that are not those which the rows speak of."""
+    folder = store / "calls" / row["call_id"]
+    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if there != sorted(OBJECTS):
+        return [f"{'more' if len(there) > len(OBJECTS) else 'fewer'} objects: {there}"]
+    kept: set[str] = set()
+    for name in OBJECTS[2:]:
+        transcript = transcript_from_json((folder / name).read_bytes())
+        kept |= {f"{s.channel} {s.text.split()[0]}" for s in transcript.segments}
+    return [] if kept == set(row["takes"]) else [f"more than one take: {kept}, rows {row['takes']}"]

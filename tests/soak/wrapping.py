@@ -1,0 +1,94 @@
+"""The real stores, with crash points in them. The product knows nothing of these."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from typing_extensions import override
+
+from callpipeline.domain.call import Call, CallState, Stage
+from callpipeline.storage.claims import Claims
+from callpipeline.storage.database import Database
+from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.ports import StageWrite
+from callpipeline.storage.results import Results
+from callpipeline.wiring import Storage
+from tests.soak.faults import Faults
+
+
+def with_faults(storage: Storage, faults: Faults, retry_waits_s: tuple[float, ...]) -> Storage:
+    """The storage, in which armed faults strike."""
+    store = cast("ObjectStore", TroubledStore(storage.store, faults))
+    return replace(
+        storage,
+        store=store,
+        results=FaultyResults(storage.database, store, faults),
+        claims=FaultyClaims(storage.database, faults, retry_waits_s),
+    )
+
+
+class FaultyResults(Results):
+    """Crash points around and inside the transaction of each stage."""
+
+    def __init__(self, database: Database, store: ObjectStore, faults: Faults) -> None:
+        super().__init__(database, store)
+        self._faults = faults
+
+    @override
+    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], object]) -> None:
+        def storing(connection: Connection[DictRow]) -> None:
+            store(connection)
+            self._faults.reach(f"{write.stage}.during", write.call_id)
+
+        self._faults.reach(f"{write.stage}.before", write.call_id)
+        super()._write(write, storing)
+        self._faults.reach(f"{write.stage}.after", write.call_id)
+
+
+class FaultyClaims(Claims):
+    """Crash points around taking and completing calls; tells the process of each run."""
+
+    def __init__(
+        self, database: Database, faults: Faults, retry_waits_s: tuple[float, ...]
+    ) -> None:
+        super().__init__(database, retry_waits_s=retry_waits_s)
+        self._faults = faults
+
+    @override
+    def claim(
+        self,
+        call_ids: Collection[str],
+        run_id: str,
+        *,
+        anew: Collection[Stage] = (),
+        only_waiting: bool = False,
+    ) -> list[Call]:
+        claimed = super().claim(call_ids, run_id, anew=anew, only_waiting=only_waiting)
+        for call in claimed:
+            self._faults.reach("claim.after", call.call_id)
+        return claimed
+
+    @override
+    def complete(self, call_id: str, run_id: str) -> CallState:
+        self._faults.reach("complete.before", call_id)
+        state = super().complete(call_id, run_id)
+        self._faults.reach("complete.after", call_id)
+        return state
+
+
+class TroubledStore:
+    """An object store whose answer to a put may get lost: `put.after` of a call."""
+
+    def __init__(self, store: ObjectStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        self._store.put(key, content)
+        self._faults.reach("put.after", PurePosixPath(key).parts[1])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
