@@ -1,5 +1,6 @@
 """The same recording many times, a backlog beside live calls, and trouble with both stores."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,8 +20,10 @@ from tests.soak.waits import waits_of
 
 pytestmark = pytest.mark.slow
 
-COPIES = 20
-BACKLOG, LIVE = 300, 3
+LARGE = bool(os.environ.get("LARGE"))
+"""The large version: `LARGE=1 python -m pytest tests/reliability/test_crowds.py -s`."""
+COPIES = 100 if LARGE else 20
+BACKLOG, LIVE = (10_000, 5) if LARGE else (300, 3)
 
 
 def test_a_live_call_does_not_wait_for_a_backlog(installation: Installation) -> None:
@@ -35,7 +38,7 @@ def test_a_live_call_does_not_wait_for_a_backlog(installation: Installation) -> 
         f"a live call waits {alone:.1f} s alone, {beside:.1f} s beside {waiting} calls in bulk: "
         f"{beside / alone:.2f} times"
     )
-    installation.wait_until_final(backlog, 240)
+    installation.wait_until_final(backlog, 3600 if LARGE else 240)
 
 
 @pytest.fixture(scope="module")

@@ -124,8 +124,14 @@ def test_a_call_that_kills_its_worker_fails_alone(
 
 def test_nothing_is_lost_or_twice(installation: Installation) -> None:
     found = tally(installation.url, installation.store)
-    print(found, f"stored but not shown by Dagster: {unseen(installation.url)}")
+    print(found)
     assert found.is_clean, (found.lost, found.dup, found.partial)
+
+
+def test_dagster_shows_in_the_end_what_runs_stored_and_died_before_they_told(
+    installation: Installation,
+) -> None:
+    until(lambda: unseen(installation.url) == 0, "Dagster shows all", 90, every_s=1)
 
 
 def _wait_for_batch(installation: Installation, call_ids: Sequence[str]) -> None:
