@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     splitter_requests: int | None = Field(default=None, ge=1)
     transcriber_requests: int | None = Field(default=None, ge=1)
     sentiment_requests: int | None = Field(default=None, ge=1)
-    settle_s: float = Field(default=3.0, ge=0)
+    stage_timeout_s: float = Field(default=14400, gt=0)
+    settle_s: float = Field(default=10.0, ge=0)
     retry_waits_s: tuple[Annotated[float, Field(ge=0)], ...] = (30.0, 120.0, 480.0)
 
     port: int = Field(default=3000, ge=0, le=65535)

@@ -1,7 +1,7 @@
 """Handing recordings over: the command ingest."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,7 @@ import typer
 from callpipeline.cli.opening import complain, console, opened
 from callpipeline.cli.services import is_operated
 from callpipeline.config import settings
-from callpipeline.domain.call import Lane
+from callpipeline.domain.call import CallState, Lane
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.discovery import recordings_below
 from callpipeline.pipeline.ingest import Ingested
@@ -29,7 +29,8 @@ def ingest(
 
     Of a folder, files are taken whose names end like audio; of single files, any.
     The same bytes are one call, however often they are ingested. `callpipeline up` processes what
-    waits. Exit code 1 when a path does not exist or holds no recording.
+    waits. Exit code 1 when a path does not exist or holds no recording, or when the call of a
+    recording that is known already has failed.
     """
     missing = [path for path in paths if not path.exists()]
     for path in missing:
@@ -39,16 +40,37 @@ def ingest(
         complain("No recordings there: give files, or folders of them.")
     with opened() as storage:
         done = list(_ingested(files, storage))
+        failed = _failed(done, storage)
     if as_json:
-        rows = [{"path": str(d.path), "call_id": d.call_id, "new": d.is_new} for d in done]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([_row(each, failed) for each in done], indent=2))
     for each in done if not as_json else ():
-        note = "" if each.is_new else "  (known already)"
-        line = f"{each.call_id}  {each.path}{note}"
+        line = f"{each.call_id}  {each.path}{_note(each, failed)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not as_json and any(each.is_new for each in done) and not is_operated(settings().home):
         console.print("They wait for `callpipeline up`.", highlight=False)
-    raise typer.Exit(0 if files and not missing and len(done) == len(files) else 1)
+    whole = files and not missing and len(done) == len(files) and not failed
+    raise typer.Exit(0 if whole else 1)
+
+
+def _failed(done: Sequence[Ingested], storage: Storage) -> set[str]:
+    """The calls of recordings known already that ended FAILED: nobody is going to try them."""
+    known = {each.call_id for each in done if not each.is_new}
+    records = storage.ledger.calls(call_ids=known, states=[CallState.FAILED]) if known else []
+    return {record.call_id for record in records}
+
+
+def _row(each: Ingested, failed: Collection[str]) -> dict[str, object]:
+    has_failed = not each.is_new and each.call_id in failed
+    told = {"path": str(each.path), "call_id": each.call_id}
+    return {**told, "new": each.is_new, "failed": has_failed}
+
+
+def _note(each: Ingested, failed: Collection[str]) -> str:
+    if each.is_new:
+        return ""
+    if each.call_id in failed:
+        return f"  (known already: it failed; `callpipeline retry {each.call_id}` tries it again)"
+    return "  (known already)"
 
 
 def _ingested(files: Sequence[Path], storage: Storage) -> Iterator[Ingested]:

@@ -51,8 +51,8 @@ def retry(
 ) -> None:
     """Try failed calls again, at once and before all others; what is stored of them is kept.
 
-    A call that waits for its next try is tried now. Exit code 1 when one of the calls will not be
-    tried; the reason is told.
+    A call that waits for its next try is tried now, and a duplicate where the first call failed.
+    Exit code 1 when one of the calls will not be tried; the reason is told.
     """
     _refuse_nonsense(calls or [], failed, narrowed=bool(since or error_class))
     moment = moment_of(since, datetime.now(UTC)) if since else None
@@ -136,6 +136,8 @@ def try_calls(ledger: Ledger, calls: Sequence[str]) -> Iterator[Answer]:
 def _how(before: CallRecord) -> str:
     if before.state is CallState.FAILED:
         return "it failed, and is tried again"
+    if before.state is CallState.DUPLICATE:
+        return f"it is tried in place of call {before.duplicate_of}, of the same recording"
     if before.not_before and before.not_before > datetime.now(UTC):
         return "its next try was moved to now"
     return "it waits already, and goes before the others now"

@@ -10,7 +10,7 @@ import dagster as dg
 from callpipeline.defs.partitions import calls
 from callpipeline.defs.selection import OP, CallSelection, is_batch, resumes, selected_calls
 from callpipeline.defs.told import told
-from callpipeline.domain.call import Call, CallState, Stage
+from callpipeline.domain.call import Call, CallState, Stage, needed_for
 from callpipeline.pipeline.batch import process_calls as process_batch
 from callpipeline.pipeline.process import (
     CallFailed,
@@ -138,28 +138,44 @@ def _claimed(
 ) -> tuple[list[Call], dict[str, str]]:
     """The calls that the run holds now, and why it does not hold others that a person wants."""
     batch, anew = is_batch(context.run), () if resumes(context.run) else wanted
-    claimed = storage.claims.claim(call_ids, context.run.run_id, anew=anew, only_waiting=batch)
+    needed, run_id = needed_for(wanted), context.run.run_id
+    claimed = storage.claims.claim(call_ids, run_id, anew=anew, only_waiting=batch, needed=needed)
+    missing = sorted(set(call_ids) - {call.call_id for call in claimed})
     if not batch:
-        return claimed, _not_claimed(storage.ledger, call_ids, claimed)
-    if len(claimed) < len(call_ids):
-        context.log.info("%d calls are taken care of already", len(call_ids) - len(claimed))
+        reasons, duplicates = _not_claimed(storage.ledger, missing, needed)
+        if len(duplicates) < len(set(call_ids)):
+            for call_id in duplicates:
+                context.log.info("%s: %s", call_id, reasons.pop(call_id))
+        return claimed, reasons
+    if missing:
+        context.log.info("%d calls are taken care of already", len(missing))
     return claimed, {}
 
 
 def _not_claimed(
-    ledger: Ledger, call_ids: Sequence[str], claimed: Sequence[Call]
-) -> dict[str, str]:
-    missing = sorted(set(call_ids) - {call.call_id for call in claimed})
+    ledger: Ledger, missing: Sequence[str], needed: Sequence[Stage]
+) -> tuple[dict[str, str], list[str]]:
+    """Why the run does not hold calls, and which of them are duplicates.
+
+    Those fail no backfill over others: there is nothing to be done about them.
+    """
     known = {record.call_id: record for record in ledger.calls(call_ids=missing)} if missing else {}
-    return {call_id: f"not processed: {_whose(known.get(call_id))}" for call_id in missing}
+    reasons = {id_: f"not processed: {_whose(known.get(id_), needed)}" for id_ in missing}
+    duplicates = [id_ for id_, record in known.items() if record.state is CallState.DUPLICATE]
+    return reasons, duplicates
 
 
-def _whose(record: CallRecord | None) -> str:
+def _whose(record: CallRecord | None, needed: Sequence[Stage]) -> str:
     if record is None:
         return "the ledger has no such call"
     if record.state is CallState.DUPLICATE:
         return f"it is the same recording as call {record.duplicate_of}"
-    return f"it is {record.state} in run {record.claimed_by}"
+    if record.claimed_by:
+        return f"it is {record.state} in run {record.claimed_by}"
+    lacks = [str(stage) for stage in needed if stage not in record.stages]
+    if lacks and record.state is not CallState.ERASED:
+        return f"it has no {' and no '.join(lacks)} yet"
+    return f"it is {record.state}"
 
 
 def _why_not_made(event: Event) -> str:

@@ -1,6 +1,7 @@
 """The sensors that look for new recordings, one for each source.
 
-They enter what they find into the ledger and ask for no runs: `waiting_calls` does that.
+They enter what they find into the ledger and ask for no runs: `waiting_calls` does that. Their
+positions hold keys and are kept in our schema; the cursor is a token that says they are ours still.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from callpipeline.defs.told import told
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.discovery import Discovery, Tick, discover
 from callpipeline.pipeline.progress import Progress
+from callpipeline.storage.positions import Positions
 from callpipeline.wiring import HOME_SOURCE, Storage, open_source
 
 
@@ -31,23 +33,25 @@ def _sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=5,
         description=(
             f"Looks for recordings in the source `{source.name}` and enters what is new into the "
-            "ledger, where it waits for a run. Its position is its cursor: without one it looks "
-            "through everything again, and nothing is entered twice."
+            "ledger, where it waits for a run. Its cursor stands for its position: when it is "
+            "cleared it looks through everything again, and nothing is entered twice."
         ),
     )
     def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
+        positions = Positions(storage.database)
         with told():
+            token, position = positions.find(source.name, context.cursor)
             discovery = discover(
                 source,
                 open_source(settings, source),
                 storage.ledger,
-                Progress.from_cursor(context.cursor, source),
+                Progress.from_cursor(position, source),
                 Tick(datetime.now(UTC), settings.settle_s),
             )
+            positions.keep(source.name, token, discovery.progress.to_cursor(source))
         for problem in _problems(discovery):
             context.log.warning(problem)
-        cursor = discovery.progress.to_cursor(source)
-        return dg.SensorResult(skip_reason=in_words(discovery), cursor=cursor)
+        return dg.SensorResult(skip_reason=in_words(discovery), cursor=token)
 
     return sensor
 

@@ -1,7 +1,7 @@
 """A recording's identity, how it is registered, and the states a call goes through."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -49,6 +49,22 @@ class Stage(StrEnum):
     TRANSCRIPTS = "transcripts"
     COMPETITOR_MENTIONS = "competitor_mentions"
     COMPETITOR_SENTIMENT = "competitor_sentiment"
+
+
+NEEDS: Mapping[Stage, frozenset[Stage]] = {
+    Stage.CHANNEL_AUDIO: frozenset(),
+    Stage.CALL_METRICS: frozenset({Stage.CHANNEL_AUDIO}),
+    Stage.TRANSCRIPTS: frozenset({Stage.CHANNEL_AUDIO}),
+    Stage.COMPETITOR_MENTIONS: frozenset({Stage.TRANSCRIPTS}),
+    Stage.COMPETITOR_SENTIMENT: frozenset({Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS}),
+}
+"""The stages whose results each stage reads."""
+
+
+def needed_for(wanted: Collection[Stage]) -> list[Stage]:
+    """The stages that must be stored before the wanted ones can be made, in their order."""
+    needed = {need for stage in wanted for need in NEEDS[stage]}
+    return [stage for stage in Stage if stage in needed and stage not in wanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +119,14 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A recording under way through the stages, as the ledger knows it."""
+    """A recording under way through the stages, as the ledger knows it.
+
+    `sha256` is that of its bytes, where they were read already.
+    """
 
     call_id: str
     recording: Recording
     agent_channel: str = "left"
     stages_done: frozenset[Stage] = frozenset()
     duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    sha256: str | None = None

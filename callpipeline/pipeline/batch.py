@@ -35,8 +35,9 @@ async def process_calls(
         while (event := await events.get()) is not None:
             yield event
         await work_of_all
-    except ExceptionGroup as failures:
-        # Workers fail together when the database is gone: one says it as well as all.
+    except BaseExceptionGroup as failures:
+        # Workers fail together when the database is gone: one says it as well as all. A panic in
+        # a library's Rust is no Exception, and is to be seen as what it is too.
         raise failures.exceptions[0] from None
     finally:
         work_of_all.cancel()

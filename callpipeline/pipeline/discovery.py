@@ -18,6 +18,7 @@ from callpipeline.errors import StoreUnavailable
 from callpipeline.pipeline.progress import HOURLY, Newest, Progress, Sweep, recent_folders
 from callpipeline.pipeline.registration import Registry, register
 from callpipeline.pipeline.settling import Settling
+from callpipeline.storage.object_store import end_of
 
 NOT_RECORDINGS = frozenset(
     # what lies beside recordings, and what a copying program has not finished
@@ -96,7 +97,7 @@ def discover(
             if not look.is_over:
                 step()
     except StoreUnavailable as error:
-        if not look.found.listed:
+        if not look.pages:
             raise
         failure = str(error)
     progress = replace(look.progress, doubtful=settling.doubtful)
@@ -114,6 +115,7 @@ class _Look:
     tick: Tick
     settling: Settling
     began: float
+    pages: int = 0
     found: Found = field(default_factory=Found)
     finished_sweep: bool = False
     newest: Newest = field(default_factory=Newest)
@@ -138,7 +140,8 @@ class _Look:
             return
         for _ in self._pages([""], self.progress.newest_after):
             self.progress = replace(self.progress, newest_after=self.newest.names_after)
-            if self.is_over:
+            # The sweep has its turn at each tick, however much there is at the end.
+            if self.took_s >= self.tick.budget_s / 2:
                 return
 
     def at_everything(self) -> None:
@@ -157,7 +160,8 @@ class _Look:
         """The sweep after each page; the last one has finished, unless time was up before."""
         sweep = sweep.started(self.tick.now)
         for page, took_s in self._pages(folders, sweep.after):
-            sweep = sweep.advanced(page[-1].key, listed=len(page), took_s=took_s)
+            after = end_of(page) or sweep.after
+            sweep = sweep.advanced(after, listed=len(page), took_s=took_s)
             yield sweep
             if self.is_over:
                 return
@@ -166,7 +170,10 @@ class _Look:
     def _pages(
         self, folders: Iterable[str], after: str | None
     ) -> Iterator[tuple[list[Recording], float]]:
-        """Each page, its new recordings entered, and the seconds it took to look at it."""
+        """Each page, its new recordings entered, and the seconds it took to look at it.
+
+        A page is empty where S3 had nothing but markers of folders on it; it took its time too.
+        """
         self.newest = Newest(after)
         for folder in folders:
             pages = self.store.pages(folder, after, self._note_unreadable)
@@ -178,9 +185,8 @@ class _Look:
                 new = self._new_in(page)
                 took_s = self.tick.clock() - started
                 self.found.registered += register(self.registry, self.source, new) if new else ()
-                # A page may be empty when S3 had nothing but markers of folders on it.
-                if page:
-                    yield page, took_s
+                self.pages += 1
+                yield page, took_s
 
     def _new_in(self, page: list[Recording]) -> list[Recording]:
         """The page's recordings that the ledger does not have and that nobody writes to."""

@@ -13,6 +13,7 @@ from callpipeline.domain.call import Call, Stage
 from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
+    EngineUnavailable,
     MachineExhausted,
     SameRecording,
     TransientError,
@@ -91,7 +92,8 @@ class Processor:
         stage = Stage.CHANNEL_AUDIO
         try:
             await asyncio.to_thread(self.states.begin, call.call_id, self.run_id)
-            with tempfile.TemporaryDirectory(dir=self.stages.workspace) as folder:
+            await self._compare(call)
+            with self._folder() as folder:
                 bench = Workbench(call, Path(folder), self.stages.results)
                 for stage in (stage for stage in Stage if stage in wanted):
                     yield await self._one(stage, bench)
@@ -103,11 +105,28 @@ class Processor:
         except Exception as error:
             yield await self._fail(call, stage, _as_ours(error, call, stage))
 
+    async def _compare(self, call: Call) -> None:
+        """Its bytes may have become those of another call since they were read."""
+        if Stage.CHANNEL_AUDIO in call.stages_done and call.sha256:
+            await asyncio.to_thread(self.states.own_content, call, self.run_id, call.sha256)
+
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        """What a stage that was called off still writes there stays: no reason to fail the call."""
+        return tempfile.TemporaryDirectory(dir=self.stages.workspace, ignore_cleanup_errors=True)
+
     async def _one(self, stage: Stage, bench: Workbench) -> StageStored:
         call = bench.call
         if stage in call.stages_done:
             return StageStored(call.call_id, stage, kept=True)
-        facts = await self.stages.run(stage, bench, self.run_id)
+        deadline = asyncio.timeout(self.stages.stage_timeout_s)
+        try:
+            async with deadline:
+                facts = await self.stages.run(stage, bench, self.run_id)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            allowed = f"{self.stages.stage_timeout_s:g}"
+            raise EngineUnavailable(f"It had not ended after {allowed} seconds.") from None
         return StageStored(call.call_id, stage, facts)
 
     async def _fail(self, call: Call, stage: Stage, error: CallpipelineError) -> Event:

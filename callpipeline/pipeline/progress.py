@@ -1,4 +1,7 @@
-"""How far looking for new recordings has come: kept by a sensor from one tick to the next."""
+"""How far looking for new recordings has come: kept by a sensor from one tick to the next.
+
+There are keys in it, which may be personal data: it is kept in our schema, never in Dagster's.
+"""
 
 import json
 from collections import deque
@@ -80,6 +83,7 @@ class Progress:
     doubtful: Mapping[str, float] = field(default_factory=dict)
 
     def to_cursor(self, source: Source) -> str:
+        """The progress as text of ASCII characters, whatever is in the keys."""
         return json.dumps({"version": _VERSION, "of": _place(source), **asdict(self)})
 
     @classmethod
@@ -117,7 +121,7 @@ def _checked(progress: Progress) -> Progress:
 
 
 def _place(source: Source) -> str:
-    """What a position belongs to: told shortly, as it is shown in Dagster's UI."""
+    """What a position belongs to, told shortly."""
     return sha256(f"{source.url}\n{source.day_folders}".encode()).hexdigest()[:12]
 
 

@@ -57,7 +57,8 @@ class Engines:
 class Stages:
     """Everything the stages work with; the same for all calls of a run.
 
-    `workspace` is the folder for files of calls under way, the system's own by default.
+    `workspace` is the folder for files of calls under way, the system's own by default;
+    `stage_timeout_s` is how long one stage of a call may take.
     """
 
     engines: Engines
@@ -68,6 +69,7 @@ class Stages:
     catalog: Catalog
     matcher: Matcher
     workspace: Path | None = None
+    stage_timeout_s: float = 14_400.0
 
     async def run(self, stage: Stage, bench: Workbench, run_id: str) -> Facts:
         """Make and store one stage of the call on the bench."""

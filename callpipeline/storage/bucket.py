@@ -25,6 +25,7 @@ from callpipeline.storage.object_store import (
     BLOCK_BYTES,
     REPLACED,
     ObjectStore,
+    Page,
     Unreadable,
     cause,
     is_odd,
@@ -113,7 +114,12 @@ class Bucket(ObjectStore):
                 if "IsTruncated" not in answer:
                     raise StoreUnavailable(f"{self.name} did not answer with a listing.")
                 found = answer.get("Contents", ())
-                yield [self._listed(each) for each in found if _is_object(each, unreadable)]
+                names = (each["Key"] for each in reversed(found) if "\0" not in each["Key"])
+                end = next(names, None)
+                yield Page(
+                    (self._listed(each) for each in found if _is_object(each, unreadable)),
+                    end=end.removeprefix(self._prefix) if end else None,
+                )
 
     def _got(self, key: str) -> tuple[str, Iterator[bytes]]:
         """An object's etag and content."""
@@ -140,9 +146,10 @@ class Bucket(ObjectStore):
             aws_access_key_id=access.access_key_id,
             aws_secret_access_key=access.secret_access_key,
             config=Config(
-                connect_timeout=10,
-                read_timeout=30,
-                retries={"mode": "standard", "total_max_attempts": 4},
+                # A page takes half a minute at most, of the one that a sensor has for a tick.
+                connect_timeout=5,
+                read_timeout=10,
+                retries={"mode": "standard", "total_max_attempts": 2},
                 # Servers of one's own are not reached as bucket.host.
                 s3={"addressing_style": "path" if access.endpoint else "auto"},
                 request_checksum_calculation="when_required",

@@ -14,9 +14,11 @@ from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
     DuplicateRecording,
+    MissingObject,
     PoisonCall,
     SameRecording,
     TransientError,
+    UnexpectedError,
 )
 from callpipeline.storage.database import Database, Row, name_of_run
 from callpipeline.storage.ledger import own_content
@@ -31,12 +33,20 @@ RETRY_WAITS_S = (30.0, 120.0, 480.0)
 FRUITLESS_WAITS = {"first_wait_s": 5.0, "longest_wait_s": 600.0}
 """Calls of a run that ends before they do are asked for again, later each time in a row."""
 
+MAX_GIVEN_BACK = 10
+"""Runs in a row that may end in order while they hold a call, before it ends with them."""
+
 JITTER = 0.2
 """Calls that failed together are not to come back together: waits differ by a fifth."""
 
 _POISON = (
     f"The run that processed this call died {MAX_ATTEMPTS} times. The recording may be what kills "
     "it: look at the last run's log in Dagster."
+)
+
+_GIVEN_UP = (
+    f"The runs that were to process this call ended {MAX_GIVEN_BACK} times before it did: look at "
+    "the last run in Dagster. `callpipeline retry` tries again."
 )
 
 
@@ -62,17 +72,20 @@ class Claims:
         *,
         anew: Collection[Stage] = (),
         only_waiting: bool = False,
+        needed: Collection[Stage] = (),
     ) -> list[Call]:
         """Take calls for a run; those that another run holds, or that are erased, stay out.
 
         Stages that are stored count as done, save those that are to be made `anew`. With
-        `only_waiting`, calls that have ended meanwhile stay out too.
+        `only_waiting`, calls that have ended meanwhile stay out too. So do those that lack a
+        stage that is `needed`: the run could only fail them, for what they still wait for.
         """
         wanted = {
             "call_ids": list(call_ids),
             "run_id": run_id,
             "anew": [str(stage) for stage in anew],
             "only_waiting": only_waiting,
+            "needed": [str(stage) for stage in needed],
         }
         rows = self._database.rows("calls/claim", wanted)
         return sorted((_call(row) for row in rows), key=lambda call: call.call_id)
@@ -86,9 +99,10 @@ class Claims:
 
         Where an earlier call is made of them, the policy of the call's source decides: raises
         SameRecording when the call has ended as a duplicate, DuplicateRecording when it is to
-        fail. Raises ClaimLost when another run holds it.
+        fail; what is stored of the call is forgotten then. Raises ClaimLost when another run
+        holds it.
         """
-        first = self._database.patiently(lambda c: self._owner(c, call, run_id, sha256))
+        first = self._database.patiently(lambda c: self._compare(c, call, run_id, sha256))
         if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
             return
         if call.duplicates is DuplicatePolicy.REFUSE:
@@ -96,15 +110,20 @@ class Claims:
                 f"The recording is the same, byte for byte, as that of call {first}, and its "
                 "source refuses duplicates."
             )
-        self._held("calls/link", {"call_id": call.call_id, "run_id": run_id, "first": first})
         raise SameRecording(first)
 
     @staticmethod
-    def _owner(connection: Connection[DictRow], call: Call, run_id: str, sha256: str) -> str:
+    def _compare(connection: Connection[DictRow], call: Call, run_id: str, sha256: str) -> str:
+        """Whose the bytes are; linked in the same transaction, that call cannot fail meanwhile."""
         claim = {"call_id": call.call_id, "run_id": run_id}
         if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
             raise _lost(call.call_id)
-        return own_content(connection, call.call_id, sha256)
+        first = own_content(connection, call.call_id, sha256)
+        if first != call.call_id and call.duplicates is not DuplicatePolicy.PROCESS:
+            connection.execute(query("calls/forget_results"), claim)
+            if call.duplicates is DuplicatePolicy.LINK:
+                connection.execute(query("calls/link"), claim | {"first": first})
+        return first
 
     def complete(self, call_id: str, run_id: str) -> CallState:
         """Give the call back after its last stage; COMPLETED when every stage is stored."""
@@ -116,7 +135,8 @@ class Claims:
     ) -> datetime | None:
         """End the call with a reason, or let it wait for another try; returns for when.
 
-        Raises ClaimLost when another run holds it.
+        Where it ends for what another copy of its bytes may not share, a duplicate of it waits to
+        be tried instead. Raises ClaimLost when another run holds it.
         """
         failure = {
             "call_id": call_id,
@@ -127,13 +147,18 @@ class Claims:
             "transient": isinstance(error, TransientError),
             "waits_s": [_jittered(wait_s) for wait_s in self._retry_waits_s],
         }
-        return self._held("calls/fail", failure)["not_before"]
+        may_pass_on = isinstance(error, TransientError | MissingObject)
+        return self._database.patiently(lambda c: _fail(c, failure, may_pass_on))
 
     def give_back(self, run_id: str) -> int:
-        """Let go of the calls that a run still holds as it ends; returns how many."""
+        """Let go of the calls that a run still holds as it ends; returns how many.
+
+        Those of which MAX_GIVEN_BACK runs in a row let go end FAILED.
+        """
+        given_up = {"error_class": UnexpectedError.__name__, "message": _GIVEN_UP}
+        held = {"run_id": run_id, "most": MAX_GIVEN_BACK, **FRUITLESS_WAITS, **given_up}
 
         def end(connection: Connection[DictRow]) -> int:
-            held = {"run_id": run_id, **FRUITLESS_WAITS}
             given = connection.execute(query("calls/give_back"), held).rowcount
             connection.execute(query("calls/end_run"), {"run_id": run_id})
             return given
@@ -163,12 +188,30 @@ class Claims:
         rows = self._database.rows("calls/release", lost)
         return {row["call_id"]: CallState(row["state"]) for row in rows}
 
+    def stored_by(self, run_ids: Collection[str]) -> list[tuple[str, str, Stage]]:
+        """What runs stored of calls that are complete: run, call and stage."""
+        rows = self._database.rows("calls/completed_stages", {"run_ids": list(run_ids)})
+        return [(row["run_id"], row["call_id"], Stage(row["stage"])) for row in rows]
+
     def _held(self, name: str, claim: Row) -> Row:
         """What a write under the claim returns. Raises ClaimLost when it changed nothing."""
         rows = self._database.rows(name, claim)
         if not rows:
             raise _lost(claim["call_id"])
         return rows[0]
+
+
+def _fail(connection: Connection[DictRow], failure: Row, may_pass_on: bool) -> datetime | None:
+    """Under the lock on its bytes: a call that is to be linked to this one sees that it failed."""
+    call_id = failure["call_id"]
+    content = {"call_id": call_id, "sha256": None}
+    connection.execute(query("calls/lock_content"), content)
+    failed = connection.execute(query("calls/fail"), failure).fetchone()
+    if failed is None:
+        raise _lost(call_id)
+    if failed["not_before"] is None and may_pass_on:
+        connection.execute(query("calls/try_duplicate"), {"call_id": call_id})
+    return failed["not_before"]
 
 
 def _lost(call_id: str) -> ClaimLost:
@@ -190,4 +233,5 @@ def _call(row: Row) -> Call:
     )
     stages_done = frozenset(Stage(stage) for stage in row["stages_done"])
     duplicates = DuplicatePolicy(row["duplicates"])
-    return Call(row["call_id"], recording, row["agent_channel"], stages_done, duplicates)
+    agent_channel, sha256 = row["agent_channel"], row["sha256"]
+    return Call(row["call_id"], recording, agent_channel, stages_done, duplicates, sha256)

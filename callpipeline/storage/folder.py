@@ -38,12 +38,15 @@ _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Folder(ObjectStore):
-    """A folder that serves as bucket; made where it is missing."""
+    """A folder that serves as bucket; made by the first write where it is missing.
+
+    To all else a folder that is missing does not answer: it may be a disk that is not mounted, of
+    which nobody can tell what is on it.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__(name)
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, key: str, content: bytes | Path) -> None:
         with self._translated(), self._written(key, content) as (unfinished, path):
@@ -90,15 +93,18 @@ class Folder(ObjectStore):
         after: str | None = None,
         unreadable: Unreadable = lambda reason: None,
     ) -> Iterator[list[Recording]]:
-        if not self._folder.is_dir():
-            raise StoreUnavailable(f"The folder {self.name} is not there.")
         top = prefix.strip("/") + "/" if prefix.strip("/") else ""
         with self._translated():
-            self._path(top + "file")
+            self._look_whether_it_is_there()
+            if not self._is_name(top + "file"):
+                return
             found = files_below(os.fsencode(self._folder), top, after, unreadable)
             recordings = (self._recording(key, about) for key, about in found)
-            while page := list(islice(recordings, self.page_size)):
-                yield page
+            try:
+                while page := list(islice(recordings, self.page_size)):
+                    yield page
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._is_not_there() from None
 
     def key_of(self, path: Path) -> str | None:
         folder, file = self._folder.resolve(), path.resolve()
@@ -111,6 +117,13 @@ class Folder(ObjectStore):
         if {"", ".", ".."} & set(key.split("/")) or "\0" in key:
             raise ValueError
         return self._folder / os.fsdecode(name_of_key(key))
+
+    def _is_name(self, key: str) -> bool:
+        try:
+            self._path(key)
+        except ValueError:
+            return False
+        return True
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[BinaryIO]:
@@ -147,9 +160,26 @@ class Folder(ObjectStore):
             try:
                 yield
             except OSError as error:
+                if error.errno == errno.ENOENT or error.errno in _NO_SUCH_NAME:
+                    self._look_whether_it_is_there()
+                if error.errno == errno.ENOENT and self._is_empty():
+                    raise MissingObject(
+                        f"{self.name} does not hold the object any more, nor anything else: is a "
+                        "disk not mounted? Then mount it, and retry the call."
+                    ) from None
                 if error.errno in _NO_SUCH_NAME:
                     raise ValueError from None
                 raise
+
+    def _look_whether_it_is_there(self) -> None:
+        if not self._folder.is_dir():
+            raise self._is_not_there()
+
+    def _is_not_there(self) -> StoreUnavailable:
+        return StoreUnavailable(f"The folder {self.name} is not there: is a disk not mounted?")
+
+    def _is_empty(self) -> bool:
+        return next(self._folder.iterdir(), None) is None
 
 
 def _etag(found: os.stat_result) -> str:

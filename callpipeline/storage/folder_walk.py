@@ -12,7 +12,6 @@ UNFINISHED = b".callpipeline-"
 
 Identity = tuple[int, int]
 
-_CLOSED = "A folder cannot be read: permission denied."
 _CIRCLE = "A link leads back to a folder above it."
 _TOO_LONG = f"A file's path is longer than {LONGEST_KEY_BYTES} bytes."
 
@@ -23,6 +22,7 @@ def files_below(
     """Keys behind `after` that begin with `top` (empty, or ending in `/`), and their files' facts.
 
     One folder's names at a time are in memory; folders wholly before `after` are not looked into.
+    Raises OSError where the root cannot be read; what cannot below it hides nothing else.
     """
     above: list[tuple[Identity, Iterator[str]]] = []
     key: str | None = top
@@ -50,29 +50,36 @@ def _enter(
     above: list[tuple[Identity, Iterator[str]]],
     unreadable: Unreadable,
 ) -> None:
-    """Go on with the names in a folder; one that is gone meanwhile has none."""
+    """Go on with the names in a folder; one that is gone meanwhile has none, unless the root."""
     path = os.path.join(root, name_of_key(folder))  # noqa: PTH118 - bytes
     try:
         about = os.stat(path)  # noqa: PTH116 - bytes
         identity = (about.st_dev, about.st_ino)
         if any(identity == other for other, _ in above):
             return unreadable(_CIRCLE)
-        above.append((identity, iter(_names(path, folder, after))))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except PermissionError:
-        return unreadable(_CLOSED)
+        above.append((identity, iter(_names(path, folder, after, unreadable))))
+    except OSError as error:
+        if not folder:
+            raise
+        return _tell("folder", error, unreadable)
 
 
-def _names(path: bytes, folder: str, after: str | None) -> list[str]:
+def _names(path: bytes, folder: str, after: str | None, unreadable: Unreadable) -> list[str]:
     """Keys of the files and folders in a folder; those of folders end in `/`, as they sort."""
     keys: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
-            is_folder = entry.is_dir()
-            key = folder + key_of_name(entry.name) + ("/" if is_folder else "")
+            key = folder + key_of_name(entry.name)
+            try:
+                is_folder = entry.is_dir()
+                wanted = is_folder or (entry.is_file() and not entry.name.startswith(UNFINISHED))
+            except OSError as error:
+                # Of a link such as to `a.wav/b`, or in a circle of links; told once a walk.
+                if after is None or key > after:
+                    _tell("link", error, unreadable)
+                continue
+            key += "/" if is_folder else ""
             lies_behind = after is None or key > after or (is_folder and after.startswith(key))
-            wanted = is_folder or (entry.is_file() and not entry.name.startswith(UNFINISHED))
             if lies_behind and wanted:
                 keys.append(key)
     return sorted(keys)
@@ -85,8 +92,17 @@ def _looked_at(root: bytes, key: str, unreadable: Unreadable) -> os.stat_result 
         return unreadable(_TOO_LONG)
     try:
         found = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118 - bytes
-    except PermissionError:
-        return unreadable(_CLOSED)
-    except OSError:
-        return None
+    except OSError as error:
+        return _tell("file", error, unreadable)
     return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _tell(kind: str, error: OSError, unreadable: Unreadable) -> None:
+    """Say why something cannot be read, in the system's words, which hold no name.
+
+    Folders and files that are gone meanwhile are not told of.
+    """
+    is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+    if kind == "link" or not is_gone:
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        unreadable(f"A {kind} cannot be read: {why.lower()}.")

@@ -142,13 +142,15 @@ class Ledger:
     def retry(self, call_ids: Collection[str]) -> set[str]:
         """Let calls that FAILED, or wait for their next try, be tried now; returns which.
 
-        Stages that are stored are kept, and the count of tries begins anew.
+        Stages that are stored are kept, and the count of tries begins anew. A duplicate is tried
+        where the call that had its bytes first failed or is gone.
         """
         lane = Lane.BULK if len(call_ids) > ASKED_AT_ONCE else Lane.LIVE
         wanted = {"call_ids": list(call_ids), "priority": ASKED, "lane": lane}
         failed = self._database.rows("calls/retry", wanted)
         waiting = self._database.rows("calls/hurry", wanted)
-        return {row["call_id"] for row in (*failed, *waiting)}
+        duplicates = self._database.rows("calls/retry_duplicates", wanted)
+        return {row["call_id"] for row in (*failed, *waiting, *duplicates)}
 
 
 def _enter_all(connection: Connection[DictRow], given: Sequence[Registration]) -> list[Registered]:
@@ -192,6 +194,7 @@ def _compare(connection: Connection[DictRow], registration: Registration) -> Reg
 def own_content(connection: Connection[DictRow], call_id: str, sha256: str) -> str:
     """Note of which bytes a call is made; returns the call that had these bytes first."""
     content = {"call_id": call_id, "sha256": sha256}
+    connection.execute(query("calls/lock_content"), content)
     owner = connection.execute(query("calls/own_content"), content).fetchone()
     assert owner  # the statement inserts a row or updates one
     return owner["call_id"]

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.claims import Claims
 
 BEAT_S = 5.0
@@ -29,9 +28,11 @@ def signs_of_life(claims: Claims, run_id: str, *, every_s: float = BEAT_S) -> It
             while not ended.wait(every_s):
                 try:
                     heart.alive(run_id)
-                except DatabaseUnavailable as error:
-                    # The next sign may get through; the run itself finds out when it writes.
-                    log.warning("run %s could not give a sign of life: %s", run_id, error)
+                except Exception as error:
+                    # The next sign may get through; the run itself finds out when it writes. A
+                    # thread that died of whatever it was would let a run at work pass for dead.
+                    kind = type(error).__name__
+                    log.warning("run %s could not give a sign of life: %s", run_id, kind)
 
     thread = threading.Thread(target=beat, name="signs-of-life", daemon=True)
     thread.start()

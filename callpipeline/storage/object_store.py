@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,23 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Unreadable = Callable[[str], None]
 """Told the sentence why something in a store cannot become a recording; never a name."""
+
+
+class Page(list[Recording]):
+    """Objects of a listing, and the key that it has come to.
+
+    That may be the marker of a folder behind the last object: a page may hold nothing else.
+    """
+
+    def __init__(self, recordings: Iterable[Recording] = (), *, end: str | None = None) -> None:
+        super().__init__(recordings)
+        self.end = end
+
+
+def end_of(page: list[Recording]) -> str | None:
+    """The key from which a listing goes on behind a page; None where nothing tells."""
+    last = page[-1].key if page else None
+    return (page.end if isinstance(page, Page) else None) or last
 
 
 class ObjectStore(ABC):
@@ -87,7 +104,8 @@ class ObjectStore(ABC):
         """Objects in the order of their keys (by code point), `page_size` at a time.
 
         Only those below the folder `prefix` and whose key sorts behind `after`, which need not
-        exist. What vanishes meanwhile is left out. A listing that fails raises, it is never empty.
+        exist. What vanishes meanwhile is left out. A listing that fails raises StoreUnavailable,
+        it is never empty; a page may be, where a `Page` tells how far the listing has come.
 
         Every name is listed, however odd, and can be read; what cannot be is told to `unreadable`.
         """

@@ -12,7 +12,10 @@ __all__ = ["ObjectStore", "S3Access", "bucket_name", "folder_at", "open_store"]
 
 
 def open_store(url: str, access: S3Access, name: str | None = None) -> ObjectStore:
-    """The store at `url`: `s3://bucket/prefix`, or a folder, which is made where missing."""
+    """The store at `url`: `s3://bucket/prefix`, or a folder, which the first write makes.
+
+    Nothing is asked of the place: one that is broken is told of when it is used.
+    """
     folder = folder_at(url)
     identity = bucket_name(url, name)
     if folder:

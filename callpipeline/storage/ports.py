@@ -34,7 +34,10 @@ class CallStates(Protocol):
     def begin(self, call_id: str, run_id: str) -> None: ...
 
     def own_content(self, call: Call, run_id: str, sha256: str) -> None:
-        """Raises SameRecording or DuplicateRecording for bytes of an earlier call."""
+        """Raises SameRecording or DuplicateRecording for bytes of another call.
+
+        What was stored of the call is forgotten then.
+        """
         ...
 
     def complete(self, call_id: str, run_id: str) -> CallState: ...

@@ -4,7 +4,7 @@ Every write replaces what the stage stored before, in one transaction that first
 run still holds the call: the late write of a run that lost its claim changes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import Connection
@@ -44,12 +44,15 @@ class Results:
         recording = rows.of_recording(call_id, split)
         channels = [rows.of_channel(call_id, channel) for channel in split.channels]
 
+        files = {
+            keys.channel_audio(call_id, channel.channel): folder / f"{channel.channel}.flac"
+            for channel in split.channels
+        }
+
         def store(connection: Connection[DictRow]) -> None:
             tables.replace(connection, "recordings", "call_id", [call_id], [recording])
             tables.replace(connection, "channels", "call_id", [call_id], channels)
-            for channel in split.channels:
-                key = keys.channel_audio(call_id, channel.channel)
-                self._store.put(key, folder / f"{channel.channel}.flac")
+            self._put(connection, write, files)
 
         self._write(write, store)
 
@@ -61,13 +64,12 @@ class Results:
         call_id = write.call_id
         heads = [rows.of_transcript(call_id, transcript) for transcript in transcripts]
         segments = [rows.of_segment(call_id, s) for t in transcripts for s in t.segments]
+        objects = {keys.transcript(call_id, t.channel): transcript_to_json(t) for t in transcripts}
 
         def store(connection: Connection[DictRow]) -> None:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
             tables.insert(connection, "segments", segments)
-            for transcript in transcripts:
-                key = keys.transcript(call_id, transcript.channel)
-                self._store.put(key, transcript_to_json(transcript))
+            self._put(connection, write, objects)
 
         self._write(write, store)
 
@@ -139,20 +141,45 @@ class Results:
     def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], object]) -> None:
         """In one transaction: hold the run's claim, store, and mark the stage as stored.
 
-        Objects are put inside it: the lock on the call's row keeps a late writer from replacing
-        them, and if the transaction fails the same keys are written again by the next try.
+        Objects are put inside it, after the rows: the lock on the call's row keeps a late writer
+        from replacing them, and if the transaction fails the same keys are written again by the
+        next try.
         """
-        claim = {"call_id": write.call_id, "run_id": write.run_id}
+        claim = _claim(write)
         made = {"stage": write.stage, "took_s": write.took_s, "engine": write.engine}
         version = {"catalog_version": write.catalog_version}
 
         def under_claim(connection: Connection[DictRow]) -> None:
-            if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
-                raise ClaimLost(f"Call {write.call_id} belongs to another run now.")
+            _hold(connection, write)
             store(connection)
             connection.execute(query("results/save_stage"), claim | made | version)
 
         self._database.patiently(under_claim)
+
+    def _put(
+        self,
+        connection: Connection[DictRow],
+        write: StageWrite,
+        objects: Mapping[str, bytes | Path],
+    ) -> None:
+        """Put objects while the run holds the call, which is asked again before each.
+
+        The connection of a run that was stopped meanwhile and taken for dead has been cut: it
+        puts nothing more. What remains is a run that is stopped between the answer and the end
+        of the put, since no store knows of our claims.
+        """
+        for key, content in objects.items():
+            _hold(connection, write)
+            self._store.put(key, content)
+
+
+def _claim(write: StageWrite) -> Row:
+    return {"call_id": write.call_id, "run_id": write.run_id}
+
+
+def _hold(connection: Connection[DictRow], write: StageWrite) -> None:
+    if connection.execute(query("calls/hold_claim"), _claim(write)).fetchone() is None:
+        raise ClaimLost(f"Call {write.call_id} belongs to another run now.")
 
 
 def _replace(

@@ -3,12 +3,14 @@
 Every complaint names the file, the source, the field and what to write instead.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -66,7 +68,12 @@ def lies_in(url: str, other: str) -> bool:
 
 def _place(url: str) -> str:
     folder = folder_at(url)
-    return str(folder.resolve()).rstrip("/") if folder else bucket_name(url)
+    if folder:
+        # Not resolve(), which raises where links lead in a circle: one source, not all, is broken.
+        return os.path.realpath(folder).rstrip("/")
+    bucket_name(url)
+    parts = urlsplit(url)
+    return f"s3://{parts.netloc}/{parts.path.strip('/')}".rstrip("/")
 
 
 def _entries(content: object) -> list[object]:

@@ -18,7 +18,10 @@ from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.database import Database
 
 POLL_S = {Lane.LIVE: 0.05, Lane.BULK: 0.25}
-"""How often a waiting request looks for a free slot; the quicker one nearly always gets it."""
+"""How soon a waiting request looks for a free slot; the quicker one nearly always gets it."""
+LONGEST_POLL_S = 0.5
+POLL_GROWTH = 1.25
+"""A request that waits for long looks less often, by so much each time."""
 
 NAMESPACE = 7_216_000
 """Advisory locks are numbers that the whole database shares: ours begin here."""
@@ -44,13 +47,20 @@ class AdvisoryTurns:
         self._poll_s = POLL_S[lane]
         self._held: set[int] = set()
         self._lock = threading.Lock()
+        self._first_in_line = asyncio.Lock()
         self._connection: psycopg.Connection | None = None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a slot and hold it. Raises DatabaseUnavailable."""
-        while (slot := await asyncio.to_thread(self._try)) is None:
-            await asyncio.sleep(self._poll_s * random.uniform(0.5, 1.5))
+        """Wait for a slot and hold it. Raises DatabaseUnavailable.
+
+        Of all that wait here one asks Postgres, the one that came first.
+        """
+        async with self._first_in_line:
+            poll_s = self._poll_s
+            while (slot := await self._tried()) is None:
+                await asyncio.sleep(poll_s * random.uniform(0.5, 1.5))
+                poll_s = min(poll_s * POLL_GROWTH, LONGEST_POLL_S)
         try:
             yield
         finally:
@@ -60,6 +70,17 @@ class AdvisoryTurns:
         """Give everything back."""
         with self._lock:
             self._disconnect()
+
+    async def _tried(self) -> int | None:
+        """As `_try`; a slot that is taken while the request is called off is given back."""
+        trying = asyncio.create_task(asyncio.to_thread(self._try))
+        try:
+            return await asyncio.shield(trying)
+        except asyncio.CancelledError:
+            with suppress(DatabaseUnavailable):
+                if (slot := await trying) is not None:
+                    await asyncio.to_thread(self._let_go, slot)
+            raise
 
     def _try(self) -> int | None:
         """A slot that nobody holds, taken; None where there is none."""

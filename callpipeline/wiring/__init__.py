@@ -117,6 +117,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             catalog=catalog,
             matcher=Matcher(catalog),
             workspace=folder,
+            stage_timeout_s=settings.stage_timeout_s,
         )
 
 

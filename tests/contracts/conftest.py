@@ -154,6 +154,7 @@ def database_url(shared_url: str) -> str:
 def office(request: pytest.FixtureRequest, tmp_path: Path) -> Office:
     if request.param == "in memory":
         return OfficeInMemory()
+    (tmp_path / "kept").mkdir()
     store = open_store(str(tmp_path / "kept"), S3Access())
     return OfficeInPostgres(request.getfixturevalue("database"), store)
 

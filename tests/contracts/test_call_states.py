@@ -10,6 +10,7 @@ from callpipeline.errors import (
     ClaimLost,
     DuplicateRecording,
     EngineUnavailable,
+    MissingObject,
     SameRecording,
     UnsupportedAudio,
 )
@@ -222,6 +223,93 @@ def test_bytes_of_an_erased_call_belong_to_whoever_brings_them_next(office: Offi
     with pytest.raises(SameRecording) as raised:
         own(office, third)
     assert raised.value.first == second.call_id
+
+
+MISSING = MissingObject("The recording is not there any more.")
+PICTURE = UnsupportedAudio("a picture")
+
+
+def end(office: Office, call: Call, error: CallpipelineError) -> None:
+    """Let the call fail until it is not tried again."""
+    while fail(office, call, error):
+        office.claim(call)
+    assert office.state(call) is CallState.FAILED
+
+
+@pytest.mark.parametrize("error", [BUSY, MISSING])
+def test_bytes_of_a_call_that_failed_for_its_own_sake_belong_to_whoever_brings_them_next(
+    office: Office, error: CallpipelineError
+):
+    failed, second = office.claimed("1.wav"), office.claimed("2.wav")
+    own(office, failed)
+    end(office, failed, error)
+    own(office, second)
+    assert office.state(second) is CallState.PROCESSING
+
+
+def test_bytes_of_a_call_that_waits_for_its_next_try_stay_its_own(office: Office):
+    waiting, second = office.claimed("1.wav"), office.claimed("2.wav")
+    own(office, waiting)
+    assert fail(office, waiting)
+    with pytest.raises(SameRecording):
+        own(office, second)
+
+
+def test_bytes_that_no_call_can_be_made_of_are_not_tried_again_under_another_name(office: Office):
+    failed, second = office.claimed("1.wav"), office.claimed("2.wav")
+    own(office, failed)
+    end(office, failed, PICTURE)
+    with pytest.raises(SameRecording) as raised:
+        own(office, second)
+    assert raised.value.first == failed.call_id
+
+
+def linked(office: Office, *names: str) -> list[Call]:
+    """The first of these calls, and the others that ended as its duplicates."""
+    calls = [office.claimed(name) for name in names]
+    own(office, calls[0])
+    for call in calls[1:]:
+        with pytest.raises(SameRecording):
+            own(office, call)
+    return calls
+
+
+@pytest.mark.parametrize("error", [BUSY, MISSING])
+def test_where_a_call_fails_for_its_own_sake_its_duplicates_are_tried_one_after_the_other(
+    office: Office, error: CallpipelineError
+):
+    first, second, third = linked(office, "1.wav", "2.wav", "3.wav")
+    end(office, first, error)
+    (heir,) = (call for call in (second, third) if office.state(call) is CallState.PENDING)
+    (other,) = {second.call_id, third.call_id} - {heir.call_id}
+    assert office.claim(heir)
+    own(office, heir)
+    end(office, heir, error)
+    (last,) = (call for call in (second, third) if call.call_id == other)
+    assert office.claim(last)
+    own(office, last)
+
+
+def test_the_first_call_is_the_duplicate_where_the_other_took_its_place(office: Office):
+    first, second = linked(office, "1.wav", "2.wav")
+    end(office, first, BUSY)
+    office.retry(first)
+    assert office.claim(first)
+    with pytest.raises(SameRecording) as raised:
+        own(office, first)
+    assert raised.value.first == second.call_id
+
+
+def test_a_duplicate_stays_one_where_the_first_call_fails_for_what_both_share(office: Office):
+    first, second = linked(office, "1.wav", "2.wav")
+    end(office, first, PICTURE)
+    assert office.state(second) is CallState.DUPLICATE
+
+
+def test_a_duplicate_stays_one_while_the_first_call_waits_for_its_next_try(office: Office):
+    first, second = linked(office, "1.wav", "2.wav")
+    assert fail(office, first)
+    assert office.state(second) is CallState.DUPLICATE
 
 
 def test_other_bytes_are_another_call(office: Office):

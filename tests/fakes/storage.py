@@ -162,6 +162,7 @@ class InMemoryStates:
     attempts: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
+    firsts: dict[str, str] = field(default_factory=dict)
     tries_again: int = 3
 
     def claim(self, call_id: str, run_id: str) -> bool:
@@ -191,13 +192,15 @@ class InMemoryStates:
     def own_content(self, call: Call, run_id: str, sha256: str) -> None:
         self.check(call.call_id, run_id)
         first = self.contents.setdefault(sha256, call.call_id)
-        if self.states.get(first) is CallState.ERASED:
+        if self.states.get(first) is CallState.ERASED or self._may_pass_on(first):
             first = self.contents[sha256] = call.call_id
         if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
             return
+        self.stages.pop(call.call_id, None)
         if call.duplicates is DuplicatePolicy.REFUSE:
             raise DuplicateRecording(f"The recording is that of call {first}.")
         self._end(call.call_id, CallState.DUPLICATE)
+        self.firsts[call.call_id] = first
         raise SameRecording(first)
 
     def fail(
@@ -211,7 +214,23 @@ class InMemoryStates:
             self._end(call_id, CallState.PENDING)
             return datetime.now(UTC) + timedelta(seconds=30)
         self._end(call_id, CallState.FAILED)
+        if self._may_pass_on(call_id):
+            self._try_duplicate(call_id)
         return None
+
+    def _may_pass_on(self, call_id: str) -> bool:
+        """Whether the call failed for what another copy of its bytes may not share."""
+        failed = self.states.get(call_id) is CallState.FAILED
+        return failed and isinstance(self.errors[call_id][1], TransientError | MissingObject)
+
+    def _try_duplicate(self, failed: str) -> None:
+        duplicates = [call_id for call_id, first in self.firsts.items() if first == failed]
+        for call_id in duplicates:
+            self.firsts[call_id] = duplicates[0]
+        for heir in duplicates[:1]:
+            del self.firsts[heir]
+            self.states[heir] = CallState.PENDING
+            self.contents |= {sha: heir for sha, owner in self.contents.items() if owner == failed}
 
     def _end(self, call_id: str, state: CallState) -> CallState:
         del self.holders[call_id]

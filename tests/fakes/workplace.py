@@ -41,6 +41,7 @@ class Workplace:
     judge: ScriptedJudge = field(default_factory=ScriptedJudge)
     recordings: InMemoryRecordings = field(default_factory=InMemoryRecordings)
     states: InMemoryStates = field(default_factory=InMemoryStates)
+    stage_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
         self.results = InMemoryResults(self.states)
@@ -52,11 +53,12 @@ class Workplace:
         content: str | None = None,
         done: Sequence[Stage] = (),
         duplicates: DuplicatePolicy = DuplicatePolicy.LINK,
+        sha256: str | None = None,
     ) -> Call:
         """A claimed call whose recording `<name>.wav` has its name as content."""
         self.recordings.put(f"{name}.wav", (content or name).encode())
         call = a_call(self.recordings.recording(f"{name}.wav"), done=done)
-        call = replace(call, duplicates=duplicates)
+        call = replace(call, duplicates=duplicates, sha256=sha256)
         self.states.claim(call.call_id, RUN)
         return call
 
@@ -69,6 +71,7 @@ class Workplace:
             results=results or self.results,
             catalog=CATALOG,
             matcher=Matcher(CATALOG),
+            stage_timeout_s=self.stage_timeout_s,
         )
 
     def process(

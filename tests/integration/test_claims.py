@@ -1,11 +1,24 @@
 """A run's hold on calls: one run at a time, checked by every write, lost when the run is gone."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
-from callpipeline.domain.call import CallState, Stage
-from callpipeline.errors import ClaimLost, EngineUnavailable, UnsupportedAudio
-from callpipeline.storage.claims import MAX_ATTEMPTS, Claims
+from callpipeline.domain.audio import Channel
+from callpipeline.domain.call import Call, CallState, Stage, needed_for
+from callpipeline.errors import ClaimLost, EngineUnavailable, SameRecording, UnsupportedAudio
+from callpipeline.storage.claims import MAX_ATTEMPTS, MAX_GIVEN_BACK, Claims
 from callpipeline.wiring import Storage
+from tests.builders import (
+    a_judgement,
+    a_mention,
+    a_split,
+    a_transcript,
+    a_write,
+    channel_files,
+    some_metrics,
+)
 from tests.integration.calls import (
     at_once,
     change,
@@ -25,6 +38,8 @@ def database_url(emptied_url: str) -> str:
 
 
 BUSY = EngineUnavailable("busy")
+RESULTS = ("recordings", "channels", "call_metrics", "transcripts", "segments", "mentions",
+           "sentiment", "call_stages")  # fmt: skip
 
 
 @pytest.fixture
@@ -128,6 +143,21 @@ def test_stages_that_are_stored_are_done_save_those_to_be_made_anew(
     assert again.stages_done == {Stage.CHANNEL_AUDIO}
 
 
+def test_calls_that_lack_what_a_run_needs_stay_as_they_are(storage: Storage, claims: Claims):
+    ready, waits, failed = enter(storage, "1.wav", "2.wav", "3.wav")
+    claimed(claims, ready, failed)
+    store(storage, ready, Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
+    claims.fail(ready, "run-1", "competitor_mentions", UnsupportedAudio("no"))
+    store(storage, failed, Stage.CHANNEL_AUDIO)
+    claims.fail(failed, "run-1", "transcripts", UnsupportedAudio("no"))
+    before = [row(storage, call_id) for call_id in (waits, failed)]
+    needed = needed_for([Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT])
+    assert needed == [Stage.TRANSCRIPTS]
+    taken = claims.claim([ready, waits, failed], "run-2", needed=needed)
+    assert [call.call_id for call in taken] == [ready]
+    assert [row(storage, call_id) for call_id in (waits, failed)] == before
+
+
 # Ending
 
 
@@ -202,6 +232,98 @@ def test_a_run_that_ends_in_order_gives_back_what_it_holds_without_blame(
     assert runs(storage) == set()
     lose(storage, call_id)
     assert storage.ledger.find(call_id).state is CallState.PENDING
+
+
+def give_back(claims: Claims, call_id: str, *, times: int) -> None:
+    for run in range(times):
+        claimed(claims, call_id, run_id=f"run-{run}")
+        assert claims.give_back(f"run-{run}") == 1
+
+
+def test_a_call_that_its_runs_let_go_of_every_time_fails_with_a_reason(
+    storage: Storage, claims: Claims, call_id: str
+):
+    give_back(claims, call_id, times=MAX_GIVEN_BACK - 1)
+    assert storage.ledger.find(call_id).state is CallState.PENDING
+    give_back(claims, call_id, times=1)
+    record = storage.ledger.find(call_id)
+    assert (record.state, record.error_class) == (CallState.FAILED, "UnexpectedError")
+    assert (record.error_stage, record.error_transient) == ("run", False)
+    assert "ended 10 times" in (record.error_message or "")
+    assert record.not_before is None
+    storage.ledger.retry([call_id])
+    give_back(claims, call_id, times=MAX_GIVEN_BACK - 1)
+    assert storage.ledger.find(call_id).state is CallState.PENDING
+
+
+def test_runs_that_let_go_of_a_call_are_counted_in_a_row(
+    storage: Storage, claims: Claims, call_id: str
+):
+    give_back(claims, call_id, times=MAX_GIVEN_BACK - 1)
+    claimed(claims, call_id)
+    claims.fail(call_id, "run-1", "transcripts", BUSY)
+    give_back(claims, call_id, times=MAX_GIVEN_BACK - 1)
+    assert storage.ledger.find(call_id).state is CallState.PENDING
+
+
+def test_runs_that_never_began_end_no_call(storage: Storage, claims: Claims, call_id: str):
+    for _ in range(MAX_GIVEN_BACK + 1):
+        change(storage, [call_id], batch_id="'batch'", batched_at="now()", not_before="NULL")
+        assert storage.queue.forget_batches(["batch"]) == 1
+    give_back(claims, call_id, times=1)
+    assert storage.ledger.find(call_id).state is CallState.PENDING
+
+
+# The same bytes again
+
+
+def test_a_call_that_turns_out_to_be_another_one_leaves_nothing_that_counts(
+    storage: Storage, claims: Claims, tmp_path: Path
+):
+    """It failed, its bytes came again as another call, and then it is tried again."""
+    call_id, again = enter(storage, "1.wav", "2.wav")
+    (call,) = claims.claim([call_id], "run-1")
+    claims.own_content(call, "run-1", "aa")
+    results, files = storage.results, channel_files(a_split(), tmp_path)
+    results.save_audio(a_write(call_id, Stage.CHANNEL_AUDIO), a_split(), files)
+    results.save_metrics(a_write(call_id, Stage.CALL_METRICS), some_metrics())
+    said = [a_transcript("hello", channel=Channel.RIGHT)]
+    results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS), [a_mention()])
+    results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT), [a_judgement(a_mention())])
+    Claims(storage.database, retry_waits_s=()).fail(call_id, "run-1", "transcripts", BUSY)
+    (other,) = claims.claim([again], "run-1")
+    claims.own_content(other, "run-1", "aa")
+    (call,) = claims.claim([call_id], "run-2")
+    assert (call.sha256, call.stages_done) == ("aa", frozenset(Stage))
+    with pytest.raises(SameRecording) as raised:
+        claims.own_content(call, "run-2", "aa")
+    assert raised.value.first == again
+    for table in RESULTS:
+        with storage.database.transaction() as connection:
+            assert connection.execute(f"SELECT * FROM {table}".encode()).fetchall() == [], table
+
+
+def test_no_duplicate_is_bound_to_a_call_that_fails_meanwhile(storage: Storage):
+    """Whoever comes second sees what the other one did: none waits for what has ended."""
+    claims = Claims(storage.database, retry_waits_s=())
+    for round_ in range(20):
+        first, second = enter(storage, f"{round_}-1.wav", f"{round_}-2.wav")
+        one, two = claims.claim([first, second], "run-1")
+        one, two = (one, two) if one.call_id == first else (two, one)
+        sha256 = f"{round_}"
+        claims.own_content(one, "run-1", sha256)
+
+        def fail_or_compare(number: int, first: str = first, two: Call = two, sha: str = sha256):
+            if number:
+                claims.fail(first, "run-1", "transcripts", BUSY)
+            else:
+                with suppress(SameRecording):
+                    claims.own_content(two, "run-1", sha)
+
+        at_once(2, fail_or_compare)
+        assert storage.ledger.find(first).state is CallState.FAILED
+        assert storage.ledger.find(second).state in (CallState.PENDING, CallState.PROCESSING)
 
 
 def test_a_run_that_lost_a_call_meanwhile_cannot_end_it_as_a_duplicate(

@@ -16,6 +16,7 @@ from callpipeline.storage.database import Database
 from callpipeline.storage.life import signs_of_life
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, lose
+from tests.integration.databases import asked
 from tests.processes import until
 
 
@@ -88,10 +89,8 @@ def test_a_run_of_before_there_were_signs_of_life_is_as_silent_as_its_last_write
 
 
 def last_sign(storage: Storage) -> datetime:
-    with storage.database.transaction() as connection:
-        found = connection.execute("SELECT alive_at FROM runs").fetchone()
-    assert found
-    return found["alive_at"]
+    ((alive_at,),) = asked(storage.database.url, "SELECT alive_at FROM runs")
+    return alive_at
 
 
 def signs_come(storage: Storage) -> None:
@@ -104,11 +103,35 @@ def test_a_run_gives_signs_of_life_while_its_event_loop_is_busy(
 ):
     claimed(claims, call_id)
     before = last_sign(storage)
+    deadline = time.monotonic() + 30
     with signs_of_life(claims, "run-1", every_s=0.02):
-        busy_until = time.monotonic() + 0.5
-        while time.monotonic() < busy_until:
-            pass
-    assert last_sign(storage) > before
+        while last_sign(storage) == before:
+            busy_until = time.monotonic() + 0.1
+            while time.monotonic() < busy_until:
+                pass
+            assert time.monotonic() < deadline
+
+
+def test_whatever_keeps_a_sign_of_life_from_coming_the_next_one_comes(
+    storage: Storage,
+    claims: Claims,
+    call_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    claimed(claims, call_id)
+    alive, failures = Claims.alive, iter([KeyError("marzipan")])
+
+    def fails_once(self: Claims, run_id: str) -> bool:
+        for failure in failures:
+            raise failure
+        return alive(self, run_id)
+
+    monkeypatch.setattr(Claims, "alive", fails_once)
+    with signs_of_life(claims, "run-1", every_s=0.02):
+        signs_come(storage)
+    assert "could not give a sign of life: KeyError" in caplog.text
+    assert "marzipan" not in caplog.text
 
 
 def test_a_run_that_has_ended_gives_no_sign_of_life_any_more(

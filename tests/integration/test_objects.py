@@ -4,6 +4,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,8 @@ import pytest
 from obstore.store import LocalStore
 
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
+from callpipeline.storage.bucket import RETRIES
+from callpipeline.storage.object_store import end_of
 from callpipeline.storage.objects import ObjectStore, S3Access, open_store
 
 SECRET = "mrs-smith-555-1234.wav"
@@ -34,7 +37,9 @@ def a_bucket(server: str, prefix: str = "") -> tuple[ObjectStore, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "recordings"
+    path = tmp_path / "recordings"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture
@@ -51,9 +56,11 @@ def unreachable() -> ObjectStore:
     return open_store("s3://nowhere", access)
 
 
-def test_a_folder_that_is_not_there_is_made(store: ObjectStore, folder: Path):
-    assert folder.is_dir()
-    assert list(store.list()) == []
+def test_a_folder_that_is_not_there_is_made_by_a_write_and_not_before(tmp_path: Path):
+    store = open_store(str(tmp_path / "not" / "yet"), S3Access())
+    assert not (tmp_path / "not").exists()
+    store.put("a.wav", b"sound")
+    assert store.read("a.wav") == b"sound"
 
 
 def test_a_folders_name_is_its_last_part_so_that_a_checkout_may_move(tmp_path: Path):
@@ -87,11 +94,54 @@ def test_a_listing_that_fails_is_not_empty(unreachable: ObjectStore):
         list(unreachable.list())
 
 
-def test_a_folder_that_is_gone_is_not_an_empty_one(store: ObjectStore, folder: Path):
+@pytest.mark.parametrize("instead", ["nothing", "a file", "links in a circle"])
+def test_a_folder_that_is_gone_is_not_an_empty_one(
+    store: ObjectStore, folder: Path, tmp_path: Path, instead: str
+):
     """A network drive that is not mounted must not look like one without recordings."""
     folder.rmdir()
-    with pytest.raises(StoreUnavailable):
+    if instead == "a file":
+        folder.touch()
+    elif instead == "links in a circle":
+        folder.symlink_to(folder)
+    for ask in (
+        lambda: list(store.list()),
+        lambda: list(store.list("deep")),
+        lambda: store.read(SECRET),
+        lambda: store.recording(SECRET),
+        lambda: store.exists(SECRET),
+        lambda: store.fetch(SECRET, tmp_path / "back"),
+    ):
+        with pytest.raises(StoreUnavailable, match="recordings is not there") as raised:
+            ask()
+        assert SECRET not in str(raised.value)
+    assert folder.is_dir() is False
+
+
+def test_a_folder_that_went_while_it_was_listed_is_not_at_its_end(
+    store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def gone(path: bytes) -> Any:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "scandir", gone)
+    with pytest.raises(StoreUnavailable, match="recordings is not there"):
         list(store.list())
+
+
+def test_a_folder_in_which_nothing_is_any_more_asks_for_the_disk(store: ObjectStore, folder: Path):
+    with pytest.raises(MissingObject, match="nor anything else: is a disk not mounted"):
+        store.read(SECRET)
+    (folder / "a.wav").touch()
+    with pytest.raises(MissingObject, match="hold the object any more.$"):
+        store.read(SECRET)
+
+
+def test_a_folder_that_cannot_be_made_refuses_writes_and_nothing_before(tmp_path: Path):
+    (tmp_path / "file").touch()
+    store = open_store(str(tmp_path / "file" / "recordings"), S3Access())
+    with pytest.raises(StoreUnavailable):
+        store.put("a.wav", b"sound")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +276,83 @@ def test_a_folder_that_may_not_be_read_is_told_and_hides_no_other(
     assert "permission denied" in reason
 
 
+ODD_LINKS = {
+    "into-a-file": ("good.wav/b", "not a directory"),
+    "circle": ("circle", "too many levels of symbolic links"),
+    "long": ("x" * 300, "file name too long"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_LINKS)
+@pytest.mark.parametrize("below", ["", "deep/"])
+def test_a_link_that_cannot_be_followed_is_told_and_hides_no_other(
+    store: ObjectStore, folder: Path, name: str, below: str
+):
+    target, why = ODD_LINKS[name]
+    (folder / below).mkdir(exist_ok=True)
+    for file in ("a.wav", "good.wav", "z.wav"):
+        (folder / below / file).write_bytes(b"sound")
+    (folder / below / name).symlink_to(target)
+    keys, [reason] = told(store)
+    assert keys == [f"{below}a.wav", f"{below}good.wav", f"{below}z.wav"]
+    assert reason == f"A link cannot be read: {why}."
+    reasons: list[str] = []
+    assert list(store.pages(after=f"{below}y", unreadable=reasons.append))
+    assert reasons == []  # it was told by the page before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may follow any link")
+def test_a_link_into_a_closed_folder_is_told_and_hides_no_other(
+    store: ObjectStore, folder: Path, tmp_path: Path
+):
+    (tmp_path / "closed").mkdir(mode=0)
+    (folder / "link").symlink_to(tmp_path / "closed" / "a.wav")
+    (folder / "z.wav").write_bytes(b"sound")
+    assert told(store) == (["z.wav"], ["A link cannot be read: permission denied."])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any folder")
+def test_a_folder_that_is_closed_as_a_whole_is_not_an_empty_one(store: ObjectStore, folder: Path):
+    folder.chmod(0)
+    with pytest.raises(StoreUnavailable, match="permission denied"):
+        list(store.list())
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), OSError(116, "Stale file handle")]
+)
+@pytest.mark.parametrize("broken", ["deep", "recordings"])
+def test_a_broken_folder_is_told_and_a_broken_root_raises(
+    store: ObjectStore,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    broken: str,
+):
+    (folder / "deep").mkdir()
+    (folder / "good.wav").write_bytes(b"sound")
+
+    def failing(path: bytes) -> Any:
+        if path.rstrip(b"/").endswith(broken.encode()):
+            raise error
+        return scandir(path)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", failing)
+    if broken == "recordings":
+        with pytest.raises(StoreUnavailable):
+            list(store.list())
+    else:
+        words = os.strerror(error.errno or 0).lower()
+        assert told(store) == (["good.wav"], [f"A folder cannot be read: {words}."])
+
+
+@pytest.mark.parametrize("prefix", ["..", "a//b", "x" * 300, "y/" * 3000, "a.wav", "nul\0"])
+def test_below_what_is_no_folder_nothing_is_listed(store: ObjectStore, folder: Path, prefix: str):
+    (folder / "a.wav").write_bytes(b"sound")
+    assert list(store.list(prefix)) == []
+
+
 def test_what_is_no_file_is_neither_listed_nor_waited_for(store: ObjectStore, folder: Path):
     os.mkfifo(folder / "pipe.wav")
     assert told(store) == ([], [])
@@ -275,6 +402,26 @@ def test_the_marker_of_a_folder_is_no_object(s3_server: str):
     client.put_object(Bucket=BUCKET, Key="calls/", Body=b"")
     client.put_object(Bucket=BUCKET, Key="calls/a.wav", Body=b"sound")
     assert [recording.key for recording in store.list()] == ["calls/a.wav"]
+
+
+def test_a_page_of_markers_tells_how_far_the_listing_has_come(s3_server: str):
+    store, client = a_bucket(s3_server, "/kept")
+    store.page_size = 2
+    for key in ("a/", "b/", "c.wav", "d/", "e/"):
+        client.put_object(Bucket=BUCKET, Key=f"kept/{key}", Body=b"x" if key == "c.wav" else b"")
+    pages = list(store.pages())
+    assert [[recording.key for recording in page] for page in pages] == [[], ["c.wav"], []]
+    assert [end_of(page) for page in pages] == ["b/", "d/", "e/"]
+    assert [end_of(page) for page in store.pages(after="b/")] == ["d/", "e/"]
+
+
+def test_a_server_that_says_nothing_costs_a_tick_half_its_time():
+    access = S3Access("http://127.0.0.1:9", access_key_id="x", secret_access_key="y")
+    store = open_store("s3://calls", access)
+    config = store._client.meta.config  # pyright: ignore[reportAttributeAccessIssue]
+    tries = config.retries["total_max_attempts"]
+    assert tries * (config.connect_timeout + config.read_timeout) <= 30
+    assert RETRIES.get("retry_timeout") == timedelta(seconds=60)
 
 
 def test_an_unfinished_upload_in_parts_is_not_listed(s3_server: str):

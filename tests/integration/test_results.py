@@ -1,6 +1,7 @@
 """What is particular to results in Postgres; the rest is in `tests/contracts`."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -8,10 +9,14 @@ from typing import cast
 import psycopg
 import pytest
 import stamina
+from psycopg import Connection
+from psycopg.rows import DictRow
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Registration, Stage
 from callpipeline.errors import ClaimLost, MissingObject
+from callpipeline.storage import tables
+from callpipeline.storage.database import Database, Row
 from callpipeline.storage.objects import ObjectStore
 from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage
@@ -119,10 +124,30 @@ def test_a_write_that_is_cut_in_the_middle_is_made_again_whole(
     said = [a_transcript("hello there"), a_transcript("hi", channel=Channel.RIGHT)]
     with stamina.set_testing(True, attempts=3):
         results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
-    assert len(store.put_keys) == 2 + 2
+    assert len(store.put_keys) == 1 + 2  # nothing more over the connection that was cut
     assert [row["text"] for row in rows(storage, "segments")] == ["hello there", "hi"]
     assert len(rows(storage, "call_stages")) == 1
     assert results.transcripts(call_id) == tuple(said)
+
+
+def test_a_run_that_was_stopped_before_it_puts_and_taken_for_dead_puts_nothing(
+    storage: Storage, call_id: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """It wakes up with its rows written and its connection cut; the call is another run's."""
+    store, insert = InMemoryRecordings(), tables.insert
+
+    def stopped(connection: Connection[DictRow], table: str, segments: Sequence[Row]) -> int:
+        inserted = insert(connection, table, segments)
+        if table == "segments" and storage.claims.release(["run-1"]):
+            storage.claims.claim([call_id], "run-2")
+        return inserted
+
+    monkeypatch.setattr(tables, "insert", stopped)
+    with Database(database_url, run_id="run-1") as database:
+        zombie = Results(database, cast("ObjectStore", store))
+        with stamina.set_testing(True, attempts=3), pytest.raises(ClaimLost):
+            zombie.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), [a_transcript("late")])
+    assert store.put_keys == []
 
 
 class StoreWhileReleased(InMemoryRecordings):

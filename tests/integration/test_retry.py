@@ -1,6 +1,7 @@
 """What `callpipeline retry` does to calls in each state, and what it says of them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import typer
@@ -17,6 +18,7 @@ from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
 from callpipeline.wiring import Storage
 from tests.builders import a_recording
+from tests.integration.test_cli import Installation
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -111,6 +113,48 @@ def test_of_a_duplicate_the_first_call_is_told(storage: Storage):
     (answer,) = answers(storage, second.call_id)
     told = f"it is a DUPLICATE of {first.call_id}: retry that one"
     assert (answer.retried, answer.reason) == (False, told)
+
+
+def test_a_duplicate_is_tried_where_the_first_call_failed(storage: Storage):
+    names = ("a.wav", "b.wav", "c.wav")
+    first, second, third = (a_recording(f"folder/{name}") for name in names)
+    for recording in (first, second, third):
+        storage.ledger.register([Registration(recording, sha256="ab" * 32)])
+    storage.claims.claim([first.call_id], "some-run")
+    storage.claims.fail(first.call_id, "some-run", "channel_audio", UnsupportedAudio("No."))
+    assert state_of(storage, second.call_id) is CallState.DUPLICATE
+    (answer, other) = answers(storage, second.call_id, third.call_id)
+    told = f"it is tried in place of call {first.call_id}, of the same recording"
+    assert answer == Answer(second.call_id, True, told)
+    assert (other.retried, f"DUPLICATE of {second.call_id}" in other.reason) == (False, True)
+    (call,) = storage.claims.claim([second.call_id], "some-run")
+    storage.claims.own_content(call, "some-run", "ab" * 32)
+    assert state_of(storage, second.call_id) is CallState.PROCESSING
+
+
+def test_a_duplicate_is_tried_where_the_first_call_was_erased(storage: Storage):
+    first, second = a_recording("a.wav"), a_recording("b.wav")
+    for recording in (first, second):
+        storage.ledger.register([Registration(recording, sha256="ab" * 32)])
+    end_as(storage, first.call_id, CallState.ERASED)
+    (answer,) = answers(storage, second.call_id)
+    assert answer.retried
+    assert state_of(storage, second.call_id) is CallState.PENDING
+
+
+def test_to_hand_over_a_recording_whose_call_failed_says_how_it_is_tried_again(
+    storage: Storage, database_url: str, tmp_path: Path
+):
+    here = Installation(tmp_path / "home", database_url)
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"not a sound")
+    call_id = here.json("ingest", path)[0]["call_id"]
+    storage.claims.claim([call_id], "some-run")
+    storage.claims.fail(call_id, "some-run", "channel_audio", UnsupportedAudio("A picture."))
+    again = here.run("ingest", path, exit_code=1)
+    assert f"it failed; `callpipeline retry {call_id}` tries it again" in again.stdout
+    (told,) = here.json("ingest", path, exit_code=1)
+    assert (told["new"], told["failed"]) == (False, True)
 
 
 def test_all_that_failed_are_tried_again(storage: Storage):

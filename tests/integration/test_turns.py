@@ -12,6 +12,16 @@ from callpipeline.storage.database import Database, name_of_run
 from callpipeline.storage.turns import AdvisoryTurns
 
 
+class CountedTurns(AdvisoryTurns):
+    """Counts how often it looks for a free slot."""
+
+    looked = 0
+
+    def _try(self) -> int | None:
+        self.looked += 1
+        return super()._try()
+
+
 @contextmanager
 def run(url: str, run_id: str) -> Iterator[Database]:
     """The database as another run sees it."""
@@ -29,7 +39,7 @@ class Service:
         async with turns.turn():
             self.inside += 1
             self.most = max(self.most, self.inside)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.03)
             self.inside -= 1
             self.served += 1
 
@@ -84,6 +94,47 @@ def test_a_single_turn_serves_the_backlog_too(database: Database) -> None:
 
     with closing(AdvisoryTurns(database, "asr", 1, Lane.BULK)) as bulk:
         asyncio.run(asyncio.wait_for(take(bulk), 10))
+
+
+def test_of_many_that_wait_one_looks_for_a_turn_and_less_often_the_longer_it_waits(
+    database_url: str,
+) -> None:
+    service = Service()
+
+    async def wait(taken: AdvisoryTurns, waiting: CountedTurns) -> int:
+        async with taken.turn():
+            asking = [asyncio.create_task(service.ask(waiting)) for _ in range(16)]
+            await asyncio.sleep(2)
+            looked = waiting.looked
+        await asyncio.gather(*asking)
+        return looked
+
+    with (
+        run(database_url, "one") as one,
+        run(database_url, "two") as two,
+        closing(AdvisoryTurns(one, "asr", 1)) as taken,
+        closing(CountedTurns(two, "asr", 1)) as waiting,
+    ):
+        looked = asyncio.run(asyncio.wait_for(wait(taken, waiting), 30))
+    # At intervals of 0.05 s and more: 50 looks in two seconds if they were half as long each.
+    assert 2 <= looked <= 25
+    assert (service.most, service.served) == (1, 16)
+
+
+def test_who_is_called_off_while_a_turn_is_taken_for_it_keeps_none(database: Database) -> None:
+    async def call_off(turns: AdvisoryTurns) -> None:
+        for _ in range(20):
+            asking = asyncio.create_task(turns.turn().__aenter__())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        async with turns.turn():
+            pass
+
+    with closing(AdvisoryTurns(database, "asr", 1)) as turns:
+        asyncio.run(asyncio.wait_for(call_off(turns), 10))
 
 
 def test_a_run_that_is_cut_off_gives_its_turn_to_others(database_url: str) -> None:

@@ -1,5 +1,7 @@
 """The sensors that look for recordings: what they enter, keep as cursor and tell."""
 
+import re
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +15,7 @@ from callpipeline.domain.call import Registered
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.discovery import Discovery, Found
 from callpipeline.pipeline.progress import Progress, Sweep
+from callpipeline.storage.positions import Positions
 from callpipeline.wiring import HOME_SOURCE
 from tests.orchestration.lab import Lab
 
@@ -51,10 +54,89 @@ def test_a_dropped_file_is_entered_once_and_no_run_is_asked_for(lab: Lab, home: 
     first = tick(lab, home)
     again = tick(lab, home, cursor="lost")
     assert not first.run_requests
-    assert Progress.from_cursor(first.cursor, home).everything.listed == 2
+    assert progress(lab, home).everything.listed == 2
     assert said(first) == "1 new, all 2 objects looked at."
     assert said(again) == "0 new, all 2 objects looked at."
     assert [call.key for call in lab.storage.ledger.calls()] == ["dropped.wav"]
+
+
+def progress(lab: Lab, source: Source) -> Progress:
+    """Where looking in a source stands, by our own schema."""
+    [row] = _rows(lab, "SELECT position FROM discovery")
+    return Progress.from_cursor(row["position"], source)
+
+
+def test_neither_the_cursor_nor_what_is_said_has_any_part_of_a_key(lab: Lab, home: Source):
+    names = [f"deep/mrs-smith/555-{number:04}.wav" for number in range(1010)]
+    drop(home, *names, "deep/mrs-smith/odd")
+    (Path(home.url) / "deep" / "mrs-smith" / "link").symlink_to("odd/b")
+    result = tick(lab, home)
+    kept = progress(lab, home)
+    assert kept.newest_after and "mrs-smith" in kept.newest_after
+    assert re.fullmatch("[0-9a-f]{16}", result.cursor or "")
+    told = f"{result.cursor} {said(result)}"
+    assert not [part for part in ("mrs", "smith", "555", "deep", ".wav") if part in told]
+    assert "1 × cannot be taken: A link cannot be read: not a directory" in told
+
+
+def rest(lab: Lab, source: Source, cursor: str | None) -> None:
+    """Let the next look through everything be far off."""
+    rested = Progress(everything=Sweep(ended=time.time(), rest_s=3600.0, listed=7))
+    Positions(lab.storage.database).keep(source.name, cursor or "", rested.to_cursor(source))
+
+
+def test_a_look_goes_on_where_the_last_one_ended(lab: Lab, home: Source):
+    first = tick(lab, home)
+    rest(lab, home, first.cursor)
+    next_one = tick(lab, home, cursor=first.cursor)
+    assert next_one.cursor == first.cursor
+    assert said(next_one) == "0 new."
+    assert progress(lab, home).everything.listed == 7
+
+
+@pytest.mark.parametrize("cursor", [None, "", "lost", "0123456789abcdef", "\0", '{"version": 1}'])
+def test_a_cursor_that_somebody_cleared_begins_a_new_look(
+    lab: Lab, home: Source, cursor: str | None
+):
+    first = tick(lab, home)
+    rest(lab, home, first.cursor)
+    anew = tick(lab, home, cursor=cursor)
+    assert anew.cursor not in (first.cursor, cursor)
+    assert said(anew) == "0 new, all 0 objects looked at."
+    rest(lab, home, anew.cursor)
+    assert said(tick(lab, home, cursor=anew.cursor)) == "0 new."
+
+
+def test_a_position_that_is_lost_or_of_another_place_begins_a_new_look(
+    lab: Lab, home: Source, tmp_path: Path
+):
+    first = tick(lab, home)
+    rest(lab, home, first.cursor)
+    (tmp_path / "moved").mkdir()
+    moved = Source(home.name, str(tmp_path / "moved"))
+    assert said(tick(lab, moved, cursor=first.cursor)).endswith("all 0 objects looked at.")
+    with lab.storage.database.transaction() as connection:
+        connection.execute("DELETE FROM discovery")
+    assert said(tick(lab, home, cursor=first.cursor)).endswith("all 0 objects looked at.")
+
+
+def test_each_source_has_a_position_of_its_own(lab: Lab, home: Source, tmp_path: Path):
+    branches = Source("branches", str(tmp_path / "branches"))
+    drop(branches, "a.wav")
+    here, there = tick(lab, home), tick(lab, branches)
+    for source, result in ((home, here), (branches, there)):
+        rest(lab, source, result.cursor)
+        assert said(tick(lab, source, cursor=result.cursor)) == "0 new."
+
+
+def test_a_share_that_is_not_mounted_fails_its_own_sensor_alone(
+    lab: Lab, home: Source, tmp_path: Path
+):
+    share = Source("branches", str(tmp_path / "share"))
+    with pytest.raises(Told, match="branches is not there: is a disk not mounted"):
+        tick(lab, share)
+    assert not (tmp_path / "share").exists()
+    assert said(tick(lab, home)).startswith("0 new")
 
 
 def test_another_source_has_a_sensor_and_a_bucket_of_its_own(lab: Lab, tmp_path: Path):

@@ -102,10 +102,24 @@ def test_a_new_competitor_reaches_a_past_call_without_transcribing_it_again(lab:
 
 
 def test_a_subset_of_a_call_that_was_never_split_says_what_is_missing(lab: Lab) -> None:
+    """The call stays as it was: it waits for the run that makes the stages before."""
     call_id = lab.add_call("call")
-    assert not lab.run([call_id], assets=["competitor_mentions"]).success
-    message = lab.storage.ledger.find(call_id).error_message
-    assert message and "materialize" in message
+    before = lab.storage.ledger.find(call_id)
+    result = lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"])
+    [failure] = [e for e in result.all_events if e.is_step_failure]
+    told = f"{call_id}: not processed: it has no transcripts yet"
+    assert told in str(failure.step_failure_data.error)
+    assert lab.storage.ledger.find(call_id) == before
+
+
+def test_a_subset_over_calls_of_which_some_failed_early_makes_the_others(lab: Lab) -> None:
+    good, bad = lab.add_call("good"), lab.add_call("bad", audio=b"<html>")
+    lab.run([good, bad])
+    before = lab.storage.ledger.find(bad)
+    lab.settings.catalog_path.write_text("competitors:\n  - Acme Telecom\n")
+    assert not lab.run([good, bad], assets=["competitor_mentions"]).success
+    assert lab.storage.results.mentions(good) == ()
+    assert lab.storage.ledger.find(bad) == before
 
 
 def test_a_batch_goes_on_where_an_earlier_run_ended(lab: Lab) -> None:

@@ -64,9 +64,12 @@ class FaultyClaims(Claims):
         run_id: str,
         *,
         anew: Collection[Stage] = (),
+        needed: Collection[Stage] = (),
         only_waiting: bool = False,
     ) -> list[Call]:
-        claimed = super().claim(call_ids, run_id, anew=anew, only_waiting=only_waiting)
+        claimed = super().claim(
+            call_ids, run_id, anew=anew, needed=needed, only_waiting=only_waiting
+        )
         for call in claimed:
             self._faults.reach("claim.after", call.call_id)
         return claimed

@@ -73,6 +73,21 @@ def test_a_database_that_is_gone_ends_the_batch_instead_of_failing_every_call():
     assert len(place.splitter.asked) < len(calls)
 
 
+def test_a_panic_in_a_library_is_seen_as_itself():
+    """As those of Rust: no Exception, so that nobody goes on after one by mistake."""
+
+    class Panic(BaseException):
+        pass
+
+    class Panicking(InMemoryStates):
+        def complete(self, call_id: str, run_id: str) -> CallState:
+            raise Panic("called `unwrap` on nothing")
+
+    place = Workplace(states=Panicking())
+    with pytest.raises(Panic, match="unwrap"):
+        place.process(*[place.call(str(number)) for number in range(3)], concurrency=2)
+
+
 def test_whoever_stops_listening_stops_the_work():
     place = Workplace()
     calls = [place.call(str(number)) for number in range(20)]

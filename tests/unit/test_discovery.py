@@ -22,6 +22,7 @@ from callpipeline.pipeline.discovery import (
 )
 from callpipeline.pipeline.progress import OVERLAP, Progress
 from callpipeline.pipeline.settling import EMPTY_SETTLE_S, MOST_DOUBTFUL
+from callpipeline.storage.object_store import Page
 from tests.builders import A_MONDAY, a_recording
 from tests.fakes.storage import InMemoryRegistry
 
@@ -62,7 +63,8 @@ class Shelf:
                 raise StoreUnavailable("flat did not answer.")
             self.now_s += self.page_costs_s
             page = [self.objects.get(key) for key in keys[start : start + self.page_size]]
-            yield [recording for recording in page if recording]
+            objects = (each for each in page if each and not each.key.endswith("/"))
+            yield Page(objects, end=keys[start : start + self.page_size][-1])
         if len(starts) == self.breaks_after_pages:
             raise StoreUnavailable("flat did not answer.")
 
@@ -250,6 +252,38 @@ def test_the_newest_names_wait_for_what_is_still_being_written():
     late = sensor.tick(after=timedelta(seconds=30))
     assert not (early.finished_sweep or late.finished_sweep)
     assert early.found.unsettled == len(sensor.found(late)) == OVERLAP * 2
+
+
+def markers(count: int, name: str = "{:06}/") -> list[Recording]:
+    """Markers of folders, which a listing passes and does not tell of."""
+    return some(count, name)
+
+
+def test_markers_of_folders_alone_end_a_tick_too_and_the_next_goes_on_behind_them():
+    sensor = Sensor(shelf=Shelf(page_size=10, page_costs_s=1.0), budget_s=3.0)
+    sensor.shelf.add(*markers(100), a_recording("z.wav", last_modified=A_WHILE_AGO))
+    looks = [sensor.tick() for _ in range(4)]
+    assert [look.finished_sweep for look in looks] == [False, False, False, True]
+    assert [look.found.listed for look in looks] == [0, 0, 0, 1]
+    assert sensor.known == {"z.wav"}
+
+
+def test_markers_behind_the_newest_names_leave_the_sweep_its_turn():
+    sensor = Sensor(shelf=Shelf(page_size=100, page_costs_s=1.0), budget_s=1000.0)
+    sensor.shelf.add(*some(OVERLAP + 1), *markers(2000, "9{:05}/"))
+    assert sensor.tick().finished_sweep
+    sensor.budget_s = 6.0
+    sensor.shelf.add(a_recording("000000-late.wav", last_modified=A_WHILE_AGO))
+    for _ in range(3):
+        sensor.tick(after=timedelta(days=1))
+    assert "000000-late.wav" in sensor.known
+
+
+def test_a_listing_that_breaks_off_behind_markers_goes_on_behind_them():
+    sensor = Sensor(shelf=Shelf(page_size=10, breaks_after_pages=2))
+    sensor.shelf.add(*markers(20), a_recording("z.wav", last_modified=A_WHILE_AGO))
+    assert sensor.tick().failure == "flat did not answer."
+    assert sensor.found(sensor.tick()) == {"z.wav"}
 
 
 def test_with_day_folders_a_tick_looks_into_those_of_the_last_days_and_tomorrow():

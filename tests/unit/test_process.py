@@ -87,6 +87,22 @@ def test_stages_that_an_earlier_try_stored_are_kept(tmp_path: Path):
     assert sorted(place.transcriber.asked) == ["one left", "one right"]
 
 
+def test_a_stage_that_hangs_ends_and_its_call_is_tried_again():
+    place = Workplace(transcriber=ScriptedTranscriber(meets=99), stage_timeout_s=0.05)
+    call = place.call()
+    failed = place.process(call)[-1]
+    assert isinstance(failed, CallFailed)
+    assert (failed.stage, failed.error_class) == (Stage.TRANSCRIPTS, "EngineUnavailable")
+    assert failed.again_at and "after 0.05 seconds" in failed.reason
+
+
+def test_a_timeout_that_an_engine_lets_through_is_not_taken_for_the_deadline():
+    place = Workplace(splitter=ScriptedSplitter({"one": TimeoutError()}))
+    (failed,) = place.process(place.call())
+    assert isinstance(failed, CallFailed)
+    assert failed.error_class == "UnexpectedError"
+
+
 def test_an_error_that_cannot_pass_ends_the_call_with_its_own_sentence():
     error = UnsupportedAudio("a picture, not sound")
     place = Workplace(splitter=ScriptedSplitter({"one": error}))

@@ -7,10 +7,10 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.call import DuplicatePolicy, Lane
 from callpipeline.domain.source import Source
-from callpipeline.errors import MissingObject, SettingsInvalid
+from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.sources_file import lies_in, read_sources
-from callpipeline.wiring import load_sources, open_source
+from callpipeline.wiring import load_sources, open_results_store, open_source
 
 
 def read(folder: Path, text: str) -> tuple[Source, ...]:
@@ -113,6 +113,7 @@ def test_a_missing_or_binary_file_is_refused_by_name(tmp_path: Path):
         ("/a/b/../c", "file:///a/c", True),
         ("/a/bc", "/a/b", False),
         ("/a", "s3://a", False),
+        ("s3://a//b/", "s3://a/b", True),
     ],
 )
 def test_a_place_lies_in_itself_and_in_what_is_above_it(url: str, other: str, inside: bool):
@@ -170,6 +171,57 @@ def test_sources_that_would_mix_are_refused(
     others = {"recordings": str(tmp_path / "drop")}
     with pytest.raises(SettingsInvalid, match=complaint):
         load_sources(configured(settings, f"sources: [{text}]", **others))
+
+
+@pytest.mark.parametrize(
+    ("recordings", "storage", "complaint"),
+    [
+        ("s3://bucket/calls", "s3://bucket", "recordings lies in CALLPIPELINE_STORAGE"),
+        ("s3://bucket", "s3://bucket/kept", "CALLPIPELINE_STORAGE lies in the source recordings"),
+        ("s3://bucket/", "s3://bucket", "CALLPIPELINE_STORAGE lies in the source recordings"),
+        ("s3://bucket//x", "s3://bucket/x/", "CALLPIPELINE_STORAGE lies in the source recordings"),
+        ("/srv/kept/calls", "/srv/kept", "recordings lies in CALLPIPELINE_STORAGE"),
+        ("/srv/kept", "/srv/x/../kept", "CALLPIPELINE_STORAGE lies in the source recordings"),
+    ],
+)
+def test_a_source_in_the_store_of_results_or_around_it_is_refused(
+    settings: Settings, recordings: str, storage: str, complaint: str
+):
+    chosen = settings.model_copy(update={"recordings": recordings, "storage": storage})
+    with pytest.raises(SettingsInvalid, match=complaint):
+        load_sources(chosen)
+
+
+@pytest.mark.parametrize("storage", ["s3://bucket/storage", "s3://bucket/recordings2"])
+def test_a_source_beside_the_store_of_results_is_fine(settings: Settings, storage: str):
+    update = {"recordings": "s3://bucket/recordings", "storage": storage}
+    assert load_sources(settings.model_copy(update=update))
+
+
+def test_the_folders_of_the_home_are_made_and_those_of_other_sources_are_not(
+    settings: Settings, tmp_path: Path
+):
+    chosen = configured(settings, f"sources: [{{name: branches, url: {tmp_path}/share/calls}}]")
+    for source in load_sources(chosen):
+        open_source(chosen, source)
+    open_results_store(chosen)
+    assert (settings.home / "recordings").is_dir()
+    assert (settings.home / "storage").is_dir()
+    assert not (tmp_path / "share").exists()
+
+
+def test_places_that_cannot_be_made_or_are_broken_are_opened_all_the_same(
+    settings: Settings, tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    update = {"recordings": f"{tmp_path}/file/calls", "storage": f"{tmp_path}/file/kept"}
+    text = f"sources: [{{name: branches, url: {tmp_path}/circle}}]"
+    chosen = configured(settings.model_copy(update=update), text)
+    stores = [open_source(chosen, source) for source in load_sources(chosen)]
+    for store in (*stores, open_results_store(chosen)):
+        with pytest.raises(StoreUnavailable, match="is not there"):
+            store.read("a.wav")
 
 
 def all_recordings(settings: Settings) -> Recordings:

@@ -29,6 +29,7 @@ CREATE TABLE calls (
     batch_id         text,
     batched_at       timestamptz,
     fruitless        integer NOT NULL DEFAULT 0,
+    given_back       integer NOT NULL DEFAULT 0,
     claimed_by       text,
     attempts         integer NOT NULL DEFAULT 0,
     retries          integer NOT NULL DEFAULT 0,
@@ -55,12 +56,15 @@ CREATE INDEX calls_waiting ON calls (lane, priority DESC, created_at, call_id)
     WHERE state = 'PENDING' AND batch_id IS NULL;
 CREATE INDEX calls_in_batches ON calls (batch_id) WHERE state = 'PENDING' AND batch_id IS NOT NULL;
 CREATE INDEX calls_held ON calls (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX calls_by_first ON calls (duplicate_of) WHERE duplicate_of IS NOT NULL;
 COMMENT ON COLUMN calls.started_at IS 'When the call took place; null where nothing tells.';
 COMMENT ON COLUMN calls.metadata IS
     'What the recording''s name tells, by the pattern of its source: agent, customer, direction, …';
 COMMENT ON COLUMN calls.duplicate_of IS 'The call that was made of the same bytes before.';
 COMMENT ON COLUMN calls.fruitless IS
     'Runs in a row that ended before the call did, through no fault of the call.';
+COMMENT ON COLUMN calls.given_back IS
+    'Of these in a row, those that had taken the call and gave it back.';
 COMMENT ON COLUMN calls.attempts IS
     'Runs that began to work on the call and have not ended in order since.';
 COMMENT ON COLUMN calls.retries IS 'Tries that ended in an error which another try may cure.';
@@ -92,6 +96,7 @@ CREATE TABLE call_stages (
     PRIMARY KEY (call_id, stage)
 );
 CREATE INDEX call_stages_by_catalog ON call_stages (catalog_version, stage);
+CREATE INDEX call_stages_by_run ON call_stages (run_id);
 
 CREATE TABLE recordings (
     call_id              text PRIMARY KEY REFERENCES calls ON DELETE CASCADE,
@@ -194,3 +199,15 @@ CREATE TABLE sentiment (
     PRIMARY KEY (call_id, mention_id),
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
+
+-- Where looking for new recordings stands, by source; a row that is lost costs a look from the
+-- beginning.
+CREATE TABLE discovery (
+    source      text PRIMARY KEY,
+    token       text NOT NULL,
+    position    text NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON COLUMN discovery.token IS 'What the sensor has for a cursor, while the position holds.';
+COMMENT ON COLUMN discovery.position IS
+    'JSON, with keys of objects in it; as text, since jsonb refuses some of their characters.';

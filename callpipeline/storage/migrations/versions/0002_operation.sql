@@ -7,6 +7,7 @@ ALTER TABLE calls
     ADD COLUMN priority      smallint NOT NULL DEFAULT 0,
     ADD COLUMN batched_at    timestamptz,
     ADD COLUMN fruitless     integer NOT NULL DEFAULT 0,
+    ADD COLUMN given_back    integer NOT NULL DEFAULT 0,
     ADD COLUMN retries       integer NOT NULL DEFAULT 0,
     ADD COLUMN not_before    timestamptz,
     DROP CONSTRAINT calls_state_check,
@@ -27,11 +28,14 @@ CREATE INDEX calls_waiting ON calls (lane, priority DESC, created_at, call_id)
     WHERE state = 'PENDING' AND batch_id IS NULL;
 CREATE INDEX calls_in_batches ON calls (batch_id) WHERE state = 'PENDING' AND batch_id IS NOT NULL;
 CREATE INDEX calls_held ON calls (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX calls_by_first ON calls (duplicate_of) WHERE duplicate_of IS NOT NULL;
 COMMENT ON COLUMN calls.metadata IS
     'What the recording''s name tells, by the pattern of its source: agent, customer, direction, …';
 COMMENT ON COLUMN calls.duplicate_of IS 'The call that was made of the same bytes before.';
 COMMENT ON COLUMN calls.fruitless IS
     'Runs in a row that ended before the call did, through no fault of the call.';
+COMMENT ON COLUMN calls.given_back IS
+    'Of these in a row, those that had taken the call and gave it back.';
 COMMENT ON COLUMN calls.retries IS 'Tries that ended in an error which another try may cure.';
 COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
 
@@ -55,3 +59,18 @@ CREATE TABLE runs (
     began_at  timestamptz NOT NULL DEFAULT now(),
     alive_at  timestamptz NOT NULL DEFAULT now()
 );
+
+-- What a run stored that died before it could say so.
+CREATE INDEX call_stages_by_run ON call_stages (run_id);
+
+-- Where looking for new recordings stands, by source; a row that is lost costs a look from the
+-- beginning.
+CREATE TABLE discovery (
+    source      text PRIMARY KEY,
+    token       text NOT NULL,
+    position    text NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON COLUMN discovery.token IS 'What the sensor has for a cursor, while the position holds.';
+COMMENT ON COLUMN discovery.position IS
+    'JSON, with keys of objects in it; as text, since jsonb refuses some of their characters.';

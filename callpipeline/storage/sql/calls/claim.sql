@@ -1,5 +1,6 @@
 -- Take calls for a run: those that no other run holds and that are neither erased nor duplicates.
 -- Stages that are to be made anew are forgotten; what else is stored is kept.
+-- Calls stay out of which a stage is not stored that the run needs and does not make.
 -- A call that has ended is tried again because a person wants it: its counts begin anew.
 WITH alive AS (
     INSERT INTO runs (run_id) VALUES (%(run_id)s)
@@ -10,12 +11,18 @@ WITH alive AS (
         not_before = NULL,
         attempts = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN attempts ELSE 0 END,
         retries = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN retries ELSE 0 END,
+        given_back = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN given_back ELSE 0 END,
         error_stage = NULL, error_class = NULL, error_message = NULL, error_transient = NULL,
         completed_at = NULL, updated_at = now()
     WHERE call_id = ANY(%(call_ids)s) AND state NOT IN ('DUPLICATE', 'ERASED')
       AND (claimed_by IS NULL OR claimed_by = %(run_id)s)
       AND (state = 'PENDING' OR NOT %(only_waiting)s OR claimed_by = %(run_id)s)
-    RETURNING call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, duplicates
+      AND NOT EXISTS (
+          SELECT FROM unnest(%(needed)s::text[]) AS needed (stage)
+          WHERE NOT EXISTS (SELECT FROM call_stages s
+                            WHERE s.call_id = calls.call_id AND s.stage = needed.stage))
+    RETURNING call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, duplicates,
+              sha256
 ), forgotten AS (
     DELETE FROM call_stages s USING claimed
     WHERE s.call_id = claimed.call_id AND s.stage = ANY(%(anew)s)

@@ -5,7 +5,7 @@ UPDATE calls SET
     completed_at = CASE WHEN tried.again_s IS NULL THEN now() END,
     not_before = now() + tried.again_s * interval '1 second',
     retries = retries + CASE WHEN tried.again_s IS NULL THEN 0 ELSE 1 END,
-    claimed_by = NULL, attempts = 0, fruitless = 0, updated_at = now(),
+    claimed_by = NULL, attempts = 0, fruitless = 0, given_back = 0, updated_at = now(),
     error_stage = %(stage)s, error_class = %(error_class)s, error_message = %(message)s,
     error_transient = %(transient)s
 FROM (SELECT CASE WHEN %(transient)s THEN (%(waits_s)s::float[])[retries + 1] END AS again_s
