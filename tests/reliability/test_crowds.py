@@ -63,6 +63,17 @@ def copies(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
     return script
 
 
+def test_the_same_bytes_are_one_call(installation: Installation, copies: Script) -> None:
+    """Before a store fails: what a lost run had not stored is rightly done again."""
+    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", 120)
+    found = _calls_of(installation, copies)
+    installation.wait_until_final(found, 240)
+    states = installation.states(found)
+    assert (states.count("COMPLETED"), states.count("DUPLICATE")) == (1, COPIES)
+    asked = (installation.home / "soak" / "asked").read_text().splitlines()
+    assert sum(line.startswith(f"transcriber {copies.number} ") for line in asked) == 2
+
+
 def test_stores_fail_under_a_run(installation: Installation, copies: Script) -> None:
     """Answers of the object store get lost, and Postgres is killed."""
     keys = [installation.record(Script(n, mentions=2)) for n in range(4000, 4006)]
@@ -76,16 +87,6 @@ def test_stores_fail_under_a_run(installation: Installation, copies: Script) -> 
     took_s = installation.wait_until_final(call_ids, 240)
     print(f"all calls ended {took_s:.0f} s after Postgres was killed")
     assert set(installation.states(call_ids)) == {"COMPLETED"}
-
-
-def test_the_same_bytes_are_one_call(installation: Installation, copies: Script) -> None:
-    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", 120)
-    found = _calls_of(installation, copies)
-    installation.wait_until_final(found, 240)
-    states = installation.states(found)
-    assert (states.count("COMPLETED"), states.count("DUPLICATE")) == (1, COPIES)
-    asked = (installation.home / "soak" / "asked").read_text().splitlines()
-    assert sum(line.startswith(f"transcriber {copies.number} ") for line in asked) == 2
 
 
 def test_nothing_is_lost_or_twice(installation: Installation) -> None:
