@@ -10,7 +10,7 @@ import dagster as dg
 from callpipeline.defs.partitions import calls
 from callpipeline.defs.selection import OP, CallSelection, is_batch, resumes, selected_calls
 from callpipeline.defs.told import told
-from callpipeline.domain.call import Call, CallState, Stage, needed_for
+from callpipeline.domain.call import NEEDS, Call, CallState, Stage, needed_for
 from callpipeline.pipeline.batch import process_calls as process_batch
 from callpipeline.pipeline.process import (
     CallFailed,
@@ -38,11 +38,12 @@ recordings = dg.AssetSpec(
 )
 
 
-def _spec(stage: Stage, deps: Sequence[Stage | str], group: str, text: str) -> dg.AssetSpec:
+def _spec(stage: Stage, group: str, text: str) -> dg.AssetSpec:
+    deps = [need.value for need in Stage if need in NEEDS[stage]] or [recordings.key.path[-1]]
     in_store = stage in (Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
     return dg.AssetSpec(
         stage.value,
-        deps=[str(dep) for dep in deps],
+        deps=deps,
         group_name=group,
         description=text,
         kinds={"objectstore" if in_store else "postgres"},
@@ -53,7 +54,6 @@ def _spec(stage: Stage, deps: Sequence[Stage | str], group: str, text: str) -> d
 SPECS = [
     _spec(
         Stage.CHANNEL_AUDIO,
-        ["recordings"],
         "audio",
         "Each recording taken apart: one mono FLAC per speaker, where somebody speaks, and what "
         "is wrong with the sound (silent, clipped, truncated, damaged, fake stereo). Fails when "
@@ -61,13 +61,11 @@ SPECS = [
     ),
     _spec(
         Stage.CALL_METRICS,
-        [Stage.CHANNEL_AUDIO],
         "audio",
         "Talk time of agent and customer, silence and overlap, in seconds.",
     ),
     _spec(
         Stage.TRANSCRIPTS,
-        [Stage.CHANNEL_AUDIO],
         "transcription",
         "What each speaker said, in words with times and confidence. The slow and costly stage: "
         "a new competitor list does not need it again. `reliable: false` means that the "
@@ -75,14 +73,12 @@ SPECS = [
     ),
     _spec(
         Stage.COMPETITOR_MENTIONS,
-        [Stage.TRANSCRIPTS],
         "competitors",
         "Every place where a competitor is named: who said it, when, in which words, and for "
         "ambiguous names (Three, Sky, ID) why it counts or does not.",
     ),
     _spec(
         Stage.COMPETITOR_SENTIMENT,
-        [Stage.COMPETITOR_MENTIONS],
         "competitors",
         "How the speaker of each mention speaks of that competitor: positive, neutral, negative "
         "or unsure, with the words and the rule it rests on.",

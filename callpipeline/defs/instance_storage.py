@@ -1,4 +1,4 @@
-"""Dagster's own Postgres storage, with connections kept and a run's planned events in one batch.
+"""Dagster's own Postgres storage, with connections kept and the events of calls in batches.
 
 Stock dagster-postgres opens a connection for each query and writes what a run plans (a row for
 each asset and call) row by row. Private names of Dagster are used here, so its version is pinned,
@@ -33,6 +33,7 @@ KEPT_CONNECTIONS = 4
 RECYCLE_S = 900
 MOST_WAITING = 200
 LATEST_S = 0.5
+"""Materializations of calls are written so many together, or so long after the first of them."""
 PLANNED = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,

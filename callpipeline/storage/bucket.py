@@ -10,17 +10,17 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import obstore
 from obstore.store import S3Store
 
 from callpipeline.domain.call import Recording
 from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.storage.bucket_listing import is_object, read_contents
 from callpipeline.storage.object_store import (
     BLOCK_BYTES,
     REPLACED,
@@ -117,7 +117,7 @@ class Bucket(ObjectStore):
                 names = (each["Key"] for each in reversed(found) if "\0" not in each["Key"])
                 end = next(names, None)
                 yield Page(
-                    (self._listed(each) for each in found if _is_object(each, unreadable)),
+                    (self._listed(each) for each in found if is_object(each, unreadable)),
                     end=end.removeprefix(self._prefix) if end else None,
                 )
 
@@ -156,7 +156,7 @@ class Bucket(ObjectStore):
                 response_checksum_validation="when_required",
             ),
         )
-        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_contents)
+        client.meta.events.register("before-parse.s3.ListObjectsV2", read_contents)
         return client
 
     def _listed(self, found: dict[str, Any]) -> Recording:
@@ -184,33 +184,6 @@ class Bucket(ObjectStore):
                 raise StoreUnavailable(f"{self.name} {cause(error)}.") from None
 
 
-def _read_contents(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
-) -> None:
-    """Take the objects out of an answer before botocore reads it, which takes 15 times as long.
-
-    What cannot be read here is left to botocore, which says what is wrong with it.
-    """
-    if response_dict["status_code"] != 200:
-        return
-    with contextlib.suppress(ElementTree.ParseError, KeyError, ValueError):
-        answer = ElementTree.fromstring(response_dict["body"])
-        objects = [each for each in answer if _name(each) == "Contents"]
-        customized_response_dict["Contents"] = [_facts(each) for each in objects]
-        answer[:] = [each for each in answer if _name(each) != "Contents"]
-        response_dict["body"] = ElementTree.tostring(answer)
-
-
-def _facts(listed: ElementTree.Element) -> dict[str, Any]:
-    told = {_name(part): part.text or "" for part in listed}
-    modified = datetime.fromisoformat(told["LastModified"])
-    return told | {"Size": int(told["Size"]), "LastModified": modified}
-
-
-def _name(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
 def _open(bucket: str, prefix: str, access: S3Access) -> S3Store:
     config: S3Config = {}
     if access.endpoint:
@@ -235,14 +208,6 @@ def _refuse_odd(key: str) -> None:
     """obstore takes such a key for something else, or for none at all."""
     if is_odd(key):
         raise ValueError
-
-
-def _is_object(found: dict[str, Any], unreadable: Unreadable) -> bool:
-    if "\0" in found["Key"]:
-        unreadable("An object's key has a zero byte in it.")
-        return False
-    marks_a_folder = found["Key"].endswith("/") and not found["Size"]
-    return not marks_a_folder
 
 
 def _size(found: dict[str, Any]) -> int:
