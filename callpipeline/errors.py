@@ -9,13 +9,16 @@ CallpipelineError
 │   ├── TranscriptInvalid     a supplied transcript cannot be read
 │   ├── MissingObject         what a row points to is not in the object store
 │   ├── UnknownCall           no such call in the ledger
+│   ├── UnknownNotification   no such notification in the outbox
 │   ├── SettingsInvalid       a setting is missing or contradicts another
 │   ├── PoisonCall            the runs that worked on the call died, every time
+│   ├── ReceiverGone          a receiver wants no notifications any more
 │   └── UnexpectedError       a fault of callpipeline itself
 ├── TransientError      another try might
 │   ├── EngineUnavailable     an engine crashed, timed out or refused for now
 │   ├── StoreUnavailable      the object store did not answer
 │   ├── DatabaseUnavailable   Postgres did not answer
+│   ├── DeliveryRefused       a receiver did not take a notification
 │   └── MachineExhausted      no disk space, memory or open files are left here
 ├── ClaimLost           the call belongs to another run now; nothing was written
 └── SameRecording       the call has ended as a duplicate of another one
@@ -58,12 +61,24 @@ class UnknownCall(PermanentError):
     """The ledger has no such call."""
 
 
+class UnknownNotification(PermanentError):
+    """The outbox has no such notification."""
+
+
 class SettingsInvalid(PermanentError):
     """A setting is missing, malformed or contradicts another."""
 
 
 class PoisonCall(PermanentError):
     """The runs that worked on the call died, every time."""
+
+
+class ReceiverGone(PermanentError):
+    """A receiver answered that it wants no notifications any more; `code` is how it did."""
+
+    def __init__(self, code: str, answer: str) -> None:
+        super().__init__(answer)
+        self.code = code
 
 
 class UnexpectedError(PermanentError):
@@ -84,6 +99,18 @@ class StoreUnavailable(TransientError):
 
 class DatabaseUnavailable(TransientError):
     """Postgres did not answer."""
+
+
+class DeliveryRefused(TransientError):
+    """A receiver did not take a notification; `code` is its answer in a word, safe to show.
+
+    `retry_after_s` is how long it wants to be left alone, in seconds.
+    """
+
+    def __init__(self, code: str, answer: str, retry_after_s: float | None = None) -> None:
+        super().__init__(answer)
+        self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class MachineExhausted(TransientError):

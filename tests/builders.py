@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from callpipeline.domain.audio import (
     AudioFormat,
@@ -18,8 +19,10 @@ from callpipeline.domain.call import Call, Recording, Stage
 from callpipeline.domain.catalog import Catalog, Competitor
 from callpipeline.domain.mention import Mention, MentionStatus
 from callpipeline.domain.metrics import CallMetrics, measure
+from callpipeline.domain.notification import EventKind, Severity, wire_type
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcript import Segment, Transcript, Word
+from callpipeline.notify.message import CallLine, Message
 from callpipeline.storage.ports import StageWrite
 
 A_MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -138,3 +141,26 @@ def a_write(
     call_id: str, stage: Stage, run_id: str = "run-1", *, catalog: Catalog | None = None
 ) -> StageWrite:
     return StageWrite(call_id, run_id, stage, 0.25, "by hand", catalog.version if catalog else None)
+
+
+def a_message(
+    *,
+    title: str = "A call failed at transcripts (EngineUnavailable)",
+    calls: int = 1,
+    kind: EventKind = EventKind.CALL_FAILED,
+    severity: Severity = Severity.ERROR,
+    **other: Any,
+) -> Message:
+    lines = [
+        CallLine(f"2026-03-02-{n:012x}", f"call-{n}.wav", f"http://d/{n}") for n in range(calls)
+    ]
+    known = {
+        "notification_id": "6f1c0f6e-5f0a-4b5e-9d43-1a2b3c4d5e6f",
+        "thread_id": "1",
+        "type": wire_type(kind, {}),
+        "context": ("At 2026-03-02 09:30:00 UTC.", "What to do about it."),
+        "at": A_MONDAY,
+        "calls": tuple(lines),
+        "call_count": calls,
+    }
+    return Message(kind=kind, severity=severity, title=title, **known | other)

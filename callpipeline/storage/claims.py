@@ -20,7 +20,7 @@ from callpipeline.errors import (
     TransientError,
     UnexpectedError,
 )
-from callpipeline.storage.database import Database, Row, name_of_run
+from callpipeline.storage.database import Database, Row, name_of_run, storable
 from callpipeline.storage.ledger import own_content
 from callpipeline.storage.sql import query
 
@@ -61,9 +61,16 @@ class ClaimingRun:
 class Claims:
     """Compare-and-set writes of table `calls`, on behalf of runs."""
 
-    def __init__(self, database: Database, *, retry_waits_s: Sequence[float] = RETRY_WAITS_S):
+    def __init__(
+        self,
+        database: Database,
+        *,
+        retry_waits_s: Sequence[float] = RETRY_WAITS_S,
+        tells_completed: bool = False,
+    ) -> None:
         self._database = database
         self._retry_waits_s = retry_waits_s
+        self._tells_completed = tells_completed
 
     def claim(
         self,
@@ -128,6 +135,7 @@ class Claims:
     def complete(self, call_id: str, run_id: str) -> CallState:
         """Give the call back after its last stage; COMPLETED when every stage is stored."""
         claim = {"call_id": call_id, "run_id": run_id, "stage_count": len(Stage)}
+        claim |= {"tell": self._tells_completed}
         return CallState(self._held("calls/complete", claim)["state"])
 
     def fail(
@@ -143,7 +151,7 @@ class Claims:
             "run_id": run_id,
             "stage": stage,
             "error_class": type(error).__name__,
-            "message": _storable(str(error)),
+            "message": storable(str(error)),
             "transient": isinstance(error, TransientError),
             "waits_s": [_jittered(wait_s) for wait_s in self._retry_waits_s],
         }
@@ -173,7 +181,11 @@ class Claims:
     def apart(self, *, patience_s: float) -> Iterator["Claims"]:
         """The same on a connection of its own: the others may be busy with slow writes."""
         with self._database.apart(patience_s=patience_s) as database:
-            yield Claims(database, retry_waits_s=self._retry_waits_s)
+            yield Claims(
+                database,
+                retry_waits_s=self._retry_waits_s,
+                tells_completed=self._tells_completed,
+            )
 
     def claiming_runs(self) -> list[ClaimingRun]:
         """The runs that hold calls."""
@@ -216,11 +228,6 @@ def _fail(connection: Connection[DictRow], failure: Row, may_pass_on: bool) -> d
 
 def _lost(call_id: str) -> ClaimLost:
     return ClaimLost(f"Call {call_id} belongs to another run now.")
-
-
-def _storable(text: str) -> str:
-    """As Postgres takes it: a decoder may quote zero bytes, a file name half a character."""
-    return text.replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def _jittered(wait_s: float) -> float:

@@ -114,6 +114,11 @@ def name_of_run(run_id: str) -> str:
     return f"callpipeline run {run_id}"
 
 
+def storable(text: str) -> str:
+    """As Postgres takes it: a decoder may quote zero bytes, a file name half a character."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:

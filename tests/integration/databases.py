@@ -9,6 +9,8 @@ import psycopg
 
 from callpipeline.storage.sql import SCHEMA
 
+KEPT = ("calls", "runs", "catalog_versions")
+
 
 @contextmanager
 def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
@@ -21,7 +23,9 @@ def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
 
 def emptied(url: str) -> str:
     """A migrated database without a row; a tenth of the time that a new one takes."""
-    asked(url, "DELETE FROM calls; DELETE FROM runs; DELETE FROM catalog_versions")
+    told = "notification_events, deliveries, notifications, outbox, incidents, receivers_off"
+    clear = [f"DELETE FROM {table}" for table in told.split(", ")]
+    asked(url, "; ".join([*clear, *(f"DELETE FROM {t}" for t in KEPT)]))
     return url
 
 

@@ -67,12 +67,17 @@ def test_calls_of_the_first_slice_are_all_there_after_it(first_slice_url: str):
     columns = "call_id, key, sha256, state, batch_id, claimed_by, error_message, created_at"
     everything = f"SELECT {columns} FROM calls ORDER BY call_id"
     before = asked(first_slice_url, everything)
-    assert migrate(first_slice_url) == "0002"
+    assert migrate(first_slice_url) == "0003"
     assert asked(first_slice_url, everything) == before
     assert len(before) == 8
     assert asked(first_slice_url, "SELECT call_id, stage FROM call_stages") == [
         (old(1), "channel_audio")
     ]
+
+
+def test_of_what_failed_before_nobody_is_told(first_slice_url: str):
+    migrate(first_slice_url)
+    assert asked(first_slice_url, "SELECT count(*) FROM outbox") == [(0,)]
 
 
 def test_bytes_of_the_first_slice_belong_to_their_oldest_call_that_is_not_erased(

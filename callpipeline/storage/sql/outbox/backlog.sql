@@ -1,0 +1,11 @@
+-- What is not told yet: events that nobody has looked at, and messages by channel with the age of
+-- the oldest, in seconds, and how often it was tried.
+SELECT NULL AS channel, count(*) AS waiting, 0 AS given_up, 0 AS tries,
+       extract(epoch FROM now() - min(occurred_at))::float AS oldest_s
+FROM outbox WHERE incident_id IS NULL
+UNION ALL
+SELECT channel, count(*) FILTER (WHERE state = 'PENDING'),
+       count(*) FILTER (WHERE state = 'GAVE_UP' AND created_at > now() - interval '7 days'),
+       coalesce(max(attempts) FILTER (WHERE state = 'PENDING'), 0),
+       extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'PENDING'))::float
+FROM notifications WHERE state IN ('PENDING', 'GAVE_UP') GROUP BY channel;

@@ -1,0 +1,3 @@
+-- Every try to deliver a message, in their order.
+SELECT attempt, at, took_s, accepted, code, answer FROM deliveries
+WHERE notification_id = %(notification_id)s::uuid ORDER BY attempt;

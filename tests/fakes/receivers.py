@@ -1,0 +1,210 @@
+"""Receivers of notifications on real sockets: a mail server, Slack's API, a webhook.
+
+Each can be told to answer otherwise, and remembers what came.
+"""
+
+import json
+import ssl
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP as SmtpServer
+from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
+
+from tests.soak.installation import free_port
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a receiver answers; `wait_s` passes before the first byte, `drip_s` between bytes."""
+
+    status: int = 200
+    body: bytes = b"ok"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait_s: float = 0.0
+    drip_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class HttpReceiver:
+    """An HTTP server that takes what is posted; `answers` are given first, then `usual`."""
+
+    def __init__(self, usual: Callable[[Request], Answer] = lambda _: Answer()) -> None:
+        self.requests: list[Request] = []
+        self.answers: list[Answer] = []
+        self.usual = usual
+        self._gone = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def running(self) -> Iterator["HttpReceiver"]:
+        thread = threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._gone.set()
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.path, headers, body)
+                receiver.requests.append(request)
+                answer = receiver.answers.pop(0) if receiver.answers else receiver.usual(request)
+                receiver._gone.wait(answer.wait_s)
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self._send(answer)
+
+            def _send(self, answer: Answer) -> None:
+                pieces = [bytes([b]) for b in answer.body] if answer.drip_s else [answer.body]
+                try:
+                    for piece in pieces:
+                        self.wfile.write(piece)
+                        self.wfile.flush()
+                        receiver._gone.wait(answer.drip_s)
+                except OSError:
+                    pass  # who asked has hung up
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+class SlackApi(HttpReceiver):
+    """Slack's Web API for a bot with one token; an incoming webhook is any other path."""
+
+    def __init__(self, token: str = "xoxb-planted-token") -> None:
+        super().__init__(self._answer)
+        self.token = token
+        self.posts: list[dict[str, Any]] = []
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api/"
+
+    def _answer(self, request: Request) -> Answer:
+        if request.path != "/api/chat.postMessage":
+            self.posts.append(request.json)
+            return Answer()
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return _json({"ok": False, "error": "invalid_auth"})
+        post = self._read(request)
+        self.posts.append(post)
+        return _json({"ok": True, "channel": "C1", "ts": f"1700000000.{len(self.posts):06}"})
+
+    @staticmethod
+    def _read(request: Request) -> dict[str, Any]:
+        if "json" in request.headers["content-type"]:
+            return request.json
+        form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+        nested = {n: json.loads(form[n]) for n in ("attachments", "blocks") if n in form}
+        return form | nested
+
+
+def _json(document: object, **headers: str) -> Answer:
+    return Answer(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+@dataclass
+class MailBox:
+    """A mail server with a login, by STARTTLS or TLS; `refuse` is what it says to each mail."""
+
+    port: int
+    username: str
+    password: str
+    mails: list[EmailMessage] = field(default_factory=list)
+    recipients: list[list[str]] = field(default_factory=list)
+    refuse: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    logins: list[str] = field(default_factory=list)
+
+    def authenticate(
+        self, server: object, session: Session, envelope: Envelope, mechanism: str, data: object
+    ) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        self.logins.append(mechanism)
+        given = (data.login.decode(), data.password.decode())
+        return AuthResult(success=given == (self.username, self.password), handled=False)
+
+    async def handle_RCPT(
+        self,
+        server: SmtpServer,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        rcpt_options: list[str],
+    ) -> str:
+        if address in self.unknown:
+            return "550 no such user here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SmtpServer, session: Session, envelope: Envelope) -> str:
+        if self.refuse:
+            return self.refuse.pop(0)
+        assert isinstance(envelope.content, bytes)
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        self.mails.append(mail)  # pyright: ignore[reportArgumentType] - the policy says which
+        self.recipients.append(list(envelope.rcpt_tos))
+        return "250 taken"
+
+
+@contextmanager
+def mail_server(
+    trust: ssl.SSLContext, *, tls: bool = False, username: str = "cp", password: str = "planted-pw"
+) -> Iterator[MailBox]:
+    """A server on a free port, with the certificate in `trust`."""
+    box = MailBox(free_port(), username, password)
+    how: dict[str, Any] = {"ssl_context": trust} if tls else {"tls_context": trust}
+    with warnings.catch_warnings():
+        # It does not know that a connection which begins with TLS has it, and says so at each.
+        warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
+        controller = Controller(
+            box,
+            hostname="127.0.0.1",
+            port=box.port,
+            authenticator=box.authenticate,
+            auth_required=True,
+            auth_require_tls=not tls,
+            **how,
+        )
+        controller.start()
+        try:
+            yield box
+        finally:
+            controller.stop()

@@ -1,0 +1,154 @@
+"""The webhook: the contract's JSON, signatures that others verify, limits, unsubscribing."""
+
+import base64
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from callpipeline.domain.notification import EventKind, Severity
+from callpipeline.errors import DeliveryRefused, ReceiverGone, SettingsInvalid
+from callpipeline.notify.webhook import WebhookNotifier, signature_headers, signing_keys
+from tests.builders import a_message
+from tests.fakes.receivers import Answer, HttpReceiver
+
+OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
+CONTRACT = {
+    "type",
+    "severity",
+    "title",
+    "message",
+    "job_id",
+    "job_filename",
+    "error_message",
+    "stack_trace",
+    "metadata",
+    "timestamp",
+}
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    with HttpReceiver().running() as running:
+        yield running
+
+
+def notifier(receiver: HttpReceiver, secret: str = "", limit_s: float = 15.0) -> WebhookNotifier:
+    return WebhookNotifier(f"{receiver.url}/hook", signing_keys(secret), limit_s=limit_s)
+
+
+def test_the_document_is_the_contracts(receiver: HttpReceiver) -> None:
+    notifier(receiver).send(a_message(error_message="the recogniser is away"))
+    document = receiver.requests[0].json
+    assert set(document) == CONTRACT
+    assert document["type"] == "job_failed"
+    assert document["severity"] == "error"
+    assert document["job_filename"] == "call-0.wav"
+    assert document["error_message"] == "the recogniser is away"
+    assert datetime.fromisoformat(document["timestamp"]).tzinfo
+
+
+@pytest.mark.parametrize(
+    ("kind", "type"),
+    [
+        (EventKind.CALL_COMPLETED, "job_completed"),
+        (EventKind.ENGINE_DOWN, "system_error"),
+        (EventKind.CUSTOM, "custom"),
+    ],
+)
+def test_each_event_has_a_type_of_the_contract(
+    receiver: HttpReceiver, kind: EventKind, type: str
+) -> None:
+    notifier(receiver).send(a_message(kind=kind, severity=Severity.INFO, calls=0))
+    assert receiver.requests[0].json["type"] == type
+    assert receiver.requests[0].json["job_id"] is None
+
+
+def test_both_secrets_sign_while_receivers_change_over(receiver: HttpReceiver) -> None:
+    notifier(receiver, f"{NEW}, {OLD}").send(a_message())
+    [request] = receiver.requests
+    for secret in (OLD, NEW):
+        assert Webhook(secret).verify(request.body, dict(request.headers))["type"] == "job_failed"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(base64.b64encode(b"x" * 32).decode()).verify(request.body, dict(request.headers))
+
+
+def test_a_changed_body_or_time_is_not_signed() -> None:
+    [key], now = signing_keys(NEW), datetime.now(UTC)
+    headers = signature_headers("id", now, b'{"a": 1}', [key])
+    assert Webhook(NEW).verify(b'{"a": 1}', headers) == {"a": 1}
+    for body, changed in ((b'{"a": 2}', headers), (b'{"a": 1}', headers | {"webhook-id": "other"})):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(NEW).verify(body, changed)
+
+
+def test_the_id_is_the_same_at_every_try(receiver: HttpReceiver) -> None:
+    receiver.answers = [Answer(500)]
+    with pytest.raises(DeliveryRefused):
+        notifier(receiver).send(a_message())
+    notifier(receiver).send(a_message())
+    ids = {request.headers["webhook-id"] for request in receiver.requests}
+    assert ids == {a_message().notification_id}
+
+
+@pytest.mark.parametrize("secret", ["short", "whsec_", "not base64 at all!!", "whsec_YWJj"])
+def test_what_is_no_secret_is_refused_with_how_to_make_one(secret: str) -> None:
+    with pytest.raises(SettingsInvalid, match="openssl rand") as refused:
+        signing_keys(secret if secret != "whsec_" else "whsec_,")
+    assert "YWJj" not in str(refused.value)
+
+
+def test_what_is_no_url_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="NOTIFY_WEBHOOK_URL"):
+        WebhookNotifier("ftp://somewhere/secret")
+
+
+@pytest.mark.parametrize("status", [199 + 101, 302, 400, 401, 404, 429, 500, 503])
+def test_only_2xx_is_an_acknowledgement(receiver: HttpReceiver, status: int) -> None:
+    receiver.answers = [Answer(status, b"why not", {"Location": f"{receiver.url}/elsewhere"})]
+    with pytest.raises(DeliveryRefused) as refused:
+        notifier(receiver).send(a_message())
+    assert refused.value.code == str(status)
+    assert "why not" in str(refused.value)
+    assert len(receiver.requests) == 1
+
+
+def test_202_and_an_empty_answer_are_fine(receiver: HttpReceiver) -> None:
+    receiver.answers = [Answer(202, b"")]
+    assert notifier(receiver).send(a_message()).answer == "202"
+
+
+def test_410_says_that_nothing_is_wanted_any_more(receiver: HttpReceiver) -> None:
+    receiver.answers = [Answer(410, b"unsubscribed")]
+    with pytest.raises(ReceiverGone, match="410 unsubscribed"):
+        notifier(receiver).send(a_message())
+
+
+@pytest.mark.parametrize("header", ["120", "Wed, 25 Nov 2099 09:00:00 GMT"])
+def test_retry_after_is_heard_in_both_forms(receiver: HttpReceiver, header: str) -> None:
+    receiver.answers = [Answer(429, b"", {"Retry-After": header})]
+    with pytest.raises(DeliveryRefused) as refused:
+        notifier(receiver).send(a_message())
+    wait_s = refused.value.retry_after_s
+    assert wait_s is not None
+    assert wait_s == 120 or wait_s > 10**9
+
+
+@pytest.mark.parametrize(
+    "slow", [Answer(wait_s=30), Answer(body=b"x" * 1000, drip_s=0.2)], ids=["silent", "drip"]
+)
+def test_the_limit_holds_for_the_whole_try(receiver: HttpReceiver, slow: Answer) -> None:
+    receiver.answers = [slow]
+    began = time.monotonic()
+    with pytest.raises(DeliveryRefused) as refused:
+        notifier(receiver, limit_s=0.6).send(a_message())
+    assert refused.value.code in ("timeout", "unreachable")
+    assert time.monotonic() - began < 10
+
+
+def test_of_an_endless_answer_the_beginning_is_read(receiver: HttpReceiver) -> None:
+    receiver.answers = [Answer(200, b"y" * 50_000_000)]
+    answer = notifier(receiver).send(a_message()).answer
+    assert len(answer) < 300
