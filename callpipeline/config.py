@@ -4,14 +4,25 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callpipeline.domain.notification import EventKind, NotificationChannel
 from callpipeline.errors import SettingsInvalid
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that holds the package: in a checkout, where dagster.yaml and samples/ are."""
+
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 def _default_home() -> Path:
@@ -59,6 +70,28 @@ class Settings(BaseSettings):
     retry_waits_s: tuple[Annotated[float, Field(ge=0)], ...] = (30.0, 120.0, 480.0)
 
     port: int = Field(default=3000, ge=0, le=65535)
+    dagster_url: str | None = None
+
+    notify_rules: dict[EventKind, tuple[NotificationChannel, ...]] = Field(default_factory=dict)
+    notify_window_s: float = Field(default=600.0, gt=0)
+    notify_timezone: str = "UTC"
+    notify_quiet_hours: str | None = None
+    notify_digest_at: str | None = None
+    ingestion_quiet_h: float | None = Field(default=24.0, gt=0)
+    slack_bot_token: SecretStr | None = None
+    slack_channel: str | None = None
+    slack_webhook_url: SecretStr | None = None
+    slack_api_url: str | None = None
+    smtp_host: str | None = None
+    smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_ca_file: Path | None = None
+    email_from: str | None = None
+    email_to: Annotated[tuple[str, ...] | None, NoDecode] = None
+    notify_webhook_url: SecretStr | None = None
+    notify_webhook_secret: SecretStr | None = None
 
     @field_validator("database_url")
     @classmethod
@@ -70,6 +103,32 @@ class Settings(BaseSettings):
         if not plain.startswith("postgresql://"):
             raise ValueError("write it as postgresql://user:password@host:5432/name")
         return SecretStr(plain)
+
+    @field_validator("email_to", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        """Several addresses have commas between them."""
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("notify_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name} is no time zone: write it like Europe/London")
+        return name
+
+    @field_validator("notify_digest_at", "notify_quiet_hours")
+    @classmethod
+    def _times_of_day(cls, text: str | None, info: ValidationInfo) -> str | None:
+        parts = text.split("-") if text and info.field_name == "notify_quiet_hours" else [text]
+        wanted = "22:00-07:00" if info.field_name == "notify_quiet_hours" else "08:00"
+        if text is not None:
+            times = [_TIME.fullmatch(part.strip()) for part in parts if part]
+            if len(times) != wanted.count("-") + 1 or not all(times):
+                raise ValueError(f"write it like {wanted}")
+        return text
 
     @property
     def recordings_url(self) -> str:

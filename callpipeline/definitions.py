@@ -12,10 +12,18 @@ from callpipeline.defs.compute_logs import print_masked_errors_without_words
 from callpipeline.defs.discovery import discovery_sensors
 from callpipeline.defs.io_managers import io_managers
 from callpipeline.defs.jobs import process_calls_job
+from callpipeline.defs.notifications import (
+    failed_runs_sensor,
+    notifications,
+    outbox_sensor,
+    trouble_sensor,
+)
 from callpipeline.defs.resources import Opening, OpenStages, resources
 from callpipeline.defs.sensors import lost_runs, waiting_calls
+from callpipeline.defs.slack import slack_resources
 from callpipeline.domain.call import Lane
 from callpipeline.pipeline.stages import Stages
+from callpipeline.pipeline.watch import Watch
 
 
 def build(
@@ -41,16 +49,24 @@ def build(
             yield stages
 
     assets = call_assets(batch_size=chosen.batch_size, concurrency=chosen.concurrency)
-    opening = Opening(open_storage, open_stages or open_real_stages)
+    opening = Opening(
+        open_storage,
+        open_stages or open_real_stages,
+        lambda storage, slack: wiring.open_dispatcher(chosen, storage.outbox, slack),
+        lambda storage: Watch(storage.database, storage.outbox, chosen.ingestion_quiet_h),
+    )
     return dg.Definitions(
-        assets=[recordings, assets],
+        assets=[recordings, assets, notifications],
         jobs=[process_calls_job],
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),
             waiting_calls(lambda: chosen),
             lost_runs(lambda: chosen),
+            outbox_sensor(),
+            failed_runs_sensor(),
+            trouble_sensor(wiring.notification_policy(chosen)),
         ],
-        resources={**resources(opening), **io_managers()},
+        resources={**resources(opening, slack_resources(chosen)), **io_managers()},
         executor=dg.in_process_executor,
     )
 

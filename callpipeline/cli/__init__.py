@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, look, operate
+from callpipeline.cli import calls, look, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.opening import explained
 from callpipeline.cli.retry import retry
@@ -49,3 +49,4 @@ COMMANDS: list[Callable[..., None]] = [
 ]
 for command in COMMANDS:
     app.command()(explained(command))
+app.add_typer(notifications.app)

@@ -10,6 +10,7 @@ from callpipeline import wiring
 from callpipeline.cli import checkup_calls as calls
 from callpipeline.cli import checkup_places as places
 from callpipeline.cli import checkup_settings
+from callpipeline.cli import checkup_telling as telling
 from callpipeline.cli.findings import Examination, Finding, Level, found
 from callpipeline.config import Settings
 from callpipeline.errors import CallpipelineError, SettingsInvalid
@@ -27,6 +28,7 @@ def examine(options: Settings) -> Iterator[Finding]:
         "disk": places.disk,
         "recordings": places.recordings,
         "storage": places.results_store,
+        "notifications": telling.channels,
     }
     for name, look in without_database.items():
         yield from found(name, partial(look, options))
@@ -54,6 +56,7 @@ def _of_database(options: Settings) -> Iterator[Finding]:
         database = stack.enter_context(Database(url))
         yield from found("waiting calls", lambda: calls.waiting(database))
         yield from found("runs", lambda: calls.silent_runs(database))
+        yield from found("outbox", lambda: telling.outbox(options, database))
         yield from found("dagster", lambda: _dagster(options, url))
 
 

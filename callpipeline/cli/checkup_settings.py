@@ -36,7 +36,7 @@ def examine(options: Settings) -> list[Finding]:
     """Every complaint; without any, how many settings are in effect."""
     names = set(os.environ) | set(_in_file(options))
     known = known_variables(options)
-    complaints = [*unknown(names, known), *_endpoint(options), *_database(options)]
+    complaints = [*unknown(names, known), *_unsafe(options), *_database(options)]
     count = sum(name.upper() in known for name in names)
     return complaints or [Complaint(Level.OK, f"{count} are set, and all are known")]
 
@@ -66,15 +66,34 @@ def unknown(names: Collection[str], known: Collection[str]) -> Iterator[Finding]
             yield Complaint(Level.WARN, f"{name} is no setting{hint}")
 
 
-def _endpoint(options: Settings) -> Iterator[Finding]:
-    if options.s3_endpoint:
-        parts = urlsplit(options.s3_endpoint)
+def _unsafe(options: Settings) -> Iterator[Finding]:
+    """What crosses the network for anybody to read, or to forge."""
+    webhook = options.notify_webhook_url
+    plain = {
+        "S3_ENDPOINT": (options.s3_endpoint, "recordings and transcripts cross"),
+        "NOTIFY_WEBHOOK_URL": (webhook and webhook.get_secret_value(), "notifications cross"),
+        "DAGSTER_URL": (options.dagster_url, "what people look at crosses"),
+    }
+    for name, (url, what) in plain.items():
+        parts = urlsplit(url or "")
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield Complaint(
                 Level.WARN,
-                "CALLPIPELINE_S3_ENDPOINT is http://: recordings and transcripts cross the network "
-                "for anybody to read; use https://",
+                f"CALLPIPELINE_{name} is http://: {what} the network for anybody to read; use "
+                "https://",
             )
+    if webhook and not options.notify_webhook_secret:
+        yield Complaint(
+            Level.WARN,
+            "CALLPIPELINE_NOTIFY_WEBHOOK_SECRET is not set: its receiver cannot tell our "
+            "notifications from those of others",
+        )
+    if options.smtp_host and options.smtp_security == "none" and not is_loopback(options.smtp_host):
+        yield Complaint(
+            Level.WARN,
+            "CALLPIPELINE_SMTP_SECURITY is none: mails and the password cross the network for "
+            "anybody to read; use starttls or tls",
+        )
 
 
 def _database(options: Settings) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def _daemon(instance: dg.DagsterInstance, now: datetime) -> tuple[Health, bool]:
     errors = [(beat.daemon_type, error) for beat in beats for error in beat.errors or ()]
     if errors:
         duty, error = errors[0]
-        return Health("daemon", "bad", f"{duty.lower()} met an error: {_cause(error)}"), True
+        return Health("daemon", "bad", f"{duty.lower()} met an error: {cause(error)}"), True
     return Health("daemon", "ok", f"its last sign of life was {_ago(silent)} ago"), True
 
 
@@ -92,9 +92,9 @@ def _look(
     if late is not None and age > REMOVED:
         return "warn", f"{told}: if callpipeline has no such sensor any more, all is well"
     if failures == [True, True]:
-        return "bad", f"{told} and failed, not for the first time: {_cause(tick.error)}"
+        return "bad", f"{told} and failed, not for the first time: {cause(tick.error)}"
     if failures[0]:
-        return "warn", f"{told} and failed: {_cause(tick.error)}"
+        return "warn", f"{told} and failed: {cause(tick.error)}"
     if late is not None and age > late:
         return "bad", f"{told}, though the daemon is alive"
     found = f": {tick.skip_reason}" if tick.skip_reason else f", {len(tick.run_ids)} runs asked for"
@@ -119,7 +119,7 @@ def _queue(instance: dg.DagsterInstance, now: datetime) -> Health:
     return Health("queue", "ok", f"{count} runs wait" if count else "no run waits")
 
 
-def _cause(error: SerializableErrorInfo | None) -> str:
+def cause(error: SerializableErrorInfo | None) -> str:
     """The innermost error in one line: Dagster wraps what a sensor raised."""
     while error and error.cause:
         error = error.cause

@@ -3,7 +3,7 @@
 No field here holds a secret or a setting: Dagster stores resource fields in its database.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,14 +11,19 @@ import dagster as dg
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from callpipeline.defs.selection import LANE_TAG
+from callpipeline.defs.slack import SlackBot
 from callpipeline.defs.told import told
 from callpipeline.domain.call import Lane
+from callpipeline.pipeline.dispatch import Dispatcher
 from callpipeline.pipeline.stages import Stages
+from callpipeline.pipeline.watch import Watch
 from callpipeline.wiring import Storage
 
 OpenStorage = Callable[[str | None], AbstractContextManager[Storage]]
 """Of a run's id, None outside of runs."""
 OpenStages = Callable[[Storage, Lane], AbstractContextManager[Stages]]
+OpenDispatcher = Callable[[Storage, object], Dispatcher]
+"""The second is a client of Slack's Web API, None where no bot's token is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,11 @@ class Opening:
 
     storage: OpenStorage
     stages: OpenStages
+    dispatcher: OpenDispatcher
+    watch: Callable[[Storage], Watch]
 
 
-def resources(opening: Opening) -> dict[str, dg.ResourceDefinition]:
+def resources(opening: Opening, slack: Mapping[str, SlackBot]) -> dict[str, object]:
     """The resources by the names under which assets and sensors ask for them."""
 
     def storage(context: dg.InitResourceContext) -> Iterator[Storage]:
@@ -44,11 +51,31 @@ def resources(opening: Opening) -> dict[str, dg.ResourceDefinition]:
         with told(), opening.stages(context.resources.storage, lane) as opened:
             yield opened
 
+    def dispatcher(context: dg.InitResourceContext) -> Dispatcher:
+        bot = getattr(context.resources, "slack", None)
+        with told():
+            client = bot.get_client() if bot else None
+            return opening.dispatcher(context.resources.storage, client)
+
+    def watch(context: dg.InitResourceContext) -> Watch:
+        return opening.watch(context.resources.storage)
+
     return {
+        **slack,
         "storage": dg.ResourceDefinition(storage, description="Postgres and both object stores."),
         "stages": dg.ResourceDefinition(
             stages,
             required_resource_keys={"storage"},
             description="The engines named in the settings, and the competitor list.",
+        ),
+        "dispatcher": dg.ResourceDefinition(
+            dispatcher,
+            required_resource_keys={"storage", *slack},
+            description="The channels on which people are told: Slack, email, webhook.",
+        ),
+        "watch": dg.ResourceDefinition(
+            watch,
+            required_resource_keys={"storage"},
+            description="What looks for trouble that no call tells of.",
         ),
     }

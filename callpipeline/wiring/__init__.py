@@ -18,23 +18,35 @@ from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
 from callpipeline.storage.embedded import EmbeddedPostgres
 from callpipeline.storage.ledger import Ledger
+from callpipeline.storage.notifications import Notifications
 from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.outbox import Outbox
 from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
 from callpipeline.wiring.engines import in_turn, open_engines
 from callpipeline.wiring.environment import dagster_environment
+from callpipeline.wiring.notifiers import (
+    configured_channels,
+    notification_policy,
+    open_dispatcher,
+    open_notifiers,
+)
 from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
 
 __all__ = [
     "HOME_SOURCE",
     "Storage",
     "clear_workspace",
+    "configured_channels",
     "dagster_environment",
     "load_catalog",
     "load_sources",
+    "notification_policy",
     "open_database_url",
+    "open_dispatcher",
     "open_engines",
+    "open_notifiers",
     "open_results_store",
     "open_source",
     "open_stages",
@@ -56,6 +68,8 @@ class Storage:
     ledger: Ledger
     queue: Queue
     claims: Claims
+    outbox: Outbox
+    notifications: Notifications
     results: Results
     home: Source
     inbox: ObjectStore
@@ -87,7 +101,13 @@ def open_storage(
             database=database,
             ledger=Ledger(database),
             queue=Queue(database),
-            claims=Claims(database, retry_waits_s=settings.retry_waits_s),
+            claims=Claims(
+                database,
+                retry_waits_s=settings.retry_waits_s,
+                tells_completed=notification_policy(settings).routing.tells_completed,
+            ),
+            outbox=Outbox(database),
+            notifications=Notifications(database),
             results=Results(database, store),
             home=sources[0],
             inbox=stores[0],

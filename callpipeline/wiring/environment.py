@@ -17,6 +17,8 @@ def dagster_environment(settings: Settings, database_url: str) -> dict[str, str]
         "AWS_REQUEST_CHECKSUM_CALCULATION": s3.endpoint and "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": s3.endpoint and "when_required",
     }
+    token = settings.slack_bot_token
+    for_slack = {"CALLPIPELINE_SLACK_BOT_TOKEN": token.get_secret_value() if token else None}
     return {
         "DAGSTER_HOME": str(CHECKOUT),
         "CALLPIPELINE_HOME": str(home),
@@ -28,7 +30,7 @@ def dagster_environment(settings: Settings, database_url: str) -> dict[str, str]
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         # An unexpected error may quote what was said in a call; texts of dg.Failure stay.
         "DAGSTER_REDACT_USER_CODE_ERRORS": "1",
-    } | {name: value for name, value in for_boto3.items() if value}
+    } | {name: value for name, value in (for_boto3 | for_slack).items() if value}
 
 
 def _in_public_schema(database_url: str) -> str:

@@ -1,0 +1,162 @@
+"""What a notification says of its events: pure, so that the same events give the same words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from zoneinfo import ZoneInfo
+
+from callpipeline.domain.notification import EventKind, Severity, wire_type
+from callpipeline.notify.message import LONGEST_ERROR, CallLine, Message, one_line, shortened
+from callpipeline.storage.outbox import Content, Told
+
+OF_CALLS = {EventKind.CALL_FAILED: "failed", EventKind.CALL_COMPLETED: "completed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses of pages, for buttons; `dagster_url` is where people reach Dagster's UI."""
+
+    dagster_url: str
+
+    def call(self, call_id: str, stage: str | None) -> str:
+        """The call's partition of the asset that it failed at."""
+        asset = "channel_audio" if stage in (None, "run") else stage
+        return f"{self.dagster_url}/assets/{asset}?view=partitions&partition={call_id}"
+
+    def run(self, run_id: str) -> str:
+        return f"{self.dagster_url}/runs/{run_id}"
+
+
+def compose(content: Content, links: Links, zone: ZoneInfo) -> Message:
+    """The message of a notification. Error texts are those of its first event."""
+    first = content.events[0]
+    calls = _calls(content, links)
+    is_recovery = content.part == "recovery"
+    return Message(
+        notification_id=content.notification_id,
+        thread_id=str(content.incident_id),
+        kind=content.kind,
+        type=wire_type(content.kind, first.metadata),
+        severity=Severity.INFO if is_recovery else content.severity,
+        title=one_line(_title(content, first)),
+        message="" if is_recovery else first.message,
+        context=tuple(_context(content, first, zone)),
+        at=content.created_at.astimezone(zone),
+        calls=calls,
+        call_count=_call_count(content),
+        stage=content.stage,
+        error_class=first.error_class,
+        error_message=None if is_recovery else _error(first),
+        stack_trace=first.metadata.get("stack_trace"),
+        run_id=first.run_id,
+        run_link=links.run(first.run_id) if first.run_id else None,
+        is_recovery=is_recovery,
+        first_receipt=content.first_receipt,
+        first_id=content.first_id,
+        metadata=_metadata(content, first, links),
+    )
+
+
+def _error(event: Told) -> str | None:
+    return shortened(event.error_message, LONGEST_ERROR) if event.error_message else None
+
+
+def _calls(content: Content, links: Links) -> tuple[CallLine, ...]:
+    """Each call once; a recording is told by the last part of its name."""
+    seen = {event.call_id: event for event in content.events if event.call_id}
+    return tuple(
+        CallLine(
+            call_id, one_line(PurePosixPath(event.key or "").name), links.call(call_id, event.stage)
+        )
+        for call_id, event in seen.items()
+    )
+
+
+def _call_count(content: Content) -> int:
+    """Of the calls; where there are more events than were read, each is taken for a call."""
+    if content.kind not in OF_CALLS:
+        return len({event.call_id for event in content.events if event.call_id})
+    shown = len({event.call_id for event in content.events})
+    return shown if content.count == len(content.events) else content.count
+
+
+def _title(content: Content, first: Told) -> str:
+    if content.part == "recovery":
+        return first.metadata.get("over") or f"{content.stage} works again"
+    if content.kind in OF_CALLS:
+        return _title_of_calls(content, first)
+    return f"{first.title} ({content.count} times)" if content.count > 1 else first.title
+
+
+def _title_of_calls(content: Content, first: Told) -> str:
+    done, count = OF_CALLS[content.kind], _call_count(content)
+    more = " more" if content.part == "update" else ""
+    who = f"{count:,}{more} calls" if count != 1 else ("One more call" if more else "A call")
+    where = f" at {first.stage} ({first.error_class})" if first.stage else ""
+    return f"{who} {done}{where}"
+
+
+def _context(content: Content, first: Told, zone: ZoneInfo) -> list[str]:
+    """One line on when, and one on what to do."""
+    began = content.opened_at if content.part == "recovery" else first.occurred_at
+    lines = [_since(content, began, zone), _what_to_do(content, first)]
+    return [line for line in lines if line]
+
+
+def _since(content: Content, began: datetime, zone: ZoneInfo) -> str:
+    start, last = _clock(began, zone), _clock(content.last_at, zone)
+    if content.part == "recovery":
+        over = content.passed_at or content.created_at
+        return f"It began at {start} and was over by {_clock(over, zone)}."
+    passed = f" It was over by {_clock(content.passed_at, zone)}." if content.passed_at else ""
+    if content.count == 1:
+        return f"At {start}.{passed}"
+    in_all = f", {content.events_in_all:,} in all" if content.part == "update" else ""
+    return f"{content.count:,} since {start}, the last at {last}{in_all}.{passed}"
+
+
+def _what_to_do(content: Content, first: Told) -> str:
+    if content.kind is not EventKind.CALL_FAILED:
+        return str(first.metadata.get("advice", ""))
+    again = f"`callpipeline retry --failed --class {first.error_class}`"
+    if content.part == "recovery":
+        left = content.calls_still_failed
+        if not left:
+            return "None of its calls is FAILED any more."
+        return f"{left:,} of its calls are still FAILED: {again} tries them again."
+    if content.recovers:
+        return f"They were tried again and ended. When the cause is gone: {again}."
+    if content.count == 1 and first.call_id:
+        return f"`callpipeline show {first.call_id}` tells what is known of it."
+    return f"{again} tries them again, once what is wrong with them is mended."
+
+
+def _clock(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _metadata(content: Content, first: Told, links: Links) -> dict[str, object]:
+    """What our webhook tells beyond the contract: all calls and events, and where to look."""
+    own = {name: value for name, value in first.metadata.items() if name not in _OURS}
+    told: dict[str, object] = {
+        "event": content.kind.value,
+        "part": content.part,
+        "thread": content.incident_id,
+        "count": content.count,
+        "since": first.occurred_at.isoformat(),
+        "until": content.last_at.isoformat(),
+        "stage": content.stage,
+        "error_class": first.error_class,
+        "run_id": first.run_id,
+        "run_url": links.run(first.run_id) if first.run_id else None,
+        "event_ids": [event.event_id for event in content.events],
+        "calls": [
+            {"job_id": event.call_id, "url": links.call(event.call_id, event.stage)}
+            for event in content.events
+            if event.call_id
+        ],
+    }
+    return own | {name: value for name, value in told.items() if value not in (None, [])}
+
+
+_OURS = frozenset({"over", "advice", "type", "stack_trace"})

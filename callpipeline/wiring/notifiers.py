@@ -1,0 +1,133 @@
+"""The channels that the settings set up, and when people are told."""
+
+import re
+from collections.abc import Sequence
+from datetime import time
+from zoneinfo import ZoneInfo
+
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.domain.notification import (
+    NotificationChannel,
+    Policy,
+    QuietHours,
+    Routing,
+)
+from callpipeline.errors import SettingsInvalid
+from callpipeline.notify.ports import Notifier
+from callpipeline.pipeline.composing import Links
+from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.storage.outbox import Outbox
+
+GO_TOGETHER = (
+    ("slack_bot_token", "slack_channel"),
+    ("slack_channel", "slack_bot_token"),
+    ("smtp_host", "email_from"),
+    ("smtp_host", "email_to"),
+    ("email_to", "smtp_host"),
+    ("smtp_username", "smtp_password"),
+    ("notify_webhook_secret", "notify_webhook_url"),
+)
+"""Settings of which the first is of no use without the second."""
+
+
+def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) -> Dispatcher:
+    """Who delivers; `slack` is a client of Slack's Web API where there is one already."""
+    policy = notification_policy(settings)
+    links = Links((settings.dagster_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
+    return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
+
+
+def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:
+    """A notifier for each channel that is set up. Raises SettingsInvalid for half of a channel."""
+    _refuse_halves(settings)
+    openers = {
+        NotificationChannel.SLACK: lambda: _slack(settings, slack),
+        NotificationChannel.EMAIL: lambda: _email(settings),
+        NotificationChannel.WEBHOOK: lambda: _webhook(settings),
+    }
+    return [openers[channel]() for channel in sorted(configured_channels(settings))]
+
+
+def notification_policy(settings: Settings) -> Policy:
+    """When people are told of what."""
+    zone = ZoneInfo(settings.notify_timezone)
+    return Policy(
+        routing=Routing(configured_channels(settings), settings.notify_rules),
+        window_s=settings.notify_window_s,
+        quiet=_quiet_hours(settings.notify_quiet_hours, zone),
+        digest_at=time.fromisoformat(settings.notify_digest_at)
+        if settings.notify_digest_at
+        else None,
+        zone=zone,
+    )
+
+
+def configured_channels(settings: Settings) -> frozenset[NotificationChannel]:
+    """The channels that are set up."""
+    places = {
+        NotificationChannel.SLACK: settings.slack_bot_token or settings.slack_webhook_url,
+        NotificationChannel.EMAIL: settings.smtp_host,
+        NotificationChannel.WEBHOOK: settings.notify_webhook_url,
+    }
+    return frozenset(channel for channel, place in places.items() if place)
+
+
+def _refuse_halves(settings: Settings) -> None:
+    for name, other in GO_TOGETHER:
+        if getattr(settings, name) and not getattr(settings, other):
+            raise SettingsInvalid(
+                f"CALLPIPELINE_{name.upper()} is set and CALLPIPELINE_{other.upper()} is not: "
+                "they go together."
+            )
+
+
+def _slack(settings: Settings, client: object) -> Notifier:
+    from slack_sdk import WebClient
+
+    from callpipeline.notify.slack import SlackBotNotifier, SlackWebhookNotifier, web_client
+
+    if settings.slack_bot_token:
+        token = settings.slack_bot_token.get_secret_value()
+        known = client if isinstance(client, WebClient) else None
+        used = known or web_client(token, settings.slack_api_url)
+        return SlackBotNotifier(used, settings.slack_channel or "")
+    return SlackWebhookNotifier(_secret(settings.slack_webhook_url))
+
+
+def _email(settings: Settings) -> Notifier:
+    from callpipeline.notify.email import EmailNotifier, MailServer
+
+    server = MailServer(
+        host=settings.smtp_host or "",
+        security=settings.smtp_security,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=_secret(settings.smtp_password) or None,
+        ca_file=settings.smtp_ca_file,
+    )
+    return EmailNotifier(server, settings.email_from or "", settings.email_to or ())
+
+
+def _webhook(settings: Settings) -> Notifier:
+    from callpipeline.notify.webhook import WebhookNotifier, signing_keys
+
+    keys = signing_keys(_secret(settings.notify_webhook_secret))
+    return WebhookNotifier(_secret(settings.notify_webhook_url), keys)
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""
+
+
+def _quiet_hours(text: str | None, zone: ZoneInfo) -> QuietHours | None:
+    if not text:
+        return None
+    begin, end = (time.fromisoformat(part) for part in re.split(r"\s*-\s*", text))
+    return QuietHours(begin, end, zone)
+
+
+def places_of(notifiers: Sequence[Notifier]) -> str:
+    """Where people are told, in words."""
+    return ", ".join(f"{notifier.channel} ({notifier.where})" for notifier in notifiers)
