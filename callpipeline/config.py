@@ -70,14 +70,14 @@ class Settings(BaseSettings):
     retry_waits_s: tuple[Annotated[float, Field(ge=0)], ...] = (30.0, 120.0, 480.0)
 
     port: int = Field(default=3000, ge=0, le=65535)
-    dagster_url: str | None = None
+    dagster_ui_url: str | None = None
 
     notify_rules: dict[EventKind, tuple[NotificationChannel, ...]] = Field(default_factory=dict)
     notify_window_s: float = Field(default=600.0, gt=0)
     notify_timezone: str = "UTC"
     notify_quiet_hours: str | None = None
     notify_digest_at: str | None = None
-    ingestion_quiet_h: float | None = Field(default=24.0, gt=0)
+    ingestion_quiet_h: float = Field(default=24.0, ge=0)
     slack_bot_token: SecretStr | None = None
     slack_channel: str | None = None
     slack_webhook_url: SecretStr | None = None
@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("dagster_ui_url", "slack_api_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("write it like https://host")
+        return url
 
     @field_validator("notify_timezone")
     @classmethod

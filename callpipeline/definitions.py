@@ -53,7 +53,7 @@ def build(
         open_storage,
         open_stages or open_real_stages,
         lambda storage, slack: wiring.open_dispatcher(chosen, storage.outbox, slack),
-        lambda storage: Watch(storage.database, storage.outbox, chosen.ingestion_quiet_h),
+        lambda storage: Watch(storage.database, storage.outbox, chosen.ingestion_quiet_h or None),
     )
     return dg.Definitions(
         assets=[recordings, assets, notifications],

@@ -72,7 +72,7 @@ def _unsafe(options: Settings) -> Iterator[Finding]:
     plain = {
         "S3_ENDPOINT": (options.s3_endpoint, "recordings and transcripts cross"),
         "NOTIFY_WEBHOOK_URL": (webhook and webhook.get_secret_value(), "notifications cross"),
-        "DAGSTER_URL": (options.dagster_url, "what people look at crosses"),
+        "DAGSTER_UI_URL": (options.dagster_ui_url, "what people look at crosses"),
     }
     for name, (url, what) in plain.items():
         parts = urlsplit(url or "")

@@ -49,7 +49,11 @@ def up(
             wiring.load_catalog(options)
             _take_back(storage, options)
             code_port = _free_port(0)
-            environment = {"CALLPIPELINE_CODE_SERVER_PORT": str(code_port)}
+            environment = {
+                "CALLPIPELINE_CODE_SERVER_PORT": str(code_port),
+                # Notifications have buttons that lead there.
+                "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or _ui(ui_port),
+            }
             with Services(options.home / "logs", environment) as services:
                 if _start(services, code_port, ui_port, stop):
                     _tell(options, ui_port)
@@ -132,7 +136,7 @@ def _answers(port: int, path: str | None = None) -> bool:
 
 def _tell(options: Settings, ui_port: int) -> None:
     lines = {
-        "Dagster's UI": f"http://127.0.0.1:{ui_port}",
+        "Dagster's UI": _ui(ui_port),
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "logs": str(options.home / "logs"),
@@ -140,6 +144,10 @@ def _tell(options: Settings, ui_port: int) -> None:
     for name, value in lines.items():
         console.print(f"  {name:13}{value}", highlight=False, soft_wrap=True)
     console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
+
+
+def _ui(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _supervise(services: Services, operator: Operator, stop: list[int]) -> None:

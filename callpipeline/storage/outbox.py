@@ -104,6 +104,8 @@ class Outcome:
 class Outbox:
     """Tables `outbox`, `incidents`, `notifications` and `deliveries`."""
 
+    lease_s = LEASE_S
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -156,7 +158,7 @@ class Outbox:
 
     def lease(self, channel: NotificationChannel, now: datetime) -> Lease | None:
         """The next message to a channel that is due, for this process to deliver."""
-        wanted = {"channel": channel, "now": now, "lease_s": LEASE_S}
+        wanted = {"channel": channel, "now": now, "lease_s": self.lease_s}
         rows = self._database.rows("outbox/lease", wanted)
         return Lease(**rows[0]) if rows else None
 

@@ -35,7 +35,7 @@ GO_TOGETHER = (
 def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) -> Dispatcher:
     """Who delivers; `slack` is a client of Slack's Web API where there is one already."""
     policy = notification_policy(settings)
-    links = Links((settings.dagster_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
+    links = Links((settings.dagster_ui_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
     return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
 
 

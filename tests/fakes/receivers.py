@@ -46,10 +46,14 @@ class Request:
 
 
 class HttpReceiver:
-    """An HTTP server that takes what is posted; `answers` are given first, then `usual`."""
+    """An HTTP server that takes what is posted; `answers` are given first, then `usual`.
+
+    `taken` are the requests that it acknowledged.
+    """
 
     def __init__(self, usual: Callable[[Request], Answer] = lambda _: Answer()) -> None:
         self.requests: list[Request] = []
+        self.taken: list[Request] = []
         self.answers: list[Answer] = []
         self.usual = usual
         self._gone = threading.Event()
@@ -81,6 +85,8 @@ class HttpReceiver:
                 request = Request(self.path, headers, body)
                 receiver.requests.append(request)
                 answer = receiver.answers.pop(0) if receiver.answers else receiver.usual(request)
+                if answer.status < 300:
+                    receiver.taken.append(request)
                 receiver._gone.wait(answer.wait_s)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():

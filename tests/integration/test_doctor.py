@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -23,17 +24,29 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
+from pydantic import SecretStr
 
-from callpipeline.cli import checkup, checkup_calls, checkup_places, checkup_settings
+from callpipeline import wiring
+from callpipeline.cli import (
+    checkup,
+    checkup_calls,
+    checkup_places,
+    checkup_settings,
+    checkup_telling,
+)
 from callpipeline.cli.findings import Finding, Level, found
 from callpipeline.config import Settings
 from callpipeline.defs.health import Health, examine
 from callpipeline.domain.call import Lane, Registration
-from callpipeline.errors import EngineUnavailable
+from callpipeline.domain.notification import NotificationChannel
+from callpipeline.errors import DeliveryRefused, EngineUnavailable
 from callpipeline.storage.database import Database
+from callpipeline.storage.notifications import Backlog
 from callpipeline.storage.queue import Waiting
 from callpipeline.wiring import Storage
 from tests.builders import a_recording
+from tests.integration.databases import asked
+from tests.integration.telling import Desk
 
 
 def settings_with(home: Path, **changed: object) -> Settings:
@@ -422,3 +435,73 @@ def test_the_doctor_does_not_make_dagsters_tables(settings: Settings, database_u
     options = settings_with(settings.home, DATABASE_URL=database_url)
     assert level_of(checkup.examine(options), "dagster") is Level.OK
     assert not checkup_places.has_dagster_tables(database_url)
+
+
+# Telling people
+
+
+def backlog(channel: NotificationChannel | None = None, **counts: Any) -> Finding | None:
+    known: dict[str, Any] = {"waiting": 0, "given_up": 0, "tries": 0, "oldest_s": None}
+    return checkup_telling.of_backlog(Backlog(channel, **known | counts))
+
+
+@pytest.mark.parametrize(
+    ("finding", "level"),
+    [
+        (backlog(), None),
+        (backlog(waiting=3, oldest_s=20.0), Level.OK),
+        (backlog(waiting=3, oldest_s=700.0), Level.BAD),
+        (backlog(NotificationChannel.SLACK), None),
+        (backlog(NotificationChannel.SLACK, waiting=1, oldest_s=60.0), Level.OK),
+        (backlog(NotificationChannel.SLACK, waiting=1, oldest_s=4000.0, tries=9), Level.WARN),
+        (backlog(NotificationChannel.SLACK, given_up=2), Level.WARN),
+    ],
+)
+def test_the_age_of_the_outbox_is_told(finding: Finding | None, level: Level | None):
+    assert (finding and finding.level) == level
+
+
+def test_what_waits_in_the_outbox_is_found(storage: Storage, settings: Settings):
+    desk = Desk(storage)
+    assert checkup_telling.outbox(settings, storage.database) == "nothing waits"
+    desk.fail("a.wav")
+    asked(storage.database.url, "UPDATE outbox SET occurred_at = now() - interval '1 hour'")
+    [finding] = checkup_telling.outbox(settings, storage.database)
+    assert isinstance(finding, Finding)
+    assert finding.level is Level.BAD
+    assert "is the sensor `outbox` on?" in finding.detail
+    desk.webhook.refuses = DeliveryRefused("503", "503")
+    desk.look()
+    [finding] = checkup_telling.outbox(settings, storage.database)
+    assert isinstance(finding, Finding)
+    assert finding.name == "outbox, webhook"
+
+
+def test_a_receiver_that_wants_nothing_any_more_is_told(storage: Storage, settings: Settings):
+    url = SecretStr("http://127.0.0.1:9/hook")
+    chosen = settings.model_copy(update={"notify_webhook_url": url})
+    [notifier] = wiring.open_notifiers(chosen)
+    gone = NotificationChannel.WEBHOOK
+    storage.outbox.turn_off(gone, notifier.address, "410 gone", datetime.now(UTC))
+    [finding] = checkup_telling.outbox(chosen, storage.database)
+    assert isinstance(finding, Finding)
+    assert finding.level is Level.WARN
+    assert "410 gone" in finding.detail
+    elsewhere = chosen.model_copy(update={"notify_webhook_url": SecretStr("http://other/hook")})
+    assert checkup_telling.outbox(elsewhere, storage.database) == "nothing waits"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"notify_webhook_url": SecretStr("http://hooks.example.com/x")}, "NOTIFY_WEBHOOK_URL is"),
+        ({"notify_webhook_url": SecretStr("https://hooks.example.com/x")}, "WEBHOOK_SECRET is not"),
+        ({"smtp_host": "mail.example.com", "smtp_security": "none"}, "SMTP_SECURITY is none"),
+        ({"dagster_ui_url": "http://dagster.example.com"}, "DAGSTER_UI_URL is http://"),
+    ],
+)
+def test_what_crosses_the_network_unprotected_is_told(
+    settings: Settings, changed: dict[str, Any], told: str
+):
+    found = checkup_settings.examine(settings.model_copy(update=changed))
+    assert any(f.level is Level.WARN and told in f.detail for f in found)

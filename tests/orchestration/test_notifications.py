@@ -53,7 +53,7 @@ class Receivers:
             "email_from": "callpipeline@example.com",
             "email_to": ("ops@example.com", "ci@example.com"),
             "notify_webhook_url": SecretStr(f"{self.webhook.url}/hook?token=planted-query"),
-            "dagster_url": "https://dagster.example.com",
+            "dagster_ui_url": "https://dagster.example.com",
         }
 
 

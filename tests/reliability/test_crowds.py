@@ -65,7 +65,9 @@ def copies(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 def test_the_same_bytes_are_one_call(installation: Installation, copies: Script) -> None:
     """Before a store fails: what a lost run had not stored is rightly done again."""
-    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", 120)
+    # After the backlog the folder is large: everything in it is looked at a tenth of the time.
+    patience_s = 900 if LARGE else 120
+    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", patience_s)
     found = _calls_of(installation, copies)
     installation.wait_until_final(found, 240)
     states = installation.states(found)

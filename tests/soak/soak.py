@@ -1,7 +1,8 @@
 """An installation under load and under fire: `python -m tests.soak --minutes 60 --seed 1`.
 
 Recordings keep coming in while processes are killed and stopped and stores fail. In the end every
-recording that was acknowledged has one final state and one set of results, or the exit code is 1.
+recording that was acknowledged has one final state and one set of results, and whoever is to be
+told of failures has heard of each, or the exit code is 1.
 """
 
 import argparse
@@ -15,24 +16,33 @@ from pathlib import Path
 import psycopg
 
 from callpipeline.errors import DatabaseUnavailable
+from tests.fakes.receivers import Answer, HttpReceiver
 from tests.soak.feeding import Feeder
 from tests.soak.installation import Installation, installed
 from tests.soak.processes import resident_mb
 from tests.soak.striking import Striker, told
 from tests.soak.tally import tally, unseen
+from tests.soak.telling import telling
 
 DRAIN_S = 900.0
 LOOK_S = 5.0
 SAMPLE_S = 30.0
+REFUSED = 0.2
 
 
 def main() -> int:
     options = _options()
     with ExitStack() as stack:
         home = Path(options.home or stack.enter_context(tempfile.TemporaryDirectory())) / "data"
-        environment = {"CALLPIPELINE_BATCH_SIZE": str(options.batch_size)}
+        receiver = flaky_receiver(random.Random(options.seed + 2))
+        stack.enter_context(receiver.running())
+        environment = {
+            "CALLPIPELINE_BATCH_SIZE": str(options.batch_size),
+            "CALLPIPELINE_NOTIFY_WEBHOOK_URL": f"{receiver.url}/hook",
+            "CALLPIPELINE_NOTIFY_WINDOW_S": "60",
+        }
         installation = stack.enter_context(installed(home, environment, durable=True))
-        soak = Soak(installation, options.seed, options.rate)
+        soak = Soak(installation, receiver, options.seed, options.rate)
         soak.run(options.minutes * 60)
         return soak.report()
 
@@ -47,13 +57,24 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def flaky_receiver(chance: random.Random) -> HttpReceiver:
+    """A receiver of notifications that is out of order at every fifth of them."""
+    answers = (Answer(500), Answer(503), Answer(429, headers={"Retry-After": "2"}))
+    return HttpReceiver(
+        lambda _: chance.choice(answers) if chance.random() < REFUSED else Answer(204, b"")
+    )
+
+
 class Soak:
     """Feeds and strikes in turn, and keeps what it saw of the memory of processes."""
 
-    def __init__(self, installation: Installation, seed: int, rate: float) -> None:
+    def __init__(
+        self, installation: Installation, receiver: HttpReceiver, seed: int, rate: float
+    ) -> None:
         incoming = installation.home / "incoming"
         incoming.mkdir()
         self.installation = installation
+        self.receiver = receiver
         self.feeder = Feeder(installation, random.Random(seed), incoming)
         self.striker = Striker(installation, random.Random(seed + 1))
         self.memory: dict[str, list[float]] = {}
@@ -87,14 +108,18 @@ class Soak:
         print(found)
         for line in (*found.lost, *found.dup, *found.partial):
             print("  ", line)
-        return 0 if found.is_clean else 1
+        heard = telling(url, self.receiver)
+        print(heard)
+        for line in (*heard.untold, *heard.twice):
+            print("  ", line)
+        return 0 if found.is_clean and heard.is_clean else 1
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline:
             self._look()
             found = tally(self.installation.url, None, self.feeder.acknowledged)
-            if not found.lost:
+            if not found.lost and not telling(self.installation.url, self.receiver).untold:
                 return
             time.sleep(LOOK_S)
 

@@ -13,6 +13,7 @@ from callpipeline.domain.call import Call, CallState, Stage
 from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
 from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.outbox import Outbox, Outcome
 from callpipeline.storage.ports import StageWrite
 from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage
@@ -27,6 +28,7 @@ def with_faults(storage: Storage, faults: Faults, retry_waits_s: tuple[float, ..
         store=store,
         results=FaultyResults(storage.database, store, faults),
         claims=FaultyClaims(storage.database, faults, retry_waits_s),
+        outbox=FaultyOutbox(storage.database, faults),
     )
 
 
@@ -80,6 +82,21 @@ class FaultyClaims(Claims):
         state = super().complete(call_id, run_id)
         self._faults.reach("complete.after", call_id)
         return state
+
+
+class FaultyOutbox(Outbox):
+    """A crash point between the delivery of a message and its record: `record.before`."""
+
+    lease_s = 8.0
+
+    def __init__(self, database: Database, faults: Faults) -> None:
+        super().__init__(database)
+        self._faults = faults
+
+    @override
+    def record(self, outcome: Outcome) -> None:
+        self._faults.reach("record.before", "message")
+        super().record(outcome)
 
 
 class TroubledStore:
