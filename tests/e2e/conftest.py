@@ -1,15 +1,24 @@
 """One running installation for all tests that only look at it or use it as people do."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.e2e.installation import Up, command, recording, start_up
+from tests.fakes.receivers import Receivers
 from tests.processes import until
 
 
 @pytest.fixture(scope="session")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def receivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivers]:
+    """Where the installation tells people."""
+    with ExitStack() as stack:
+        yield Receivers(stack, tmp_path_factory.mktemp("receivers"))
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, receivers: Receivers) -> Iterator[Up]:
     """`callpipeline up` after it processed a batch of three calls, of which one failed."""
     home, incoming = tmp_path_factory.mktemp("up") / "data", tmp_path_factory.mktemp("incoming")
     recording(incoming, "good", "i am switching to vodafone because it is cheaper")
@@ -17,7 +26,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     (incoming / "bad.mp3").write_bytes(b"<!DOCTYPE html><title>404</title>")
     ingested = command(home, "ingest", str(incoming))
     assert ingested.returncode == 0, ingested.stderr
-    up = start_up(home)
+    up = start_up(home, also=receivers.environment)
     try:
         for name, state in (("good.wav", "COMPLETED"), ("better.wav", "COMPLETED")):
             until(

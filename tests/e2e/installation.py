@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,15 @@ def transcript(folder: Path, name: str, said: str) -> None:
     (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
 
 
-def start_up(home: Path, timeout_s: float = 90) -> Up:
-    """Start `callpipeline up` on a free port and wait until it says that it is up."""
+def start_up(home: Path, timeout_s: float = 90, also: Mapping[str, str] | None = None) -> Up:
+    """Start `callpipeline up` on a free port and wait until it says that it is up.
+
+    `also` are further variables of its environment.
+    """
     process = subprocess.Popen(
         [*CALLPIPELINE, "up", "--port", "0"],
         cwd=ROOT,
-        env=environment(home),
+        env=environment(home) | dict(also or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

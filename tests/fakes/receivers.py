@@ -8,14 +8,16 @@ import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP as SmtpServer
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
@@ -214,3 +216,48 @@ def mail_server(
             yield box
         finally:
             controller.stop()
+
+
+SECRETS = {
+    "slack_bot_token": "xoxb-planted-token",
+    "smtp_password": "planted-pw",
+    "notify_webhook_secret": "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytb3Vycw==",
+}
+"""Each with a word in it, as it stands or in base64, that may stand nowhere else."""
+PLANTED = ("planted", "cGxhbnRlZC1z")
+
+
+class Receivers:
+    """One receiver for each channel, and the settings that name them."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        authority = trustme.CA()
+        trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("127.0.0.1").configure_cert(trust)
+        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+        self.mail: MailBox = stack.enter_context(mail_server(trust))
+        self.slack = SlackApi()
+        self.webhook = HttpReceiver()
+        for receiver in (self.slack, self.webhook):
+            stack.enter_context(receiver.running())
+        self.settings: dict[str, Any] = {
+            **SECRETS,
+            "slack_channel": "#calls",
+            "slack_api_url": self.slack.api_url,
+            "smtp_host": "127.0.0.1",
+            "smtp_port": self.mail.port,
+            "smtp_username": self.mail.username,
+            "smtp_ca_file": folder / "ca.pem",
+            "email_from": "callpipeline@example.com",
+            "email_to": "ops@example.com, ci@example.com",
+            "notify_webhook_url": f"{self.webhook.url}/hook?token=planted-query",
+            "dagster_ui_url": "https://dagster.example.com",
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings as variables, with links that lead where `up` serves Dagster's UI."""
+        named = self.settings.items()
+        variables = {f"CALLPIPELINE_{name.upper()}": str(value) for name, value in named}
+        del variables["CALLPIPELINE_DAGSTER_UI_URL"]
+        return variables

@@ -1,8 +1,7 @@
 """From a call that really fails in a Dagster run to what arrives at real receivers."""
 
 import logging
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,51 +9,24 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import trustme
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from callpipeline.config import Settings
 from callpipeline.defs.told import Told
 from callpipeline.wiring import open_storage
-from tests.fakes.receivers import HttpReceiver, MailBox, SlackApi, mail_server
+from tests.fakes.receivers import SECRETS, Answer, Receivers
 from tests.integration.databases import asked
 from tests.orchestration.lab import Lab, Listening
 
-SECRETS = {
-    "slack_bot_token": "xoxb-planted-token",
-    "smtp_password": "planted-pw",
-    "notify_webhook_secret": "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytb3Vycw==",
-}
 SAID = "my zanzibar marker is that i am leaving for vodafone"
 
 
-class Receivers:
-    """One receiver for each channel, and the settings that name them."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        authority = trustme.CA()
-        trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(trust)
-        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        self.mail: MailBox = stack.enter_context(mail_server(trust))
-        self.slack = SlackApi()
-        self.webhook = HttpReceiver()
-        for receiver in (self.slack, self.webhook):
-            stack.enter_context(receiver.running())
-        self.settings: dict[str, Any] = {
-            **{name: SecretStr(value) for name, value in SECRETS.items()},
-            "slack_channel": "#calls",
-            "slack_api_url": self.slack.api_url,
-            "smtp_host": "127.0.0.1",
-            "smtp_port": self.mail.port,
-            "smtp_username": self.mail.username,
-            "smtp_ca_file": folder / "ca.pem",
-            "email_from": "callpipeline@example.com",
-            "email_to": ("ops@example.com", "ci@example.com"),
-            "notify_webhook_url": SecretStr(f"{self.webhook.url}/hook?token=planted-query"),
-            "dagster_ui_url": "https://dagster.example.com",
-        }
+def with_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As the settings hold them."""
+    hidden = (*SECRETS, "notify_webhook_url")
+    known: dict[str, Any] = {**values, "email_to": tuple(values["email_to"].split(", "))}
+    return {n: SecretStr(v) if n in hidden else v for n, v in known.items()}
 
 
 @pytest.fixture
@@ -75,7 +47,7 @@ def told_lab(
 ) -> Iterator[Lab]:
     """A lab whose settings name the receivers."""
     where = {"database_url": SecretStr(database_url), "settle_s": 0.0}
-    chosen = settings.model_copy(update=receivers.settings | where)
+    chosen = settings.model_copy(update=with_secrets(receivers.settings) | where)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with open_storage(chosen, database_url) as storage, dg.instance_for_test() as instance:
         yield Lab(chosen, storage, Listening(), instance, tmp_path)
@@ -162,8 +134,6 @@ def test_neither_words_nor_secrets_are_in_messages_or_logs(
 def test_what_is_refused_is_seen_in_dagster_and_tried_again(
     told_lab: Lab, receivers: Receivers
 ) -> None:
-    from tests.fakes.receivers import Answer
-
     receivers.slack.answers = [Answer(429, b"{}", {"Retry-After": "1"})]
     receivers.mail.refuse = ["451 come back later"]
     receivers.webhook.answers = [Answer(503, b"down")]
