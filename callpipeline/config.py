@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     email_to: Annotated[tuple[str, ...] | None, NoDecode] = None
     notify_webhook_url: SecretStr | None = None
     notify_webhook_secret: SecretStr | None = None
+    api_key: SecretStr | None = Field(default=None, min_length=16)
+    web_port: int = Field(default=8100, ge=0, le=65535)
 
     @field_validator("database_url")
     @classmethod

@@ -52,11 +52,14 @@ def up(
             environment = {
                 "CALLPIPELINE_CODE_SERVER_PORT": str(code_port),
                 # Notifications have buttons that lead there.
-                "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or _ui(ui_port),
+                "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or _at(ui_port),
             }
+            web_port = _free_port(options.web_port) if options.api_key else None
+            if web_port:
+                environment["CALLPIPELINE_WEB_PORT"] = str(web_port)
             with Services(options.home / "logs", environment) as services:
-                if _start(services, code_port, ui_port, stop):
-                    _tell(options, ui_port)
+                if _start(services, code_port, ui_port, web_port, stop):
+                    _tell(options, ui_port, web_port)
                 _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
 
@@ -94,7 +97,9 @@ def _take_back(storage: wiring.Storage, options: Settings) -> None:
     take_back(storage.claims, nobody_else=options.database_url is None)
 
 
-def _start(services: Services, code_port: int, ui_port: int, stop: list[int]) -> bool:
+def _start(
+    services: Services, code_port: int, ui_port: int, web_port: int | None, stop: list[int]
+) -> bool:
     """Whether all is up; False when it was asked to stop meanwhile."""
     console.print("starting Dagster …", highlight=False)
     workspace = ["-w", str(CHECKOUT / "workspace.yaml")]
@@ -106,7 +111,12 @@ def _start(services: Services, code_port: int, ui_port: int, stop: list[int]) ->
     services.start("daemon", [*RUN, "dagster._daemon", "run", *workspace])
     ui = [*RUN, "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
     services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
-    return _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop)
+    if not _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop):
+        return False
+    if web_port is None:
+        return True
+    services.start("web", ["-m", "callpipeline.web"])
+    return _wait_for("web", services, lambda: _answers(web_port, "/health"), stop)
 
 
 def _wait_for(name: str, services: Services, answers: Callable[[], bool], stop: list[int]) -> bool:
@@ -134,9 +144,10 @@ def _answers(port: int, path: str | None = None) -> bool:
         return False
 
 
-def _tell(options: Settings, ui_port: int) -> None:
+def _tell(options: Settings, ui_port: int, web_port: int | None) -> None:
     lines = {
-        "Dagster's UI": _ui(ui_port),
+        "Dagster's UI": _at(ui_port),
+        **({"API": f"{_at(web_port)}/notify"} if web_port else {}),
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "logs": str(options.home / "logs"),
@@ -146,7 +157,7 @@ def _tell(options: Settings, ui_port: int) -> None:
     console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
 
 
-def _ui(port: int) -> str:
+def _at(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 

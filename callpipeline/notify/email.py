@@ -1,5 +1,6 @@
 """Email by SMTP: text and HTML parts, threads, and headers that let people sort it."""
 
+import re
 import smtplib
 import socket
 import ssl
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import jinja2
+from markupsafe import Markup, escape
 
 from callpipeline.domain.notification import NotificationChannel
 from callpipeline.errors import DeliveryRefused
@@ -155,7 +157,13 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["commands"] = _commands
     return environment.get_template(name)
+
+
+def _commands(line: str) -> Markup:
+    """What stands between backticks is a command, to be copied."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(line))))
 
 
 def _refused(code: int, said: bytes | str) -> DeliveryRefused:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -117,6 +118,21 @@ def name_of_run(run_id: str) -> str:
 def storable(text: str) -> str:
     """As Postgres takes it: a decoder may quote zero bytes, a file name half a character."""
     return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def storable_json(value: Any) -> Any:
+    """A JSON document as jsonb takes it, which knows fewer texts and numbers than JSON does."""
+    match value:
+        case str():
+            return storable(value)
+        case float():
+            return value if isfinite(value) else str(value)
+        case Mapping():
+            return {storable(str(name)): storable_json(each) for name, each in value.items()}
+        case list() | tuple():
+            return [storable_json(each) for each in value]
+        case _:
+            return value
 
 
 @contextmanager

@@ -46,6 +46,11 @@ class Notifications:
         """Each try to deliver a message, with the receiver's answer."""
         return self._database.rows("outbox/tries", {"notification_id": notification_id})
 
+    def of_event(self, event_id: str) -> list[Row]:
+        """The messages that tell an event: `channel`, `state`, and the last `answer`."""
+        rows = self._database.rows("outbox/of_event", {"event_id": event_id})
+        return [row | {"channel": NotificationChannel(row["channel"])} for row in rows]
+
     def find(self, prefix: str) -> str:
         """The only message whose id begins so. Raises UnknownNotification."""
         rows = self._database.rows("outbox/find", {"prefix": prefix.lower()})

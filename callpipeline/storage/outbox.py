@@ -21,7 +21,7 @@ from callpipeline.domain.notification import (
     Policy,
     Severity,
 )
-from callpipeline.storage.database import Database, Row, storable
+from callpipeline.storage.database import Database, Row, storable, storable_json
 from callpipeline.storage.sql import query
 
 LEASE_S = 120.0
@@ -209,7 +209,7 @@ class Outbox:
 def _add(
     connection: Connection[DictRow], occurrence: Occurrence, at: datetime | None
 ) -> str | None:
-    entry = asdict(occurrence) | {"metadata": Jsonb(dict(occurrence.metadata)), "at": at}
+    entry = asdict(occurrence) | {"metadata": Jsonb(storable_json(occurrence.metadata)), "at": at}
     texts = {name: storable(text) for name, text in entry.items() if isinstance(text, str)}
     channels = occurrence.channels
     entry |= texts | {"channels": None if channels is None else list(channels)}

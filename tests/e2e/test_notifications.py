@@ -6,6 +6,7 @@ Screenshots are kept in tests/screenshots.
 from email.message import EmailMessage
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
@@ -108,6 +109,16 @@ def test_they_are_listed_and_the_channels_can_be_tried(up: Up, receivers: Receiv
     arrived(up, receivers)
     listed = command(up.home, "notifications", "list")
     assert listed.stdout.count("DELIVERED") >= 3, listed.stdout
+
+
+def test_others_can_have_people_told_by_the_api(up: Up, receivers: Receivers) -> None:
+    arrived(up, receivers)
+    wish = {"type": "custom", "severity": "warning", "title": "Recorder 3 is off"}
+    address = f"http://127.0.0.1:{receivers.settings['web_port']}/notify"
+    assert httpx.post(address, json=wish).status_code == 401
+    reply = httpx.post(address, json=wish, headers={"X-API-KEY": SECRETS["api_key"]}, timeout=60)
+    assert reply.json()["channels_sent"] == ["email", "slack", "webhook"], reply.text
+    assert receivers.mail.mails[-1]["Subject"] == "[WARNING] Recorder 3 is off"
 
 
 def test_no_secret_is_in_dagsters_tables_or_any_log(up: Up, receivers: Receivers) -> None:

@@ -222,6 +222,7 @@ SECRETS = {
     "slack_bot_token": "xoxb-planted-token",
     "smtp_password": "planted-pw",
     "notify_webhook_secret": "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytb3Vycw==",
+    "api_key": "planted-api-key-of-ours",
 }
 """Each with a word in it, as it stands or in base64, that may stand nowhere else."""
 PLANTED = ("planted", "cGxhbnRlZC1z")
@@ -252,6 +253,7 @@ class Receivers:
             "email_to": "ops@example.com, ci@example.com",
             "notify_webhook_url": f"{self.webhook.url}/hook?token=planted-query",
             "dagster_ui_url": "https://dagster.example.com",
+            "web_port": free_port(),
         }
 
     @property

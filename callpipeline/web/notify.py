@@ -1,0 +1,83 @@
+"""`/notify`: what others want people to be told, as the old system's users ask for it."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from callpipeline.domain.notification import EventKind, NotificationChannel, Occurrence, Severity
+from callpipeline.pipeline.telling import tell_now
+from callpipeline.wiring import Storage
+
+CALL_ID = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", re.ASCII)
+
+router = APIRouter(tags=["notifications"])
+
+
+class Wish(BaseModel):
+    """What to tell. `job_id` is a call's id; of a call that is not known here it is passed on."""
+
+    type: Literal["job_failed", "job_completed", "task_failed", "system_error", "custom"]
+    severity: Severity = Severity.INFO
+    title: Annotated[str, Field(min_length=1, max_length=300)]
+    message: Annotated[str, Field(max_length=10_000)] = ""
+    job_id: Annotated[str | None, Field(max_length=100)] = None
+    job_filename: Annotated[str | None, Field(max_length=1024)] = None
+    error_message: Annotated[str | None, Field(max_length=10_000)] = None
+    stack_trace: Annotated[str | None, Field(max_length=50_000)] = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    channels: list[NotificationChannel] | None = None
+
+
+class Reply(BaseModel):
+    """What became of it: `success` where every channel took it; one that did not is tried again."""
+
+    success: bool
+    message: str
+    channels_sent: list[NotificationChannel]
+    channels_failed: list[NotificationChannel]
+    details: dict[str, Any]
+
+
+@router.post("/notify")
+def notify(wish: Wish, request: Request) -> Reply:
+    """Tell people by the channels that are asked for, or that the rules name for `custom`."""
+    storage: Storage = request.app.state.storage
+    answered = tell_now(
+        request.app.state.dispatcher, storage.notifications, _occurrence(wish, storage)
+    )
+    count = len(answered.sent) + len(answered.failed)
+    return Reply(
+        success=not answered.failed,
+        message=f"{len(answered.sent)} of {count} channels took it.",
+        channels_sent=list(answered.sent),
+        channels_failed=list(answered.failed),
+        details={"event_id": answered.event_id, "answers": answered.answers},
+    )
+
+
+@router.get("/notify/history")
+def history(
+    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> dict[str, list[dict[str, Any]]]:
+    """The newest messages, each with its state and the last answer."""
+    storage: Storage = request.app.state.storage
+    return {"notifications": storage.notifications.listed(limit=limit)}
+
+
+def _occurrence(wish: Wish, storage: Storage) -> Occurrence:
+    is_id = wish.job_id is not None and CALL_ID.fullmatch(wish.job_id)
+    known = storage.ledger.calls(call_ids=[wish.job_id or ""]) if is_id else []
+    passed_on = {} if known else {"job_id": wish.job_id, "job_filename": wish.job_filename}
+    own = {"type": wish.type, "stack_trace": wish.stack_trace, **passed_on}
+    return Occurrence(
+        EventKind.CUSTOM,
+        wish.severity,
+        wish.title,
+        wish.message,
+        call_id=known[0].call_id if known else None,
+        error_message=wish.error_message,
+        metadata=wish.metadata | {name: value for name, value in own.items() if value},
+        channels=None if wish.channels is None else tuple(wish.channels),
+    )
