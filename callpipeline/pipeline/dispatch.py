@@ -17,7 +17,7 @@ WAITS_S = (
     *(10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0),
     *(3600.0, 7200.0, 10_800.0, 14_400.0, 18_000.0, 21_600.0),
 )
-"""Before each new try of a message that was refused: 23 hours in all, then it is given up."""
+"""Before each new try of a message that was refused: 22 hours in all, then it is given up."""
 BUDGET_S = 20.0
 """No try begins later in a look: a sensor has 60 s, and a try takes 30 at most."""
 

@@ -1,12 +1,15 @@
 """The README and the docs name commands, files and settings that exist."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from callpipeline.cli import COMMANDS
+from callpipeline.cli import COMMANDS, app, notifications
 from callpipeline.config import Settings
+from callpipeline.domain.notification import EventKind, NotificationChannel
+from callpipeline.pipeline.dispatch import WAITS_S
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -22,7 +25,25 @@ def test_every_make_target_named_exists() -> None:
 
 def test_every_command_named_exists_and_every_command_is_named() -> None:
     named = set(re.findall(r"bin/callpipeline ([a-z]+)", README)) | {"demo", "up"}
-    assert named == {command.__name__ for command in COMMANDS}
+    groups = {group.typer_instance.info.name for group in app.registered_groups if group}
+    assert named == {command.__name__ for command in COMMANDS} | groups
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_below_notifications_that_is_named_exists(document: Path) -> None:
+    text = document.read_text()
+    named = set(re.findall(r"callpipeline notifications ([a-z]+)", text))
+    assert named <= set(notifications.COMMANDS)
+
+
+def test_what_is_told_of_events_and_rules_is_so() -> None:
+    told = (ROOT / "docs" / "notifications.md").read_text()
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", told, re.MULTILINE)) == set(EventKind)
+    assert f"{sum(WAITS_S) / 3600:.0f} hours" in told
+    rules = re.search(r"CALLPIPELINE_NOTIFY_RULES=(\{.*\})", told)
+    assert rules
+    for kind, channels in json.loads(rules[1]).items():
+        assert EventKind(kind) and [NotificationChannel(channel) for channel in channels]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
