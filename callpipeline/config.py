@@ -131,13 +131,14 @@ class Settings(BaseSettings):
     @field_validator("notify_digest_at", "notify_quiet_hours")
     @classmethod
     def _times_of_day(cls, text: str | None, info: ValidationInfo) -> str | None:
-        parts = text.split("-") if text and info.field_name == "notify_quiet_hours" else [text]
-        wanted = "22:00-07:00" if info.field_name == "notify_quiet_hours" else "08:00"
-        if text is not None:
-            times = [_TIME.fullmatch(part.strip()) for part in parts if part]
-            if len(times) != wanted.count("-") + 1 or not all(times):
-                raise ValueError(f"write it like {wanted}")
-        return text
+        """Without spaces: a time, or two with a dash between."""
+        example = "22:00-07:00" if info.field_name == "notify_quiet_hours" else "08:00"
+        plain = re.sub(r"\s", "", text) if text else None
+        times = plain.split("-") if plain else []
+        is_fit = len(times) == 1 + example.count("-") and all(map(_TIME.fullmatch, times))
+        if plain and not is_fit:
+            raise ValueError(f"write it like {example}")
+        return plain
 
     @property
     def recordings_url(self) -> str:

@@ -14,12 +14,25 @@ LONGEST_UNSEEN_S = 10 * 60
 LONGEST_REFUSED_S = 60 * 60
 
 
-def channels(options: Settings) -> str:
+def channels(options: Settings) -> list[Finding] | str:
     """The channels that are set up. Raises SettingsInvalid for half of one."""
+    if nowhere := list(_rules_without_channel(options)):
+        return nowhere
     notifiers = wiring.open_notifiers(options)
     if not notifiers:
         return "no channel is set up: failed calls are told to nobody, and stand in `status`"
     return ", ".join(f"{notifier.channel}: {notifier.where}" for notifier in notifiers)
+
+
+def _rules_without_channel(options: Settings) -> Iterator[Finding]:
+    configured = wiring.configured_channels(options)
+    for kind, channels in options.notify_rules.items():
+        for channel in sorted(set(channels) - configured):
+            yield Finding(
+                "notifications",
+                Level.WARN,
+                f"CALLPIPELINE_NOTIFY_RULES sends {kind} to {channel}, which is not set up",
+            )
 
 
 def outbox(options: Settings, database: Database) -> list[Finding] | str:

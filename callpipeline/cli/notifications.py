@@ -150,6 +150,8 @@ def _tried(notifier: Notifier) -> dict[str, Any]:
         answer, delivered = notifier.send(_trial()).answer, True
     except (DeliveryRefused, ReceiverGone) as refusal:
         answer, delivered = str(refusal), False
+    except Exception as error:  # such as a sender that no mail can have: the others are tried
+        answer, delivered = f"It cannot be sent ({type(error).__name__}).", False
     took_s = round(time.monotonic() - began, 2)
     return told | {"delivered": delivered, "answer": answer, "took_s": took_s}
 

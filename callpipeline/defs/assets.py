@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from callpipeline.defs.instance_storage import write_waiting
 from callpipeline.defs.partitions import calls
 from callpipeline.defs.selection import OP, CallSelection, is_batch, resumes, selected_calls
 from callpipeline.defs.told import told
@@ -118,6 +119,8 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
                         if not isinstance(event, CallGivenUp):
                             yield _as_asset_event(event)
             finally:
+                # First: a run that cannot write it stays in the ledger, where it is found dead.
+                write_waiting(context.instance)
                 # What is left when the run is cancelled or stopped waits for another one.
                 storage.claims.give_back(run_id)
         if failures:

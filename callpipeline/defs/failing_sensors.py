@@ -1,41 +1,57 @@
 """Sensors and schedules that fail again and again, and those that work again."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, TickStatus
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
 from callpipeline.defs.health import cause
 from callpipeline.domain.notification import EventKind, Occurrence, Severity
 from callpipeline.storage.outbox import Outbox
 
-IN_A_ROW = 3
-"""Looks that failed: one or two are a service that was started again."""
+IN_A_ROW = {InstigatorType.SENSOR: 3, InstigatorType.SCHEDULE: 1}
+"""Looks that failed: of a sensor one or two are a service that was started again."""
+FRESH = {InstigatorType.SENSOR: timedelta(days=1), InstigatorType.SCHEDULE: timedelta(days=40)}
+"""Dagster keeps what it knows of those that the definitions do not have any more."""
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
-STALE = timedelta(days=1)
-"""Dagster keeps what it knows of sensors that the definitions do not have any more."""
 
 
 def look_at_sensors(instance: dg.DagsterInstance, outbox: Outbox, now: datetime) -> list[str]:
-    """Report those that fail, and clear those that do not; returns what is wrong, in words."""
-    failing = {one.group_key: one for one in _failing(instance, now)}
+    """Report those that fail, and clear those that work; returns what is wrong, in words.
+
+    Of what was switched off nobody says that it works again.
+    """
+    failing: dict[str, Occurrence] = {}
+    working: set[str] = set()
+    for state in instance.all_instigator_state():
+        ticks = _recent_ticks(instance, state, now) if state.is_running else []
+        failed = [tick.status is TickStatus.FAILURE for tick in ticks]
+        if ticks and not failed[0]:
+            working.add(_group(state))
+        elif len(failed) == IN_A_ROW[state.instigator_type] and all(failed):
+            failing[_group(state)] = _occurrence(state, cause(ticks[0].error))
     for occurrence in failing.values():
         outbox.report(occurrence, now)
-    outbox.clear(outbox.open_groups(EventKind.SENSOR_FAILING) - set(failing), now)
+    outbox.clear(outbox.open_groups(EventKind.SENSOR_FAILING) & working, now)
     return [occurrence.title for occurrence in failing.values()]
 
 
-def _failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Occurrence]:
-    for state in instance.all_instigator_state():
-        if not state.is_running:
-            continue
-        ticks = instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, limit=IN_A_ROW, statuses=ENDED
-        )
-        recent = [t for t in ticks if now.timestamp() - t.timestamp < STALE.total_seconds()]
-        if len(recent) == IN_A_ROW and all(t.status is TickStatus.FAILURE for t in recent):
-            yield _occurrence(state, cause(recent[0].error))
+def _recent_ticks(
+    instance: dg.DagsterInstance, state: InstigatorState, now: datetime
+) -> list[InstigatorTick]:
+    """Its last looks, newest first; none where the newest is of a time before."""
+    kind = state.instigator_type
+    ticks = instance.get_ticks(
+        state.instigator_origin_id, state.selector_id, limit=IN_A_ROW[kind], statuses=ENDED
+    )
+    is_fresh = ticks and now.timestamp() - ticks[0].timestamp < FRESH[kind].total_seconds()
+    return list(ticks) if is_fresh else []
+
+
+def _group(state: InstigatorState) -> str:
+    kind = state.instigator_type.value.lower()
+    return f"{EventKind.SENSOR_FAILING}:{kind}:{state.instigator_name}"
 
 
 def _occurrence(state: InstigatorState, why: str) -> Occurrence:
@@ -44,7 +60,7 @@ def _occurrence(state: InstigatorState, why: str) -> Occurrence:
         EventKind.SENSOR_FAILING,
         Severity.ERROR,
         f"The {kind} {name} fails",
-        group_key=f"{EventKind.SENSOR_FAILING}:{kind}:{name}",
+        group_key=_group(state),
         recovers=True,
         error_class="SensorFailing",
         error_message=why,

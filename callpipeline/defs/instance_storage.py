@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from dagster import DagsterEventType, Field, StringSource
+from dagster import DagsterEventType, DagsterInstance, Field, StringSource
 from dagster._config import UserConfigSchema
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorageTable
@@ -134,14 +134,17 @@ class PooledEvents(_Pooled, PostgresEventLogStorage):
             super().store_event_batch(events)
 
     def dispose(self) -> None:
+        self.write_waiting()
+        super().dispose()
+
+    def write_waiting(self) -> None:
+        """Write at once what waits to be written together."""
         with self._lock:
             self._write_waiting()
-        super().dispose()
 
     def _write_late(self) -> None:
         try:
-            with self._lock:
-                self._write_waiting()
+            self.write_waiting()
         except Exception as error:
             # They go on waiting: the run's next event writes them, or fails as it would have.
             log.warning("events of the run could not be written yet: %s", type(error).__name__)
@@ -169,6 +172,13 @@ class PooledEvents(_Pooled, PostgresEventLogStorage):
         for entry, event_id in stored:
             if entry.dagster_event_type is DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
                 self.store_asset_check_event(entry, event_id)
+
+
+def write_waiting(instance: DagsterInstance) -> None:
+    """Let Dagster know all that the run has told it so far; raises what keeps it from that."""
+    storage = instance.event_log_storage
+    if isinstance(storage, PooledEvents):
+        storage.write_waiting()
 
 
 def _can_wait(event: EventLogEntry) -> bool:

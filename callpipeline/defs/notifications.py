@@ -6,6 +6,7 @@ once, also when Dagster was down meanwhile.
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -17,6 +18,7 @@ from callpipeline.defs.told import told
 from callpipeline.domain.notification import Policy
 from callpipeline.pipeline.dispatch import Dispatcher, Tried, in_words
 from callpipeline.pipeline.watch import Watch
+from callpipeline.storage.outbox import Outbox
 from callpipeline.wiring import Storage
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -112,16 +114,27 @@ def trouble_sensor(policy: Policy) -> dg.SensorDefinition:
         context: SensorContext, storage: dg.ResourceParam[Storage], watch: dg.ResourceParam[Watch]
     ) -> dg.SensorResult:
         now, since = datetime.now(UTC), _since(context.cursor)
-        with told():
-            wrong = watch.look(policy, now)
-            wrong += look_at_sensors(context.instance, storage.outbox, now)
-            runs = missed(context.instance, storage.outbox, since, now)
+        with told(), ExitStack() as looks:
+            # Whatever one of them meets, the others look; the first error ends the tick.
+            wrong: list[str] = []
+            looks.callback(lambda: wrong.extend(watch.look(policy, now)))
+            looks.callback(
+                lambda: wrong.extend(look_at_sensors(context.instance, storage.outbox, now))
+            )
+            looks.callback(
+                lambda: wrong.extend(_untold_runs(context.instance, storage.outbox, since, now))
+            )
         said = "; ".join(wrong) or "All is well"
-        if runs:
-            said += f"; {runs} failed runs were not told yet"
         return dg.SensorResult(skip_reason=f"{said}.", cursor=json.dumps(now.timestamp()))
 
     return sensor
+
+
+def _untold_runs(
+    instance: dg.DagsterInstance, outbox: Outbox, since: datetime | None, now: datetime
+) -> list[str]:
+    found = missed(instance, outbox, since, now)
+    return [f"{found} failed runs were not told yet"] if found else []
 
 
 def _since(cursor: str | None) -> datetime | None:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -97,26 +97,39 @@ def _conversation(server: MailServer, limit_s: float, step_s: float) -> Iterator
     """A server that was greeted and knows us. It is hung up on when the time is over."""
     trust = ssl.create_default_context(cafile=server.ca_file)
     if server.security == "tls":
-        smtp = smtplib.SMTP_SSL(server.host, server.real_port, timeout=step_s, context=trust)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(timeout=step_s, context=trust)
     else:
-        smtp = smtplib.SMTP(server.host, server.real_port, timeout=step_s)
+        smtp = smtplib.SMTP(timeout=step_s)
+    # It checks the certificate for the name that it was made with.
+    smtp._host = server.host  # pyright: ignore[reportAttributeAccessIssue]
     hang_up = threading.Timer(limit_s, _hang_up, [smtp])
     hang_up.daemon = True
     hang_up.start()
     try:
-        with smtp:
-            if server.security == "starttls":
-                smtp.starttls(context=trust)
-            if server.username:
-                smtp.login(server.username, server.password or "")
-            yield smtp
+        _greet(smtp, server, trust)
+        yield smtp
+        # The mail is taken or refused by now: how the server says good-bye changes nothing.
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()
     finally:
         hang_up.cancel()
+        smtp.close()
+
+
+def _greet(smtp: smtplib.SMTP, server: MailServer, trust: ssl.SSLContext) -> None:
+    code, said = smtp.connect(server.host, server.real_port)
+    if code != 220:
+        raise smtplib.SMTPConnectError(code, said)
+    if server.security == "starttls":
+        smtp.starttls(context=trust)
+    if server.username:
+        smtp.login(server.username, server.password or "")
 
 
 def _hang_up(smtp: smtplib.SMTP) -> None:
-    if smtp.sock:
-        smtp.sock.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        if smtp.sock:
+            smtp.sock.shutdown(socket.SHUT_RDWR)
 
 
 def compose(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessage:

@@ -32,7 +32,8 @@ class Message:
 
     `context` are one or two lines on how often, since when, and what to do. `calls` are the first
     of `call_count`. `first_receipt` and `first_id` name the first message of the same thread, None
-    for that one. Times carry their zone.
+    for that one. `is_news` is what a person wants to see who looks no more into the thread. Times
+    carry their zone.
     """
 
     notification_id: str
@@ -53,6 +54,7 @@ class Message:
     run_id: str | None = None
     run_link: str | None = None
     is_recovery: bool = False
+    is_news: bool = True
     first_receipt: str | None = None
     first_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -49,8 +49,8 @@ class SlackBotNotifier:
             answer = self._client.chat_postMessage(
                 channel=self._slack_channel,
                 thread_ts=thread,
-                # Who muted the thread is to see that it is over.
-                reply_broadcast=bool(thread and message.is_recovery),
+                # Who looks no more into the thread is to see that it is over, or begins again.
+                reply_broadcast=bool(thread and message.is_news),
                 **payload(message),
             )
         except SlackApiError as error:
@@ -112,7 +112,7 @@ def _error(message: Message) -> list[dict[str, Any]]:
     if not message.error_message:
         return []
     # A run of backticks would end the block of code in the middle.
-    said = _escaped(shortened(message.error_message, LONGEST_ERROR)).replace("```", "'''")
+    said = _fitting(shortened(message.error_message, LONGEST_ERROR)).replace("```", "'''")
     return [{"type": "section", "text": {"type": "mrkdwn", "text": f"```{said}```"}}]
 
 
@@ -142,7 +142,21 @@ def _plain(text: str) -> dict[str, Any]:
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": _escaped(shortened(text, LONGEST_SECTION // 2))}
+    return {"type": "mrkdwn", "text": _fitting(text)}
+
+
+def _fitting(text: str, limit: int = LONGEST_SECTION - 10) -> str:
+    """Escaped, and cut so that it fits: what is escaped grows, up to fivefold."""
+    whole = _escaped(text)
+    if len(whole) <= limit:
+        return whole
+    pieces, length = list[str](), 0
+    for piece in map(_escaped, text):
+        length += len(piece)
+        if length >= limit:
+            break
+        pieces.append(piece)
+    return f"{''.join(pieces)}…"
 
 
 def _escaped(text: str) -> str:

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from callpipeline.notify.ports import Receipt
 
 LIMIT_S = 15.0
 """For a whole try, from the name's look-up to the last byte of the answer."""
+READ_S = 3.0
 MOST_BYTES = 2_000
 LONGEST_ANSWER = 200
 SHORTEST_KEY = 16
@@ -35,11 +37,11 @@ class WebhookNotifier:
     channel = NotificationChannel.WEBHOOK
 
     def __init__(self, url: str, keys: Sequence[bytes] = (), *, limit_s: float = LIMIT_S) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        scheme, host = _parts(url)
+        if scheme not in ("http", "https") or not host:
             raise SettingsInvalid("CALLPIPELINE_NOTIFY_WEBHOOK_URL is not like https://host/path.")
         self._url, self._keys, self._limit_s = url, tuple(keys), limit_s
-        self.where = f"{parts.scheme}://{parts.hostname}/…"
+        self.where = f"{scheme}://{host}/…"
         self.address = hashed(url)
 
     def send(self, message: Message) -> Receipt:
@@ -63,13 +65,24 @@ class WebhookNotifier:
             return _receipt(response, await _beginning(response))
 
 
+def _parts(url: str) -> tuple[str, str | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname
+    except ValueError:
+        return "", None
+
+
 async def _beginning(response: httpx.Response) -> str:
     """The first bytes of an answer; the rest is not read."""
     read = b""
-    async for chunk in response.aiter_bytes():
-        read += chunk
-        if len(read) >= MOST_BYTES:
-            break
+    # The status has decided: an answer that breaks off, or never ends, is one all the same.
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(READ_S):
+            async for chunk in response.aiter_bytes():
+                read += chunk
+                if len(read) >= MOST_BYTES:
+                    break
     return shortened(one_line(read[:MOST_BYTES].decode(errors="replace")), LONGEST_ANSWER)
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from callpipeline.domain.notification import EventKind, Severity, wire_type
 from callpipeline.notify.message import LONGEST_ERROR, CallLine, Message, one_line, shortened
-from callpipeline.storage.outbox import Content, Told
+from callpipeline.storage.messages import Content, Told
 
 OF_CALLS = {EventKind.CALL_FAILED: "failed", EventKind.CALL_COMPLETED: "completed"}
 
@@ -28,32 +28,33 @@ class Links:
 
 
 def compose(content: Content, links: Links, zone: ZoneInfo) -> Message:
-    """The message of a notification. Error texts are those of its first event."""
-    first = content.events[0]
+    """The message of a notification, led by the first of its gravest events."""
+    lead = max(content.events, key=lambda event: event.severity.rank)
     calls = _calls(content, links)
     is_recovery = content.part == "recovery"
     return Message(
         notification_id=content.notification_id,
         thread_id=str(content.incident_id),
-        kind=content.kind,
-        type=wire_type(content.kind, first.metadata),
+        kind=lead.kind,
+        type=wire_type(lead.kind, lead.metadata),
         severity=Severity.INFO if is_recovery else content.severity,
-        title=one_line(_title(content, first)),
-        message="" if is_recovery else first.message,
-        context=tuple(_context(content, first, zone)),
+        title=one_line(_title(content, lead)),
+        message="" if is_recovery else lead.message,
+        context=tuple(_context(content, lead, zone)),
         at=content.created_at.astimezone(zone),
         calls=calls,
         call_count=_call_count(content),
         stage=content.stage,
-        error_class=first.error_class,
-        error_message=None if is_recovery else _error(first),
-        stack_trace=first.metadata.get("stack_trace"),
-        run_id=first.run_id,
-        run_link=links.run(first.run_id) if first.run_id else None,
+        error_class=lead.error_class,
+        error_message=None if is_recovery else _error(lead),
+        stack_trace=lead.metadata.get("stack_trace"),
+        run_id=lead.run_id,
+        run_link=links.run(lead.run_id) if lead.run_id else None,
         is_recovery=is_recovery,
         first_receipt=content.first_receipt,
         first_id=content.first_id,
-        metadata=_metadata(content, first, links),
+        is_news=content.part != "update" or content.severity is Severity.CRITICAL,
+        metadata=_metadata(content, lead, links),
     )
 
 
@@ -74,32 +75,32 @@ def _calls(content: Content, links: Links) -> tuple[CallLine, ...]:
 
 def _call_count(content: Content) -> int:
     """Of the calls; where there are more events than were read, each is taken for a call."""
-    if content.kind not in OF_CALLS:
-        return len({event.call_id for event in content.events if event.call_id})
-    shown = len({event.call_id for event in content.events})
-    return shown if content.count == len(content.events) else content.count
+    shown = len({event.call_id for event in content.events if event.call_id})
+    return shown if content.count == len(content.events) or not shown else content.count
 
 
-def _title(content: Content, first: Told) -> str:
+def _title(content: Content, lead: Told) -> str:
     if content.part == "recovery":
-        return first.metadata.get("over") or f"{content.stage} works again"
-    if content.kind in OF_CALLS:
-        return _title_of_calls(content, first)
-    return f"{first.title} ({content.count} times)" if content.count > 1 else first.title
+        return lead.metadata.get("over") or f"{content.stage} works again"
+    if lead.kind in OF_CALLS:
+        return _title_of_calls(content, lead)
+    times = sum(event.kind is lead.kind for event in content.events)
+    return f"{lead.title} ({times} times)" if times > 1 else lead.title
 
 
-def _title_of_calls(content: Content, first: Told) -> str:
-    done, count = OF_CALLS[content.kind], _call_count(content)
-    more = " more" if content.part == "update" else ""
+def _title_of_calls(content: Content, lead: Told) -> str:
+    done, count = OF_CALLS[lead.kind], _call_count(content)
+    more = " more" if content.part == "update" and content.calls_in_all > count else ""
     who = f"{count:,}{more} calls" if count != 1 else ("One more call" if more else "A call")
-    where = f" at {first.stage} ({first.error_class})" if first.stage else ""
+    where = f" at {lead.stage} ({lead.error_class})" if lead.stage else ""
     return f"{who} {done}{where}"
 
 
-def _context(content: Content, first: Told, zone: ZoneInfo) -> list[str]:
+def _context(content: Content, lead: Told, zone: ZoneInfo) -> list[str]:
     """One line on when, and one on what to do."""
-    began = content.opened_at if content.part == "recovery" else first.occurred_at
-    lines = [_since(content, began, zone), _what_to_do(content, first)]
+    is_over = content.part == "recovery"
+    began = content.opened_at if is_over else content.events[0].occurred_at
+    lines = [_since(content, began, zone), _what_to_do(content, lead)]
     return [line for line in lines if line]
 
 
@@ -115,19 +116,19 @@ def _since(content: Content, began: datetime, zone: ZoneInfo) -> str:
     return f"{content.count:,} since {start}, the last at {last}{in_all}.{passed}"
 
 
-def _what_to_do(content: Content, first: Told) -> str:
-    if content.kind is not EventKind.CALL_FAILED:
-        return str(first.metadata.get("advice", ""))
-    again = f"`callpipeline retry --failed --class {first.error_class}`"
-    if content.part == "recovery":
+def _what_to_do(content: Content, lead: Told) -> str:
+    again = f"`callpipeline retry --failed --class {lead.error_class}`"
+    if content.part == "recovery" and content.stage:
         left = content.calls_still_failed
         if not left:
             return "None of its calls is FAILED any more."
         return f"{left:,} of its calls are still FAILED: {again} tries them again."
+    if content.part == "recovery" or lead.kind is not EventKind.CALL_FAILED:
+        return "" if content.part == "recovery" else str(lead.metadata.get("advice", ""))
     if content.recovers:
         return f"They were tried again and ended. When the cause is gone: {again}."
-    if content.count == 1 and first.call_id:
-        return f"`callpipeline show {first.call_id}` tells what is known of it."
+    if content.count == 1 and lead.call_id:
+        return f"`callpipeline show {lead.call_id}` tells what is known of it."
     return f"{again} tries them again, once what is wrong with them is mended."
 
 
@@ -135,20 +136,20 @@ def _clock(at: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
-def _metadata(content: Content, first: Told, links: Links) -> dict[str, object]:
+def _metadata(content: Content, lead: Told, links: Links) -> dict[str, object]:
     """What our webhook tells beyond the contract: all calls and events, and where to look."""
-    own = {name: value for name, value in first.metadata.items() if name not in _OURS}
+    own = {name: value for name, value in lead.metadata.items() if name not in _OURS}
     told: dict[str, object] = {
-        "event": content.kind.value,
+        "event": lead.kind.value,
         "part": content.part,
         "thread": content.incident_id,
         "count": content.count,
-        "since": first.occurred_at.isoformat(),
+        "since": content.events[0].occurred_at.isoformat(),
         "until": content.last_at.isoformat(),
         "stage": content.stage,
-        "error_class": first.error_class,
-        "run_id": first.run_id,
-        "run_url": links.run(first.run_id) if first.run_id else None,
+        "error_class": lead.error_class,
+        "run_id": lead.run_id,
+        "run_url": links.run(lead.run_id) if lead.run_id else None,
         "event_ids": [event.event_id for event in content.events],
         "calls": [
             {"job_id": event.call_id, "url": links.call(event.call_id, event.stage)}

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from callpipeline.domain.notification import EventKind, NotificationChannel, Policy
+from callpipeline.domain.notification import EventKind, NotificationChannel, Policy, Routing
 from callpipeline.errors import DeliveryRefused, ReceiverGone
 from callpipeline.notify.ports import Notifier, Receipt
 from callpipeline.pipeline.composing import Links, compose
-from callpipeline.storage.outbox import Content, Lease, Outbox, Outcome
+from callpipeline.storage.messages import Content, Lease, Outcome
+from callpipeline.storage.outbox import Outbox
 
 WAITS_S = (
     *(10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0),
@@ -56,8 +57,8 @@ class Dispatcher:
     def dispatch(self) -> list[Tried]:
         """Put what waits into messages, and try each that is due. Channels do not wait for each
         other."""
-        self.outbox.gather(self.policy, self.clock())
         working = self._working()
+        self.outbox.gather(self._policy(working), self.clock())
         if not working:
             return []
         with ThreadPoolExecutor(len(working), "notify") as threads:
@@ -70,6 +71,11 @@ class Dispatcher:
             for notifier in self.notifiers
             if notifier.channel not in off or off[notifier.channel]["address"] != notifier.address
         ]
+
+    def _policy(self, working: Sequence[Notifier]) -> Policy:
+        """Nothing is kept for a receiver that wants nothing: it would get all of it at once."""
+        channels = frozenset(notifier.channel for notifier in working)
+        return replace(self.policy, routing=Routing(channels, self.policy.routing.rules))
 
     def _deliver(self, notifier: Notifier) -> list[Tried]:
         """What is due to one channel, until one is refused: the others would be too."""
@@ -94,9 +100,7 @@ class Dispatcher:
                 lease, now, took_s, True, answer.code, answer.answer, receipt=answer.name
             )
         else:
-            again_at = self._again_at(answer, lease, now)
-            code, said = answer.code, str(answer)
-            outcome = Outcome(lease, now, took_s, False, code, said, again_at=again_at)
+            outcome = self._refused(answer, lease, now, took_s)
         self.outbox.record(outcome)
         if outcome.accepted:
             self.outbox.hurry(notifier.channel, now)
@@ -118,14 +122,19 @@ class Dispatcher:
             return DeliveryRefused("fault", f"callpipeline met an error ({type(error).__name__}).")
 
     @staticmethod
-    def _again_at(
-        answer: DeliveryRefused | ReceiverGone, lease: Lease, now: datetime
-    ) -> datetime | None:
-        """After growing waits, longer where the receiver asks for it; None gives up."""
+    def _refused(
+        answer: DeliveryRefused | ReceiverGone, lease: Lease, now: datetime, took_s: float
+    ) -> Outcome:
+        """Tried again after growing waits, longer where the receiver asks for it, or given up."""
+        outcome = Outcome(lease, now, took_s, False, answer.code, str(answer))
         if isinstance(answer, ReceiverGone) or lease.tries > len(WAITS_S):
-            return None
-        wait_s = max(WAITS_S[lease.tries - 1], min(answer.retry_after_s or 0.0, WAITS_S[-1]))
-        return now + timedelta(seconds=wait_s)
+            return outcome
+        asked_s = min(answer.retry_after_s or 0.0, WAITS_S[-1])
+        return replace(
+            outcome,
+            again_at=now + timedelta(seconds=max(WAITS_S[lease.tries - 1], asked_s)),
+            asked_until=now + timedelta(seconds=asked_s) if asked_s else None,
+        )
 
 
 def in_words(tried: Iterable[Tried]) -> str:

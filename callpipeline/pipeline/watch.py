@@ -17,6 +17,8 @@ LEAST_CALLS = 3
 """One call may be what an engine stumbles over; three in a row, with none between that went well,
 are the engine."""
 WITHIN_S = 900.0
+DAY = timedelta(days=1)
+MOST_DAYS = 7
 ENGINE_OF = {
     Stage.CHANNEL_AUDIO: "splitter",
     Stage.TRANSCRIPTS: "recogniser",
@@ -70,19 +72,22 @@ class Watch:
         )
 
     def digest(self, policy: Policy, now: datetime) -> None:
-        """The last day in numbers, once a day."""
+        """What happened since the last digest, once a day; since a day where there was none."""
         here = now.astimezone(policy.zone)
-        if policy.digest_at is None or here.time() < policy.digest_at:
+        [last] = self.database.rows("watch/last_digest")
+        is_told = last["at"] and last["at"].astimezone(policy.zone).date() == here.date()
+        if is_told or policy.digest_at is None or here.time() < policy.digest_at:
             return
-        since = now - timedelta(days=1)
+        since = max(last["at"] or now - DAY, now - MOST_DAYS * DAY)
         [counts] = self.database.rows("watch/day", {"since": since})
         self.outbox.add(
             Occurrence(
                 EventKind.DAILY_DIGEST,
                 Severity.INFO,
-                f"The day until {here:%Y-%m-%d %H:%M}: {counts['completed']:,} calls completed, "
+                f"Until {here:%Y-%m-%d %H:%M}: {counts['completed']:,} calls completed, "
                 f"{counts['failed']:,} failed",
                 _in_words(counts),
+                group_key=f"{EventKind.DAILY_DIGEST}:{here:%Y-%m-%d}",
                 subject=f"{EventKind.DAILY_DIGEST}:{here:%Y-%m-%d}",
                 metadata={"counts": dict(counts)},
             ),
@@ -97,7 +102,8 @@ def _engine_down(row: Mapping[str, Any]) -> Occurrence:
         EventKind.ENGINE_DOWN,
         Severity.CRITICAL,
         f"The {name} does not work: {calls:,} calls in a row met it",
-        group_key=f"{EventKind.ENGINE_DOWN}:{stage}",
+        # That of the calls which fail by it: one trouble, one thread.
+        group_key=f"{EventKind.CALL_FAILED}:{stage}:EngineUnavailable",
         recovers=True,
         stage=stage,
         error_class="EngineUnavailable",

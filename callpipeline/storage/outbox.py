@@ -5,10 +5,10 @@ for whatever lets a call end FAILED). Times are given by who asks, so that trial
 pass; which message tells which event is decided by one process at a time.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -22,83 +22,24 @@ from callpipeline.domain.notification import (
     Severity,
 )
 from callpipeline.storage.database import Database, Row, storable, storable_json
+from callpipeline.storage.messages import Content, Lease, Outcome, content_of
 from callpipeline.storage.sql import query
 
 LEASE_S = 120.0
 """Longer than any try to deliver takes: after that another process may try."""
 AT_ONCE = 20_000
 """Events that are put into messages at one look."""
+GATHERING = (
+    "forget_channels",
+    "give_up_channels",
+    "adopt",
+    "withdraw",
+    "gather",
+    "recover",
+    "close",
+)
 MOST_EVENTS = 1000
 """Of one message; it says how many there are in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A message that this process delivers; `tries` counts from when it was last asked for."""
-
-    notification_id: str
-    attempts: int
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event as a message tells it; `key` is that of the call's recording."""
-
-    event_id: str
-    severity: Severity
-    title: str
-    message: str
-    call_id: str | None
-    key: str | None
-    run_id: str | None
-    stage: str | None
-    error_class: str | None
-    error_message: str | None
-    metadata: Mapping[str, Any]
-    occurred_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a message says. `events` are the first MOST_EVENTS of `count`, the last at `last_at`.
-
-    `first_receipt` and `first_id` are those of the first message of its incident to its channel;
-    None for that one itself. `passed_at` is when the incident was seen to be over.
-    """
-
-    notification_id: str
-    channel: NotificationChannel
-    part: str
-    created_at: datetime
-    incident_id: int
-    kind: EventKind
-    stage: str | None
-    recovers: bool
-    opened_at: datetime
-    events: tuple[Told, ...]
-    count: int
-    last_at: datetime
-    severity: Severity
-    events_in_all: int
-    calls_still_failed: int
-    passed_at: datetime | None
-    first_receipt: str | None
-    first_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one try: an answer, and when it is tried again; None is never."""
-
-    lease: Lease
-    at: datetime
-    took_s: float
-    accepted: bool
-    code: str
-    answer: str
-    again_at: datetime | None = None
-    receipt: str | None = None
 
 
 class Outbox:
@@ -111,18 +52,22 @@ class Outbox:
 
     def add(self, occurrence: Occurrence, at: datetime | None = None) -> str | None:
         """Enter an event; returns its id, None where its subject was told already."""
-        return self._database.patiently(lambda c: _add(c, occurrence, at))
+        event_id = str(uuid.uuid4())
+        added = self._database.patiently(lambda c: _add(c, event_id, occurrence, at))
+        # Without a subject nothing else is in its way than itself, before a cut connection.
+        return event_id if added or occurrence.subject is None else None
 
     def report(self, occurrence: Occurrence, at: datetime | None = None) -> bool:
         """Something is wrong: an event, unless it was told and is not over. Whether it is new."""
 
         def enter(connection: Connection[DictRow]) -> bool:
-            group = {"group_key": occurrence.group_key}
+            group = {"group_key": occurrence.group_key, "kind": occurrence.kind}
             connection.execute(query("outbox/lock_group"), group)
             if connection.execute(query("outbox/is_told"), group).fetchone():
                 return False
-            return _add(connection, occurrence, at) is not None
+            return _add(connection, event_id, occurrence, at)
 
+        event_id = str(uuid.uuid4())
         return self._database.patiently(enter)
 
     def open_groups(self, kind: EventKind) -> set[str]:
@@ -151,7 +96,7 @@ class Outbox:
 
         def put(connection: Connection[DictRow]) -> None:
             connection.execute(query("outbox/lock_gathering"))
-            for step in ("adopt", "gather", "recover", "close"):
+            for step in GATHERING:
                 connection.execute(query(f"outbox/{step}"), wanted)
 
         self._database.patiently(put)
@@ -167,7 +112,7 @@ class Outbox:
         named = {"notification_id": notification_id, "limit": MOST_EVENTS}
         [about] = self._database.rows("outbox/content", named)
         events = self._database.rows("outbox/events", named)
-        return _content(about, events)
+        return content_of(about, events)
 
     def record(self, outcome: Outcome) -> None:
         """Note what came of a try."""
@@ -179,6 +124,7 @@ class Outbox:
                 "attempt": outcome.lease.attempts,
                 "now": outcome.at,
                 "not_before": outcome.again_at,
+                "asked_until": outcome.asked_until,
                 "state": state,
                 **{n: getattr(outcome, n) for n in ("took_s", "accepted", "code", "receipt")},
                 "answer": storable(outcome.answer),
@@ -207,34 +153,12 @@ class Outbox:
 
 
 def _add(
-    connection: Connection[DictRow], occurrence: Occurrence, at: datetime | None
-) -> str | None:
-    entry = asdict(occurrence) | {"metadata": Jsonb(storable_json(occurrence.metadata)), "at": at}
+    connection: Connection[DictRow], event_id: str, occurrence: Occurrence, at: datetime | None
+) -> bool:
+    """Whether it is new."""
+    entry = asdict(occurrence) | {"event_id": event_id, "at": at}
+    entry["metadata"] = Jsonb(storable_json(occurrence.metadata))
     texts = {name: storable(text) for name, text in entry.items() if isinstance(text, str)}
     channels = occurrence.channels
     entry |= texts | {"channels": None if channels is None else list(channels)}
-    row = connection.execute(query("outbox/add"), entry).fetchone()
-    return row["event_id"] if row else None
-
-
-def _content(about: Row, events: Sequence[Row]) -> Content:
-    own = ("notification_id", "part", "created_at")
-    of_incident = ("incident_id", "stage", "recovers", "opened_at")
-    kept = (*own, *of_incident, "events_in_all", "calls_still_failed", "first_receipt", "first_id")
-    last = events[0] if events else {"events": 0, "last_at": about["last_event_at"], "rank": 1}
-    return Content(
-        **{name: about[name] for name in kept},
-        channel=NotificationChannel(about["channel"]),
-        kind=EventKind(about["kind"]),
-        events=tuple(map(_told, events)),
-        count=last["events"],
-        last_at=last["last_at"],
-        severity=list(Severity)[last["rank"] - 1],
-        passed_at=about["cleared_at"],
-    )
-
-
-def _told(row: Row) -> Told:
-    own: Row = {name: row[name] for name in Told.__dataclass_fields__}
-    own["severity"] = Severity(row["severity"])
-    return Told(**own)
+    return connection.execute(query("outbox/add"), entry).fetchone() is not None

@@ -1,6 +1,5 @@
 """The channels that the settings set up, and when people are told."""
 
-import re
 from collections.abc import Sequence
 from datetime import time
 from zoneinfo import ZoneInfo
@@ -124,7 +123,7 @@ def _secret(value: SecretStr | None) -> str:
 def _quiet_hours(text: str | None, zone: ZoneInfo) -> QuietHours | None:
     if not text:
         return None
-    begin, end = (time.fromisoformat(part) for part in re.split(r"\s*-\s*", text))
+    begin, end = map(time.fromisoformat, text.split("-"))
     return QuietHours(begin, end, zone)
 
 

@@ -27,13 +27,17 @@ from tests.soak.installation import free_port
 
 @dataclass(frozen=True)
 class Answer:
-    """How a receiver answers; `wait_s` passes before the first byte, `drip_s` between bytes."""
+    """How a receiver answers; `wait_s` passes before the first byte, `drip_s` between bytes.
+
+    One that is `cut` ends before the length that it has announced.
+    """
 
     status: int = 200
     body: bytes = b"ok"
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
     drip_s: float = 0.0
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class HttpReceiver:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
+                self.send_header("Content-Length", str(len(answer.body) + 100 * answer.cut))
                 self.end_headers()
                 self._send(answer)
 
@@ -160,6 +164,7 @@ class MailBox:
     refuse: list[str] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
     logins: list[str] = field(default_factory=list)
+    goodbye: str | None = None
 
     def authenticate(
         self, server: object, session: Session, envelope: Envelope, mechanism: str, data: object
@@ -181,6 +186,9 @@ class MailBox:
             return "550 no such user here"
         envelope.rcpt_tos.append(address)
         return "250 OK"
+
+    async def handle_QUIT(self, server: SmtpServer, session: Session, envelope: Envelope) -> str:
+        return self.goodbye or "221 Bye"
 
     async def handle_DATA(self, server: SmtpServer, session: Session, envelope: Envelope) -> str:
         if self.refuse:

@@ -126,6 +126,16 @@ def test_no_recipient_left_is_a_refusal(post: Post) -> None:
         post.notifier().send(a_message())
 
 
+@pytest.mark.parametrize("goodbye", ["421 too busy for that", "250 fine"])
+def test_a_mail_that_was_taken_is_taken_however_the_server_says_good_bye(
+    post: Post, goodbye: str
+) -> None:
+    """Else it would be sent again and again."""
+    post.box.goodbye = goodbye
+    assert post.notifier().send(a_message()).code == "250"
+    assert len(post.box.mails) == 1
+
+
 def test_a_server_that_says_nothing_is_hung_up_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hold: list[socket.socket] = []

@@ -16,6 +16,7 @@ from callpipeline.domain.notification import (
     Severity,
 )
 from callpipeline.errors import ReceiverGone, UnsupportedAudio
+from callpipeline.notify.message import Message
 from callpipeline.pipeline.dispatch import WAITS_S
 from callpipeline.storage.claims import MAX_ATTEMPTS, MAX_GIVEN_BACK, Claims
 from callpipeline.wiring import Storage
@@ -253,10 +254,11 @@ def test_a_thousand_failures_at_once_are_three_messages_at_most(desk: Desk):
         assert [m.is_recovery for m in notifier.taken] == [False, False, True]
 
 
-def change_to_past(desk: Desk) -> None:
+def change_to_past(desk: Desk, ahead: str = "1 hour") -> None:
     """What was stored just now was stored after the failures, also by the clock of the trial."""
     with desk.storage.database.transaction() as connection:
-        connection.execute("UPDATE call_stages SET stored_at = now() + interval '1 hour'")
+        later = f"UPDATE call_stages SET stored_at = now() + interval '{ahead}'"
+        connection.execute(later.encode())
 
 
 # Until it is over
@@ -323,13 +325,86 @@ def test_what_was_reported_is_over_when_it_is_seen_to_be_well(desk: Desk):
 
 
 def test_what_comes_and_goes_is_not_told_each_time(desk: Desk):
-    for _ in range(5):
+    for _ in range(40):
         report(desk)
         desk.look(after_s=30)
         desk.storage.outbox.clear(["sensor_failing:x"], desk.now)
         desk.look(after_s=30)
-    assert len(desk.webhook.taken) <= 6
+    told = [message.is_recovery for message in desk.webhook.taken]
+    print(f"40 times in 40 minutes: {len(told)} messages")
+    assert len(told) <= 10
+    assert told.count(True) <= 5
     assert len({message.thread_id for message in desk.webhook.taken}) == 1
+
+
+def test_what_begins_again_is_news(desk: Desk):
+    report(desk)
+    desk.look()
+    desk.storage.outbox.clear(["sensor_failing:x"], desk.now)
+    desk.look(after_s=5)
+    report(desk)
+    desk.look(after_s=5)
+    desk.look(after_s=700)
+    assert [(m.is_recovery, m.is_news) for m in desk.webhook.taken] == [
+        (False, True),
+        (True, True),
+        (False, True),
+    ]
+    assert desk.webhook.taken[2].first_receipt == "taken-1"
+
+
+def test_what_is_graver_than_all_before_does_not_wait(desk: Desk):
+    desk.fail("a.wav", error=DOWN, stage=Stage.TRANSCRIPTS)
+    desk.look()
+    down(desk)
+    desk.look(after_s=10)
+    assert desk.webhook.titles[1] == "The recogniser is down"
+    assert desk.webhook.taken[1].is_news
+    assert desk.webhook.taken[1].first_receipt == "taken-1"
+
+
+def down(desk: Desk) -> bool:
+    return desk.storage.outbox.report(
+        Occurrence(
+            EventKind.ENGINE_DOWN,
+            Severity.CRITICAL,
+            "The recogniser is down",
+            group_key="call_failed:transcripts:EngineUnavailable",
+            recovers=True,
+            stage="transcripts",
+            metadata={"over": "The recogniser works again"},
+        ),
+        desk.now,
+    )
+
+
+def test_an_outage_is_one_thread_of_three_messages(desk: Desk):
+    """Its engine, the calls that fail by it, and its end."""
+    assert down(desk)
+    desk.look()
+    assert not down(desk)
+    desk.fail(*(f"{n}.wav" for n in range(200)), error=DOWN, stage=Stage.TRANSCRIPTS)
+    desk.look(after_s=60, times=11)
+    desk.complete("well.wav")
+    change_to_past(desk)
+    desk.look(after_s=700)
+    assert desk.webhook.titles == [
+        "The recogniser is down",
+        "200 calls failed at transcripts (EngineUnavailable)",
+        "The recogniser works again",
+    ]
+    assert "200 of its calls are still FAILED" in desk.webhook.taken[2].context[1]
+
+
+def test_an_engine_that_nobody_asks_for_days_is_still_seen_to_be_back(desk: Desk):
+    down(desk)
+    desk.look()
+    desk.look(after_s=24 * 3600, times=3)
+    assert len(desk.webhook.taken) == 1
+    desk.complete("well.wav")
+    change_to_past(desk, "4 days")
+    desk.look()
+    assert desk.webhook.titles[1] == "The recogniser works again"
 
 
 def test_what_is_wrong_for_days_is_told_once_a_day(desk: Desk):
@@ -371,6 +446,32 @@ def test_what_began_and_ended_at_night_is_told_as_over(desk: Desk):
     desk.look(after_s=3700)
     [message] = desk.webhook.taken
     assert "It was over by" in message.context[0]
+
+
+def test_who_was_woken_hears_that_it_is_over_and_that_it_begins_again(desk: Desk):
+    at_night(desk)
+    down(desk)
+    desk.look()
+    desk.storage.outbox.clear(["call_failed:transcripts:EngineUnavailable"], desk.now)
+    desk.look(after_s=60)
+    assert [m.is_recovery for m in desk.webhook.taken] == [False, True]
+    down(desk)
+    desk.look(after_s=60)
+    desk.look(after_s=700)
+    assert [m.is_recovery for m in desk.webhook.taken] == [False, True, False]
+
+
+def test_in_the_morning_nobody_says_that_it_is_over_when_it_is_not(desk: Desk):
+    report(desk)
+    desk.look()
+    at_night(desk)
+    desk.storage.outbox.clear(["sensor_failing:x"], desk.now)
+    desk.look(after_s=60)
+    report(desk)
+    desk.look(after_s=60)
+    desk.look(after_s=3700)
+    desk.look(after_s=700)
+    assert [m.is_recovery for m in desk.webhook.taken] == [False, False]
 
 
 # Deliveries
@@ -444,13 +545,74 @@ def test_one_that_wants_nothing_any_more_is_left_alone(desk: Desk):
     desk.fail("a.wav")
     desk.look()
     desk.fail("b.wav", error=DOWN)
+    for number in range(20):
+        desk.custom(f"word {number}")
     desk.look(after_s=1000, times=5)
     assert desk.webhook.tries == 1
     assert desk.storage.outbox.off()[NotificationChannel.WEBHOOK]["answer"] == "410 gone"
     desk.webhook.refuses = None
     assert desk.storage.outbox.turn_on(NotificationChannel.WEBHOOK)
     desk.look()
-    assert len(desk.webhook.taken) == 1
+    assert desk.webhook.taken == [], "what happened meanwhile does not come all at once"
+    desk.custom("after")
+    desk.look()
+    assert desk.webhook.titles == ["after"]
+    desk.storage.notifications.resend([], undelivered=True, now=desk.now)
+    desk.look()
+    assert len(desk.webhook.taken) == 2
+
+
+def open_incidents(desk: Desk) -> int:
+    url = desk.storage.database.url
+    return asked(url, "SELECT count(*) FROM incidents WHERE closed_at IS NULL")[0][0]
+
+
+def test_a_channel_that_was_taken_away_keeps_nothing_open(desk: Desk):
+    desk.webhook.refuses = RECEIVER_DOWN
+    desk.fail("a.wav")
+    desk.look()
+    desk.notifiers.remove(desk.webhook)
+    desk.look(after_s=700, times=2)
+    assert open_incidents(desk) == 0
+    assert all(b.waiting == 0 for b in desk.storage.notifications.backlog())
+
+
+def test_a_message_that_is_refused_for_its_own_sake_keeps_its_day(desk: Desk):
+    """Others that arrive do not use up its tries."""
+    webhook = desk.webhook
+    desk.custom("poison")
+
+    def refuse_poison(message: Message) -> None:
+        if message.title == "poison":
+            webhook.taken.remove(message)
+            raise RECEIVER_DOWN
+
+    webhook.after = refuse_poison
+    desk.look()
+    for number in range(40):
+        desk.custom(f"word {number}")
+        desk.look(after_s=10)
+    [(attempts, state)] = asked(
+        desk.storage.database.url,
+        "SELECT attempts, state FROM notifications "
+        "WHERE channel = 'webhook' AND state <> 'DELIVERED'",
+    )
+    assert (state, attempts < 8) == ("PENDING", True)
+    assert len(webhook.taken) == 40
+
+
+def test_nobody_is_hurried_who_asked_to_be_left_alone(desk: Desk):
+    webhook = desk.webhook
+    webhook.refuses = type(RECEIVER_DOWN)("429", "429", retry_after_s=3600)
+    desk.custom("one")
+    desk.look()
+    webhook.refuses = None
+    desk.custom("two")
+    desk.look(after_s=60)
+    desk.look(after_s=60)
+    assert webhook.titles == ["two"]
+    desk.look(after_s=3600)
+    assert webhook.titles == ["two", "one"]
 
 
 def test_messages_of_one_incident_come_in_their_order(desk: Desk):

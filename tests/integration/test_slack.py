@@ -71,20 +71,25 @@ def test_nobody_is_called_and_no_block_of_code_is_broken() -> None:
     assert text.count("```") == 2
 
 
-def test_it_stays_within_slacks_limits() -> None:
-    message = a_message(title="t" * 900, message="m" * 9000, error_message="&" * 900, calls=1000)
+@pytest.mark.parametrize("text", ["m" * 9000, "&" * 9000, "<>&x" * 2000], ids=["m", "&", "<>&x"])
+def test_it_stays_within_slacks_limits(text: str) -> None:
+    long = {"title": "t" * 900, "message": text, "error_message": text, "context": (text, text)}
+    message = a_message(calls=1000, **long)
     for block in blocks(message):
         limit = 150 if block["type"] == "header" else 3000
         texts = [block.get("text", {}), *block.get("elements", [])]
         assert all(len(t["text"]) <= limit for t in texts if isinstance(t.get("text"), str)), block[
             "type"
         ]
+        assert not any(
+            str(t.get("text", "")).rstrip("…`").endswith(("&am", "&l", "&g")) for t in texts
+        )
     assert "and 990 more" in json.dumps(blocks(message))
 
 
 def test_what_belongs_together_is_a_thread(api: SlackApi) -> None:
     first = bot(api).send(a_message())
-    bot(api).send(a_message(first_receipt=first.name))
+    bot(api).send(a_message(first_receipt=first.name, is_news=False))
     bot(api).send(a_message(first_receipt=first.name, is_recovery=True))
     opening, update, recovery = api.posts
     assert "thread_ts" not in opening

@@ -148,3 +148,13 @@ def test_the_digest_comes_once_a_day_at_its_time(desk: Desk) -> None:
     assert message.metadata["counts"]["arrived"] == 3
     look(desk, after_s=24 * 3600)
     assert len(digests()) == 2
+
+
+def test_a_call_that_failed_for_no_known_reason_does_not_stop_the_digest(desk: Desk) -> None:
+    call_ids = enter(desk.storage, "by hand.wav")
+    failed = {"state": "'FAILED'", "error_message": "'x'", "completed_at": "now()"}
+    change(desk.storage, call_ids, **failed)
+    desk.policy = replace(desk.policy, digest_at=time(0), zone=ZoneInfo("UTC"))
+    look(desk)
+    [message] = [m for m in desk.webhook.taken if m.kind is EventKind.DAILY_DIGEST]
+    assert "1 failed with an unknown error" in message.message

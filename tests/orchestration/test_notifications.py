@@ -251,7 +251,7 @@ def test_a_sensor_that_fails_and_works_again_is_told(told_lab: Lab, receivers: R
         told_lab.instance.create_tick(data)
 
     outbox = told_lab.storage.outbox
-    for ago_s in (30, 20):
+    for ago_s in (40, 20):
         ticked(TickStatus.FAILURE, ago_s)
     assert look_at_sensors(told_lab.instance, outbox, now) == []
     ticked(TickStatus.FAILURE, 10)

@@ -12,8 +12,9 @@ from typing_extensions import override
 from callpipeline.domain.call import Call, CallState, Stage
 from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
+from callpipeline.storage.messages import Outcome
 from callpipeline.storage.objects import ObjectStore
-from callpipeline.storage.outbox import Outbox, Outcome
+from callpipeline.storage.outbox import Outbox
 from callpipeline.storage.ports import StageWrite
 from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage

@@ -9,7 +9,7 @@ import pytest
 
 from callpipeline.domain.notification import EventKind, NotificationChannel, Severity
 from callpipeline.pipeline.composing import Links, compose
-from callpipeline.storage.outbox import Content, Told
+from callpipeline.storage.messages import Content, Told
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 LINKS = Links("https://d")
@@ -18,6 +18,7 @@ LINKS = Links("https://d")
 def told(number: int = 0, **other: Any) -> Told:
     known: dict[str, Any] = {
         "event_id": f"event-{number}",
+        "kind": EventKind.CALL_FAILED,
         "severity": Severity.ERROR,
         "title": "",
         "message": "",
@@ -49,6 +50,7 @@ def content(*events: Told, **other: Any) -> Content:
         "last_at": events[-1].occurred_at,
         "severity": Severity.ERROR,
         "events_in_all": len(events),
+        "calls_in_all": len(events),
         "calls_still_failed": len(events),
         "passed_at": None,
         "first_receipt": None,
@@ -94,7 +96,9 @@ def test_a_call_that_failed_twice_is_one_call():
 
 
 def test_one_more():
-    message = said(content(told(9), part="update", events_in_all=10, first_receipt="ts"))
+    message = said(
+        content(told(9), part="update", events_in_all=10, calls_in_all=10, first_receipt="ts")
+    )
     assert message.title.startswith("One more call failed")
     assert message.first_receipt == "ts"
 
@@ -126,6 +130,7 @@ def test_a_long_error_is_cut_at_500_characters():
 
 def test_a_title_is_one_line_whatever_is_asked_for():
     asked = told(title="a\r\nb\x1b[31m", call_id=None, key=None, stage=None, error_class=None)
+    asked = replace(asked, kind=EventKind.CUSTOM)
     message = said(content(asked, kind=EventKind.CUSTOM))
     assert message.title == "a b [31m"
     assert message.calls == ()
@@ -134,6 +139,7 @@ def test_a_title_is_one_line_whatever_is_asked_for():
 
 def test_what_is_ours_does_not_stand_in_the_metadata_of_others():
     asked = told(title="x", metadata={"type": "task_failed", "stack_trace": "at …", "own": 1})
+    asked = replace(asked, kind=EventKind.CUSTOM)
     message = said(content(asked, kind=EventKind.CUSTOM))
     assert (message.type, message.stack_trace) == ("task_failed", "at …")
     assert message.metadata["own"] == 1
@@ -145,3 +151,28 @@ def test_a_run_that_died_leads_to_its_page_and_the_call_to_its_first_asset():
     assert said(content(told())).call_link == (
         "https://d/assets/transcripts?view=partitions&partition=2026-03-02-000000000000"
     )
+
+
+def test_the_gravest_event_leads_a_message_of_several_kinds():
+    down = told(
+        9,
+        kind=EventKind.ENGINE_DOWN,
+        severity=Severity.CRITICAL,
+        title="The recogniser does not work",
+        call_id=None,
+        metadata={"over": "The recogniser works again", "advice": "Wait."},
+    )
+    given = content(told(), down, severity=Severity.CRITICAL, part="update")
+    message = said(given)
+    assert message.title == "The recogniser does not work"
+    assert (message.type, message.is_news) == ("system_error", True)
+    assert len(message.calls) == 1
+    over = said(replace(given, part="recovery", calls_still_failed=1))
+    assert over.title == "The recogniser works again"
+    assert over.context[1].startswith("1 of its calls are still FAILED")
+
+
+def test_more_of_the_same_is_no_news():
+    assert not said(content(told(), part="update")).is_news
+    assert said(content(told(), part="opening")).is_news
+    assert said(content(told(), part="recovery")).is_news

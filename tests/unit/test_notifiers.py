@@ -72,7 +72,7 @@ def test_rules_quiet_hours_and_a_digest_are_read(monkeypatch: pytest.MonkeyPatch
         tmp_path,
         notify_rules='{"call_completed": ["webhook"], "custom": []}',
         notify_quiet_hours="22:00 - 07:00",
-        notify_digest_at="08:30",
+        notify_digest_at=" 08:30",
         notify_timezone="Europe/London",
         **WHOLE,
     )
@@ -92,6 +92,7 @@ def test_rules_quiet_hours_and_a_digest_are_read(monkeypatch: pytest.MonkeyPatch
         ("notify_rules", '{"call_failed": ["pigeon"]}'),
         ("notify_quiet_hours", "22-7"),
         ("notify_quiet_hours", "22:00"),
+        ("notify_quiet_hours", "22:00--07:00"),
         ("notify_quiet_hours", "22:00-07:00-08:00"),
         ("notify_digest_at", "25:00"),
         ("notify_digest_at", "8"),

@@ -41,6 +41,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_new ON outbox (occurred_at) WHERE incident_id IS NULL;
 CREATE INDEX outbox_untold ON outbox (incident_id) WHERE untold <> '{}';
 CREATE INDEX outbox_by_incident ON outbox (incident_id);
+CREATE INDEX outbox_by_group ON outbox (group_key, kind);
 CREATE INDEX outbox_by_call ON outbox (call_id) WHERE call_id IS NOT NULL;
 COMMENT ON COLUMN outbox.subject IS 'What happened, where it must not be told twice.';
 COMMENT ON COLUMN outbox.channels IS 'The channels that were asked for; null leaves it to the rules.';
@@ -61,17 +62,24 @@ CREATE TABLE notifications (
     leased_until     timestamptz,
     attempts         integer NOT NULL DEFAULT 0,
     attempts_before  integer NOT NULL DEFAULT 0,
+    asked_until      timestamptz,
+    hurried          boolean NOT NULL DEFAULT false,
     delivered_at     timestamptz,
     receipt          text,
     CHECK ((state = 'DELIVERED') = (delivered_at IS NOT NULL))
 );
 CREATE INDEX notifications_due ON notifications (channel, not_before) WHERE state = 'PENDING';
+CREATE INDEX notifications_in_turn ON notifications (incident_id, channel, number)
+    WHERE state = 'PENDING';
 CREATE INDEX notifications_by_incident ON notifications (incident_id, channel, number);
 CREATE INDEX notifications_by_number ON notifications (number);
 COMMENT ON COLUMN notifications.leased_until IS
     'Until then whoever took it delivers it; later another one may, since that one died.';
 COMMENT ON COLUMN notifications.attempts_before IS
     'Of the attempts those before a person asked for it again: its waits began anew then.';
+COMMENT ON COLUMN notifications.asked_until IS 'The receiver wants to be left alone until then.';
+COMMENT ON COLUMN notifications.hurried IS
+    'Whether its wait was cut short once, since others arrived: then it is refused for its own sake.';
 COMMENT ON COLUMN notifications.receipt IS 'The receiver''s own name of the message, for threads.';
 
 -- Which message tells which event: each event once to each channel.

@@ -12,7 +12,7 @@ WITH fresh AS MATERIALIZED (
     FROM incidents i JOIN met USING (group_key)
     WHERE i.closed_at IS NULL
        OR i.closed_at > %(now)s::timestamptz - %(window_s)s * interval '1 second'
-    ORDER BY i.group_key, i.opened_at DESC
+    ORDER BY i.group_key, i.closed_at IS NULL DESC, i.opened_at DESC
 ), gone_on AS (
     UPDATE incidents i SET last_event_at = greatest(i.last_event_at, known.last_at),
         cleared_at = NULL, closed_at = NULL

@@ -2,6 +2,8 @@
 SELECT n.notification_id::text, n.channel, n.part, n.created_at,
        i.incident_id, i.kind, i.stage, i.recovers, i.opened_at, i.last_event_at, i.cleared_at,
        (SELECT count(*) FROM outbox o WHERE o.incident_id = i.incident_id) AS events_in_all,
+       (SELECT count(*) FROM outbox o
+        WHERE o.incident_id = i.incident_id AND o.call_id IS NOT NULL) AS calls_in_all,
        (SELECT count(DISTINCT o.call_id) FROM outbox o JOIN calls c USING (call_id)
         WHERE o.incident_id = i.incident_id AND c.state = 'FAILED') AS calls_still_failed,
        (SELECT f.receipt FROM notifications f

@@ -9,7 +9,7 @@ WITH own AS (
     SELECT o.event_id FROM outbox o JOIN notifications n USING (incident_id)
     WHERE n.notification_id = %(notification_id)s::uuid AND NOT EXISTS (SELECT FROM own)
 )
-SELECT o.event_id::text, o.severity, o.title, o.message, o.call_id, c.key, o.run_id, o.stage,
+SELECT o.event_id::text, o.kind, o.severity, o.title, o.message, o.call_id, c.key, o.run_id, o.stage,
        o.error_class, o.error_message, o.metadata, o.occurred_at,
        count(*) OVER () AS events, max(o.occurred_at) OVER () AS last_at,
        max(array_position(ARRAY['info', 'warning', 'error', 'critical'], o.severity)) OVER ()

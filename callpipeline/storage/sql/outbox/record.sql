@@ -9,6 +9,7 @@ WITH noted AS (
 UPDATE notifications SET
     state = %(state)s, receipt = coalesce(%(receipt)s, receipt), leased_until = NULL,
     delivered_at = CASE WHEN %(accepted)s THEN %(now)s::timestamptz END,
-    not_before = coalesce(%(not_before)s::timestamptz, not_before)
+    not_before = coalesce(%(not_before)s::timestamptz, not_before),
+    asked_until = %(asked_until)s::timestamptz
 WHERE notification_id = %(notification_id)s::uuid AND state <> 'DELIVERED'
 RETURNING state;

@@ -12,6 +12,10 @@ WITH past AS (
                           WHERE s.stage = i.stage AND s.stored_at > i.last_event_at))
       AND NOT EXISTS (SELECT FROM outbox o
                       WHERE o.group_key = i.group_key AND o.incident_id IS NULL)
+      -- What comes and goes is not told each time.
+      AND NOT EXISTS (SELECT FROM notifications n
+                      WHERE n.incident_id = i.incident_id AND n.part = 'recovery'
+                        AND n.created_at > %(now)s::timestamptz - %(window_s)s * interval '1 second')
     FOR UPDATE
 ), closed AS (
     UPDATE incidents i SET closed_at = %(now)s, cleared_at = coalesce(cleared_at, %(now)s)
@@ -19,9 +23,13 @@ WITH past AS (
     RETURNING i.incident_id
 ), made AS (
     INSERT INTO notifications (incident_id, channel, part, created_at, not_before)
-    SELECT DISTINCT n.incident_id, n.channel, 'recovery', %(now)s::timestamptz,
-           %(not_before)s::timestamptz
-    FROM notifications n JOIN closed USING (incident_id)
+    SELECT n.incident_id, n.channel, 'recovery', %(now)s::timestamptz,
+           -- Who was woken hears that it is over.
+           CASE WHEN EXISTS (SELECT FROM outbox o
+                             WHERE o.incident_id = n.incident_id AND o.severity = 'critical')
+                THEN %(now)s::timestamptz ELSE %(not_before)s::timestamptz END
+    FROM (SELECT DISTINCT incident_id, channel FROM notifications
+          WHERE channel = ANY(%(configured)s::text[])) AS n JOIN closed USING (incident_id)
     RETURNING notification_id, incident_id, channel
 ), told AS (
     INSERT INTO notification_events (event_id, channel, notification_id)
