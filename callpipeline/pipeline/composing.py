@@ -122,7 +122,8 @@ def _what_to_do(content: Content, lead: Told) -> str:
         left = content.calls_still_failed
         if not left:
             return "None of its calls is FAILED any more."
-        return f"{left:,} of its calls are still FAILED: {again} tries them again."
+        who = "One of its calls is" if left == 1 else f"{left:,} of its calls are"
+        return f"{who} still FAILED: {again} tries again."
     if content.part == "recovery" or lead.kind is not EventKind.CALL_FAILED:
         return "" if content.part == "recovery" else str(lead.metadata.get("advice", ""))
     if content.recovers:

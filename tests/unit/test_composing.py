@@ -169,7 +169,7 @@ def test_the_gravest_event_leads_a_message_of_several_kinds():
     assert len(message.calls) == 1
     over = said(replace(given, part="recovery", calls_still_failed=1))
     assert over.title == "The recogniser works again"
-    assert over.context[1].startswith("1 of its calls are still FAILED")
+    assert over.context[1].startswith("One of its calls is still FAILED")
 
 
 def test_more_of_the_same_is_no_news():
