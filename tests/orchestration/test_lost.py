@@ -10,6 +10,7 @@ import pytest
 from callpipeline.defs.lost import MEMORY_S, forget_lost, release_lost, silent_before
 from callpipeline.defs.selection import BATCH_TAG
 from callpipeline.domain.call import CallState, Stage
+from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.life import SILENT_S
 from tests.orchestration.lab import Lab
 from tests.orchestration.test_sensors import change, tick
@@ -101,6 +102,24 @@ def test_what_a_dead_run_stored_and_could_not_tell_is_told(lab: Lab) -> None:
     assert lab.materialized("transcripts") == set()
     release_lost(lab.instance, lab.storage.claims)
     assert {stage for stage in Stage if lab.materialized(stage.value) == {call_id}} == set(Stage)
+
+
+def test_a_run_that_cannot_tell_its_last_stages_stays_in_the_ledger_until_it_is_found(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Postgres dies at its end: what was to be written together is not in Dagster."""
+
+    def away(instance: dg.DagsterInstance) -> None:
+        raise DatabaseUnavailable("Postgres did not answer.")
+
+    call_id = lab.add_call("call")
+    monkeypatch.setattr("callpipeline.defs.assets.write_waiting", away)
+    ended = lab.run([call_id])
+    assert not ended.success
+    assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
+    assert [run.run_id for run in lab.storage.claims.claiming_runs()] == [ended.run_id]
+    assert release_lost(lab.instance, lab.storage.claims).dead == {ended.run_id}
+    assert lab.storage.claims.claiming_runs() == []
 
 
 def test_what_a_dead_run_did_tell_is_not_told_again(lab: Lab) -> None:
