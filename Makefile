@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fix lock
+.PHONY: help demo up test check fix docs lock
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ check: .venv/dev.done  ## Format, lint, types and import contracts, without chan
 fix: .venv/dev.done  ## Format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/dev.done  ## Write docs/analytics.md from the database's comments
+	$(BIN)/python docs/make_analytics.py
 
 lock: .venv/dev.done  ## Resolve the dependencies anew into the lock files
 	$(BIN)/uv pip compile -q --upgrade $(LOCK) pyproject.toml -o requirements.lock

@@ -1,0 +1,116 @@
+"""How long the ten questions of docs/analytics.md take over many calls.
+
+100,000 calls, 2 million segments and 200,000 mentions, made up in a Postgres of its own. Run with
+`python benchmarks/analytics.py`. It prints, and asserts nothing.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from callpipeline.storage import sql
+from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.migrations import migrate
+
+QUESTIONS = sorted((Path(sql.__file__).parent / "questions").glob("*.sql"))
+TIMES = 3
+NAMES = "ARRAY['Vodafone', 'Virgin Media', 'Sky', 'Three', 'EE', 'O2', 'BT', 'TalkTalk']"
+RULES = "ARRAY['joining: ''switching to''', 'leaving: ''fed up with''', 'praise: ''good''', 'none']"
+
+ROWS = (
+    """
+    INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, started_at, metadata,
+                       state, completed_at)
+    SELECT format('2026-01-01-%%s', lpad(to_hex(n), 12, '0')), 'b', n || '.wav', 'e', 1, now(),
+           '2026-03-01'::timestamptz + n * interval '26 seconds',
+           jsonb_build_object('agent', 'agent ' || n %% 50), 'COMPLETED', now()
+    FROM generate_series(1, %(calls)s) AS n
+    """,
+    """
+    INSERT INTO recordings SELECT call_id, 'wav', 'pcm', 8000, 2, 300, NULL, 0, '[]' FROM calls
+    """,
+    """
+    INSERT INTO call_metrics
+    SELECT call_id, 300, 100 + row_number() OVER () % 60, 120, 0, 60, 9, 1, 'made up' FROM calls
+    """,
+    """
+    INSERT INTO transcripts
+    SELECT call_id, c.channel, c.speaker, 'made up', 'en', 400, 0.9, true, 'k'
+    FROM calls CROSS JOIN (VALUES ('left', 'agent'), ('right', 'customer')) AS c (channel, speaker)
+    """,
+    """
+    INSERT INTO segments
+    SELECT call_id, channel, n, speaker, n * 30, n * 30 + 9,
+           'i have been thinking about what you said and it is really not what i was told before'
+    FROM transcripts CROSS JOIN generate_series(0, 9) AS n
+    """,
+    f"""
+    INSERT INTO mentions
+    SELECT call_id, 'm' || n, name, name, name, channel, speaker, n, 5, 12, n * 30 + 1, n * 30 + 2,
+           0.9, 'accepted', 'unambiguous name'
+    FROM (SELECT call_id, n, ({NAMES})[1 + abs(hashtext(n || call_id)) % 8] AS name,
+                 CASE n % 2 WHEN 0 THEN 'right' ELSE 'left' END AS channel,
+                 CASE n % 2 WHEN 0 THEN 'customer' ELSE 'agent' END AS speaker
+          FROM calls CROSS JOIN generate_series(0, 3) AS n
+          WHERE abs(hashtext(call_id)) % 2 = 0) AS named
+    """,
+    f"""
+    INSERT INTO sentiment
+    SELECT call_id, mention_id, competitor,
+           (ARRAY['positive', 'neutral', 'negative'])[1 + h % 3], (h % 200 - 100) / 100.0,
+           ({RULES})[1 + h % 4], 'what was said of it', 'made up'
+    FROM (SELECT *, abs(hashtext(call_id || mention_id)) AS h FROM mentions) AS m
+    """,
+    "ANALYZE",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=100_000)
+    options = parser.parse_args()
+    with (
+        # The server removes files of its own while it ends.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        EmbeddedPostgres(Path(folder)).running() as url,
+    ):
+        migrate(url)
+        with psycopg.connect(url, options="-c search_path=callpipeline") as connection:
+            _fill(connection, options.calls)
+            for question in QUESTIONS:
+                _ask(connection, question)
+
+
+def _fill(connection: psycopg.Connection, calls: int) -> None:
+    began = time.monotonic()
+    for statement in ROWS:
+        known = {"calls": calls} if "%(calls)s" in statement else None
+        connection.execute(statement.encode(), known)
+    connection.commit()
+    counted = ", ".join(
+        f"{_number(connection, table):,} {table}" for table in ("calls", "segments", "mentions")
+    )
+    print(f"{counted}, made in {time.monotonic() - began:.0f} s")
+
+
+def _number(connection: psycopg.Connection, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    return row[0] if row else 0
+
+
+def _ask(connection: psycopg.Connection, question: Path) -> None:
+    took: list[float] = []
+    rows = 0
+    for _ in range(TIMES):
+        began = time.monotonic()
+        rows = len(connection.execute(question.read_bytes()).fetchall())
+        took.append(time.monotonic() - began)
+    print(f"  {question.stem:28}{median(took):7.2f} s, {rows:,} rows")
+
+
+if __name__ == "__main__":
+    main()

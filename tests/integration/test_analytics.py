@@ -1,0 +1,284 @@
+"""Schema `analytics`: documented, on the call's own time, closed to others, and right on data whose
+answers are known."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from callpipeline.config import CHECKOUT
+from callpipeline.storage.migrations import migrate
+from tests.integration.databases import asked, new_database
+
+_spec = importlib.util.spec_from_file_location("docs", CHECKOUT / "docs" / "make_analytics.py")
+assert _spec and _spec.loader
+make_analytics = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_analytics)
+QUESTIONS: list[Path] = make_analytics.QUESTIONS
+PAGE: Path = make_analytics.PAGE
+
+# Call, when, agent, length in seconds, the agent's and the customer's talk, state.
+CALLS = [
+    (1, "2026-03-02T09:00:00Z", "ann", 100, 30, 50, "COMPLETED"),
+    (2, "2026-03-03T23:30:00-02:00", "ann", 200, 60, 100, "COMPLETED"),  # the 4th, by UTC
+    (3, "2026-03-10T10:00:00Z", "bob", 300, 100, 100, "COMPLETED"),
+    (4, "2026-03-11T10:00:00Z", "bob", 60, 20, 30, "COMPLETED"),
+    (5, "2026-03-12T10:00:00Z", None, 50, 10, 20, "COMPLETED"),
+    (6, "2026-04-01T10:00:00Z", "ann", 80, 20, 20, "COMPLETED"),
+    (7, "2026-03-05T10:00:00Z", "ann", 90, 20, 20, "ERASED"),
+    (8, "2026-03-05T11:00:00Z", "bob", 90, 20, 20, "DUPLICATE"),
+    (9, "2026-03-06T11:00:00Z", "bob", 90, 20, 20, "FAILED"),
+]
+# Call, competitor, speaker, start, status, sentiment, score, rule.
+MENTIONS = [
+    (1, "Vodafone", "customer", 10, "accepted", "positive", 0.5, "joining: 'switching to'"),
+    (1, "Vodafone", "agent", 20, "accepted", "neutral", 0.0, "no word of tone"),
+    (1, "Sky", "agent", 5, "rejected", None, None, None),
+    (2, "Vodafone", "customer", 70, "accepted", "negative", -0.5, "leaving: 'fed up with'"),
+    (2, "Virgin Media", "customer", 80, "accepted", "negative", -0.7, "comparison: 'worse than'"),
+    (3, "Vodafone", "agent", 15, "accepted", "positive", 0.3, "praise: 'good'"),
+    (3, "Virgin Media", "customer", 200, "accepted", "negative", -0.5, "leaving: 'away from'"),
+    (3, "Virgin Media", "agent", 210, "accepted", "negative", -0.5, "blame: 'slow'"),
+    (4, "Three", "customer", 30, "unsure", None, None, None),
+    (6, "Vodafone", "customer", 3, "accepted", "negative", -0.3, "leaving: 'not joining'"),
+    (7, "Vodafone", "customer", 3, "accepted", "positive", 0.9, "joining: 'erased'"),
+]
+
+
+def call_id(number: int) -> str:
+    return f"2026-01-01-{number:012x}"
+
+
+@pytest.fixture(scope="module")
+def known_url(shared_url: str) -> Iterator[str]:
+    """A database with CALLS and MENTIONS, of which nothing is told but what stands above."""
+    asked(shared_url, "DELETE FROM calls")
+    with psycopg.connect(shared_url, options="-c search_path=callpipeline") as connection:
+        for number, at, agent, length, by_agent, by_customer, state in CALLS:
+            _enter_call(connection, number, at, agent, state)
+            if state != "FAILED":
+                _enter_audio(connection, number, length, by_agent, by_customer)
+        for place, mention in enumerate(MENTIONS):
+            _enter_mention(connection, place, *mention)
+    yield shared_url
+    asked(shared_url, "DELETE FROM calls")
+
+
+def _enter_call(
+    connection: psycopg.Connection, number: int, at: str, agent: str | None, state: str
+) -> None:
+    connection.execute(
+        "INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, started_at, "
+        "metadata, state, error_message, error_class) VALUES (%s, 'b', %s, 'e', 1, "
+        "'2026-05-01', %s, jsonb_strip_nulls(jsonb_build_object('agent', %s::text)), %s, %s, %s)",
+        [call_id(number), f"{number}.wav", at, agent, state]
+        + (["broken", "UnsupportedAudio"] if state == "FAILED" else [None, None]),
+    )
+
+
+def _enter_audio(
+    connection: psycopg.Connection, number: int, length: int, by_agent: int, by_customer: int
+) -> None:
+    connection.execute(
+        "INSERT INTO recordings VALUES (%s, 'wav', 'pcm', 8000, 2, %s, NULL, 0, '[]')",
+        [call_id(number), length],
+    )
+    connection.execute(
+        "INSERT INTO call_metrics VALUES (%s, %s, %s, %s, 0, %s, 1, 0, 'by hand')",
+        [call_id(number), length, by_agent, by_customer, length - by_agent - by_customer],
+    )
+    for channel, speaker in (("left", "agent"), ("right", "customer")):
+        connection.execute(
+            "INSERT INTO channels VALUES (%s, %s, %s, 'k', 8000, %s, -20, 1, 'x', "
+            "'[[1, 3], [5, 6.5]]')",
+            [call_id(number), channel, speaker, length],
+        )
+        connection.execute(
+            "INSERT INTO transcripts VALUES (%s, %s, %s, 'by hand', 'en', 9, 0.9, true, 'k')",
+            [call_id(number), channel, speaker],
+        )
+
+
+def _enter_mention(connection: psycopg.Connection, place: int, *mention: Any) -> None:
+    number, competitor, speaker, start_s, status, sentiment, score, rule = mention
+    channel, said = ("left" if speaker == "agent" else "right"), competitor.lower()
+    connection.execute(
+        "INSERT INTO segments VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [call_id(number), channel, place, speaker, start_s, start_s + 2, f"it is {said}"],
+    )
+    where = (channel, speaker, place)
+    connection.execute(
+        "INSERT INTO mentions VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 6, 12, %s, %s, 0.9, %s, 'r')",
+        [
+            *(call_id(number), f"m{place}", competitor, competitor, said),
+            *(*where, start_s, start_s + 1, status),
+        ],
+    )
+    if sentiment:
+        connection.execute(
+            "INSERT INTO sentiment VALUES (%s, %s, %s, %s, %s, %s, %s, 'by hand')",
+            [call_id(number), f"m{place}", competitor, sentiment, score, rule, f"about {said}"],
+        )
+
+
+def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+# Documented
+
+
+def test_every_view_and_column_is_documented_in_the_database(known_url: str) -> None:
+    undocumented = rows(
+        known_url,
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+        "AND a.attnum > 0 WHERE c.relnamespace = 'analytics'::regnamespace "
+        "AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+    )
+    assert undocumented == []
+
+
+def test_the_page_says_what_the_database_says(known_url: str) -> None:
+    assert PAGE.read_text() == make_analytics.page(known_url), "run `make docs`"
+
+
+def test_a_comment_begins_large_and_ends_as_a_sentence_does(known_url: str) -> None:
+    told: list[str] = []
+    for line in PAGE.read_text().splitlines():
+        if found := re.match(r"\| `\w+` \| [\w ]+ \| (.+) \|$", line):
+            told.append(found[1])
+    assert len(told) > 90
+    assert [text for text in told if not text.endswith(".")] == []
+
+
+# On the call's own time
+
+
+def test_the_day_is_that_of_the_call_by_utc(known_url: str) -> None:
+    days = dict(rows(known_url, "SELECT call_id, day FROM analytics.calls"))
+    assert days[call_id(2)] == date(2026, 3, 4)
+    assert date(2026, 5, 1) not in days.values()
+
+
+def test_what_is_erased_or_twice_is_nowhere(known_url: str) -> None:
+    for view in ("calls", "channels", "segments", "mentions", "sentiment", "call_metrics"):
+        ids = {row[0] for row in rows(known_url, f"SELECT call_id FROM analytics.{view}")}
+        assert ids
+        assert not ids & {call_id(7), call_id(8)}, view
+
+
+def test_how_long_each_speaks(known_url: str) -> None:
+    found = rows(known_url, "SELECT DISTINCT speech_s FROM analytics.channels")
+    assert found == [(3.5,)]
+
+
+def test_a_day_of_a_competitor(known_url: str) -> None:
+    found = rows(
+        known_url,
+        "SELECT calls, mentions, by_customer, by_agent, positive, neutral, negative, mean_score "
+        "FROM analytics.competitor_daily WHERE day = '2026-03-02'",
+    )
+    assert found == [(1, 2, 1, 1, 1, 1, 0, 0.25)]
+
+
+def test_shares_of_a_day_are_one_together(known_url: str) -> None:
+    found = rows(
+        known_url,
+        "SELECT day, sum(share_of_mentions), max(share_of_calls) FROM analytics.share_of_voice "
+        "GROUP BY day ORDER BY day",
+    )
+    assert [(share, calls) for _, share, calls in found] == [(1.0, 1.0)] * 4
+
+
+# The ten questions
+
+V, M = "Vodafone", "Virgin Media"
+ANSWERS: dict[str, list[tuple[Any, ...]]] = {
+    "01": [(V, 4, 3, Decimal("60.0")), (M, 3, 2, Decimal("40.0"))],
+    "02": [
+        (M, "customer", 2, Decimal("140.0")),
+        (V, "agent", 1, Decimal("15.0")),
+        (V, "customer", 2, Decimal("40.0")),
+    ],
+    "03": [
+        (date(2026, 3, 2), 3, 1, 1, Decimal("0.00"), None),
+        (date(2026, 3, 9), 1, 1, 0, Decimal("0.30"), Decimal("0.30")),
+        (date(2026, 3, 30), 1, 0, 1, Decimal("-0.30"), Decimal("-0.60")),
+    ],
+    "04": [(call_id(1), V, 10.0, "about vodafone")],
+    "05": [(V, 2), (M, 1)],
+    "06": [("bob", 2, 1, 2), ("ann", 1, 4, 2)],
+    "07": [
+        (date(2026, 3, 2), V, 3, Decimal("75.0")),
+        (date(2026, 3, 2), M, 1, Decimal("25.0")),
+        (date(2026, 3, 9), M, 2, Decimal("66.7")),
+        (date(2026, 3, 9), V, 1, Decimal("33.3")),
+        (date(2026, 3, 30), V, 1, Decimal("100.0")),
+    ],
+    "08": [(call_id(1), V, Decimal("10.0"), "vodafone")],
+    "09": [
+        (False, 2, Decimal("55.0"), Decimal("0.37")),
+        (True, 4, Decimal("170.0"), Decimal("0.44")),
+    ],
+    "10": [
+        (call_id(3), 200.0, -0.5, "about virgin media", "it is virgin media"),
+        (call_id(2), 80.0, -0.7, "about virgin media", "it is virgin media"),
+    ],
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda path: path.stem)
+def test_the_question_has_its_answer(question: Path, known_url: str) -> None:
+    assert rows(known_url, question.read_text()) == ANSWERS[question.stem[:2]]
+
+
+def test_there_are_ten_questions() -> None:
+    assert [question.stem[:2] for question in QUESTIONS] == sorted(ANSWERS)
+    assert len(QUESTIONS) == 10
+
+
+# Who may ask
+
+
+def test_the_analyst_reads_the_views_and_nothing_else(known_url: str) -> None:
+    with psycopg.connect(known_url, autocommit=True) as connection:
+        connection.execute("SET ROLE callpipeline_analyst")
+        for question in QUESTIONS:
+            assert connection.execute(question.read_bytes()).fetchall()
+        views = connection.execute(
+            "SELECT format('analytics.%I', relname) FROM pg_class "
+            "WHERE relnamespace = 'analytics'::regnamespace AND relkind = 'v'"
+        ).fetchall()
+        assert len(views) == 12
+        for (view,) in views:
+            connection.execute(f"SELECT * FROM {view} LIMIT 1".encode())
+        for refused in (
+            "SELECT * FROM callpipeline.calls",
+            "SELECT * FROM callpipeline.outbox",
+            "UPDATE analytics.segments SET text = ''",
+            "DELETE FROM analytics.calls",
+            "CREATE TABLE analytics.mine (x int)",
+        ):
+            with pytest.raises(psycopg.errors.Error):
+                connection.execute(refused.encode())
+
+
+def test_a_user_who_may_make_no_roles_migrates_all_the_same(postgres: str) -> None:
+    with new_database(postgres) as url:
+        asked(url, "DROP ROLE IF EXISTS humble")
+        asked(url, "CREATE ROLE humble LOGIN PASSWORD 'humble-password'")
+        name = url.rsplit("/", 1)[1]
+        asked(url, f'GRANT CREATE ON DATABASE "{name}" TO humble')
+        host = url.rsplit("@", 1)[1]
+        humble = f"postgresql://humble:humble-password@{host}"
+        assert migrate(humble)
+        assert rows(humble, "SELECT count(*) FROM analytics.calls") == [(0,)]
+        asked(url, "DROP OWNED BY humble CASCADE")
+    asked(postgres, "DROP ROLE humble")
