@@ -29,7 +29,7 @@ BACKLOG, LIVE = (10_000, 5) if LARGE else (300, 3)
 def test_a_live_call_does_not_wait_for_a_backlog(installation: Installation) -> None:
     """The wait is printed: the machine of a test run has other work to do."""
     alone = _live_calls(installation, first=1000)
-    keys = [installation.record(Script(n, wait_s=0.3)) for n in range(2000, 2000 + BACKLOG)]
+    keys = [installation.record(Script(n, wait_s=0.3)) for n in range(20_000, 20_000 + BACKLOG)]
     backlog = installation.register(keys, Lane.BULK)
     until(lambda: "COMPLETED" in installation.states(backlog), "work", 120, every_s=0.2)
     waiting = len(backlog) - installation.states(backlog).count("COMPLETED")
@@ -65,9 +65,7 @@ def copies(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 def test_the_same_bytes_are_one_call(installation: Installation, copies: Script) -> None:
     """Before a store fails: what a lost run had not stored is rightly done again."""
-    # After the backlog the folder is large: everything in it is looked at a tenth of the time.
-    patience_s = 900 if LARGE else 120
-    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", patience_s)
+    until(lambda: len(_calls_of(installation, copies)) == COPIES + 1, "registered", 120)
     found = _calls_of(installation, copies)
     installation.wait_until_final(found, 240)
     states = installation.states(found)
