@@ -1,20 +1,27 @@
-"""How long the ten questions of docs/analytics.md take over many calls.
+"""How long the ten questions of docs/analytics.md, a search and an export take over many calls.
 
 100,000 calls, 2 million segments and 200,000 mentions, made up in a Postgres of its own. Run with
 `python benchmarks/analytics.py`. It prints, and asserts nothing.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import psycopg
 
 from callpipeline.storage import sql
+from callpipeline.storage.database import Database
 from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.export import Format
 from callpipeline.storage.migrations import migrate
+from callpipeline.storage.search import Wanted, search
 
 QUESTIONS = sorted((Path(sql.__file__).parent / "questions").glob("*.sql"))
 TIMES = 3
@@ -45,7 +52,9 @@ ROWS = (
     """
     INSERT INTO segments
     SELECT call_id, channel, n, speaker, n * 30, n * 30 + 9,
-           'i have been thinking about what you said and it is really not what i was told before'
+           CASE hashtext(call_id || channel || n) % 50 WHEN 0
+                THEN 'so i want to cancel my contract today and go somewhere else with it'
+                ELSE 'i have been thinking about it and that is really not what i was told' END
     FROM transcripts CROSS JOIN generate_series(0, 9) AS n
     """,
     f"""
@@ -83,6 +92,10 @@ def main() -> None:
             _fill(connection, options.calls)
             for question in QUESTIONS:
                 _ask(connection, question)
+        with Database(url) as database:
+            _search(database)
+        for format in Format:
+            _export(url, format, Path(folder))
 
 
 def _fill(connection: psycopg.Connection, calls: int) -> None:
@@ -95,6 +108,34 @@ def _fill(connection: psycopg.Connection, calls: int) -> None:
         f"{_number(connection, table):,} {table}" for table in ("calls", "segments", "mentions")
     )
     print(f"{counted}, made in {time.monotonic() - began:.0f} s")
+
+
+def _search(database: Database) -> None:
+    for words in ('"cancel my contract"', "cancel -contract", "somewhere or nowhere"):
+        took = [_timed(lambda w=words: search(database, Wanted(w))) for _ in range(TIMES)]
+        print(f"  search {words:24}{median(took):7.2f} s")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _export(url: str, format: Format, folder: Path) -> None:
+    """All segments by the command, in a process of its own, whose memory is told."""
+    file = folder / f"segments.{format}"
+    command = ["export", "segments", "--format", format.value, "--output", str(file)]
+    code = "from callpipeline.cli import app; app()"
+    environment = os.environ | {"DATABASE_URL": url, "CALLPIPELINE_HOME": str(folder / "home")}
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-c", code, *command], env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    took_s = time.monotonic() - began
+    print(
+        f"  export as {format:8} {took_s:5.0f} s, {used.ru_maxrss / 1024:.0f} MB of memory, "
+        f"a file of {file.stat().st_size / 1e6:.0f} MB, exit code {status}"
+    )
 
 
 def _number(connection: psycopg.Connection, table: str) -> int:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, look, notifications, operate
+from callpipeline.cli import calls, export, look, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.opening import explained
 from callpipeline.cli.retry import retry
+from callpipeline.cli.search import search
 from callpipeline.cli.up import up
 
 app = typer.Typer(
@@ -43,10 +44,12 @@ COMMANDS: list[Callable[..., None]] = [
     calls.ingest,
     look.status,
     look.show,
+    search,
     retry,
     operate.migrate,
     operate.doctor,
 ]
 for command in COMMANDS:
     app.command()(explained(command))
+app.add_typer(export.app)
 app.add_typer(notifications.app)

@@ -1,10 +1,9 @@
 """The command retry: calls that failed are tried again, because a person wants it."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,12 +11,11 @@ import typer
 from callpipeline.cli.calls import AsJson
 from callpipeline.cli.opening import complain, console, opened
 from callpipeline.cli.services import is_operated
+from callpipeline.cli.times import moment_of
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState
 from callpipeline.errors import SettingsInvalid, UnknownCall
 from callpipeline.storage.ledger import CallRecord, Ledger
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +78,6 @@ def _refuse_nonsense(calls: Sequence[str], failed: bool, narrowed: bool) -> None
         if applies:
             complain(sentence)
             raise typer.Exit(2)
-
-
-def moment_of(text: str, now: datetime) -> datetime:
-    """A time as people write it: how long ago, a day, or a time. Raises BadParameter."""
-    try:
-        if ago := re.fullmatch(r"(\d+)\s*([smhdw])", text.strip().lower()):
-            return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-        return datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text} is no time: write 30m, 2h, 3d, 2026-11-23 or 2026-11-23T14:30.",
-            param_hint="--since",
-        ) from None
 
 
 def try_failed(ledger: Ledger, since: datetime | None, error_class: str | None) -> list[Answer]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from callpipeline.cli.retry import Answer, moment_of, try_calls, try_failed
+from callpipeline.cli.retry import Answer, try_calls, try_failed
+from callpipeline.cli.times import moment_of
 from callpipeline.domain.call import CallState, Registration
 from callpipeline.errors import (
     CallpipelineError,

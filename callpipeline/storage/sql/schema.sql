@@ -166,6 +166,7 @@ CREATE TABLE segments (
     PRIMARY KEY (call_id, channel, segment_index),
     FOREIGN KEY (call_id, channel) REFERENCES transcripts ON DELETE CASCADE
 );
+CREATE INDEX segments_by_words ON segments USING gin (to_tsvector('english', text));
 
 CREATE TABLE mentions (
     call_id        text NOT NULL REFERENCES calls ON DELETE CASCADE,

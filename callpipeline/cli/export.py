@@ -1,0 +1,124 @@
+"""The commands below `export`: results as files."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from callpipeline.cli import present
+from callpipeline.cli.opening import errors, explained, opened
+from callpipeline.cli.times import HELP, moment_of
+from callpipeline.domain.cues import as_srt, as_vtt
+from callpipeline.domain.transcript import Segment, interleave
+from callpipeline.errors import SettingsInvalid
+from callpipeline.storage.export import Format, What, write
+from callpipeline.storage.export import opened as opened_table
+
+app = typer.Typer(
+    name="export",
+    help="Calls, what was said, and mentions as files; one call as subtitles or JSON.",
+    no_args_is_help=True,
+)
+
+Since = Annotated[str | None, typer.Option(help=f"Calls since then: {HELP}", metavar="WHEN")]
+Until = Annotated[str | None, typer.Option(help="Calls before then.", metavar="WHEN")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
+]
+As = Annotated[Format, typer.Option("--format", help="json is a document a line.")]
+
+
+class CallFormat(StrEnum):
+    """How one call is exported."""
+
+    SRT = "srt"
+    VTT = "vtt"
+    JSON = "json"
+
+
+def calls(
+    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+) -> None:
+    """Calls: when, who, how long, in what state."""
+    _export(What.CALLS, since, until, format, output)
+
+
+def segments(
+    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+) -> None:
+    """What was said, by whom and when: a row for each stretch of speech."""
+    _export(What.SEGMENTS, since, until, format, output)
+
+
+def mentions(
+    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+) -> None:
+    """Mentions of competitors with their sentiment, also those that do not count (see status)."""
+    _export(What.MENTIONS, since, until, format, output)
+
+
+def call(
+    call: Annotated[
+        str, typer.Argument(metavar="CALL", help="A call's id, its beginning, or a file's name.")
+    ],
+    format: Annotated[CallFormat, typer.Option("--format", help="As what.")] = CallFormat.JSON,
+    output: Output = None,
+) -> None:
+    """One call: its conversation as subtitles, or all that is known of it as JSON."""
+    with opened() as storage, _file(output) as file:
+        record = storage.ledger.find(call)
+        if format is CallFormat.JSON:
+            document = present.call_document(storage, record)
+            file.write(json.dumps(document, indent=2).encode() + b"\n")
+            return
+        make: Callable[[Iterable[Segment]], Iterator[str]] = (
+            as_srt if format is CallFormat.SRT else as_vtt
+        )
+        for line in make(interleave(storage.results.transcripts(record.call_id))):
+            file.write(line.encode())
+
+
+def _export(
+    what: What, since: str | None, until: str | None, format: Format, output: Path | None
+) -> None:
+    now = datetime.now(UTC)
+    begin = moment_of(since, now) if since else None
+    end = moment_of(until, now, "--until") if until else None
+    if format is Format.PARQUET and output is None and sys.stdout.isatty():
+        raise SettingsInvalid("Parquet is nothing to read in a terminal: name a file by --output.")
+    with (
+        opened() as storage,
+        opened_table(storage.database, what, begin, end) as table,
+        _file(output) as file,
+    ):
+        count = write(table, format, file)
+    if output:
+        errors.print(f"{count:,} {what} in {output}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _file(output: Path | None) -> Iterator[IO[bytes]]:
+    """The file, which is there only when it is whole; or standard output."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(output)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+COMMANDS = {"calls": calls, "segments": segments, "mentions": mentions, "call": call}
+for name, command in COMMANDS.items():
+    app.command(name)(explained(command))

@@ -1,0 +1,233 @@
+"""Finding words that were said, and taking results away as files."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from callpipeline.config import Settings
+from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.call import Stage
+from callpipeline.domain.sentiment import Sentiment
+from callpipeline.storage.export import Format, What, guarded, opened, write
+from callpipeline.storage.search import Wanted, is_too_common, search
+from callpipeline.wiring import Storage
+from tests.builders import a_judgement, a_mention, a_transcript, a_write
+from tests.integration.calls import change, enter, erase
+from tests.integration.test_cli import Installation
+
+
+@pytest.fixture
+def database_url(emptied_url: str) -> str:
+    return emptied_url
+
+
+@pytest.fixture
+def installation(settings: Settings, storage: Storage) -> Installation:
+    return Installation(settings.home, storage.database.url)
+
+
+def told(storage: Storage, name: str, day: str, agent: str, customer: str) -> str:
+    """A call of a day, with what its agent and its customer said; returns its id."""
+    started = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    [call_id] = enter(storage, name, started_at=started, metadata={"agent": "=ann"})
+    storage.claims.claim([call_id], "run-1")
+    said = [
+        a_transcript(agent, channel=Channel.LEFT),
+        a_transcript(customer, channel=Channel.RIGHT),
+    ]
+    storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    return call_id
+
+
+def mention(storage: Storage, call_id: str, competitor: str, sentiment: Sentiment) -> None:
+    named = a_mention(competitor)
+    storage.results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS), [named])
+    judged = [a_judgement(named, sentiment)]
+    storage.results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT), judged)
+
+
+@pytest.fixture
+def calls(storage: Storage) -> dict[str, str]:
+    """Three calls: `cancel` with EE, spoken of badly; `praise` with Sky; `bill` with nobody."""
+    found = {
+        "cancel": told(
+            storage, "a.wav", "2026-03-02", "how can i help", "i want to cancel my contract now"
+        ),
+        "praise": told(
+            storage, "b.wav", "2026-03-09", "you may cancel at any time", "sky is good to me"
+        ),
+        "bill": told(storage, "c.wav", "2026-04-01", "your bill", "contract number two please"),
+    }
+    mention(storage, found["cancel"], "EE", Sentiment.NEGATIVE)
+    mention(storage, found["praise"], "Sky", Sentiment.POSITIVE)
+    return found
+
+
+def ids(storage: Storage, words: str, **other: Any) -> list[str]:
+    return [hit.call_id for hit in search(storage.database, Wanted(words, **other))]
+
+
+def test_a_phrase_is_found_with_its_time_and_its_words_marked(
+    storage: Storage, calls: dict[str, str]
+) -> None:
+    [hit] = search(storage.database, Wanted('"cancel my contract"'))
+    assert (hit.call_id, hit.speaker, hit.start_s) == (calls["cancel"], "customer", 0.0)
+    assert "⟦cancel⟧ my ⟦contract⟧" in hit.marked
+
+
+def test_words_are_found_in_other_forms(storage: Storage, calls: dict[str, str]) -> None:
+    assert set(ids(storage, "cancelling")) == {calls["cancel"], calls["praise"]}
+    assert ids(storage, "cancel -time") == [calls["cancel"]]
+    assert set(ids(storage, "bill or sky")) == {calls["bill"], calls["praise"]}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"competitor": "ee"}, {"cancel"}),
+        ({"competitor": "Sky"}, {"praise"}),
+        ({"competitor": "Vodafone"}, set()),
+        ({"sentiment": Sentiment.NEGATIVE}, {"cancel"}),
+        ({"competitor": "Sky", "sentiment": Sentiment.NEGATIVE}, set()),
+        ({"speaker": Speaker.AGENT}, {"praise"}),
+        ({"since": datetime(2026, 3, 5, tzinfo=UTC)}, {"praise"}),
+        ({"until": datetime(2026, 3, 5, tzinfo=UTC)}, {"cancel"}),
+    ],
+)
+def test_what_is_found_can_be_narrowed(
+    storage: Storage, calls: dict[str, str], filters: dict[str, Any], expected: set[str]
+) -> None:
+    found = ids(storage, "cancel", **filters)
+    assert {name for name in calls if calls[name] in found} == expected
+
+
+def test_as_many_are_found_as_are_wanted(storage: Storage, calls: dict[str, str]) -> None:
+    assert len(ids(storage, "cancel", limit=1)) == 1
+
+
+def test_what_fits_better_comes_first(storage: Storage, calls: dict[str, str]) -> None:
+    twice = told(storage, "d.wav", "2026-01-01", "cancel cancel it", "contract contract cancel")
+    assert ids(storage, "cancel contract")[0] == twice
+
+
+def test_what_was_erased_is_not_found(storage: Storage, calls: dict[str, str]) -> None:
+    change(storage, [calls["cancel"]], claimed_by="NULL", state="'PENDING'")
+    erase(storage, calls["cancel"])
+    assert calls["cancel"] not in ids(storage, "cancel")
+
+
+@pytest.mark.parametrize(
+    "words", ["", "the", "'", '"', "a & | !", "🙂", "x" * 3000, "%s %(a)s", "\\"]
+)
+def test_any_words_can_be_looked_for(storage: Storage, calls: dict[str, str], words: str) -> None:
+    assert ids(storage, words) == []
+    assert is_too_common(storage.database, words) or len(words) > 100 or words == "🙂"
+
+
+# Export
+
+
+def exported(storage: Storage, what: What, format: Format, **between: Any) -> bytes:
+    file = io.BytesIO()
+    times = {"since": None, "until": None} | between
+    with opened(storage.database, what, **times) as table:
+        write(table, format, file)
+    return file.getvalue()
+
+
+def test_csv_has_every_row_and_no_formula(storage: Storage, calls: dict[str, str]) -> None:
+    text = exported(storage, What.CALLS, Format.CSV).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["call_id"] for row in rows] == [calls["cancel"], calls["praise"], calls["bill"]]
+    assert {row["agent"] for row in rows} == {"'=ann"}
+    assert rows[0]["took_place_at"] == "2026-03-02T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_what_a_spreadsheet_takes_for_a_formula_is_text(text: str) -> None:
+    assert guarded(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["a=1", "", -0.5, 3, None, True])
+def test_what_is_no_formula_is_left_alone(value: object) -> None:
+    assert guarded(value) == value
+
+
+def test_json_is_a_document_a_line(storage: Storage, calls: dict[str, str]) -> None:
+    lines = exported(storage, What.MENTIONS, Format.JSON).decode().splitlines()
+    documents = [json.loads(line) for line in lines]
+    assert [(d["competitor"], d["sentiment"]) for d in documents] == [
+        ("EE", "negative"),
+        ("Sky", "positive"),
+    ]
+    assert documents[0]["score"] == -0.7
+
+
+def test_parquet_has_types(storage: Storage, calls: dict[str, str]) -> None:
+    table = pq.read_table(io.BytesIO(exported(storage, What.SEGMENTS, Format.PARQUET)))
+    assert table.num_rows == 6
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types["took_place_at"] == "timestamp[us, tz=UTC]"
+    assert (types["start_s"], types["segment_index"], types["day"]) == (
+        "double",
+        "int32",
+        "date32[day]",
+    )
+    assert table.to_pylist()[0]["text"] == "how can i help"
+
+
+@pytest.mark.parametrize("format", list(Format))
+@pytest.mark.parametrize("what", list(What))
+def test_every_export_of_nothing_is_a_whole_file(
+    storage: Storage, what: What, format: Format
+) -> None:
+    content = exported(storage, what, format)
+    assert bool(content) == (format is not Format.JSON)
+
+
+def test_only_calls_of_a_time_are_exported(storage: Storage, calls: dict[str, str]) -> None:
+    march = {"since": datetime(2026, 3, 5, tzinfo=UTC), "until": datetime(2026, 4, 1, tzinfo=UTC)}
+    for what in What:
+        lines = exported(storage, what, Format.JSON, **march).decode().splitlines()
+        assert {json.loads(line)["call_id"] for line in lines} == {calls["praise"]}
+
+
+# The commands
+
+
+def test_the_commands(installation: Installation, calls: dict[str, str], tmp_path: Path) -> None:
+    found = installation.run("search", "cancel my contract", "--competitor", "EE").stdout
+    assert calls["cancel"] in found
+    assert "i want to cancel my contract now" in found
+    document = json.loads(installation.run("search", "contract", "--json").stdout)
+    assert {hit["call_id"] for hit in document} == {calls["cancel"], calls["bill"]}
+    nothing = installation.run("search", "the", exit_code=1).stdout
+    assert "too common" in nothing
+    file = tmp_path / "mentions.parquet"
+    said = installation.run("export", "mentions", "--format", "parquet", "-o", file).stderr
+    assert f"2 mentions in {file}" in said.replace("\n", "")
+    assert pq.read_table(file).num_rows == 2
+    srt = installation.run("export", "call", calls["cancel"], "--format", "srt").stdout
+    assert "Customer: i want to cancel my contract now" in srt
+    whole = json.loads(installation.run("export", "call", calls["cancel"]).stdout)
+    assert whole["call_id"] == calls["cancel"]
+    text = installation.run("export", "calls", "--since", "2026-04-01").stdout
+    assert len(text.splitlines()) == 2
+    wrong = installation.run("export", "calls", "--since", "yesterday", exit_code=2)
+    assert "is no time" in wrong.stderr
+    unknown = installation.run("export", "call", "2020", exit_code=1)
+    assert "There is no call" in unknown.stderr
+
+
+def test_a_file_that_cannot_be_written_is_told_and_none_is_left(
+    installation: Installation, tmp_path: Path
+) -> None:
+    refused = installation.run("export", "calls", "-o", tmp_path / "no" / "x.csv", exit_code=1)
+    assert "No such file or directory" in refused.stderr
+    assert list(tmp_path.rglob("*.partial")) == []
