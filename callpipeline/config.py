@@ -14,7 +14,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from callpipeline.domain.notification import EventKind, NotificationChannel
 from callpipeline.errors import SettingsInvalid
@@ -112,7 +112,10 @@ class Settings(BaseSettings):
         """Several addresses have commas between them."""
         if not isinstance(value, str):
             return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        addresses = tuple(part.strip() for part in value.split(",") if part.strip())
+        if wrong := [each for each in addresses if not re.fullmatch(r"\S+@\S+", each)]:
+            raise ValueError(f"{wrong[0]} is no address: write them like ops@example.com, b@c.org")
+        return addresses
 
     @field_validator("dagster_ui_url", "slack_api_url")
     @classmethod
@@ -164,12 +167,16 @@ def settings() -> Settings:
     except ValidationError as error:
         # Not chained: pydantic's own text quotes the value, which may be a password.
         raise SettingsInvalid(_explain(error)) from None
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = f"CALLPIPELINE_{found[1].upper()}" if found else "A setting"
+        raise SettingsInvalid(f"{name} is not JSON: see its example in .env.example.") from None
 
 
 def _explain(error: ValidationError) -> str:
     wrong = [
         f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
-        f"{problem['msg']}"
+        f"{problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_input=False, include_url=False)
     ]
     return "A setting cannot be used. " + "; ".join(wrong) + "."

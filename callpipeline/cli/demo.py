@@ -50,6 +50,8 @@ def demo() -> None:
         new = sum(each.is_new for each in taken)
         console.print(f"{len(taken)} sample calls, {new} of them new", highlight=False)
         _process(storage, [each.call_id for each in taken], alone=alone)
+        # One of the samples is no audio: an installation that is set up later is not to hear of it.
+        storage.outbox.keep_quiet([each.call_id for each in taken])
         documents = _documents(storage, taken)
     unexpected = _report(documents)
     raise typer.Exit(1 if unexpected else 0)

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -46,7 +46,8 @@ def listing(
 ) -> None:
     """Messages, newest first: to whom, of what, whether they arrived, and the last answer.
 
-    PENDING ones are tried again by themselves; GAVE_UP ones were refused for a day.
+    PENDING ones are tried again by themselves; GAVE_UP ones were refused for a day, or their
+    receiver wants nothing any more (410): `resend --undelivered` tries them again.
     """
     wanted = state.upper() if state else None
     if wanted not in (None, *STATES):
@@ -56,13 +57,18 @@ def listing(
         if as_json:
             print(json.dumps([_as_json(storage, row) for row in rows], indent=2))
             return
-        backlog = storage.notifications.backlog()[0]
+        backlog, held = storage.notifications.backlog()[0], storage.notifications.held()
     if rows:
         console.print(_table(rows))
+    elif channel or wanted:
+        console.print("There is no such message.", highlight=False)
     else:
         console.print("Nobody was told anything yet.", highlight=False)
     if backlog.waiting:
-        told = f"{backlog.waiting} events wait for the sensor `outbox`."
+        told = f"{_events(backlog.waiting)} for the sensor `outbox`."
+        console.print(told, highlight=False)
+    if held:
+        told = f"{_events(held)} to be told with others, or for the end of quiet hours."
         console.print(told, highlight=False)
     if not wiring.configured_channels(settings()):
         console.print(NONE_SET_UP, highlight=False, soft_wrap=True)
@@ -86,17 +92,27 @@ def resend(
         complain("Say which notifications, or --undelivered.")
         raise typer.Exit(2)
     with opened() as storage:
-        ids = [storage.notifications.find(each) for each in notifications or []]
+        ids = [found for each in notifications or [] for found in storage.notifications.find(each)]
         sent = storage.notifications.resend(ids, undelivered=undelivered, now=datetime.now(UTC))
+        off = storage.outbox.off()
     if as_json:
         print(json.dumps({"resent": sent}))
         return
     for notification_id in sent:
-        console.print(f"{notification_id}  is delivered again", highlight=False)
+        console.print(f"{notification_id}  will be tried again", highlight=False)
+    _tell_off(off)
     if not sent:
         console.print("There is nothing to deliver.", highlight=False)
     elif not is_operated(settings().home):
         console.print("They wait for `callpipeline up`.", highlight=False)
+
+
+def _tell_off(off: Mapping[NotificationChannel, Row]) -> None:
+    for channel, gone in off.items():
+        complain(
+            f"{channel} is told nothing since it answered {gone['answer']!r}: once it takes "
+            "messages again, `callpipeline notifications test` turns it on."
+        )
 
 
 def send(
@@ -115,8 +131,10 @@ def send(
         raise SettingsInvalid(f"Not set up: {', '.join(sorted(missing))}.")
     channels = tuple(channel) if channel else None
     told = Occurrence(EventKind.CUSTOM, severity, title, message, channels=channels)
+    wiring.open_notifiers(settings())
     with opened() as storage:
         event_id = storage.outbox.add(told)
+        _tell_off(storage.outbox.off())
     console.print(f"{event_id}  is in the outbox", highlight=False)
     if not is_operated(settings().home):
         console.print("It waits for `callpipeline up`.", highlight=False)
@@ -147,7 +165,8 @@ def _tried(notifier: Notifier) -> dict[str, Any]:
     began = time.monotonic()
     told = {"channel": str(notifier.channel), "where": notifier.where}
     try:
-        answer, delivered = notifier.send(_trial()).answer, True
+        receipt = notifier.send(_trial())
+        answer, delivered = receipt.answer, not receipt.is_partial
     except (DeliveryRefused, ReceiverGone) as refusal:
         answer, delivered = str(refusal), False
     except Exception as error:  # such as a sender that no mail can have: the others are tried
@@ -201,13 +220,14 @@ def _table(rows: Sequence[Row]) -> Any:
     return table
 
 
+def _events(count: int) -> str:
+    return "1 event waits" if count == 1 else f"{count:,} events wait"
+
+
 def _what(row: Row) -> str:
     """What a message is about, in a few words."""
-    about = row["title"] or f"{row['kind'].replace('_', ' ')} at {row['stage'] or 'the end'}"
-    if row["error_class"] and not row["title"]:
-        about += f" ({row['error_class']})"
     part = "" if row["part"] == "opening" else f"{row['part']}: "
-    return f"{part}{about}" + (f", {row['events']} events" if row["events"] > 1 else "")
+    return f"{part}{row['title']}" + (f", {row['events']} events" if row["events"] > 1 else "")
 
 
 COMMANDS = {"list": listing, "resend": resend, "send": send, "test": try_channels}

@@ -30,7 +30,9 @@ COLOURS = {
     CallState.ERASED: "dim",
 }
 
-NEVER_FOLDED = frozenset({"call", "time", "speaker", "length", "state", "sentiment"})
+NEVER_FOLDED = frozenset(
+    {"call", "time", "speaker", "length", "state", "sentiment", "notification", "at", "channel"}
+)
 """Columns whose content a person copies, or that are unreadable in pieces."""
 
 

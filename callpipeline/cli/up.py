@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Annotated
@@ -39,6 +39,7 @@ def up(
     that dies is started again; one that dies five times in ten minutes stops it all.
     """
     options = settings()
+    notifiers = wiring.open_notifiers(options)
     stop = _stop_on_signals()
     with sole_operator(options.home) as alone:
         if not alone:
@@ -59,7 +60,7 @@ def up(
                 environment["CALLPIPELINE_WEB_PORT"] = str(web_port)
             with Services(options.home / "logs", environment) as services:
                 if _start(services, code_port, ui_port, web_port, stop):
-                    _tell(options, ui_port, web_port)
+                    _tell(options, ui_port, web_port, [str(n.channel) for n in notifiers])
                 _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
 
@@ -144,12 +145,13 @@ def _answers(port: int, path: str | None = None) -> bool:
         return False
 
 
-def _tell(options: Settings, ui_port: int, web_port: int | None) -> None:
+def _tell(options: Settings, ui_port: int, web_port: int | None, channels: Sequence[str]) -> None:
     lines = {
         "Dagster's UI": _at(ui_port),
         **({"API": f"{_at(web_port)}/notify"} if web_port else {}),
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
+        "tells": ", ".join(channels) or "nobody: see docs/notifications.md",
         "logs": str(options.home / "logs"),
     }
     for name, value in lines.items():

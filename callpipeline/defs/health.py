@@ -17,6 +17,8 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster_shared.error import SerializableErrorInfo
 
+from callpipeline.defs.told import Told
+
 SILENT = timedelta(minutes=2)
 """The daemon gives a sign of life every 30 s."""
 STUCK = timedelta(minutes=5)
@@ -127,7 +129,10 @@ def cause(error: SerializableErrorInfo | None) -> str:
         return "the reason is in Dagster's UI"
     if "StatusCode.UNAVAILABLE" in error.message:
         return "the code server did not answer"
-    return " ".join(error.message.split())[:LONGEST_TEXT] or error.cls_name or "unknown"
+    words = " ".join(error.message.split())
+    if error.cls_name == Told.__name__:  # ours: only the sentence
+        words = words.partition(": ")[2]
+    return words[:LONGEST_TEXT] or error.cls_name or "unknown"
 
 
 def _at(timestamp: float) -> datetime:

@@ -124,7 +124,7 @@ def trouble_sensor(policy: Policy) -> dg.SensorDefinition:
             looks.callback(
                 lambda: wrong.extend(_untold_runs(context.instance, storage.outbox, since, now))
             )
-        said = "; ".join(wrong) or "All is well"
+        said = "; ".join(wrong) or "Nothing that it looks for is wrong"
         return dg.SensorResult(skip_reason=f"{said}.", cursor=json.dumps(now.timestamp()))
 
     return sensor

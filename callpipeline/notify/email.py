@@ -88,7 +88,8 @@ class EmailNotifier:
             raise DeliveryRefused("unreachable", _why(error, self._server)) from None
         if refused:
             told = "; ".join(f"{to}: {code} {_said(why)}" for to, (code, why) in refused.items())
-            return Receipt("250", f"250 accepted, but not for {told}", name=mail["Message-ID"])
+            said = f"250 accepted, but not for {told}"
+            return Receipt("250", said, name=mail["Message-ID"], is_partial=True)
         return Receipt("250", "250 accepted", name=mail["Message-ID"])
 
 

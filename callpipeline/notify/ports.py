@@ -11,12 +11,14 @@ from callpipeline.notify.message import Message
 class Receipt:
     """A receiver took a message. `code` is its answer in a word, `answer` in full.
 
-    `name` is the receiver's own name of the message, where a thread needs it.
+    `name` is the receiver's own name of the message, for threads; `is_partial` says that
+    some of several recipients do not get it.
     """
 
     code: str
     answer: str
     name: str | None = None
+    is_partial: bool = False
 
 
 class Notifier(Protocol):

@@ -98,8 +98,14 @@ def payload(message: Message) -> dict[str, Any]:
     ]
     used = [block for block in blocks if block.get("elements") != []]
     return {
-        "text": f"[{message.severity.upper()}] {_escaped(message.title)}",
-        "attachments": [{"color": COLOURS[message.severity], "blocks": used}],
+        # A text beside them would be shown above the blocks, as one more headline.
+        "attachments": [
+            {
+                "color": COLOURS[message.severity],
+                "fallback": f"[{message.severity.upper()}] {_escaped(message.title)}",
+                "blocks": used,
+            }
+        ],
         "unfurl_links": False,
     }
 
@@ -182,4 +188,5 @@ def _retry_after(headers: Any) -> float | None:
 def _unreachable(error: Exception) -> DeliveryRefused:
     """Only its kind: the text of such errors has the address in it, which may be a secret."""
     reason = getattr(error, "reason", error)
-    return DeliveryRefused("unreachable", f"Slack did not answer ({type(reason).__name__}).")
+    why = (isinstance(reason, OSError) and reason.strerror) or type(reason).__name__
+    return DeliveryRefused("unreachable", f"Slack did not answer ({why}).")

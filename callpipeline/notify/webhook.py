@@ -37,11 +37,11 @@ class WebhookNotifier:
     channel = NotificationChannel.WEBHOOK
 
     def __init__(self, url: str, keys: Sequence[bytes] = (), *, limit_s: float = LIMIT_S) -> None:
-        scheme, host = _parts(url)
+        scheme, host, port = _parts(url)
         if scheme not in ("http", "https") or not host:
             raise SettingsInvalid("CALLPIPELINE_NOTIFY_WEBHOOK_URL is not like https://host/path.")
         self._url, self._keys, self._limit_s = url, tuple(keys), limit_s
-        self.where = f"{scheme}://{host}/…"
+        self.where = f"{scheme}://{host}{f':{port}' if port else ''}/…"
         self.address = hashed(url)
 
     def send(self, message: Message) -> Receipt:
@@ -53,8 +53,7 @@ class WebhookNotifier:
         except TimeoutError:
             raise DeliveryRefused("timeout", f"No answer in {self._limit_s:g} s.") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Only its kind: its text has the address in it, which may hold a token.
-            raise DeliveryRefused("unreachable", f"No answer ({type(error).__name__}).") from None
+            raise DeliveryRefused("unreachable", f"No answer ({_why(error)}).") from None
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> Receipt:
         async with (
@@ -65,12 +64,25 @@ class WebhookNotifier:
             return _receipt(response, await _beginning(response))
 
 
-def _parts(url: str) -> tuple[str, str | None]:
+def _parts(url: str) -> tuple[str, str | None, int | None]:
     try:
         parts = urlsplit(url)
-        return parts.scheme, parts.hostname
+        return parts.scheme, parts.hostname, parts.port
     except ValueError:
-        return "", None
+        return "", None, None
+
+
+def _why(error: BaseException) -> str:
+    """The reason of the operating system where there is one, else the kind of error.
+
+    The error's own text has the address in it, which may hold a token.
+    """
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 async def _beginning(response: httpx.Response) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from callpipeline.domain.notification import EventKind, NotificationChannel, Policy, Routing
+from callpipeline.domain.notification import EventKind, NotificationChannel, Policy
 from callpipeline.errors import DeliveryRefused, ReceiverGone
 from callpipeline.notify.ports import Notifier, Receipt
 from callpipeline.pipeline.composing import Links, compose
@@ -58,7 +58,7 @@ class Dispatcher:
         """Put what waits into messages, and try each that is due. Channels do not wait for each
         other."""
         working = self._working()
-        self.outbox.gather(self._policy(working), self.clock())
+        self.outbox.gather(self.policy, self.clock(), [each.channel for each in working])
         if not working:
             return []
         with ThreadPoolExecutor(len(working), "notify") as threads:
@@ -71,11 +71,6 @@ class Dispatcher:
             for notifier in self.notifiers
             if notifier.channel not in off or off[notifier.channel]["address"] != notifier.address
         ]
-
-    def _policy(self, working: Sequence[Notifier]) -> Policy:
-        """Nothing is kept for a receiver that wants nothing: it would get all of it at once."""
-        channels = frozenset(notifier.channel for notifier in working)
-        return replace(self.policy, routing=Routing(channels, self.policy.routing.rules))
 
     def _deliver(self, notifier: Notifier) -> list[Tried]:
         """What is due to one channel, until one is refused: the others would be too."""

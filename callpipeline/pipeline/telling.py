@@ -1,9 +1,11 @@
 """Telling people something that somebody else knows, and what became of it at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from callpipeline.domain.notification import NotificationChannel, Occurrence
 from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.storage.database import Row
 from callpipeline.storage.notifications import Notifications
 
 BUDGET_S = 5.0
@@ -20,6 +22,13 @@ class Answered:
     answers: dict[NotificationChannel, str]
 
 
+def _why_not(row: Row, off: Mapping[NotificationChannel, Row]) -> str:
+    gone = off.get(row["channel"])
+    if gone:
+        return f"Nothing is sent there since it answered: {gone['answer']}"
+    return "Others are due before it: it is delivered in a moment."
+
+
 def tell_now(
     dispatcher: Dispatcher, notifications: Notifications, occurrence: Occurrence
 ) -> Answered:
@@ -34,7 +43,8 @@ def tell_now(
     sent = {row["channel"] for row in found if row["state"] == "DELIVERED"}
     routing = dispatcher.policy.routing
     asked = occurrence.channels or routing.channels(occurrence.kind)
-    answers = {row["channel"]: row["answer"] or "It waits." for row in found}
+    off = dispatcher.outbox.off()
+    answers = {row["channel"]: row["answer"] or _why_not(row, off) for row in found}
     for channel in set(asked) - set(answers):
         is_held = channel in routing.configured
         answers[channel] = "It waits for the end of the quiet hours." if is_held else "Not set up."

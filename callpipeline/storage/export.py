@@ -140,7 +140,7 @@ def _write_parquet(table: Table, file: IO[bytes]) -> int:
         for piece in _pieces(table.rows):
             columns = [list(map(_counted, column)) for column in zip(*piece, strict=True)]
             arrays = [pa.array(v, _raw(f.type)) for v, f in zip(columns, schema, strict=True)]
-            typed = [a.cast(f.type) for a, f in zip(arrays, schema, strict=True)]
+            typed = [a.view(f.type) for a, f in zip(arrays, schema, strict=True)]
             writer.write_batch(pa.RecordBatch.from_arrays(typed, schema=schema))
             count += len(piece)
     return count

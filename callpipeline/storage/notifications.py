@@ -51,16 +51,20 @@ class Notifications:
         rows = self._database.rows("outbox/of_event", {"event_id": event_id})
         return [row | {"channel": NotificationChannel(row["channel"])} for row in rows]
 
-    def find(self, prefix: str) -> str:
-        """The only message whose id begins so. Raises UnknownNotification."""
+    def find(self, prefix: str) -> list[str]:
+        """The message whose id begins so, or those of the event. Raises UnknownNotification."""
         rows = self._database.rows("outbox/find", {"prefix": prefix.lower()})
-        if len(rows) == 1:
-            return rows[0]["notification_id"]
+        if len({row["found"] for row in rows}) == 1:
+            return [row["notification_id"] for row in rows]
         if rows:
             raise UnknownNotification(f"Several notifications begin with {prefix!r}: write more.")
         raise UnknownNotification(
             f"There is no notification {prefix!r}: `callpipeline notifications list` lists them."
         )
+
+    def held(self) -> int:
+        """Events that wait to be told with others, or for the end of quiet hours."""
+        return self._database.rows("outbox/held")[0]["events"]
 
     def resend(
         self, notification_ids: Collection[str], *, undelivered: bool = False, now: datetime

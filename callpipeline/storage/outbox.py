@@ -31,11 +31,11 @@ AT_ONCE = 20_000
 """Events that are put into messages at one look."""
 GATHERING = (
     "forget_channels",
-    "give_up_channels",
     "adopt",
     "withdraw",
     "gather",
     "recover",
+    "give_up_channels",
     "close",
 )
 MOST_EVENTS = 1000
@@ -70,6 +70,10 @@ class Outbox:
         event_id = str(uuid.uuid4())
         return self._database.patiently(enter)
 
+    def keep_quiet(self, call_ids: Collection[str]) -> None:
+        """Tell nobody of calls that were made for show."""
+        self._database.rows("outbox/keep_quiet", {"call_ids": list(call_ids)})
+
     def open_groups(self, kind: EventKind) -> set[str]:
         """What was reported of a kind, and is not over."""
         rows = self._database.rows("outbox/open_groups", {"kind": kind})
@@ -81,14 +85,20 @@ class Outbox:
             over = {"group_keys": sorted(group_keys), "now": now}
             self._database.rows("outbox/clear", over)
 
-    def gather(self, policy: Policy, now: datetime) -> None:
-        """Put what waits into messages, as many as are due by the policy."""
+    def gather(
+        self, policy: Policy, now: datetime, working: Collection[NotificationChannel]
+    ) -> None:
+        """Put what waits into messages, as many as are due by the policy.
+
+        Messages to a channel that is not `working` are given up at once: a person can send them.
+        """
         routing, held_until = policy.routing, policy.held_until(now)
         wanted = {
             "now": now,
             "window_s": policy.window_s,
             "limit": AT_ONCE,
             "configured": sorted(routing.configured),
+            "working": sorted(working),
             "rules": Jsonb({kind: routing.channels(kind) for kind in EventKind}),
             "least_rank": (Severity.CRITICAL if held_until else Severity.INFO).rank,
             "not_before": held_until or now,

@@ -27,7 +27,7 @@ class Wish(BaseModel):
     error_message: Annotated[str | None, Field(max_length=10_000)] = None
     stack_trace: Annotated[str | None, Field(max_length=50_000)] = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    channels: list[NotificationChannel] | None = None
+    channels: Annotated[list[NotificationChannel] | None, Field(min_length=1)] = None
 
 
 class Reply(BaseModel):

@@ -54,7 +54,9 @@ def test_messages_are_listed_with_their_last_answer(installation: Installation, 
     listed = installation.run("notifications", "list").stdout
     assert "call failed at channel_audio (UnsupportedAudio), 2 events" in listed
     assert "503 down for maintenance" in listed
-    assert "1 events wait for the sensor `outbox`" in listed
+    assert "1 event waits for the sensor `outbox`" in listed
+    none = installation.run("notifications", "list", "--state", "gave_up").stdout
+    assert "There is no such message." in none
     document = json.loads(installation.run("notifications", "list", "--json").stdout)
     assert [row["state"] for row in document].count("PENDING") == 1
     assert {try_["answer"] for row in document for try_ in row["deliveries"]} == {
@@ -76,14 +78,18 @@ def test_a_message_can_be_sent_again_by_the_beginning_of_its_id(
     assert "They wait for `callpipeline up`." in said
     desk.look(after_s=1)
     assert [m.notification_id for m in desk.webhook.taken] == [message.notification_id] * 2
+    [event_id] = message.metadata["event_ids"]
+    by_event = installation.run("notifications", "resend", event_id).stdout
+    assert by_event.count("will be tried again") == len(desk.notifiers)
 
 
 def test_what_did_not_arrive_can_be_sent_again(installation: Installation, desk: Desk) -> None:
     desk.webhook.refuses = ReceiverGone("410", "410 gone")
     desk.fail("a.wav")
     desk.look()
-    resent = installation.run("notifications", "resend", "--undelivered", "--json").stdout
-    assert len(json.loads(resent)["resent"]) == 1
+    resent = installation.run("notifications", "resend", "--undelivered")
+    assert resent.stdout.count("will be tried again") == 1
+    assert "webhook is told nothing since it answered '410 gone'" in " ".join(resent.stderr.split())
     none = installation.run("notifications", "resend", "ffff", exit_code=1)
     assert "There is no notification 'ffff'" in none.stderr
     assert installation.run("notifications", "resend", exit_code=2).stderr

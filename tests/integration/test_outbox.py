@@ -553,13 +553,36 @@ def test_one_that_wants_nothing_any_more_is_left_alone(desk: Desk):
     desk.webhook.refuses = None
     assert desk.storage.outbox.turn_on(NotificationChannel.WEBHOOK)
     desk.look()
-    assert desk.webhook.taken == [], "what happened meanwhile does not come all at once"
+    assert desk.webhook.taken == [], "what happened meanwhile does not come by itself"
     desk.custom("after")
     desk.look()
     assert desk.webhook.titles == ["after"]
+    assert desk.storage.notifications.backlog()[1].given_up == 22
     desk.storage.notifications.resend([], undelivered=True, now=desk.now)
     desk.look()
-    assert len(desk.webhook.taken) == 2
+    assert len(desk.webhook.taken) == 1 + 22, "and is there for who asks for it"
+
+
+def test_what_waited_to_be_told_together_is_not_lost_by_a_410(desk: Desk):
+    desk.fail("a.wav")
+    desk.look()
+    desk.fail(*(f"{n}.wav" for n in range(30)))
+    desk.webhook.refuses = ReceiverGone("410", "410 gone")
+    desk.custom("word")
+    desk.look(after_s=10)
+    desk.look(after_s=700)
+    desk.webhook.refuses = None
+    desk.storage.outbox.turn_on(NotificationChannel.WEBHOOK)
+    desk.storage.notifications.resend([], undelivered=True, now=desk.now)
+    desk.look()
+    assert "30 more calls failed at channel_audio (UnsupportedAudio)" in desk.webhook.titles
+
+
+def test_of_calls_made_for_show_nobody_is_told(desk: Desk):
+    shown = desk.fail("show.wav")
+    desk.storage.outbox.keep_quiet(shown)
+    desk.look()
+    assert desk.webhook.taken == []
 
 
 def open_incidents(desk: Desk) -> int:

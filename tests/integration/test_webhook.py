@@ -13,6 +13,7 @@ from callpipeline.errors import DeliveryRefused, ReceiverGone, SettingsInvalid
 from callpipeline.notify.webhook import WebhookNotifier, signature_headers, signing_keys
 from tests.builders import a_message
 from tests.fakes.receivers import Answer, HttpReceiver
+from tests.soak.installation import free_port
 
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
 CONTRACT = {
@@ -98,6 +99,14 @@ def test_what_is_no_secret_is_refused_with_how_to_make_one(secret: str) -> None:
     with pytest.raises(SettingsInvalid, match="openssl rand") as refused:
         signing_keys(secret if secret != "whsec_" else "whsec_,")
     assert "YWJj" not in str(refused.value)
+
+
+def test_nobody_there_is_told_with_the_place_and_the_reason() -> None:
+    alone = WebhookNotifier(f"http://127.0.0.1:{free_port()}/hook?token=planted")
+    with pytest.raises(DeliveryRefused) as refused:
+        alone.send(a_message())
+    assert alone.where.startswith("http://127.0.0.1:")
+    assert "planted" not in f"{alone.where} {refused.value}"
 
 
 @pytest.mark.parametrize("url", ["ftp://somewhere/secret", "https://[::1", "", "https:///x"])

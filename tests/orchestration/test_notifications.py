@@ -174,7 +174,7 @@ def test_a_run_that_was_killed_is_told_once_whoever_sees_it_first(
     assert "1 failed runs were not told yet" in str(first.skip_reason)
     assert not tell(instance, outbox, run)
     again = tick(told_lab, "trouble", first.cursor)
-    assert str(again.skip_reason) == str(dg.SkipReason("All is well."))
+    assert str(again.skip_reason) == str(dg.SkipReason("Nothing that it looks for is wrong."))
     tick(told_lab, "outbox")
     [hook] = receivers.webhook.requests
     document = hook.json

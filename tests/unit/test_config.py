@@ -48,6 +48,18 @@ def test_a_wrong_value_is_refused_naming_the_variable(
         read()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("NOTIFY_RULES", "{call_failed: [slack]}"), ("RETRY_WAITS_S", "1,2")],
+)
+def test_what_is_no_json_is_refused_in_one_sentence(
+    read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
+    with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{name} is not JSON"):
+        read()
+
+
 def test_every_wrong_value_is_named_at_once(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CALLPIPELINE_PORT", "x")
     monkeypatch.setenv("CALLPIPELINE_CONCURRENCY", "y")

@@ -101,6 +101,7 @@ def test_rules_quiet_hours_and_a_digest_are_read(monkeypatch: pytest.MonkeyPatch
         ("smtp_security", "maybe"),
         ("dagster_ui_url", "postgresql://user:planted@host/name"),
         ("ingestion_quiet_h", "-1"),
+        ("email_to", "ops at example"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

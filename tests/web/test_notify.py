@@ -95,6 +95,17 @@ def test_what_is_refused_is_told_as_failed_and_stays_in_the_outbox(
     assert (message["state"], message["last_answer"]) == ("PENDING", "503 down")
 
 
+def test_a_receiver_that_wants_nothing_is_told_of(
+    client: httpx.Client, receiver: HttpReceiver
+) -> None:
+    receiver.answers = [Answer(410, b"gone")]
+    assert client.post("/notify", json=WISH).json()["success"] is False
+    document = client.post("/notify", json=WISH).json()
+    assert document["success"] is False
+    assert "since it answered: 410 gone" in document["details"]["answers"]["webhook"]
+    assert len(receiver.requests) == 1
+
+
 def test_the_history_is_limited(client: httpx.Client) -> None:
     for number in range(3):
         client.post("/notify", json=WISH | {"title": f"word {number}"})
@@ -118,6 +129,7 @@ def test_nobody_is_let_in_without_the_key(client: httpx.Client, key: str) -> Non
         {"title": ""},
         {"title": "t" * 301},
         {"channels": ["pigeon"]},
+        {"channels": []},
         {"metadata": "none"},
     ],
 )

@@ -1,4 +1,4 @@
--- Channels that are not set up any more, or want nothing: nothing waits for them.
+-- Channels that are not set up any more: nothing waits for them.
 UPDATE outbox SET untold = ARRAY(
     SELECT u.channel FROM unnest(untold) AS u (channel)
     WHERE u.channel = ANY(%(configured)s::text[]))

@@ -3,10 +3,11 @@ SELECT n.notification_id::text, n.channel, n.part, n.state, n.created_at, n.not_
        n.delivered_at, i.kind, i.stage, i.group_key,
        (SELECT count(*) FROM notification_events e WHERE e.notification_id = n.notification_id)
            AS events,
-       (SELECT o.title FROM outbox o WHERE o.incident_id = n.incident_id
+       (SELECT CASE WHEN o.title <> '' THEN o.title
+                    ELSE replace(o.kind, '_', ' ') || coalesce(' at ' || o.stage, '')
+                         || coalesce(' (' || o.error_class || ')', '') END
+        FROM outbox o WHERE o.incident_id = n.incident_id
         ORDER BY o.occurred_at LIMIT 1) AS title,
-       (SELECT o.error_class FROM outbox o WHERE o.incident_id = n.incident_id
-        ORDER BY o.occurred_at LIMIT 1) AS error_class,
        (SELECT min(o.call_id) FROM notification_events e JOIN outbox o USING (event_id)
         WHERE e.notification_id = n.notification_id) AS call_id,
        d.answer AS last_answer, d.at AS last_tried_at
