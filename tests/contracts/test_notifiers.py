@@ -1,13 +1,11 @@
 """Every way to people: fake, Slack's two, email's two, and the webhook, over real sockets."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import trustme
 
 from callpipeline.domain.notification import Severity
 from callpipeline.errors import DeliveryRefused
@@ -18,7 +16,7 @@ from callpipeline.notify.slack import SlackBotNotifier, SlackWebhookNotifier, we
 from callpipeline.notify.webhook import WebhookNotifier
 from tests.builders import a_message
 from tests.fakes.notifiers import DOWN, InMemoryNotifier
-from tests.fakes.receivers import Answer, HttpReceiver, MailBox, SlackApi, mail_server
+from tests.fakes.receivers import Answer, HttpReceiver, MailBox, SlackApi, certificate, mail_server
 from tests.soak.installation import free_port
 
 
@@ -92,10 +90,7 @@ def webhook(stack: ExitStack, folder: Path) -> Line:
 
 
 def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Line:
-    authority = trustme.CA()
-    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(trust)
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    trust, ca_file = certificate(folder)
     box: MailBox = stack.enter_context(mail_server(trust, tls=tls))
     server = MailServer(
         "127.0.0.1",
@@ -103,7 +98,7 @@ def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Line:
         box.port,
         box.username,
         box.password,
-        folder / "ca.pem",
+        ca_file,
     )
 
     def make(server: MailServer) -> Notifier:

@@ -200,6 +200,15 @@ class MailBox:
         return "250 taken"
 
 
+def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's certificate for this machine, and the file of the authority that vouches for it."""
+    authority, ca_file = trustme.CA(), folder / "ca.pem"
+    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(trust)
+    authority.cert_pem.write_to_path(str(ca_file))
+    return trust, ca_file
+
+
 @contextmanager
 def mail_server(
     trust: ssl.SSLContext, *, tls: bool = False, username: str = "cp", password: str = "planted-pw"
@@ -240,10 +249,7 @@ class Receivers:
     """One receiver for each channel, and the settings that name them."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        authority = trustme.CA()
-        trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(trust)
-        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+        trust, ca_file = certificate(folder)
         self.mail: MailBox = stack.enter_context(mail_server(trust))
         self.slack = SlackApi()
         self.webhook = HttpReceiver()
@@ -256,7 +262,7 @@ class Receivers:
             "smtp_host": "127.0.0.1",
             "smtp_port": self.mail.port,
             "smtp_username": self.mail.username,
-            "smtp_ca_file": folder / "ca.pem",
+            "smtp_ca_file": ca_file,
             "email_from": "callpipeline@example.com",
             "email_to": "ops@example.com, ci@example.com",
             "notify_webhook_url": f"{self.webhook.url}/hook?token=planted-query",

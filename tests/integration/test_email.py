@@ -1,7 +1,6 @@
 """Mails: both parts, escaped; threads; logins; certificates; and recipients that are refused."""
 
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,13 +9,12 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-import trustme
 
 from callpipeline.domain.notification import Severity
 from callpipeline.errors import DeliveryRefused
 from callpipeline.notify.email import EmailNotifier, MailServer, compose
 from tests.builders import a_message
-from tests.fakes.receivers import MailBox, mail_server
+from tests.fakes.receivers import certificate, mail_server
 
 FROM, TO = "callpipeline@example.com", ["ops@example.com", "ci@example.com"]
 
@@ -25,12 +23,8 @@ class Post:
     """A mail server and how to reach it."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        authority = trustme.CA()
-        trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(trust)
-        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        self.box: MailBox = stack.enter_context(mail_server(trust))
-        box, ca_file = self.box, folder / "ca.pem"
+        trust, ca_file = certificate(folder)
+        box = self.box = stack.enter_context(mail_server(trust))
         self.server = MailServer(
             "127.0.0.1", "starttls", box.port, box.username, box.password, ca_file
         )
