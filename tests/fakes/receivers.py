@@ -201,7 +201,7 @@ class MailBox:
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's certificate for this machine, and the file of the authority that vouches for it."""
+    """A certificate for this machine, and the file of the authority that vouches for it."""
     authority, ca_file = trustme.CA(), folder / "ca.pem"
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
