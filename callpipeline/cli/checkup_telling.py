@@ -67,7 +67,8 @@ def of_backlog(backlog: Backlog) -> Finding | None:
 def _unseen(backlog: Backlog) -> Finding | None:
     if not backlog.waiting or backlog.oldest_s is None:
         return None
-    told = f"{backlog.waiting} events wait, the oldest for {backlog.oldest_s:.0f} s"
+    events = "1 event waits" if backlog.waiting == 1 else f"{backlog.waiting} events wait"
+    told = f"{events}, the oldest for {backlog.oldest_s:.0f} s"
     if backlog.oldest_s > LONGEST_UNSEEN_S:
         return Finding("outbox", Level.BAD, f"{told}: is the sensor `outbox` on?")
     return Finding("outbox", Level.OK, told)

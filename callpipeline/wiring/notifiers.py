@@ -1,6 +1,5 @@
 """The channels that the settings set up, and when people are told."""
 
-from collections.abc import Sequence
 from datetime import time
 from zoneinfo import ZoneInfo
 
@@ -125,8 +124,3 @@ def _quiet_hours(text: str | None, zone: ZoneInfo) -> QuietHours | None:
         return None
     begin, end = map(time.fromisoformat, text.split("-"))
     return QuietHours(begin, end, zone)
-
-
-def places_of(notifiers: Sequence[Notifier]) -> str:
-    """Where people are told, in words."""
-    return ", ".join(f"{notifier.channel} ({notifier.where})" for notifier in notifiers)

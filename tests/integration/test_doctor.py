@@ -477,6 +477,12 @@ def test_what_waits_in_the_outbox_is_found(storage: Storage, settings: Settings)
     assert finding.name == "outbox, webhook"
 
 
+def test_calls_made_for_show_do_not_wait_to_be_told(storage: Storage, settings: Settings):
+    """Else the doctor would take an installation for sick that has only seen the demo."""
+    storage.outbox.keep_quiet(Desk(storage).fail("show.wav"))
+    assert checkup_telling.outbox(settings, storage.database) == "nothing waits"
+
+
 def test_a_receiver_that_wants_nothing_any_more_is_told(storage: Storage, settings: Settings):
     url = SecretStr("http://127.0.0.1:9/hook")
     chosen = settings.model_copy(update={"notify_webhook_url": url})

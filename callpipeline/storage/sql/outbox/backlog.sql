@@ -2,7 +2,7 @@
 -- the oldest, in seconds, and how often it was tried.
 SELECT NULL AS channel, count(*) AS waiting, 0 AS given_up, 0 AS tries,
        extract(epoch FROM now() - min(occurred_at))::float AS oldest_s
-FROM outbox WHERE incident_id IS NULL
+FROM outbox WHERE incident_id IS NULL AND channels IS DISTINCT FROM '{}'
 UNION ALL
 SELECT channel, count(*) FILTER (WHERE is_due),
        count(*) FILTER (WHERE state = 'GAVE_UP' AND created_at > now() - interval '7 days'),
