@@ -10,6 +10,7 @@ from callpipeline.config import Settings, settings
 from callpipeline.defs.assets import call_assets, recordings
 from callpipeline.defs.compute_logs import print_masked_errors_without_words
 from callpipeline.defs.discovery import discovery_sensors
+from callpipeline.defs.erasing import erasures_sensor
 from callpipeline.defs.io_managers import io_managers
 from callpipeline.defs.jobs import process_calls_job
 from callpipeline.defs.notifications import (
@@ -62,6 +63,7 @@ def build(
             *discovery_sensors(wiring.load_sources(chosen), chosen),
             waiting_calls(lambda: chosen),
             lost_runs(lambda: chosen),
+            erasures_sensor(lambda: chosen),
             outbox_sensor(),
             failed_runs_sensor(),
             trouble_sensor(wiring.notification_policy(chosen)),

@@ -8,6 +8,7 @@ import typer
 
 from callpipeline.cli import calls, export, look, notifications, operate
 from callpipeline.cli.demo import demo
+from callpipeline.cli.erase import erase
 from callpipeline.cli.opening import explained
 from callpipeline.cli.retry import retry
 from callpipeline.cli.search import search
@@ -46,6 +47,7 @@ COMMANDS: list[Callable[..., None]] = [
     look.show,
     search,
     retry,
+    erase,
     operate.migrate,
     operate.doctor,
 ]

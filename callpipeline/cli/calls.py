@@ -1,7 +1,7 @@
 """Handing recordings over: the command ingest."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def ingest(
     Of a folder, files are taken whose names end like audio; of single files, any.
     The same bytes are one call, however often they are ingested. `callpipeline up` processes what
     waits. Exit code 1 when a path does not exist or holds no recording, or when the call of a
-    recording that is known already has failed.
+    recording that is known already has failed or was erased.
     """
     missing = [path for path in paths if not path.exists()]
     for path in missing:
@@ -52,23 +52,29 @@ def ingest(
     raise typer.Exit(0 if whole else 1)
 
 
-def _failed(done: Sequence[Ingested], storage: Storage) -> set[str]:
-    """The calls of recordings known already that ended FAILED: nobody is going to try them."""
+def _failed(done: Sequence[Ingested], storage: Storage) -> dict[str, CallState]:
+    """The calls of recordings known already that nobody is going to process, and how they ended."""
     known = {each.call_id for each in done if not each.is_new}
-    records = storage.ledger.calls(call_ids=known, states=[CallState.FAILED]) if known else []
-    return {record.call_id for record in records}
+    ended = (CallState.FAILED, CallState.ERASED)
+    records = storage.ledger.calls(call_ids=known, states=ended) if known else []
+    return {record.call_id: record.state for record in records}
 
 
-def _row(each: Ingested, failed: Collection[str]) -> dict[str, object]:
-    has_failed = not each.is_new and each.call_id in failed
-    told = {"path": str(each.path), "call_id": each.call_id}
-    return {**told, "new": each.is_new, "failed": has_failed}
+def _row(each: Ingested, ended: Mapping[str, CallState]) -> dict[str, object]:
+    state = None if each.is_new else ended.get(each.call_id)
+    told = {"path": str(each.path), "call_id": each.call_id, "new": each.is_new}
+    return {**told, "failed": state is CallState.FAILED, "erased": state is CallState.ERASED}
 
 
-def _note(each: Ingested, failed: Collection[str]) -> str:
+def _note(each: Ingested, ended: Mapping[str, CallState]) -> str:
     if each.is_new:
         return ""
-    if each.call_id in failed:
+    state = ended.get(each.call_id)
+    if state is CallState.ERASED:
+        return (
+            f"  (it was erased; `callpipeline erase --lift {each.call_id}` lets it come in again)"
+        )
+    if state is CallState.FAILED:
         return f"  (known already: it failed; `callpipeline retry {each.call_id}` tries it again)"
     return "  (known already)"
 

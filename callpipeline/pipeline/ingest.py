@@ -10,6 +10,7 @@ from callpipeline.domain.call import Lane, Recording
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.registration import Registry, register
 from callpipeline.pipeline.sidecar import SUFFIXES
+from callpipeline.storage import keys
 
 
 class ContentRegistry(Registry, Protocol):
@@ -75,7 +76,7 @@ def _copied(path: Path, store: RecordingBucket, sha256: str) -> str:
     """
     # Of bytes that are no text and of control characters, which no key of ours has in it.
     name = re.sub("[\x00-\x1f\x7f\ud800-\udfff]", "_", path.name)
-    key = PurePosixPath(sha256[:12]) / name
+    key = PurePosixPath(keys.inbox(sha256, name))
     # The transcript first: a sensor may take the recording up as soon as it is there.
     for suffix in SUFFIXES:
         beside = path.with_suffix(suffix)

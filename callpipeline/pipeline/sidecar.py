@@ -14,6 +14,12 @@ from callpipeline.storage.ports import RecordingSource
 
 SUFFIXES = (".transcript.json", ".srt", ".vtt")
 
+
+def keys_beside(key: str) -> list[str]:
+    """Where a transcript of a recording would lie, in the order in which they are looked for."""
+    return [str(PurePosixPath(key).with_suffix("")) + suffix for suffix in SUFFIXES]
+
+
 Parse = Callable[[str, bytes, str], tuple[Transcript, ...]]
 """Name of the file, its content, the agent's channel → the transcripts in it."""
 
@@ -27,9 +33,8 @@ class SidecarTranscripts:
 
     def find(self, call: Call) -> tuple[Transcript, ...] | None:
         """The supplied transcripts; None where none lies there. Raises TranscriptInvalid."""
-        bucket, recording = call.recording.bucket, PurePosixPath(call.recording.key)
-        for suffix in SUFFIXES:
-            key = str(recording.with_suffix("")) + suffix
+        bucket = call.recording.bucket
+        for key in keys_beside(call.recording.key):
             if self.recordings.exists(bucket, key):
                 return self.parse(key, self.recordings.read(bucket, key), call.agent_channel)
         return None

@@ -20,8 +20,8 @@ from callpipeline.errors import (
     TransientError,
     UnexpectedError,
 )
+from callpipeline.storage.contents import Owner, own_content
 from callpipeline.storage.database import Database, Row, name_of_run, storable
-from callpipeline.storage.ledger import own_content
 from callpipeline.storage.sql import query
 
 MAX_ATTEMPTS = 3
@@ -106,13 +106,14 @@ class Claims:
 
         Where an earlier call is made of them, the policy of the call's source decides: raises
         SameRecording when the call has ended as a duplicate, DuplicateRecording when it is to
-        fail; what is stored of the call is forgotten then. Raises ClaimLost when another run
-        holds it.
+        fail; what is stored of the call is forgotten then. Bytes that were erased always end so,
+        as a duplicate. Raises ClaimLost when another run holds it.
         """
-        first = self._database.patiently(lambda c: self._compare(c, call, run_id, sha256))
-        if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
+        owner = self._database.patiently(lambda c: self._compare(c, call, run_id, sha256))
+        first, policy = owner.call_id, owner.policy(call.duplicates)
+        if first == call.call_id or policy is DuplicatePolicy.PROCESS:
             return
-        if call.duplicates is DuplicatePolicy.REFUSE:
+        if policy is DuplicatePolicy.REFUSE:
             raise DuplicateRecording(
                 f"The recording is the same, byte for byte, as that of call {first}, and its "
                 "source refuses duplicates."
@@ -120,17 +121,18 @@ class Claims:
         raise SameRecording(first)
 
     @staticmethod
-    def _compare(connection: Connection[DictRow], call: Call, run_id: str, sha256: str) -> str:
+    def _compare(connection: Connection[DictRow], call: Call, run_id: str, sha256: str) -> Owner:
         """Whose the bytes are; linked in the same transaction, that call cannot fail meanwhile."""
         claim = {"call_id": call.call_id, "run_id": run_id}
         if connection.execute(query("calls/hold_claim"), claim).fetchone() is None:
             raise _lost(call.call_id)
-        first = own_content(connection, call.call_id, sha256)
-        if first != call.call_id and call.duplicates is not DuplicatePolicy.PROCESS:
+        owner = own_content(connection, call.call_id, sha256)
+        policy = owner.policy(call.duplicates)
+        if owner.call_id != call.call_id and policy is not DuplicatePolicy.PROCESS:
             connection.execute(query("calls/forget_results"), claim)
-            if call.duplicates is DuplicatePolicy.LINK:
-                connection.execute(query("calls/link"), claim | {"first": first})
-        return first
+            if policy is DuplicatePolicy.LINK:
+                connection.execute(query("calls/link"), claim | {"first": owner.call_id})
+        return owner
 
     def complete(self, call_id: str, run_id: str) -> CallState:
         """Give the call back after its last stage; COMPLETED when every stage is stored."""

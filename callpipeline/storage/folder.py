@@ -80,6 +80,15 @@ class Folder(ObjectStore):
         with contextlib.suppress(MissingObject), self._translated():
             self._path(key).unlink()
 
+    def delete_below(self, prefix: str) -> int:
+        with self._translated():
+            folder = self._path(prefix)
+            # What a killed process left unfinished there is in no listing.
+            files = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+            if folder.exists():
+                shutil.rmtree(folder)
+        return len(files)
+
     def recording(self, key: str) -> Recording:
         with self._translated():
             found = self._path(key).stat()

@@ -22,6 +22,7 @@ from callpipeline.domain.call import (
     Stage,
 )
 from callpipeline.errors import UnknownCall
+from callpipeline.storage.contents import own_content
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.sql import query
 
@@ -84,6 +85,7 @@ class Ledger:
             "bucket": recordings[0].bucket,
             "keys": [recording.key for recording in recordings],
             "etags": [recording.etag for recording in recordings],
+            "call_ids": [recording.call_id for recording in recordings],
         }
         rows = self._database.rows("calls/known_objects", identity)
         known = {(row["key"], row["etag"]) for row in rows}
@@ -143,7 +145,7 @@ class Ledger:
         """Let calls that FAILED, or wait for their next try, be tried now; returns which.
 
         Stages that are stored are kept, and the count of tries begins anew. A duplicate is tried
-        where the call that had its bytes first failed or is gone.
+        where the call that had its bytes first failed.
         """
         lane = Lane.BULK if len(call_ids) > ASKED_AT_ONCE else Lane.LIVE
         wanted = {"call_ids": list(call_ids), "priority": ASKED, "lane": lane}
@@ -182,22 +184,14 @@ def _entered(
 def _compare(connection: Connection[DictRow], registration: Registration) -> Registered:
     """Look whether the bytes of a new call are known. What is to be refused fails in its run."""
     call_id, sha256 = registration.recording.call_id, registration.sha256
-    first = own_content(connection, call_id, sha256 or "")
-    if first == call_id or registration.duplicates is DuplicatePolicy.PROCESS:
+    owner = own_content(connection, call_id, sha256 or "")
+    policy = owner.policy(registration.duplicates)
+    if owner.call_id == call_id or policy is DuplicatePolicy.PROCESS:
         return Registered(call_id, is_new=True)
-    if registration.duplicates is DuplicatePolicy.LINK:
-        link = {"call_id": call_id, "run_id": None, "first": first}
+    if policy is DuplicatePolicy.LINK:
+        link = {"call_id": call_id, "run_id": None, "first": owner.call_id}
         connection.execute(query("calls/link"), link)
-    return Registered(call_id, is_new=True, duplicate_of=first)
-
-
-def own_content(connection: Connection[DictRow], call_id: str, sha256: str) -> str:
-    """Note of which bytes a call is made; returns the call that had these bytes first."""
-    content = {"call_id": call_id, "sha256": sha256}
-    connection.execute(query("calls/lock_content"), content)
-    owner = connection.execute(query("calls/own_content"), content).fetchone()
-    assert owner  # the statement inserts a row or updates one
-    return owner["call_id"]
+    return Registered(call_id, is_new=True, duplicate_of=owner.call_id)
 
 
 def _identity(recording: Recording) -> Row:

@@ -90,6 +90,13 @@ class ObjectStore(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
 
+    def delete_below(self, prefix: str) -> int:
+        """Remove every object below the folder `prefix`, and the folder; returns how many."""
+        keys = [recording.key for recording in self.list(prefix)]
+        for key in keys:
+            self.delete(key)
+        return len(keys)
+
     @abstractmethod
     def recording(self, key: str) -> Recording:
         """An object as a recording. Raises MissingObject."""

@@ -25,11 +25,15 @@ class Recordings:
     def exists(self, bucket: str, key: str) -> bool:
         return self.store(bucket).exists(key)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object where it arrived; one that is not there is removed already."""
+        self.store(bucket).delete(key)
+
     def store(self, bucket: str) -> ObjectStore:
         """The store of a bucket. Raises MissingObject where no source has it any more."""
         if bucket not in self._stores:
             raise MissingObject(
                 f"The recording came from {bucket}, which is no source any more: put that source "
-                "back into CALLPIPELINE_SOURCES or CALLPIPELINE_RECORDINGS, and retry the call."
+                "back into CALLPIPELINE_SOURCES or CALLPIPELINE_RECORDINGS, and try again."
             )
         return self._stores[bucket]

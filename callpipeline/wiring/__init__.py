@@ -11,12 +11,14 @@ from callpipeline.domain.call import Lane
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.source import Source
+from callpipeline.pipeline.erasing import QUIET_S, Elsewhere, Eraser
 from callpipeline.pipeline.sidecar import SidecarTranscripts
 from callpipeline.pipeline.stages import Stages
 from callpipeline.storage.catalog_file import read_catalog
 from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
 from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.ledger import Ledger
 from callpipeline.storage.notifications import Notifications
 from callpipeline.storage.objects import ObjectStore
@@ -46,6 +48,7 @@ __all__ = [
     "open_database_url",
     "open_dispatcher",
     "open_engines",
+    "open_eraser",
     "open_notifiers",
     "open_results_store",
     "open_source",
@@ -70,6 +73,7 @@ class Storage:
     claims: Claims
     outbox: Outbox
     notifications: Notifications
+    erasures: Erasures
     results: Results
     home: Source
     inbox: ObjectStore
@@ -108,12 +112,25 @@ def open_storage(
             ),
             outbox=Outbox(database),
             notifications=Notifications(database),
+            erasures=Erasures(database),
             results=Results(database, store),
             home=sources[0],
             inbox=stores[0],
             recordings=Recordings(stores),
             store=store,
         )
+
+
+def open_eraser(storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIET_S) -> Eraser:
+    """What deletes all that is kept of erased calls; `elsewhere` is what storage does not know."""
+    return Eraser(
+        erasures=storage.erasures,
+        recordings=storage.recordings,
+        store=storage.store,
+        inbox=storage.inbox.name,
+        elsewhere=elsewhere,
+        quiet_s=quiet_s,
+    )
 
 
 @contextmanager

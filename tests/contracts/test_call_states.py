@@ -214,15 +214,16 @@ def test_a_source_may_have_duplicates_processed_like_any_call(office: Office):
     assert raised.value.first == first.call_id
 
 
-def test_bytes_of_an_erased_call_belong_to_whoever_brings_them_next(office: Office):
-    erased, second, third = (office.claimed(f"{number}.wav") for number in range(3))
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_bytes_of_an_erased_call_are_nobody_elses(office: Office, policy: DuplicatePolicy):
+    erased, second = office.claimed("1.wav"), office.claimed("2.wav", duplicates=policy)
     own(office, erased)
     fail(office, erased, UnsupportedAudio("a picture"))
     office.erase(erased)
-    own(office, second)
     with pytest.raises(SameRecording) as raised:
-        own(office, third)
-    assert raised.value.first == second.call_id
+        own(office, second)
+    assert raised.value.first == erased.call_id
+    assert office.state(second) is CallState.DUPLICATE
 
 
 MISSING = MissingObject("The recording is not there any more.")

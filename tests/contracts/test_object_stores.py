@@ -101,6 +101,14 @@ def test_deleting_is_final_and_may_be_repeated(store: Store):
     assert [recording.key for recording in store.list()] == ["b.wav"]
 
 
+def test_what_lies_below_a_folder_is_deleted_together_and_nothing_beside_it(store: Store):
+    for key in ("calls/a/1.flac", "calls/a/deep/2.json", "calls/ab/3.flac", "calls/b.flac"):
+        store.put(key, b"sound")
+    assert store.delete_below("calls/a") == 2
+    assert store.delete_below("calls/a") == 0
+    assert [recording.key for recording in store.list()] == ["calls/ab/3.flac", "calls/b.flac"]
+
+
 def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(store: Store):
     for key in ("calls/a.wav", "calls/deep/b.wav", "calls2/c.wav", "d.wav"):
         store.put(key, b"sound")

@@ -75,6 +75,12 @@ class InMemoryRecordings:
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
+    def delete_below(self, prefix: str) -> int:
+        keys = [recording.key for recording in self.list(prefix)]
+        for key in keys:
+            self.delete(key)
+        return len(keys)
+
     def recording(self, key: str) -> Recording:
         content = self.read(key)
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -192,12 +198,14 @@ class InMemoryStates:
     def own_content(self, call: Call, run_id: str, sha256: str) -> None:
         self.check(call.call_id, run_id)
         first = self.contents.setdefault(sha256, call.call_id)
-        if self.states.get(first) is CallState.ERASED or self._may_pass_on(first):
+        if self._may_pass_on(first):
             first = self.contents[sha256] = call.call_id
-        if first == call.call_id or call.duplicates is DuplicatePolicy.PROCESS:
+        is_erased = self.states.get(first) is CallState.ERASED
+        policy = DuplicatePolicy.LINK if is_erased else call.duplicates
+        if first == call.call_id or policy is DuplicatePolicy.PROCESS:
             return
         self.stages.pop(call.call_id, None)
-        if call.duplicates is DuplicatePolicy.REFUSE:
+        if policy is DuplicatePolicy.REFUSE:
             raise DuplicateRecording(f"The recording is that of call {first}.")
         self._end(call.call_id, CallState.DUPLICATE)
         self.firsts[call.call_id] = first

@@ -164,13 +164,14 @@ def test_the_same_bytes_found_at_once_by_several_runs_have_one_owner(storage: St
     assert storage.ledger.find(owner).state is CallState.PROCESSING
 
 
-def test_bytes_of_an_erased_call_may_come_back_as_a_new_one(storage: Storage):
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_bytes_of_an_erased_call_stay_out(storage: Storage, policy: DuplicatePolicy):
     (erased,) = enter(storage, "1.wav", sha256="aa")
     erase(storage, erased)
-    assert storage.ledger.call_of_content("aa") is None
-    (again,) = enter(storage, "2.wav", sha256="aa")
-    assert storage.ledger.find(again).state is CallState.PENDING
-    assert storage.ledger.call_of_content("aa") == again
+    assert storage.ledger.call_of_content("aa") == erased
+    (again,) = enter(storage, "2.wav", sha256="aa", duplicates=policy)
+    found = storage.ledger.find(again)
+    assert (found.state, found.duplicate_of) == (CallState.DUPLICATE, erased)
 
 
 def test_what_a_source_wants_done_with_duplicates_is_done_where_bytes_are_known_at_once(

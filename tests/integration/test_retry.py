@@ -133,14 +133,14 @@ def test_a_duplicate_is_tried_where_the_first_call_failed(storage: Storage):
     assert state_of(storage, second.call_id) is CallState.PROCESSING
 
 
-def test_a_duplicate_is_tried_where_the_first_call_was_erased(storage: Storage):
+def test_a_duplicate_of_an_erased_call_is_not_tried(storage: Storage):
     first, second = a_recording("a.wav"), a_recording("b.wav")
     for recording in (first, second):
         storage.ledger.register([Registration(recording, sha256="ab" * 32)])
     end_as(storage, first.call_id, CallState.ERASED)
     (answer,) = answers(storage, second.call_id)
-    assert answer.retried
-    assert state_of(storage, second.call_id) is CallState.PENDING
+    assert not answer.retried
+    assert state_of(storage, second.call_id) is CallState.DUPLICATE
 
 
 def test_to_hand_over_a_recording_whose_call_failed_says_how_it_is_tried_again(

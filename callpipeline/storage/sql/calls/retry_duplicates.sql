@@ -1,10 +1,10 @@
--- A person wants duplicates to be tried whose first call failed or is gone: one for each set of
--- bytes, to which the bytes and the other duplicates pass.
+-- A person wants duplicates to be tried whose first call failed: one for each set of bytes, to
+-- which the bytes and the other duplicates pass.
 WITH heir AS (
     SELECT DISTINCT ON (c.sha256) c.call_id, c.sha256, c.duplicate_of AS first
-    FROM calls c LEFT JOIN calls f ON f.call_id = c.duplicate_of
+    FROM calls c JOIN calls f ON f.call_id = c.duplicate_of
     WHERE c.state = 'DUPLICATE' AND c.call_id = ANY(%(call_ids)s)
-      AND (f.call_id IS NULL OR f.state IN ('FAILED', 'ERASED'))
+      AND f.state = 'FAILED'
     ORDER BY c.sha256, c.created_at, c.call_id
 ), others AS (
     UPDATE calls SET duplicate_of = heir.call_id FROM heir

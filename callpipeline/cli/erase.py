@@ -1,0 +1,148 @@
+"""The command erase: calls are removed everywhere, and stay out."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from callpipeline.cli import present
+from callpipeline.cli.calls import AsJson
+from callpipeline.cli.opening import complain, console, opened
+from callpipeline.config import settings
+from callpipeline.domain.call import CallState
+from callpipeline.errors import UnknownCall
+from callpipeline.storage.erasures import Erasures, Wanted
+from callpipeline.wiring import Storage
+
+
+def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    calls: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CALL", help="Ids, their beginnings, or file names."),
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option(help="Every call of this customer, by the recordings' names.")
+    ] = None,
+    because: Annotated[
+        str, typer.Option(help="Why, as a ticket's number: it is kept with the tombstone.")
+    ] = "",
+    keep_recording: Annotated[
+        bool,
+        typer.Option(
+            "--keep-recording", help="Leave the recording where it arrived; it stays out."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the calls.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    lift: Annotated[
+        bool, typer.Option("--lift", help="Let recordings of erased calls come in again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove calls everywhere, for ever: audio, transcript, results, messages, Dagster's records.
+
+    The recording too, with a transcript beside it, and every call of the same bytes. What stays is
+    a tombstone without personal data, which keeps the recording from coming in again. Messages
+    that were sent, exports and backups are not reached. Exit code 1 while something is in the way;
+    `callpipeline up` goes on with it.
+    """
+    _refuse_nonsense(calls or [], customer, lift=lift)
+    with opened() as storage:
+        if lift:
+            _lift(storage.erasures, calls or [])
+            return
+        wanted, begun = _wanted(storage, calls or [], customer)
+        if not as_json and wanted:
+            console.print(_table(wanted))
+        if dry_run or not (wanted or begun):
+            _print_none(wanted, as_json=as_json)
+            return
+        if wanted and not yes:
+            _ask(len(wanted), keep_recording=keep_recording)
+        call_ids = [call.call_id for call in wanted]
+        storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
+        done = _finished(storage, [*call_ids, *begun])
+    if as_json:
+        print(json.dumps(done, indent=2))
+    else:
+        _print(done)
+    raise typer.Exit(1 if any(one["trouble"] for one in done) else 0)
+
+
+def _refuse_nonsense(calls: Sequence[str], customer: str | None, *, lift: bool) -> None:
+    """Ends with exit code 2 for a combination that says nothing, or two things at once."""
+    wrong = {
+        "Say which calls: `erase CALL …`, or `erase --customer NAME`.": not calls and not customer,
+        "Say either which calls, or --customer.": bool(calls) and customer is not None,
+        "--lift goes with the ids of calls.": lift and not calls,
+    }
+    for sentence, applies in wrong.items():
+        if applies:
+            complain(sentence)
+            raise typer.Exit(2)
+
+
+def _wanted(
+    storage: Storage, calls: Sequence[str], customer: str | None
+) -> tuple[list[Wanted], list[str]]:
+    """The calls that are meant, and those that are being erased already. Raises UnknownCall."""
+    named = [storage.ledger.find(call) for call in calls]
+    begun = [record.call_id for record in named if record.state is CallState.ERASED]
+    return storage.erasures.wanted([r.call_id for r in named], customer=customer), begun
+
+
+def _lift(erasures: Erasures, calls: Sequence[str]) -> None:
+    lifted = erasures.lift(calls)
+    for call_id in calls:
+        if call_id not in lifted:
+            raise UnknownCall(
+                f"{call_id} is no erased call, or not all of it is gone yet: `callpipeline status "
+                "--state erased` lists them."
+            )
+        console.print(f"{call_id}  may come in again", highlight=False)
+
+
+def _ask(count: int, *, keep_recording: bool) -> None:
+    which = "this call" if count == 1 else f"these {count:,} calls"
+    told = "but not the recording" if keep_recording else "with the recording"
+    if not typer.confirm(f"Erase {which}, {told}, for ever?"):
+        complain("Nothing was erased.")
+        raise typer.Exit(1)
+
+
+def _finished(storage: Storage, call_ids: Sequence[str]) -> list[dict[str, Any]]:
+    # Dagster takes two seconds to import: only here.
+    from callpipeline.defs.erasing import erase_now
+
+    looked = erase_now(settings(), storage, call_ids)
+    return [
+        {"call_id": one.call_id, "finished": one.finished, "trouble": one.trouble} for one in looked
+    ]
+
+
+def _table(wanted: Sequence[Wanted]) -> Table:
+    table = present.grid("call", "state", "took place", "recording")
+    for call in wanted:
+        why = "" if call.is_asked_for else " (the same recording)"
+        place = present.escape(f"{call.key}{why}")
+        table.add_row(call.call_id, call.state, f"{call.took_place_at:%Y-%m-%d %H:%M}", place)
+    return table
+
+
+def _print_none(wanted: Sequence[Wanted], *, as_json: bool) -> None:
+    if as_json:
+        listed = [{"call_id": call.call_id, "state": call.state} for call in wanted]
+        print(json.dumps(listed, indent=2))
+    elif not wanted:
+        console.print("There is no such call.", highlight=False)
+
+
+def _print(done: Sequence[dict[str, Any]]) -> None:
+    for one in done:
+        if one["trouble"]:
+            complain(f"{one['call_id']} is not wholly erased: {one['trouble']}")
+        else:
+            said = "erased" if one["finished"] else "erased; looked for once more in two minutes"
+            console.print(f"{one['call_id']}  {said}", highlight=False)

@@ -1,0 +1,81 @@
+"""`callpipeline erase` as a person types it: what it asks, what it refuses, what it says."""
+
+import pytest
+
+from tests.integration.databases import asked
+from tests.integration.test_cli import Installation, here, wav
+
+__all__ = ["here"]
+COUNT = "SELECT state, count(*) FROM calls GROUP BY state ORDER BY state"
+
+
+@pytest.fixture
+def call_id(here: Installation) -> str:
+    """A call that waits, of a recording that was handed over."""
+    return here.json("ingest", wav(here.home / "mine" / "call-0001.wav"))[0]["call_id"]
+
+
+def test_it_lists_what_it_would_erase_and_erases_nothing_unasked(
+    here: Installation, call_id: str, database_url: str
+):
+    dry = here.run("erase", call_id, "--dry-run")
+    assert "call-0001.wav" in dry.stdout
+    unasked = here.run("erase", call_id, exit_code=1)
+    assert "Erase this call, with the recording, for ever?" in unasked.stdout
+    assert asked(database_url, COUNT) == [("PENDING", 1)]
+
+
+def test_an_erased_call_is_gone_and_its_recording_stays_out_until_that_is_lifted(
+    here: Installation, call_id: str
+):
+    [done] = here.json("erase", "call-0001.wav", "--yes")
+    assert done == {"call_id": call_id, "finished": True, "trouble": None}
+    assert not list((here.home / "recordings").rglob("*.*"))
+    listed = here.json("status")
+    assert listed["counts"] == {"ERASED": 1}
+    mine = here.home / "mine" / "call-0001.wav"
+    refused = here.run("ingest", mine, exit_code=1)
+    assert f"it was erased; `callpipeline erase --lift {call_id}`" in refused.stdout
+    assert here.json("ingest", mine, exit_code=1)[0]["erased"]
+    assert "may come in again" in here.run("erase", "--lift", call_id).stdout
+    assert here.json("ingest", mine)[0]["new"]
+
+
+def test_with_keep_recording_the_file_stays_and_stays_out(here: Installation, call_id: str):
+    here.run("erase", call_id, "--yes", "--keep-recording")
+    assert [path.name for path in (here.home / "recordings").rglob("*.wav")] == ["call-0001.wav"]
+    assert here.json("status")["counts"] == {"ERASED": 1}
+
+
+def test_to_erase_an_erased_call_looks_for_it_again(here: Installation, call_id: str):
+    here.run("erase", call_id, "--yes")
+    again = here.run("erase", call_id)
+    assert again.stdout.split() == [call_id, "erased"]
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        ((), 2, "Say which calls"),
+        (("call-1.wav", "--customer", "Mrs Smith"), 2, "Say either"),
+        (("--lift",), 2, "Say which calls"),
+        (("nothing-such.wav",), 1, "There is no call 'nothing-such.wav'"),
+        (("--lift", "2026-01-01-000000000000"), 1, "is no erased call"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    here: Installation, words: tuple[str, ...], exit_code: int, said: str
+):
+    assert said in here.run("erase", *words, exit_code=exit_code).stderr
+
+
+def test_a_customer_without_calls_is_told(here: Installation, call_id: str):
+    assert "There is no such call." in here.run("erase", "--customer", "Mrs Smith").stdout
+    assert here.json("erase", "--customer", "Mrs Smith") == []
+
+
+def test_one_unknown_call_of_several_erases_none(
+    here: Installation, call_id: str, database_url: str
+):
+    here.run("erase", call_id, "nothing-such.wav", "--yes", exit_code=1)
+    assert asked(database_url, COUNT) == [("PENDING", 1)]
