@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     settle_s: float = Field(default=10.0, ge=0)
     retry_waits_s: tuple[Annotated[float, Field(ge=0)], ...] = (30.0, 120.0, 480.0)
 
+    keep_dagster_days: int = Field(default=30, ge=0)
+    keep_recordings_days: int = Field(default=0, ge=0)
+    keep_audio_days: int = Field(default=0, ge=0)
+    keep_transcripts_days: int = Field(default=0, ge=0)
+    keep_results_days: int = Field(default=0, ge=0)
+    keep_notifications_days: int = Field(default=90, ge=0)
+
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: str | None = None
 

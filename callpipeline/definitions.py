@@ -20,6 +20,7 @@ from callpipeline.defs.notifications import (
     trouble_sensor,
 )
 from callpipeline.defs.resources import Opening, OpenStages, resources
+from callpipeline.defs.retention import retention_jobs, retention_schedules
 from callpipeline.defs.sensors import lost_runs, waiting_calls
 from callpipeline.defs.slack import slack_resources
 from callpipeline.domain.call import Lane
@@ -58,7 +59,8 @@ def build(
     )
     return dg.Definitions(
         assets=[recordings, assets, notifications],
-        jobs=[process_calls_job],
+        jobs=[process_calls_job, *retention_jobs(lambda: chosen)],
+        schedules=retention_schedules(),
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),
             waiting_calls(lambda: chosen),

@@ -10,6 +10,7 @@ from callpipeline.cli import calls, export, look, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.erase import erase
 from callpipeline.cli.opening import explained
+from callpipeline.cli.retention import retention
 from callpipeline.cli.retry import retry
 from callpipeline.cli.search import search
 from callpipeline.cli.up import up
@@ -48,6 +49,7 @@ COMMANDS: list[Callable[..., None]] = [
     search,
     retry,
     erase,
+    retention,
     operate.migrate,
     operate.doctor,
 ]

@@ -6,12 +6,14 @@ from callpipeline.cli.findings import Finding, Level
 from callpipeline.domain.call import Lane
 from callpipeline.storage.claims import ClaimingRun, Claims
 from callpipeline.storage.database import Database
+from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.queue import Queue, Waiting
 
 LONGEST_WAIT_S = 15 * 60
 SILENT_S = 120.0
 """The sensor `lost_runs` takes calls back after 45 s: who is silent longer, nobody looks after."""
 UNSTARTED = 3
+LATE_ERASURE_S = 3600.0
 
 
 def waiting(database: Database) -> list[Finding] | str:
@@ -46,6 +48,18 @@ def silent_runs(database: Database) -> list[Finding] | str:
     """Runs that hold calls and give no sign of life."""
     runs = Claims(database).claiming_runs()
     return list(_silent(runs)) or (f"{len(runs)} at work" if runs else "none at work")
+
+
+def erasures(database: Database) -> list[Finding] | str:
+    """Erasures that somebody asked for and that are not finished."""
+    unfinished = Erasures(database).open()
+    late = [erasure for erasure in unfinished if erasure.age_s > LATE_ERASURE_S]
+    if not late:
+        return f"{len(unfinished)} under way" if unfinished else "none under way"
+    troubles = sorted({erasure.trouble for erasure in late if erasure.trouble})
+    why = " ".join(troubles) or "is `callpipeline up` on?"
+    told = f"{len(late)} are not finished after an hour: {why}"
+    return [Finding("erasures", Level.BAD, told)]
 
 
 def _silent(runs: list[ClaimingRun]) -> Iterator[Finding]:

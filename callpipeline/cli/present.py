@@ -125,6 +125,8 @@ def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"{document['error_stage']}: {document['error_message']}", style="red")
     for flag in document["flags"]:
         yield Text(f"note: {flag['detail']}", style="yellow")
+    if document["state"] == CallState.COMPLETED and not document["transcripts"]:
+        yield Text("What was said is not kept any more.", style="yellow")
     for transcript in document["transcripts"]:
         yield _transcript_line(transcript)
     if metrics := document["metrics"]:

@@ -173,7 +173,7 @@ def _whose(record: CallRecord | None, needed: Sequence[Stage]) -> str:
         return f"it is {record.state} in run {record.claimed_by}"
     lacks = [str(stage) for stage in needed if stage not in record.stages]
     if lacks and record.state is not CallState.ERASED:
-        return f"it has no {' and no '.join(lacks)} yet"
+        return f"it has no {' and no '.join(lacks)}: not made yet, or not kept any more"
     return f"it is {record.state}"
 
 
@@ -181,7 +181,7 @@ def _why_not_made(event: Event) -> str:
     """Why a call ends without what was asked for; empty for what is made."""
     match event:
         case CallGivenUp():
-            return "another run took the call over"
+            return "another run took the call over, or it was erased"
         case CallLinked(first=first):
             return f"the same recording as call {first}"
         case CallFailed(stage=stage, reason=reason, again_at=None):

@@ -81,10 +81,14 @@ class Erasures:
         *,
         keep_recording: bool,
         because: str = "",
-        by_retention: bool = False,
+        ended_before: datetime | None = None,
     ) -> list[str]:
-        """Delete every row of calls and leave tombstones; returns which were not erased before."""
-        how = {"keep_recording": keep_recording, "because": because, "by_retention": by_retention}
+        """Delete every row of calls and leave tombstones; returns which were not erased before.
+
+        Where calls go by their age, `ended_before` leaves those alone that are under way again.
+        """
+        how = {"keep_recording": keep_recording, "because": because, "ended_before": ended_before}
+        how |= {"by_retention": ended_before is not None}
         return self._database.patiently(lambda c: _bury(c, call_ids, how))
 
     def open(
@@ -125,17 +129,21 @@ def _wanted(row: Row) -> Wanted:
 def _bury(
     connection: Connection[DictRow], call_ids: Collection[str], how: dict[str, object]
 ) -> list[str]:
-    locked = connection.execute(query("erasures/lock"), {"call_ids": list(call_ids)}).fetchall()
+    wanted = how | {"call_ids": list(call_ids)}
+    locked = connection.execute(query("erasures/lock"), wanted).fetchall()
     if not locked:
         return []
-    named = _names(_told_apart(connection, locked))
+    # What is old enough to go is not searched for in messages: these go by their own age.
+    old = [{"call_id": row["call_id"]} for row in locked] if how["by_retention"] else None
+    named = _names(old or _told_apart(connection, locked))
     connection.execute(query("erasures/begin"), named | how)
     connection.execute(query("erasures/forget_results"), named)
     connection.execute(query("erasures/forget_told"), named)
     connection.execute(query("erasures/positions"), named)
     connection.execute(query("erasures/bury"), named)
     why = "retention" if how["by_retention"] else "erasure"
-    noted = {"what": "call", "why": why, "items": [1] * len(locked), "older_than": None}
+    noted = {"what": "call", "why": why, "items": [1] * len(locked)}
+    noted |= {"older_than": how["ended_before"]}
     connection.execute(query("erasures/note_deletion"), named | noted)
     return named["call_ids"]
 

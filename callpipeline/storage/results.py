@@ -4,7 +4,8 @@ Every write replaces what the stage stored before, in one transaction that first
 run still holds the call: the late write of a run that lost its claim changes nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from psycopg import Connection
@@ -105,7 +106,8 @@ class Results:
 
     def fetch_channel(self, call_id: str, channel: Channel, into: Path) -> None:
         """Copy one channel's FLAC to a local file. Raises MissingObject."""
-        self._store.fetch(keys.channel_audio(call_id, channel), into)
+        with self._explained(call_id, Stage.CHANNEL_AUDIO):
+            self._store.fetch(keys.channel_audio(call_id, channel), into)
 
     def transcripts(self, call_id: str) -> tuple[Transcript, ...]:
         """The transcripts with their words. Raises MissingObject before that stage was stored."""
@@ -114,7 +116,24 @@ class Results:
             raise MissingObject(
                 f"Call {call_id} has no transcripts yet: materialize that asset first."
             )
-        return tuple(transcript_from_json(self._store.read(head["object_key"])) for head in heads)
+        with self._explained(call_id, Stage.TRANSCRIPTS):
+            read = [self._store.read(head["object_key"]) for head in heads]
+        return tuple(map(transcript_from_json, read))
+
+    @contextmanager
+    def _explained(self, call_id: str, stage: Stage) -> Iterator[None]:
+        """Say of what is missing when it was deleted, where it was."""
+        try:
+            yield
+        except MissingObject:
+            what = {"call_id": call_id, "what": stage}
+            [deleted] = self._database.rows("retention/deleted_on", what)
+            if deleted["at"] is None:
+                raise
+            raise MissingObject(
+                f"Of call {call_id} {stage} was deleted on {deleted['at']:%Y-%m-%d}, when its time "
+                "was over (`callpipeline retention`)."
+            ) from None
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]:
         """All mentions, also those that do not count, in order of time."""

@@ -12,6 +12,7 @@ from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.erasing import QUIET_S, Elsewhere, Eraser
+from callpipeline.pipeline.retention import Retention
 from callpipeline.pipeline.sidecar import SidecarTranscripts
 from callpipeline.pipeline.stages import Stages
 from callpipeline.storage.catalog_file import read_catalog
@@ -26,6 +27,7 @@ from callpipeline.storage.outbox import Outbox
 from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
+from callpipeline.storage.retention import Retained
 from callpipeline.wiring.engines import in_turn, open_engines
 from callpipeline.wiring.environment import dagster_environment
 from callpipeline.wiring.notifiers import (
@@ -34,6 +36,7 @@ from callpipeline.wiring.notifiers import (
     open_dispatcher,
     open_notifiers,
 )
+from callpipeline.wiring.periods import periods
 from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
 
 __all__ = [
@@ -51,9 +54,11 @@ __all__ = [
     "open_eraser",
     "open_notifiers",
     "open_results_store",
+    "open_retention",
     "open_source",
     "open_stages",
     "open_storage",
+    "periods",
     "sample_recordings",
     "workspace",
 ]
@@ -130,6 +135,17 @@ def open_eraser(storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIE
         inbox=storage.inbox.name,
         elsewhere=elsewhere,
         quiet_s=quiet_s,
+    )
+
+
+def open_retention(settings: Settings, storage: Storage) -> Retention:
+    """What deletes calls, or parts of them, that were kept long enough."""
+    return Retention(
+        retained=Retained(storage.database),
+        erasures=storage.erasures,
+        recordings=storage.recordings,
+        store=storage.store,
+        periods=periods(settings),
     )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -355,7 +356,8 @@ def test_an_erasure_can_be_lifted_when_it_is_finished(storage: Storage):
 def test_what_went_by_its_age_is_not_searched_for_in_every_text(storage: Storage):
     asked, aged = put(storage, "asked.wav"), put(storage, "aged.wav")
     storage.erasures.begin([asked], keep_recording=False)
-    storage.erasures.begin([aged], keep_recording=True, by_retention=True)
+    change(storage, [aged], state="'COMPLETED'", completed_at="now() - interval '1 day'")
+    storage.erasures.begin([aged], keep_recording=True, ended_before=datetime.now(UTC))
     elsewhere = Elsewhere()
     open_eraser(storage, elsewhere).finish()
     assert elsewhere.asked == [([asked], True), ([aged], False)]

@@ -107,7 +107,7 @@ def test_a_subset_of_a_call_that_was_never_split_says_what_is_missing(lab: Lab) 
     before = lab.storage.ledger.find(call_id)
     result = lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"])
     [failure] = [e for e in result.all_events if e.is_step_failure]
-    told = f"{call_id}: not processed: it has no transcripts yet"
+    told = f"{call_id}: not processed: it has no transcripts: not made yet, or not kept any more"
     assert told in str(failure.step_failure_data.error)
     assert lab.storage.ledger.find(call_id) == before
 

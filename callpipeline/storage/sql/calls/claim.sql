@@ -1,5 +1,6 @@
 -- Take calls for a run: those that no other run holds and that are neither erased nor duplicates.
--- Stages that are to be made anew are forgotten; what else is stored is kept.
+-- Stages that are to be made anew are forgotten; what else is stored, and was not deleted since, is
+-- kept.
 -- Calls stay out of which a stage is not stored that the run needs and does not make.
 -- A call that has ended is tried again because a person wants it: its counts begin anew.
 WITH alive AS (
@@ -19,7 +20,7 @@ WITH alive AS (
       AND (state = 'PENDING' OR NOT %(only_waiting)s OR claimed_by = %(run_id)s)
       AND NOT EXISTS (
           SELECT FROM unnest(%(needed)s::text[]) AS needed (stage)
-          WHERE NOT EXISTS (SELECT FROM call_stages s
+          WHERE NOT EXISTS (SELECT FROM stored_stages s
                             WHERE s.call_id = calls.call_id AND s.stage = needed.stage))
     RETURNING call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, duplicates,
               sha256
@@ -28,6 +29,6 @@ WITH alive AS (
     WHERE s.call_id = claimed.call_id AND s.stage = ANY(%(anew)s)
 )
 SELECT claimed.*,
-       ARRAY(SELECT stage FROM call_stages s
+       ARRAY(SELECT stage FROM stored_stages s
              WHERE s.call_id = claimed.call_id AND NOT s.stage = ANY(%(anew)s)) AS stages_done
 FROM claimed;

@@ -3,7 +3,7 @@ SELECT c.call_id, c.key, c.state, c.claimed_by, c.attempts, c.error_stage, c.err
        c.error_message, c.error_transient, c.created_at, c.updated_at, c.completed_at,
        c.duplicate_of, c.lane, c.retries, c.not_before, c.started_at, c.metadata,
        r.duration_s, r.flags,
-       ARRAY(SELECT s.stage FROM call_stages s WHERE s.call_id = c.call_id
+       ARRAY(SELECT s.stage FROM stored_stages s WHERE s.call_id = c.call_id
              ORDER BY s.stored_at) AS stages
 FROM calls c LEFT JOIN recordings r USING (call_id)
 WHERE (%(call_ids)s::text[] IS NULL OR c.call_id = ANY(%(call_ids)s))

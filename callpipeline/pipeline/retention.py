@@ -1,0 +1,114 @@
+"""Deleting what has been kept long enough: recordings, audio, transcripts, calls, messages."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from callpipeline.domain.retention import Kept, Periods
+from callpipeline.errors import CallpipelineError, MissingObject, StoreUnavailable
+from callpipeline.pipeline.sidecar import keys_beside
+from callpipeline.storage.database import Row
+from callpipeline.storage.erasures import Erasures
+from callpipeline.storage.object_store import ObjectStore
+from callpipeline.storage.recordings import Recordings
+from callpipeline.storage.retention import Retained
+
+IN_A_ROW = 3
+"""Calls whose objects cannot be deleted, one after the other, before the others are let be."""
+ERASED_AT_ONCE = 500
+BECAUSE = "kept long enough"
+CALL_BY_CALL = (Kept.RECORDINGS, Kept.AUDIO, Kept.TRANSCRIPTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What went, or with a dry run would go: `items` are calls, or events of notifications.
+
+    `trouble` is what was in the way; the rest is tried the next time.
+    """
+
+    what: str
+    older_than: datetime
+    items: int
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Deletes by age. Recordings are deleted where they arrived: the period is to be asked for."""
+
+    retained: Retained
+    erasures: Erasures
+    recordings: Recordings
+    store: ObjectStore
+    periods: Periods
+
+    def plan(self, now: datetime) -> list[Deleted]:
+        """What would go now."""
+        by_call = (*CALL_BY_CALL, Kept.RESULTS)
+        due = [
+            Deleted(kept, older_than, sum(1 for _ in self.retained.due(kept, older_than)))
+            for kept, older_than in self.periods.due(now, *by_call)
+        ]
+        told = self.periods.due(now, Kept.NOTIFICATIONS)
+        return due + [
+            Deleted(kept, older_than, self.retained.due_notifications(older_than))
+            for kept, older_than in told
+        ]
+
+    def apply(self, now: datetime) -> list[Deleted]:
+        """Delete all that is due. What is in the way of one kind keeps nothing of the others."""
+        done = [self._objects(kept, then) for kept, then in self.periods.due(now, *CALL_BY_CALL)]
+        done += [self._calls(then) for _, then in self.periods.due(now, Kept.RESULTS)]
+        for kept, older_than in self.periods.due(now, Kept.NOTIFICATIONS):
+            gone = self.retained.delete_notifications(older_than)
+            done.append(Deleted(kept, older_than, gone))
+        return done
+
+    def _objects(self, kept: Kept, older_than: datetime) -> Deleted:
+        remove = {
+            Kept.RECORDINGS: self._remove_recording,
+            Kept.AUDIO: lambda row: self._remove(row["channel_audio"]),
+            Kept.TRANSCRIPTS: lambda row: self._remove(row["transcripts"]),
+        }[kept]
+        items, trouble, in_a_row = 0, None, 0
+        for call_id in self.retained.due(kept, older_than):
+            try:
+                items += self.retained.delete(kept, call_id, older_than, remove)
+                in_a_row = 0
+            except (StoreUnavailable, MissingObject) as error:
+                trouble, in_a_row = _in_words(error), in_a_row + 1
+            if in_a_row == IN_A_ROW:
+                break
+        return Deleted(kept, older_than, items, trouble)
+
+    def _remove_recording(self, row: Row) -> int:
+        """The recording, and a transcript beside it."""
+        keys = [row["key"], *keys_beside(row["key"])]
+        there = [key for key in keys if self.recordings.exists(row["bucket"], key)]
+        for key in there:
+            self.recordings.delete(row["bucket"], key)
+        return len(there)
+
+    def _remove(self, keys: Iterable[str]) -> int:
+        items = 0
+        for key in keys:
+            self.store.delete(key)
+            items += 1
+        return items
+
+    def _calls(self, older_than: datetime) -> Deleted:
+        """Erase calls. With a period of their own, recordings are gone by then."""
+        keep = self.periods.days.get(Kept.RECORDINGS) is None
+        due, items = self.retained.due(Kept.RESULTS, older_than), 0
+        while some := list(islice(due, ERASED_AT_ONCE)):
+            gone = self.erasures.begin(
+                some, keep_recording=keep, because=BECAUSE, ended_before=older_than
+            )
+            items += len(gone)
+        return Deleted(Kept.RESULTS, older_than, items)
+
+
+def _in_words(error: CallpipelineError) -> str:
+    return str(error).rstrip(".")
