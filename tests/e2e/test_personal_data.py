@@ -82,6 +82,8 @@ def test_logs_do_not_have_it(up: Up) -> None:
     assert in_files(up.home / "logs", [_id(up)]) or in_files(up.home / "dagster", [_id(up)])
     assert in_files(up.home / "logs", SECRETS) == []
     assert in_files(up.home / "dagster", SECRETS) == []
+    postgres = (up.home / "postgres" / "postgres.log").read_text(errors="replace")
+    assert not [secret for secret in SECRETS if secret in postgres]
 
 
 @pytest.mark.browser

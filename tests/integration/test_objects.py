@@ -395,6 +395,9 @@ def test_objects_of_any_name_in_a_bucket_are_listed_and_can_be_read(
             store.fetch(recording.key, tmp_path / "back", "another")
     with pytest.raises(MissingObject):
         store.read("a//nothing.wav")
+    for recording in found:
+        store.delete(recording.key)
+    assert list(store.list()) == []
 
 
 def test_the_marker_of_a_folder_is_no_object(s3_server: str):
