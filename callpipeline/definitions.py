@@ -8,6 +8,7 @@ import dagster as dg
 from callpipeline import wiring
 from callpipeline.config import Settings, settings
 from callpipeline.defs.assets import call_assets, recordings
+from callpipeline.defs.checks import call_checks, check_calls_job, check_calls_schedule
 from callpipeline.defs.compute_logs import print_masked_errors_without_words
 from callpipeline.defs.discovery import discovery_sensors
 from callpipeline.defs.erasing import erasures_sensor
@@ -59,8 +60,9 @@ def build(
     )
     return dg.Definitions(
         assets=[recordings, assets, notifications],
-        jobs=[process_calls_job, *retention_jobs(lambda: chosen)],
-        schedules=retention_schedules(),
+        asset_checks=call_checks(chosen.ingestion_quiet_h or None),
+        jobs=[process_calls_job, check_calls_job, *retention_jobs(lambda: chosen)],
+        schedules=[check_calls_schedule, *retention_schedules()],
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),
             waiting_calls(lambda: chosen),

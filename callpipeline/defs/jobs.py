@@ -7,7 +7,8 @@ from callpipeline.domain.call import Stage
 
 process_calls_job = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.assets(*(stage.value for stage in Stage)),
+    # Checks look at the calls of a day, and not with each batch: `defs/checks` runs them.
+    selection=dg.AssetSelection.assets(*(stage.value for stage in Stage)).without_checks(),
     executor_def=dg.in_process_executor,
     description="All stages of a batch of calls: from recordings to competitor sentiment.",
 )

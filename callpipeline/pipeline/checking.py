@@ -35,6 +35,16 @@ class Check:
     def name(self) -> str:
         return self.decide.__name__
 
+    def wanted(self, now: datetime) -> dict[str, object]:
+        """The parameters of its query; each query takes those it names."""
+        times = {
+            "now": now,
+            "since": now - DAY,
+            "month_ago": now - checks.QUIET_NAME,
+            "long_before": now - checks.WAIT_WARNING,
+        }
+        return {**times, "most": MOST, **self.parameters}
+
 
 CHECKS = (
     Check(
@@ -130,14 +140,7 @@ class Checking:
     def evaluate(self, check: Check, now: datetime) -> Finding:
         """What the check finds; people have been told when it returns. Raises
         DatabaseUnavailable: what cannot be looked at has not passed."""
-        wanted = {
-            "now": now,
-            "since": now - DAY,
-            "month_ago": now - checks.QUIET_NAME,
-            "long_before": now - checks.WAIT_WARNING,
-            "most": MOST,
-        }
-        [row] = self.database.rows(check.query, wanted | dict(check.parameters))
+        [row] = self.database.rows(check.query, check.wanted(now))
         finding = check.decide(row, Circumstances(now, self.quiet_h))
         if finding.is_alarm:
             self.outbox.report(_occurrence(check, finding), now)
