@@ -136,11 +136,12 @@ def recordings_are_sound(row: Row, _: Circumstances) -> Finding:
 
 def few_calls_fail(row: Row, _: Circumstances) -> Finding:
     """No news where it is an error by engines alone that were away: people hear of these."""
+    listed = ", ".join(f"{r['calls']:,} {r['error']} at {r['stage']}" for r in row["reasons"][:5])
     measure = Measure(
         FAILED,
         "calls",
         "that ended in the last 24 hours failed",
-        "See the reasons below. When their cause is gone: `callpipeline retry --failed`.",
+        f"By error: {listed}. When its cause is gone: `callpipeline retry --failed`.",
     )
     reasons = {"stage": "stage", "error": "error", "calls": "calls"}
     newest = {"call_id": CALL, "stage": "stage", "error": "error"}

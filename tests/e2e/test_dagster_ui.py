@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from callpipeline.pipeline.checking import CHECKS
 from tests.e2e.installation import ROOT, Up
+from tests.processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -22,6 +24,25 @@ OPTIONS = [
     "--no-sandbox",
 ]
 GROUPS = ("audio", "transcription", "competitors")
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+CHECKED = """
+query Checked($id: ID!) {
+  runOrError(runId: $id) { ... on Run { status eventConnection(limit: 1000) {
+    events { ... on AssetCheckEvaluationEvent { evaluation { checkName success } } }
+  } } }
+  schedulesOrError(repositorySelector: {
+    repositoryName: "__repository__", repositoryLocationName: "callpipeline"
+  }) { ... on Schedules { results { name scheduleState { status } } } }
+}
+"""
 RUNS = "{ runsOrError { ... on Runs { results { runId status jobName } } } }"
 
 
@@ -77,3 +98,35 @@ def test_a_run_in_which_one_call_failed_says_which_and_why(page: Page, up: Up) -
     see(page, "ASSET_MATERIALIZATION", "STEP_FAILURE")
     see(page, "1 of 3 calls failed")
     page.screenshot(path=SCREENSHOTS / "run-with-one-failed-call.png")
+
+
+def test_the_checks_of_an_asset_say_what_was_found(page: Page, up: Up) -> None:
+    place = {"repositoryName": "__repository__", "repositoryLocationName": "callpipeline"}
+    asked = {"selector": place | {"jobName": "check_calls"}, "mode": "default"}
+    launched = up.graphql(LAUNCH, {"params": asked})["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id = {"id": launched["run"]["runId"]}
+
+    def ended() -> bool:
+        return up.graphql(CHECKED, run_id)["runOrError"]["status"] in ("SUCCESS", "FAILURE")
+
+    until(ended, "the end of the checks", 90, every_s=0.5)
+    found = up.graphql(CHECKED, run_id)
+    [schedule] = found["schedulesOrError"]["results"]
+    assert schedule == {"name": "check_calls", "scheduleState": {"status": "RUNNING"}}
+    events = found["runOrError"]["eventConnection"]["events"]
+    results = [event["evaluation"] for event in events if event.get("evaluation")]
+    assert {result["checkName"] for result in results} == {check.name for check in CHECKS}
+    assert [r["checkName"] for r in results if not r["success"]] == ["few_calls_fail"]
+    page.set_viewport_size({"width": 1500, "height": 950})
+    page.goto(f"{up.ui}/assets/recordings?view=checks&checkDetail=few_calls_fail")
+    see(page, "few_calls_fail", "live_calls_do_not_wait")
+    see(page, "1 of 3 calls that ended in the last 24 hours failed")
+    see(page, "1 UnsupportedAudio at channel_audio")
+    page.screenshot(path=SCREENSHOTS / "checks.png")
+    page.get_by_role("row", name="newest").get_by_text("Show Markdown").click()
+    bad = up.call("bad.mp3")["call_id"]
+    expect(page.get_by_role("link", name=bad)).to_have_attribute(
+        "href", f"/assets/channel_audio?view=partitions&partition={bad}"
+    )
+    page.screenshot(path=SCREENSHOTS / "calls-of-a-check.png")
