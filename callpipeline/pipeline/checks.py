@@ -195,8 +195,8 @@ def every_competitor_is_named_now_and_then(row: Row, _: Circumstances) -> Findin
     looked, found, calls = row["looked"], row["found"], row["calls"]
     facts: dict[str, Fact] = {"names": looked, "calls": calls}
     if calls < LEAST_NAME_CALLS:
-        said = f"Only {in_calls(calls)} of the last {QUIET_NAME.days} days are completed: of "
-        said += f"fewer than {LEAST_NAME_CALLS} nothing is concluded."
+        said = f"Completed of the last {QUIET_NAME.days} days: {in_calls(calls)}. Of fewer than "
+        said += f"{LEAST_NAME_CALLS} nothing is concluded."
         return Finding(True, Severity.WARNING, said, facts)
     facts["found"] = found
     facts["names_by_last_time"] = table(row["names"], {"name": "name", "heard_at": "last named"})

@@ -177,7 +177,9 @@ def test_calls_of_today_that_wait_are_found_and_a_backlog_is_not(day: Day) -> No
     assert outcome(finding) == "warning"
     assert listed(finding) == waiting
     day.passed = timedelta(hours=1)
-    assert outcome(day.check("live_calls_do_not_wait")) == "error"
+    finding = day.check("live_calls_do_not_wait")
+    assert outcome(finding) == "error"
+    assert finding.is_alarm
 
 
 def test_a_call_waits_from_when_it_may_be_tried_again(day: Day) -> None:

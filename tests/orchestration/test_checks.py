@@ -84,6 +84,8 @@ def test_a_call_without_words_and_one_that_failed_are_found(lab: Lab) -> None:
 def test_results_of_checks_hold_no_name_of_a_recording_and_no_word(lab: Lab) -> None:
     """Every check fails here that can, over calls that carry a marker wherever people put words."""
     said = f"my {MARKER} is vodafone"
+    lab.settings.catalog_path.parent.mkdir(parents=True, exist_ok=True)
+    lab.settings.catalog_path.write_text("competitors: [Vodafone, 'Two | <b>Brothers']")
     call_ids = [lab.add_call(f"{MARKER}-{n}", said=said, audio=long_audio(n)) for n in range(3)]
     call_ids += [lab.add_call(f"{MARKER}-empty", said="", audio=long_audio(9))]
     call_ids += [lab.add_call(f"{MARKER}-bad", audio=MARKER.encode())]
@@ -113,6 +115,8 @@ def test_results_of_checks_hold_no_name_of_a_recording_and_no_word(lab: Lab) -> 
     assert {name for name, each in results(result).items() if not each.passed} == NAMES
     events = str(lab.instance.all_logs(result.run_id)) + str(results(result))
     assert waits in events
+    names = results(result)["every_competitor_is_named_now_and_then"].metadata
+    assert "| Two \\| &lt;b>Brothers |" in str(names["names_by_last_time"].value)
     assert MARKER not in events
     assert MARKER not in str(asked(url, "SELECT title, message, metadata FROM outbox"))
     assert ".wav" not in events
