@@ -191,6 +191,26 @@ def test_events_without_a_run_go_too(home: Home, instance: dg.DagsterInstance) -
     assert in_database(home.database_url, [keys[0]])
 
 
+def test_a_check_that_lists_it_keeps_its_verdict_and_the_others(
+    home: Home, instance: dg.DagsterInstance
+) -> None:
+    """Its run was about no call, and stays."""
+    keys = add_calls(instance, 2)
+
+    @dg.asset_check(name=f"check_{keys[0][11:17]}", asset="transcripts")
+    def has_words() -> dg.AssetCheckResult:
+        table = dg.MetadataValue.md(f"| {keys[0]} |\n| {keys[1]} |")
+        return dg.AssetCheckResult(passed=False, metadata={"newest": table})
+
+    job = dg.define_asset_job("checks", dg.AssetSelection.all_asset_checks())
+    defs = dg.Definitions(asset_checks=[has_words], jobs=[job])
+    run = defs.resolve_job_def("checks").execute_in_process(instance=instance)
+    finished(instance, keys[0])
+    assert in_database(home.database_url, [keys[0]]) == []
+    assert "public.asset_check_executions" in in_database(home.database_url, [keys[1]])
+    assert instance.get_run_by_id(run.run_id)
+
+
 def test_without_reading_every_text_its_own_events_go(
     home: Home, instance: dg.DagsterInstance
 ) -> None:
