@@ -256,7 +256,7 @@ def test_the_analyst_reads_the_views_and_nothing_else(known_url: str) -> None:
             "SELECT format('analytics.%I', relname) FROM pg_class "
             "WHERE relnamespace = 'analytics'::regnamespace AND relkind = 'v'"
         ).fetchall()
-        assert len(views) == 12
+        assert len(views) == 15
         for (view,) in views:
             connection.execute(f"SELECT * FROM {view} LIMIT 1".encode())
         for refused in (

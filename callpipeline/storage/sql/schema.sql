@@ -60,6 +60,9 @@ CREATE INDEX calls_by_first ON calls (duplicate_of) WHERE duplicate_of IS NOT NU
 -- What was erased is known again by its id's hash of bucket, key and etag.
 CREATE INDEX calls_erased ON calls (right(call_id, 12)) WHERE state = 'ERASED';
 CREATE INDEX calls_by_end ON calls (completed_at) WHERE completed_at IS NOT NULL;
+
+CREATE INDEX calls_by_day
+    ON calls (((coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date));
 COMMENT ON COLUMN calls.started_at IS 'When the call took place; null where nothing tells.';
 COMMENT ON COLUMN calls.metadata IS
     'What the recording''s name tells, by the pattern of its source: agent, customer, direction, …';
@@ -390,3 +393,100 @@ CREATE VIEW stored_stages AS
 SELECT s.call_id, s.stage, s.stored_at FROM call_stages s
 WHERE NOT EXISTS (SELECT FROM deletions d
                   WHERE d.call_id = s.call_id AND d.what = s.stage AND d.at >= s.stored_at);
+
+-- What Dagster counts by day; schema `analytics` shows it. It stays when the calls are deleted.
+CREATE TABLE daily_calls (
+    day                         date PRIMARY KEY,
+    calls                       integer NOT NULL,
+    completed                   integer NOT NULL,
+    failed                      integer NOT NULL,
+    mentions                    integer NOT NULL,
+    audio_h                     double precision NOT NULL,
+    agent_talk_h                double precision NOT NULL,
+    customer_talk_h             double precision NOT NULL,
+    silence_h                   double precision NOT NULL,
+    channel_audio_p50_s         double precision,
+    channel_audio_p95_s         double precision,
+    transcripts_p50_s           double precision,
+    transcripts_p95_s           double precision,
+    competitor_sentiment_p50_s  double precision,
+    competitor_sentiment_p95_s  double precision,
+    made_at                     timestamptz NOT NULL
+);
+COMMENT ON TABLE daily_calls IS 'One row a day, also where no call took place.';
+COMMENT ON COLUMN daily_calls.day IS 'The day of the calls, by UTC.';
+COMMENT ON COLUMN daily_calls.calls IS 'Calls of that day, without duplicates and erased ones.';
+COMMENT ON COLUMN daily_calls.completed IS 'Of these completed.';
+COMMENT ON COLUMN daily_calls.failed IS 'Of these failed.';
+COMMENT ON COLUMN daily_calls.mentions IS 'How often competitors were named.';
+COMMENT ON COLUMN daily_calls.audio_h IS 'Hours of recordings.';
+COMMENT ON COLUMN daily_calls.agent_talk_h IS 'Hours in which agents speak.';
+COMMENT ON COLUMN daily_calls.customer_talk_h IS 'Hours in which customers speak.';
+COMMENT ON COLUMN daily_calls.silence_h IS 'Hours in which nobody speaks.';
+COMMENT ON COLUMN daily_calls.channel_audio_p50_s IS
+    'Seconds of work that a recording took to be taken apart; the median.';
+COMMENT ON COLUMN daily_calls.channel_audio_p95_s IS 'The same; 95 of 100 took no longer.';
+COMMENT ON COLUMN daily_calls.transcripts_p50_s IS
+    'Seconds of work that a call took to be transcribed; the median.';
+COMMENT ON COLUMN daily_calls.transcripts_p95_s IS 'The same; 95 of 100 took no longer.';
+COMMENT ON COLUMN daily_calls.competitor_sentiment_p50_s IS
+    'Seconds of work that the mentions of a call took to be judged; the median.';
+COMMENT ON COLUMN daily_calls.competitor_sentiment_p95_s IS 'The same; 95 of 100 took no longer.';
+COMMENT ON COLUMN daily_calls.made_at IS 'When the calls were read of which the day was counted.';
+
+CREATE TABLE daily_competitors (
+    day                date NOT NULL,
+    competitor         text NOT NULL,
+    calls              integer NOT NULL,
+    mentions           integer NOT NULL,
+    by_customer        integer NOT NULL,
+    by_agent           integer NOT NULL,
+    positive           integer NOT NULL,
+    neutral            integer NOT NULL,
+    negative           integer NOT NULL,
+    unsure             integer NOT NULL,
+    mean_score         double precision,
+    share_of_mentions  double precision NOT NULL,
+    share_of_calls     double precision,
+    PRIMARY KEY (day, competitor)
+);
+COMMENT ON TABLE daily_competitors IS 'Each competitor on each day on which it was named.';
+COMMENT ON COLUMN daily_competitors.day IS 'The day of the calls, by UTC.';
+COMMENT ON COLUMN daily_competitors.competitor IS 'The competitor.';
+COMMENT ON COLUMN daily_competitors.calls IS 'Calls in which it was named.';
+COMMENT ON COLUMN daily_competitors.mentions IS 'How often it was named.';
+COMMENT ON COLUMN daily_competitors.by_customer IS 'Of these by customers.';
+COMMENT ON COLUMN daily_competitors.by_agent IS 'Of these by agents.';
+COMMENT ON COLUMN daily_competitors.positive IS 'Mentions that speak well of it.';
+COMMENT ON COLUMN daily_competitors.neutral IS 'Mentions that only name it.';
+COMMENT ON COLUMN daily_competitors.negative IS 'Mentions that speak badly of it.';
+COMMENT ON COLUMN daily_competitors.unsure IS 'Mentions whose evidence contradicts itself.';
+COMMENT ON COLUMN daily_competitors.mean_score IS 'Mean score of the judged mentions, -1 to 1.';
+COMMENT ON COLUMN daily_competitors.share_of_mentions IS
+    'Of all mentions of competitors on that day, 0 to 1.';
+COMMENT ON COLUMN daily_competitors.share_of_calls IS 'Of all completed calls of that day, 0 to 1.';
+
+CREATE TABLE daily_agents (
+    day          date NOT NULL,
+    agent        text NOT NULL,
+    competitor   text NOT NULL,
+    calls        integer NOT NULL,
+    mentions     integer NOT NULL,
+    by_agent     integer NOT NULL,
+    by_customer  integer NOT NULL,
+    positive     integer NOT NULL,
+    negative     integer NOT NULL,
+    mean_score   double precision,
+    PRIMARY KEY (day, agent, competitor)
+);
+COMMENT ON TABLE daily_agents IS 'Which competitors come up in whose calls, by day.';
+COMMENT ON COLUMN daily_agents.day IS 'The day of the calls, by UTC.';
+COMMENT ON COLUMN daily_agents.agent IS 'The agent, as the recordings'' names tell.';
+COMMENT ON COLUMN daily_agents.competitor IS 'The competitor.';
+COMMENT ON COLUMN daily_agents.calls IS 'Calls of the agent in which it was named.';
+COMMENT ON COLUMN daily_agents.mentions IS 'How often it was named in them.';
+COMMENT ON COLUMN daily_agents.by_agent IS 'Of these by the agent.';
+COMMENT ON COLUMN daily_agents.by_customer IS 'Of these by the customers.';
+COMMENT ON COLUMN daily_agents.positive IS 'Mentions that speak well of it.';
+COMMENT ON COLUMN daily_agents.negative IS 'Mentions that speak badly of it.';
+COMMENT ON COLUMN daily_agents.mean_score IS 'Mean score, -1 to 1.';
