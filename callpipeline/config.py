@@ -1,6 +1,7 @@
 """Settings, from the environment and `.env`; only `doctor` looks at the names there besides."""
 
 import re
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -75,6 +76,8 @@ class Settings(BaseSettings):
     keep_transcripts_days: int = Field(default=0, ge=0)
     keep_results_days: int = Field(default=0, ge=0)
     keep_notifications_days: int = Field(default=90, ge=0)
+
+    marts_from: date = date(2020, 1, 1)
 
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: str | None = None

@@ -14,6 +14,7 @@ from callpipeline.defs.discovery import discovery_sensors
 from callpipeline.defs.erasing import erasures_sensor
 from callpipeline.defs.io_managers import io_managers
 from callpipeline.defs.jobs import process_calls_job
+from callpipeline.defs.marts import daily_marts, refresh_marts_job
 from callpipeline.defs.notifications import (
     failed_runs_sensor,
     notifications,
@@ -59,9 +60,9 @@ def build(
         lambda storage: Watch(storage.database, storage.outbox, chosen.ingestion_quiet_h or None),
     )
     return dg.Definitions(
-        assets=[recordings, assets, notifications],
+        assets=[recordings, assets, daily_marts(chosen.marts_from), notifications],
         asset_checks=call_checks(chosen.ingestion_quiet_h or None),
-        jobs=[process_calls_job, check_calls_job, *retention_jobs(lambda: chosen)],
+        jobs=[process_calls_job, refresh_marts_job, check_calls_job, *retention_jobs(lambda: chosen)],
         schedules=[check_calls_schedule, *retention_schedules()],
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),

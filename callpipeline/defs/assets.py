@@ -36,7 +36,7 @@ recordings = dg.AssetSpec(
         "The recorded calls as they arrive in the recordings folder or bucket. The sensor "
         "`new_recordings` enters each into the ledger and asks for a run."
     ),
-)
+).with_io_manager_key("postgres")
 
 
 def _spec(stage: Stage, group: str, text: str) -> dg.AssetSpec:

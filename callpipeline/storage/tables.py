@@ -1,6 +1,7 @@
 """Whole sets of rows: replaced or upserted in the caller's transaction, and read back."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from functools import cache
 
 from psycopg import Connection, sql
@@ -67,6 +68,18 @@ def columns(connection: Connection[DictRow], table: str) -> list[str]:
     """The names of a table's columns, in its order."""
     cursor = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(_name(table)))
     return [column.name for column in cursor.description or ()]
+
+
+def lock(connection: Connection[DictRow], table: str) -> None:
+    """Let no other transaction write the table until this one ends."""
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_name(table)))
+
+
+def clock(connection: Connection[DictRow]) -> datetime:
+    """When the transaction began, by the database's clock."""
+    row = connection.execute("SELECT now() AS began_at").fetchone()
+    assert row
+    return row["began_at"]
 
 
 # Composed once: it takes longer than many a statement takes to run.

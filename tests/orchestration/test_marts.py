@@ -1,0 +1,290 @@
+"""Daily marts: they count what the views count, day by day, and say so in Dagster's UI."""
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+
+from callpipeline.config import Settings
+from callpipeline.definitions import build
+from callpipeline.defs.assets import SPECS, recordings
+from callpipeline.defs.marts import PARENTS, REFRESH, daily_marts
+from callpipeline.defs.partitions import calls
+from tests.orchestration.known_calls import Known, Named, enter, many
+from tests.orchestration.lab import Lab
+
+DAY = date(2026, 3, 2)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+GOOD = Named("Vodafone", "customer", "accepted", "positive", 0.5)
+BAD = Named("Vodafone", "agent", "accepted", "negative", -0.25)
+OTHER = Named("Three", "customer", "accepted", "unsure", 0.0)
+NOT_MEANT = Named("Three", "customer", "rejected", None)
+
+
+def refresh(lab: Lab, first: date, last: date | None = None) -> dg.ExecuteInProcessResult:
+    """One run of the job over a range of days, as the sensor and a backfill ask for it."""
+    tags = {
+        ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: (last or first).isoformat(),
+    }
+    job = lab.definitions.resolve_job_def(REFRESH)
+    return job.execute_in_process(instance=lab.instance, tags=tags, raise_on_error=False)
+
+
+def rows(lab: Lab, statement: str, *values: object) -> list[dict[str, Any]]:
+    with lab.storage.database.transaction() as connection:
+        return connection.execute(statement.encode(), values).fetchall()
+
+
+def change(lab: Lab, statement: str, *values: object) -> None:
+    with lab.storage.database.transaction() as connection:
+        connection.execute(statement.encode(), values)
+
+
+# What they count
+
+
+def test_a_day_with_known_calls(lab: Lab) -> None:
+    enter(
+        lab.storage.database,
+        [
+            Known(1, NOON, named=[GOOD, BAD, NOT_MEANT], took_s=1),
+            Known(2, NOON, named=[OTHER], took_s=3, agent=None),
+            Known(3, NOON, "FAILED"),
+            Known(4, NOON, "ERASED", named=[GOOD]),
+            Known(5, NOON, "DUPLICATE"),
+            Known(6, NOON - timedelta(days=1), named=[GOOD]),
+        ],
+    )
+    assert refresh(lab, DAY).success
+    [day] = rows(lab, "SELECT * FROM analytics.daily_calls")
+    assert day.pop("made_at") is not None
+    stages = ("channel_audio", "transcripts", "competitor_sentiment")
+    times = {f"{s}_p50_s": 2.0 for s in stages} | {f"{s}_p95_s": 2.9 for s in stages}
+    assert day == pytest.approx(
+        {
+            **{"day": DAY, "calls": 3, "completed": 2, "failed": 1, "mentions": 3},
+            **{"audio_h": 200 / 3600, "agent_talk_h": 60 / 3600},
+            **{"customer_talk_h": 100 / 3600, "silence_h": 40 / 3600, **times},
+        }
+    )
+    three, vodafone = rows(lab, "SELECT * FROM analytics.daily_competitors ORDER BY competitor")
+    assert three["unsure"] == 1 and three["share_of_mentions"] == pytest.approx(1 / 3)
+    assert vodafone == pytest.approx(
+        {
+            **{"day": DAY, "competitor": "Vodafone", "calls": 1, "mentions": 2},
+            **{"by_customer": 1, "by_agent": 1, "positive": 1, "neutral": 0, "negative": 1},
+            **{"unsure": 0, "mean_score": 0.125, "share_of_mentions": 2 / 3, "share_of_calls": 0.5},
+        }
+    )
+    [ann] = rows(lab, "SELECT * FROM analytics.daily_agents")
+    assert (ann["agent"], ann["competitor"], ann["mentions"]) == ("ann", "Vodafone", 2)
+
+
+COUNTED = "calls, mentions, by_customer, by_agent, positive, negative"
+COMPETITORS_BY_VIEWS = f"""
+    SELECT day, competitor, {COUNTED}, d.neutral, d.unsure, d.mean_score,
+           share_of_mentions, share_of_calls
+    FROM analytics.competitor_daily d
+    JOIN (SELECT day, competitor, share_of_mentions, share_of_calls FROM analytics.share_of_voice) v
+    USING (day, competitor)
+    ORDER BY day, competitor
+"""
+AGENTS_BY_VIEWS = """
+    SELECT agent, competitor, calls, mentions, by_agent, by_customer, positive, negative, mean_score
+    FROM analytics.agent_competitor ORDER BY agent, competitor
+"""
+
+
+def test_over_days_with_calls_of_every_kind_they_say_what_the_views_say(lab: Lab) -> None:
+    enter(lab.storage.database, many(300, DAY, 5))
+    assert refresh(lab, DAY, DAY + timedelta(days=4)).success
+    mart = rows(
+        lab,
+        f"SELECT day, competitor, {COUNTED}, neutral, unsure, mean_score, share_of_mentions, "
+        "share_of_calls FROM daily_competitors ORDER BY day, competitor",
+    )
+    assert len(mart) > 10
+    assert [pytest.approx(row) for row in mart] == rows(lab, COMPETITORS_BY_VIEWS)
+    by_view = rows(lab, "SELECT day, count(*) AS calls FROM analytics.calls GROUP BY 1 ORDER BY 1")
+    assert rows(lab, "SELECT day, calls FROM daily_calls ORDER BY day") == by_view
+
+
+def test_the_agents_of_a_day_are_those_of_the_view(lab: Lab) -> None:
+    enter(lab.storage.database, many(100, DAY, 1))
+    assert refresh(lab, DAY).success
+    columns = AGENTS_BY_VIEWS.split("FROM", maxsplit=1)[0]
+    mart = rows(lab, f"{columns} FROM daily_agents ORDER BY agent, competitor")
+    assert len(mart) == 6
+    assert [pytest.approx(row) for row in mart] == rows(lab, AGENTS_BY_VIEWS)
+
+
+def test_a_day_without_calls_is_one_row_of_zeros(lab: Lab) -> None:
+    assert refresh(lab, DAY).success
+    [day] = rows(lab, "SELECT * FROM daily_calls")
+    del day["made_at"]
+    assert day.pop("day") == DAY
+    assert set(day.values()) == {0, None}
+    assert rows(lab, "SELECT FROM daily_competitors UNION ALL SELECT FROM daily_agents") == []
+
+
+def test_a_day_of_failures_alone_is_counted(lab: Lab) -> None:
+    enter(lab.storage.database, [Known(1, NOON, "FAILED"), Known(2, NOON, "FAILED")])
+    assert refresh(lab, DAY).success
+    [day] = rows(lab, "SELECT calls, failed, audio_h, transcripts_p95_s FROM daily_calls")
+    assert day == {"calls": 2, "failed": 2, "audio_h": 0.0, "transcripts_p95_s": None}
+
+
+def test_a_late_call_and_an_erased_one_are_in_the_day_when_it_is_made_again(lab: Lab) -> None:
+    enter(lab.storage.database, [Known(1, NOON, named=[GOOD]), Known(2, NOON, named=[OTHER])])
+    refresh(lab, DAY)
+    enter(lab.storage.database, [Known(3, NOON, named=[GOOD])])
+    change(lab, "UPDATE calls SET state = 'ERASED' WHERE key = '2.wav'")
+    assert refresh(lab, DAY).success
+    found = rows(lab, "SELECT competitor, mentions FROM daily_competitors")
+    assert found == [{"competitor": "Vodafone", "mentions": 2}]
+    assert rows(lab, "SELECT calls FROM daily_calls") == [{"calls": 2}]
+
+
+def test_what_is_processed_for_real_is_counted(lab: Lab) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id])
+    [found] = rows(lab, "SELECT day FROM analytics.calls")
+    assert refresh(lab, found["day"]).success
+    [day] = rows(lab, "SELECT * FROM daily_calls")
+    assert (day["completed"], day["mentions"]) == (1, 1)
+    assert day["audio_h"] == pytest.approx(2 / 3600) and day["transcripts_p95_s"] > 0
+
+
+def test_the_day_counts_as_made_before_its_calls_were_read(lab: Lab) -> None:
+    [before] = rows(lab, "SELECT now() AS at")
+    refresh(lab, DAY)
+    [made] = rows(lab, "SELECT made_at, now() AS at FROM daily_calls")
+    assert before["at"] < made["made_at"] < made["at"]
+
+
+# What is refused
+
+
+def test_a_day_that_is_no_partition_is_refused(lab: Lab) -> None:
+    job = lab.definitions.resolve_job_def(REFRESH)
+    with pytest.raises(dg.DagsterUnknownPartitionError, match="2019-12-31"):
+        job.execute_in_process(instance=lab.instance, partition_key="2019-12-31")
+    after_tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+    with pytest.raises(dg.DagsterUnknownPartitionError, match=after_tomorrow):
+        job.execute_in_process(instance=lab.instance, partition_key=after_tomorrow)
+
+
+def test_today_is_a_partition(lab: Lab) -> None:
+    assert refresh(lab, datetime.now(UTC).date()).success
+
+
+def test_days_the_wrong_way_round_make_nothing_and_say_so(lab: Lab) -> None:
+    refused = refresh(lab, DAY, DAY - timedelta(days=2))
+    assert not refused.success
+    assert rows(lab, "SELECT FROM daily_calls") == []
+
+
+def test_a_day_whose_results_were_deleted_keeps_its_marts(lab: Lab) -> None:
+    enter(lab.storage.database, [Known(1, NOON, named=[GOOD])])
+    refresh(lab, DAY)
+    change(lab, "DELETE FROM calls")
+    days = daily_marts(date(2020, 1, 1), refreshable_from=DAY + timedelta(days=1))
+    parents = [spec.replace_attributes(partitions_def=calls) for spec in SPECS]
+    definitions = dg.Definitions([recordings, *parents, days], resources=lab.definitions.resources)
+    refused = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=lab.instance,
+        partition_key=DAY.isoformat(),
+        asset_selection=list(days.keys),
+        raise_on_error=False,
+    )
+    [failed] = [event for event in refused.all_events if event.is_step_failure]
+    failure = failed.step_failure_data.user_failure_data
+    assert failure and failure.description and "were deleted" in failure.description
+    assert rows(lab, "SELECT calls FROM daily_calls") == [{"calls": 1}]
+
+
+# In Dagster's UI
+
+
+def test_the_parents_of_the_marts_are_the_assets_of_a_call(lab: Lab) -> None:
+    graph = lab.definitions.resolve_asset_graph()
+    for name, parents in PARENTS.items():
+        node = graph.get(dg.AssetKey(name))
+        assert {key.to_user_string() for key in node.parent_keys} == set(map(str, parents))
+        assert node.group_name == "marts" and node.description
+    assert set(PARENTS["daily_competitors"]) >= {"competitor_mentions", "competitor_sentiment"}
+
+
+def metadata(lab: Lab, asset: str) -> dict[str, dict[str, Any]]:
+    """What the newest materialization of each day says."""
+    records = lab.instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
+    return {
+        str(record.partition_key): {
+            name: value.value for name, value in record.asset_materialization.metadata.items()
+        }
+        for record in reversed(records)
+        if record.asset_materialization
+    }
+
+
+def test_each_day_of_a_run_has_numbers_of_its_own(lab: Lab) -> None:
+    enter(
+        lab.storage.database,
+        [
+            Known(1, NOON, named=[GOOD, BAD], took_s=2),
+            Known(2, NOON, "FAILED"),
+            Known(3, NOON, "FAILED", error_class="EmptyRecording"),
+            Known(4, NOON, "FAILED"),
+            Known(5, NOON + timedelta(days=1), took_s=4),
+        ],
+    )
+    refresh(lab, DAY, DAY + timedelta(days=2))
+    told = metadata(lab, "daily_calls")
+    first, second, empty = (told[str(DAY + timedelta(days=n))] for n in range(3))
+    assert (first["calls"], first["completed"], first["failed"], first["mentions"]) == (4, 1, 3, 2)
+    assert (first["failed: UnsupportedAudio"], first["failed: EmptyRecording"]) == (2, 1)
+    assert first["transcripts_p95_s"] == 2.0
+    assert (second["calls"], second["transcripts_p95_s"]) == (1, 4.0)
+    assert "failed: UnsupportedAudio" not in second
+    assert empty["calls"] == 0 and "transcripts_p95_s" not in empty
+    competitors = metadata(lab, "daily_competitors")
+    assert [competitors[str(DAY + timedelta(days=n))]["mentions"] for n in range(2)] == [2, 0]
+
+
+def test_definitions_load_without_pandas() -> None:
+    """It costs every process of Dagster a second."""
+    ask = "import sys, callpipeline.definitions; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0
+
+
+def test_the_first_day_is_a_setting(settings: Settings) -> None:
+    chosen = settings.model_copy(update={"marts_from": DAY})
+    graph = build(chosen).resolve_asset_graph()
+    days = graph.get(dg.AssetKey("daily_calls")).partitions_def
+    assert days and days.get_first_partition_key() == DAY.isoformat()
+
+
+# In notebooks
+
+
+def test_a_calls_recording_and_a_day_load_as_dataframes(lab: Lab) -> None:
+    enter(lab.storage.database, [Known(1, NOON, named=[GOOD])])
+    refresh(lab, DAY)
+    load = lab.definitions.load_asset_value
+    call_id = Known(1, NOON).call_id
+    recording = load("recordings", instance=lab.instance, partition_key=call_id)
+    assert isinstance(recording, pd.DataFrame)
+    assert recording["agent"].tolist() == ["ann"]
+    day = load("daily_competitors", instance=lab.instance, partition_key=DAY.isoformat())
+    assert isinstance(day, pd.DataFrame)
+    assert day["day"].tolist() == [DAY]
+    assert day["mentions"].tolist() == [1]
