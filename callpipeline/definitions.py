@@ -25,6 +25,7 @@ from callpipeline.defs.resources import Opening, OpenStages, resources
 from callpipeline.defs.retention import retention_jobs, retention_schedules
 from callpipeline.defs.sensors import lost_runs, waiting_calls
 from callpipeline.defs.slack import slack_resources
+from callpipeline.defs.stale_days import stale_days
 from callpipeline.domain.call import Lane
 from callpipeline.pipeline.stages import Stages
 from callpipeline.pipeline.watch import Watch
@@ -69,6 +70,7 @@ def build(
             waiting_calls(lambda: chosen),
             lost_runs(lambda: chosen),
             erasures_sensor(lambda: chosen),
+            stale_days(chosen.marts_from),
             outbox_sensor(),
             failed_runs_sensor(),
             trouble_sensor(wiring.notification_policy(chosen)),

@@ -52,7 +52,7 @@ def why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Occurrence | None:
         error_class=cause,
         error_message=words,
         metadata={
-            "advice": "Its calls are given to another run; look at the run's log for the cause."
+            "advice": "What it left is given to another run; look at the run's log for the cause."
         },
     )
 

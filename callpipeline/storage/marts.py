@@ -1,9 +1,15 @@
-"""The daily marts' side of the database: what is counted beside the assets of a call."""
+"""The daily marts' side of the database: which are stale, and what is counted beside the assets."""
 
 from collections.abc import Collection
-from datetime import date
+from datetime import UTC, date, datetime
 
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from callpipeline.domain.stale_days import StaleDay
+from callpipeline.storage import tables
 from callpipeline.storage.database import Database, Row
+from callpipeline.storage.sql import query
 
 
 class Marts:
@@ -11,6 +17,22 @@ class Marts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def stale_days(
+        self, first: date, since: datetime | None = None
+    ) -> tuple[list[StaleDay], datetime]:
+        """The stale days from `first` on, and the database's clock.
+
+        Only changes after `since` are looked at, which takes no longer with more calls.
+        """
+        wanted = {"first": first, "since": since or datetime.min.replace(tzinfo=UTC)}
+
+        def look(connection: Connection[DictRow]) -> tuple[list[StaleDay], datetime]:
+            now = tables.clock(connection)
+            rows = connection.execute(query("marts/stale_days"), wanted).fetchall()
+            return [StaleDay(**row) for row in rows], now
+
+        return self._database.patiently(look)
 
     def work(self, days: Collection[date]) -> list[Row]:
         """The seconds that each stage of each call of these days took: day, stage, took_s."""
