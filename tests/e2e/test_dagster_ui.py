@@ -77,6 +77,13 @@ def test_the_asset_graph_shows_groups_and_descriptions(page: Page, up: Up) -> No
     page.screenshot(path=SCREENSHOTS / "asset-graph.png")
 
 
+def test_the_lineage_of_a_mart_leads_back_to_the_recordings(page: Page, up: Up) -> None:
+    page.goto(f"{up.ui}/assets/daily_competitors?view=lineage&lineageScope=upstream")
+    see(page, "daily_competitors", "recordings", "transcripts", "channel_audio")
+    see(page, "_mentions", "_sentiment")
+    page.screenshot(path=SCREENSHOTS / "lineage-of-a-mart.png")
+
+
 def test_the_partitions_of_transcripts_are_the_calls(page: Page, up: Up) -> None:
     page.goto(f"{up.ui}/assets/transcripts?view=partitions")
     see(
