@@ -13,6 +13,7 @@ from dagster._core.storage.tags import PRIORITY_TAG
 
 from callpipeline.defs.told import told
 from callpipeline.domain.call import Stage
+from callpipeline.domain.stale_days import LONGEST_DAYS
 from callpipeline.pipeline import daily
 from callpipeline.storage.marts import Marts
 from callpipeline.wiring import Storage
@@ -63,7 +64,7 @@ def daily_marts(first: date, refreshable_from: date | None = None) -> dg.AssetsD
         name="daily_marts",
         group_name=GROUP,
         partitions_def=dg.DailyPartitionsDefinition(first.isoformat(), end_offset=1),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_DAYS),
         ins={stage.value: dg.AssetIn(partition_mapping=ALL_CALLS) for stage in LOADED},
         deps=[dg.AssetDep(stage.value, partition_mapping=ALL_CALLS) for stage in ASKED],
         outs={name: _out(name) for name in PARENTS},

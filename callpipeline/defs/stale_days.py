@@ -74,12 +74,16 @@ def in_words(stale: Sequence[StaleDay], busy: Collection[date]) -> str:
     """Why no run is asked for, for a person who looks at the sensor."""
     if not stale:
         return "The marts have every call that has ended."
-    waiting = {each.day for each in stale}
-    under_way = len(waiting & set(busy))
-    said = [f"{under_way} have a run or had one that failed just now"] if under_way else []
-    if len(waiting) > under_way:
-        said.append(f"{len(waiting) - under_way} wait until no call of theirs changes for a minute")
-    return f"Of {len(waiting)} days to be made anew {', '.join(said)}."
+    days = {each.day for each in stale}
+    with_run = len(days & set(busy))
+    said: list[str] = []
+    if with_run:
+        are = "1 day has" if with_run == 1 else f"{with_run} days have"
+        said.append(f"{are} a run already, or one that failed just now")
+    if waiting := len(days) - with_run:
+        are = "1 day waits" if waiting == 1 else f"{waiting} days wait"
+        said.append(f"{are} until no call changes for a minute")
+    return f"{'; '.join(said)}."
 
 
 def _looked_from(cursor: str | None, since_day: date) -> datetime | None:

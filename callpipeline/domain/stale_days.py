@@ -11,6 +11,7 @@ PATIENCE = timedelta(minutes=15)
 LOOK_BACK = timedelta(minutes=10)
 """A change is dated by the beginning of its transaction, and seen after its end."""
 LONGEST_DAYS = 31
+"""Of a run, which has all of their calls in memory."""
 MOST_RUNS = 3
 
 

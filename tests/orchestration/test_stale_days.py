@@ -72,7 +72,7 @@ def test_a_late_call_refreshes_its_day_and_then_there_is_nothing_to_do(lab: Lab)
     change(lab, "UPDATE calls SET updated_at = now() WHERE key = '2.wav'")
     change(lab, "UPDATE daily_calls SET made_at = made_at - interval '10 minutes'")
     soon = tick(lab, second.cursor)
-    assert not soon.run_requests and "1 wait until" in said(soon)
+    assert not soon.run_requests and said(soon) == "1 day waits until no call changes for a minute."
     change(lab, "UPDATE calls SET updated_at = now() - interval '1 minute' WHERE key = '2.wav'")
     late = tick(lab, soon.cursor)
     assert asked(late) == [("2026-03-02", "2026-03-02")]
@@ -119,7 +119,7 @@ def test_days_are_not_asked_for_while_they_have_a_run(lab: Lab) -> None:
             lab.instance, REFRESH, tags={**job.tags, **request.tags}, status=status
         )
         second = tick(lab, first.cursor)
-        assert not second.run_requests and "2 have a run" in said(second)
+        assert not second.run_requests and "2 days have a run" in said(second)
         lab.instance.delete_run(run.run_id)
     assert asked(tick(lab, first.cursor)) == asked(first) == [("2026-03-01", "2026-03-02")]
 
@@ -145,7 +145,7 @@ def test_a_run_that_failed_is_not_asked_for_again_at_once(lab: Lab) -> None:
         status=dg.DagsterRunStatus.FAILURE,
     )
     result = tick(lab)
-    assert not result.run_requests and "failed just now" in said(result)
+    assert not result.run_requests and "1 day has a run already, or one that failed" in said(result)
 
 
 def test_runs_of_marts_go_one_at_a_time_after_those_of_calls(lab: Lab) -> None:
