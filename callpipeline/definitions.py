@@ -63,7 +63,12 @@ def build(
     return dg.Definitions(
         assets=[recordings, assets, daily_marts(chosen.marts_from), notifications],
         asset_checks=call_checks(chosen.ingestion_quiet_h or None),
-        jobs=[process_calls_job, refresh_marts_job, check_calls_job, *retention_jobs(lambda: chosen)],
+        jobs=[
+            process_calls_job,
+            refresh_marts_job,
+            check_calls_job,
+            *retention_jobs(lambda: chosen),
+        ],
         schedules=[check_calls_schedule, *retention_schedules()],
         sensors=[
             *discovery_sensors(wiring.load_sources(chosen), chosen),

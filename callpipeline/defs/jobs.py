@@ -1,9 +1,15 @@
 """The job that makes every asset of a call; sensors and the command line launch it."""
 
 import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from callpipeline.defs.selection import JOB
 from callpipeline.domain.call import Stage
+
+UPKEEP_TAG = "callpipeline/upkeep"
+"""dagster.yaml lets one run with it go at a time."""
+UPKEEP = {UPKEEP_TAG: "true", PRIORITY_TAG: "-10"}
+"""Of jobs that keep the house: they can wait, and calls go first."""
 
 process_calls_job = dg.define_asset_job(
     JOB,

@@ -9,8 +9,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
 
+from callpipeline.defs.jobs import UPKEEP
 from callpipeline.defs.told import told
 from callpipeline.domain.call import Stage
 from callpipeline.domain.stale_days import LONGEST_DAYS
@@ -25,9 +25,6 @@ else:  # Dagster reads annotations when definitions load, and pandas takes a sec
 
 GROUP = "marts"
 REFRESH = "refresh_marts"
-MARTS_TAG = "callpipeline/marts"
-"""dagster.yaml lets one run with it go at a time."""
-
 ALL_CALLS = dg.AllPartitionMapping()
 """Any call may be of any day; the IO manager loads those of the run's days."""
 LOADED = (Stage.CALL_METRICS, Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
@@ -53,11 +50,11 @@ DESCRIPTIONS = {
 }
 
 
-def daily_marts(first: date, refreshable_from: date | None = None) -> dg.AssetsDefinition:
+def daily_marts(first: date) -> dg.AssetsDefinition:
     """The marts of the days from `first` until today.
 
-    One step makes all three, so that they count the same calls. Days before `refreshable_from` are
-    refused: what was counted of them stays.
+    One step makes all three, so that they count the same calls. Days of which a call went when its
+    time was over are refused: what was counted of them stays.
     """
 
     @dg.multi_asset(
@@ -81,7 +78,7 @@ def daily_marts(first: date, refreshable_from: date | None = None) -> dg.AssetsD
         competitor_mentions: DataFrame,
         competitor_sentiment: DataFrame,
     ):  # not annotated: Dagster takes a generator's annotation for that of one output
-        days = _days(context, refreshable_from)
+        days = _days(context, storage)
         loaded = recordings, call_metrics, competitor_mentions, competitor_sentiment
         of = daily.CallsOfDays(days, *loaded, _work(storage, days))
         # The earliest: what changes after it makes the day stale, whether it was read or not.
@@ -114,17 +111,20 @@ def _out(name: str) -> dg.AssetOut:
     )
 
 
-def _days(context: dg.AssetExecutionContext, refreshable_from: date | None) -> list[date]:
-    """The days of the run. Raises Failure where there are none, or their calls were deleted."""
+def _days(context: dg.AssetExecutionContext, storage: Storage) -> list[date]:
+    """The days of the run. Raises Failure where there are none, or calls of one were deleted."""
     days = [date.fromisoformat(key) for key in context.partition_keys]
     if not days:
         raise dg.Failure(
             "The run selects no day: a range must begin with its earlier day.", allow_retries=False
         )
-    if refreshable_from and min(days) < refreshable_from:
+    with told():
+        closed = Marts(storage.database).closed_days(days)
+    if closed:
+        listed = ", ".join(map(str, closed))
         raise dg.Failure(
-            f"The results of calls before {refreshable_from} were deleted: the marts keep what "
-            "they counted before, and are not made again.",
+            f"Calls of these days were deleted when their time was over: {listed}. Their marts "
+            "keep what they counted before, and are not made again: choose other days.",
             allow_retries=False,
         )
     return days
@@ -164,7 +164,6 @@ refresh_marts_job = dg.define_asset_job(
     REFRESH,
     selection=dg.AssetSelection.groups(GROUP),
     executor_def=dg.in_process_executor,
-    # Calls go first: a mart can wait, and is quickly made.
-    tags={MARTS_TAG: "refresh", PRIORITY_TAG: "-10"},
+    tags=UPKEEP,
     description="Counts days anew: their calls, competitors and agents.",
 )

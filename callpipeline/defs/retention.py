@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from callpipeline.config import Settings
+from callpipeline.defs.jobs import UPKEEP
 from callpipeline.defs.purge import Purge
 from callpipeline.defs.told import told
 from callpipeline.domain.retention import Kept
@@ -56,6 +57,7 @@ def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
 
     @dg.job(
         executor_def=dg.in_process_executor,
+        tags=UPKEEP,
         description="Keeps Dagster's tables small: deletes its records of calls that ended more "
         "than CALLPIPELINE_KEEP_DAGSTER_DAYS ago. The calls and their results stay.",
     )
@@ -64,6 +66,7 @@ def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
 
     @dg.job(
         executor_def=dg.in_process_executor,
+        tags=UPKEEP,
         description="Deletes what is kept of calls when its time is over, each by its own "
         "period. Launch it with `dry_run: true` to see what would go.",
     )

@@ -30,9 +30,8 @@ UNFINISHED = (
 )
 
 
-def stale_days(first: date, refreshable_from: date | None = None) -> dg.SensorDefinition:
-    """The sensor for days from `first` on, but for those whose results were deleted."""
-    since_day = max(first, refreshable_from or first)
+def stale_days(first: date) -> dg.SensorDefinition:
+    """The sensor for days from `first` on, but for those whose calls were deleted by their age."""
 
     @dg.sensor(
         name="stale_days",
@@ -47,11 +46,11 @@ def stale_days(first: date, refreshable_from: date | None = None) -> dg.SensorDe
     )
     def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
         with told():
-            since = _looked_from(context.cursor, since_day)
-            stale, now = Marts(storage.database).stale_days(since_day, since)
+            since = _looked_from(context.cursor, first)
+            stale, now = Marts(storage.database).stale_days(first, since)
         busy = _busy_days(context.instance) if stale else set()
         asked = plan(stale, now, busy)
-        cursor = {"from": since_day.isoformat(), "since": look_from(stale, now).isoformat()}
+        cursor = {"from": first.isoformat(), "since": look_from(stale, now).isoformat()}
         return dg.SensorResult(
             [run_request(stretch) for stretch in asked],
             skip_reason=None if asked else in_words(stale, busy),
@@ -86,11 +85,11 @@ def in_words(stale: Sequence[StaleDay], busy: Collection[date]) -> str:
     return f"{'; '.join(said)}."
 
 
-def _looked_from(cursor: str | None, since_day: date) -> datetime | None:
+def _looked_from(cursor: str | None, first: date) -> datetime | None:
     """Where the last look ended; None where it was over other days, or of another version."""
     try:
         last = json.loads(cursor or "")
-        is_same = last["from"] == since_day.isoformat()
+        is_same = last["from"] == first.isoformat()
         return datetime.fromisoformat(last["since"]) if is_same else None
     except (ValueError, TypeError, KeyError):
         return None

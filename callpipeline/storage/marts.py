@@ -34,6 +34,11 @@ class Marts:
 
         return self._database.patiently(look)
 
+    def closed_days(self, days: Collection[date]) -> list[date]:
+        """Those of the days whose calls went when their time was over, or some of them."""
+        rows = self._database.rows("marts/closed_days", {"days": list(days)})
+        return [row["day"] for row in rows]
+
     def work(self, days: Collection[date]) -> list[Row]:
         """The seconds that each stage of each call of these days took: day, stage, took_s."""
         return self._database.rows("marts/work", {"days": list(days)})

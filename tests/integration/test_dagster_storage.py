@@ -67,7 +67,7 @@ def test_the_projects_instance_is_loaded_as_it_is_written(home: Home) -> None:
         assert queue
         assert queue.max_concurrent_runs == 5
         limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
-        assert limits == {"callpipeline/lane": 2, "dagster/backfill": 1, "callpipeline/marts": 1}
+        assert limits == {"callpipeline/lane": 2, "dagster/backfill": 1, "callpipeline/upkeep": 1}
         # Whatever can wait, all of it at once, leaves a slot for a call that comes in.
         assert sum(limits.values()) < queue.max_concurrent_runs
         assert instance.run_monitoring_enabled

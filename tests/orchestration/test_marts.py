@@ -15,9 +15,7 @@ from dagster._core.storage.tags import (
 
 from callpipeline.config import Settings
 from callpipeline.definitions import build
-from callpipeline.defs.assets import SPECS, recordings
-from callpipeline.defs.marts import PARENTS, REFRESH, daily_marts
-from callpipeline.defs.partitions import calls
+from callpipeline.defs.marts import PARENTS, REFRESH
 from tests.orchestration.known_calls import Known, Named, enter, many
 from tests.orchestration.lab import Lab
 
@@ -196,16 +194,11 @@ def test_days_the_wrong_way_round_make_nothing_and_say_so(lab: Lab) -> None:
 def test_a_day_whose_results_were_deleted_keeps_its_marts(lab: Lab) -> None:
     enter(lab.storage.database, [Known(1, NOON, named=[GOOD])])
     refresh(lab, DAY)
-    change(lab, "DELETE FROM calls")
-    days = daily_marts(date(2020, 1, 1), refreshable_from=DAY + timedelta(days=1))
-    parents = [spec.replace_attributes(partitions_def=calls) for spec in SPECS]
-    definitions = dg.Definitions([recordings, *parents, days], resources=lab.definitions.resources)
-    refused = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=lab.instance,
-        partition_key=DAY.isoformat(),
-        asset_selection=list(days.keys),
-        raise_on_error=False,
+    change(lab, f"UPDATE calls SET completed_at = '{NOON}'")
+    lab.storage.erasures.begin(
+        [Known(1, NOON).call_id], keep_recording=True, ended_before=datetime.now(UTC)
     )
+    refused = refresh(lab, DAY)
     [failed] = [event for event in refused.all_events if event.is_step_failure]
     failure = failed.step_failure_data.user_failure_data
     assert failure and failure.description and "were deleted" in failure.description

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from callpipeline.defs.marts import MARTS_TAG, REFRESH
+from callpipeline.defs.jobs import UPKEEP_TAG
+from callpipeline.defs.marts import REFRESH
 from callpipeline.defs.stale_days import stale_days
 from callpipeline.storage.marts import Marts
 from tests.orchestration.known_calls import Known, Named, enter, many
@@ -148,10 +149,11 @@ def test_a_run_that_failed_is_not_asked_for_again_at_once(lab: Lab) -> None:
     assert not result.run_requests and "1 day has a run already, or one that failed" in said(result)
 
 
-def test_runs_of_marts_go_one_at_a_time_after_those_of_calls(lab: Lab) -> None:
+@pytest.mark.parametrize("job", [REFRESH, "purge_dagster", "purge_calls"])
+def test_runs_of_upkeep_go_one_at_a_time_after_those_of_calls(lab: Lab, job: str) -> None:
     """dagster.yaml limits the tag; calls have priority 0 and more."""
-    tags = lab.definitions.resolve_job_def(REFRESH).tags
-    assert MARTS_TAG in tags and int(tags["dagster/priority"]) < 0
+    tags = lab.definitions.resolve_job_def(job).tags
+    assert UPKEEP_TAG in tags and int(tags["dagster/priority"]) < 0
 
 
 # The cursor
@@ -197,10 +199,15 @@ def test_another_first_day_is_a_look_at_everything(lab: Lab) -> None:
     assert len(asked(tick(lab, late.cursor))) == 1
 
 
-def test_days_whose_results_were_deleted_are_left_alone(lab: Lab) -> None:
-    enter(lab.storage.database, [Known(1, NOON), Known(2, NOON + timedelta(days=1))])
-    sensor = stale_days(date(2020, 1, 1), refreshable_from=DAY + timedelta(days=1))
-    assert asked(tick(lab, sensor=sensor)) == [("2026-03-03", "2026-03-03")]
+def test_days_of_which_calls_went_when_their_time_was_over_are_left_alone(lab: Lab) -> None:
+    old, asked_for = Known(1, NOON), Known(2, NOON + timedelta(days=1))
+    enter(lab.storage.database, [old, asked_for])
+    erasures, now = lab.storage.erasures, datetime.now(UTC)
+    change(lab, f"UPDATE calls SET completed_at = '{NOON}'")
+    assert erasures.begin([old.call_id], keep_recording=True, ended_before=now)
+    assert erasures.begin([asked_for.call_id], keep_recording=True)
+    change(lab, "UPDATE calls SET updated_at = now() - interval '1 hour'")
+    assert asked(tick(lab)) == [("2026-03-03", "2026-03-03")]
 
 
 def test_days_before_the_first_and_far_in_the_future_are_left_alone(lab: Lab) -> None:
