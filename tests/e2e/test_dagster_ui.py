@@ -77,10 +77,9 @@ def test_the_asset_graph_shows_groups_and_descriptions(page: Page, up: Up) -> No
     page.screenshot(path=SCREENSHOTS / "asset-graph.png")
 
 
-def test_the_lineage_of_a_mart_leads_back_to_the_recordings(page: Page, up: Up) -> None:
+def test_the_lineage_of_a_mart_leads_to_the_assets_of_a_call(page: Page, up: Up) -> None:
     page.goto(f"{up.ui}/assets/daily_competitors?view=lineage&lineageScope=upstream")
-    page.get_by_role("button", name="All", exact=True).click()  # at first only the next of kin
-    see(page, "daily_competitors", "_mentions", "transcripts", "channel_audio", "recordings")
+    see(page, "daily_competitors", "_mentions", "_sentiment", "recordings")
     page.screenshot(path=SCREENSHOTS / "lineage-of-a-mart.png")
 
 
