@@ -12,7 +12,7 @@ from callpipeline.defs.jobs import UPKEEP_TAG
 from callpipeline.defs.marts import REFRESH
 from callpipeline.defs.stale_days import stale_days
 from callpipeline.storage.marts import Marts
-from tests.orchestration.known_calls import Known, Named, enter, many
+from tests.orchestration.known_calls import Known, Named, enter
 from tests.orchestration.lab import Lab
 from tests.orchestration.test_marts import change, refresh, rows
 
@@ -176,7 +176,8 @@ def test_a_cursor_that_says_nothing_is_a_look_at_everything(lab: Lab, cursor: st
 
 
 def test_what_has_not_been_made_is_found_again(lab: Lab) -> None:
-    enter(lab.storage.database, many(300, DAY - timedelta(days=110), 110))
+    apart = [Known(number, NOON - timedelta(days=2 * number)) for number in range(5)]
+    enter(lab.storage.database, apart)
     result, found = tick(lab), list[tuple[str, str]]()
     while result.run_requests:
         assert len(result.run_requests) <= 3
