@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,6 +16,9 @@ from callpipeline.domain.call import CallState
 from callpipeline.errors import UnknownCall
 from callpipeline.storage.erasures import Erasures, Wanted
 from callpipeline.wiring import Storage
+
+if TYPE_CHECKING:
+    from callpipeline.pipeline.erasing import Looked
 
 
 def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -48,7 +52,12 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
     that were sent, exports and backups are not reached. Exit code 1 while something is in the way;
     `callpipeline up` goes on with it.
     """
-    _refuse_nonsense(calls or [], customer, lift=lift)
+    _refuse_nonsense(
+        calls or [],
+        customer,
+        lift=lift,
+        other=dry_run or as_json or keep_recording or bool(because),
+    )
     with opened() as storage:
         if lift:
             _lift(storage.erasures, calls or [])
@@ -57,26 +66,29 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
         if not as_json and wanted:
             console.print(_table(wanted))
         if dry_run or not (wanted or begun):
-            _print_none(wanted, as_json=as_json)
+            _print_plan(wanted, begun, as_json=as_json)
             return
         if wanted and not yes:
             _ask(len(wanted), keep_recording=keep_recording)
         call_ids = [call.call_id for call in wanted]
         storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
-        done = _finished(storage, [*call_ids, *begun])
+        done, goes_on = _finished(storage, [*call_ids, *begun])
     if as_json:
-        print(json.dumps(done, indent=2))
+        print(json.dumps([asdict(one) for one in done], indent=2))
     else:
-        _print(done)
-    raise typer.Exit(1 if any(one["trouble"] for one in done) else 0)
+        _print(done, goes_on=goes_on)
+    is_well = all(one.finished or (goes_on and not one.trouble) for one in done)
+    raise typer.Exit(0 if is_well else 1)
 
 
-def _refuse_nonsense(calls: Sequence[str], customer: str | None, *, lift: bool) -> None:
+def _refuse_nonsense(
+    calls: Sequence[str], customer: str | None, *, lift: bool, other: bool
+) -> None:
     """Ends with exit code 2 for a combination that says nothing, or two things at once."""
     wrong = {
         "Say which calls: `erase CALL …`, or `erase --customer NAME`.": not calls and not customer,
         "Say either which calls, or --customer.": bool(calls) and customer is not None,
-        "--lift goes with the ids of calls.": lift and not calls,
+        "--lift goes with the ids of calls, and with nothing else.": lift and (not calls or other),
     }
     for sentence, applies in wrong.items():
         if applies:
@@ -95,31 +107,29 @@ def _wanted(
 
 def _lift(erasures: Erasures, calls: Sequence[str]) -> None:
     lifted = erasures.lift(calls)
+    for call_id in lifted:
+        console.print(f"{call_id}  may come in again", highlight=False)
     for call_id in calls:
         if call_id not in lifted:
             raise UnknownCall(
                 f"{call_id} is no erased call, or not all of it is gone yet: `callpipeline status "
                 "--state erased` lists them."
             )
-        console.print(f"{call_id}  may come in again", highlight=False)
 
 
 def _ask(count: int, *, keep_recording: bool) -> None:
     which = "this call" if count == 1 else f"these {count:,} calls"
     told = "but not the recording" if keep_recording else "with the recording"
-    if not typer.confirm(f"Erase {which}, {told}, for ever?"):
+    if not typer.confirm(f"Erase {which}, {told}, for ever?", err=True):
         complain("Nothing was erased.")
         raise typer.Exit(1)
 
 
-def _finished(storage: Storage, call_ids: Sequence[str]) -> list[dict[str, Any]]:
+def _finished(storage: Storage, call_ids: Sequence[str]) -> "tuple[list[Looked], bool]":
     # Dagster takes two seconds to import: only here.
     from callpipeline.defs.erasing import erase_now
 
-    looked = erase_now(settings(), storage, call_ids)
-    return [
-        {"call_id": one.call_id, "finished": one.finished, "trouble": one.trouble} for one in looked
-    ]
+    return erase_now(settings(), storage, call_ids)
 
 
 def _table(wanted: Sequence[Wanted]) -> Table:
@@ -131,18 +141,28 @@ def _table(wanted: Sequence[Wanted]) -> Table:
     return table
 
 
-def _print_none(wanted: Sequence[Wanted], *, as_json: bool) -> None:
+def _print_plan(wanted: Sequence[Wanted], begun: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         listed = [{"call_id": call.call_id, "state": call.state} for call in wanted]
+        listed += [{"call_id": call_id, "state": CallState.ERASED} for call_id in begun]
         print(json.dumps(listed, indent=2))
-    elif not wanted:
+        return
+    for call_id in begun:
+        console.print(f"{call_id}  is erased already; without --dry-run it is looked for again")
+    if not wanted and not begun:
         console.print("There is no such call.", highlight=False)
 
 
-def _print(done: Sequence[dict[str, Any]]) -> None:
+def _print(done: "Sequence[Looked]", *, goes_on: bool) -> None:
     for one in done:
-        if one["trouble"]:
-            complain(f"{one['call_id']} is not wholly erased: {one['trouble']}")
-        else:
-            said = "erased" if one["finished"] else "erased; looked for once more in two minutes"
-            console.print(f"{one['call_id']}  {said}", highlight=False)
+        if one.trouble:
+            complain(f"{one.call_id} is not wholly erased: {one.trouble}")
+            continue
+        said = "erased"
+        if not one.finished:
+            said += (
+                "; looked for once more in two minutes"
+                if goes_on
+                else ("; a run that was at work on it has not ended: `callpipeline up` finishes it")
+            )
+        console.print(f"{one.call_id}  {said}", highlight=False)

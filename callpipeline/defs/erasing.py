@@ -10,9 +10,12 @@ from callpipeline.config import Settings
 from callpipeline.defs.health import SILENT
 from callpipeline.defs.records import erase_records
 from callpipeline.defs.told import told
-from callpipeline.pipeline.erasing import QUIET_S, Eraser, Looked, Traces
+from callpipeline.pipeline.erasing import AT_ONCE, QUIET_S, Eraser, Looked, Traces
 from callpipeline.storage.log_files import mask
 from callpipeline.wiring import Storage, open_eraser
+
+LOOKS = 2
+"""The first deletes, the second finds nothing."""
 
 
 def eraser(instance: dg.DagsterInstance, settings: Settings, storage: Storage) -> Eraser:
@@ -66,12 +69,19 @@ def in_words(returned: Sequence[str], looked: Sequence[Looked]) -> str:
     return "; ".join(said) + "." if said else "Nothing is to be erased."
 
 
-def erase_now(settings: Settings, storage: Storage, call_ids: Sequence[str]) -> list[Looked]:
-    """Delete what is left of calls whose tombstones stand, twice: so it is known to be gone."""
+def erase_now(
+    settings: Settings, storage: Storage, call_ids: Sequence[str]
+) -> tuple[list[Looked], bool]:
+    """Delete what is left of calls whose tombstones stand, and look for it again.
+
+    Returns what came of each, and whether a daemon lives that goes on with what is not finished.
+    """
     with dg.DagsterInstance.get() as instance:
         at_hand = eraser(instance, settings, storage)
-        at_hand.finish(call_ids)
-        left = {erasure.call_id for erasure in storage.erasures.open(call_ids)}
-        again = at_hand.finish(left) if left else []
-    seen = {looked.call_id: looked for looked in again}
-    return [seen.get(call_id, Looked(call_id, True, None)) for call_id in call_ids]
+        wanted = [*call_ids, *at_hand.take_returned()]
+        for _ in range(LOOKS):
+            for start in range(0, len(wanted), AT_ONCE):
+                at_hand.finish(wanted[start : start + AT_ONCE])
+        left = {erasure.call_id: erasure.trouble for erasure in storage.erasures.open(wanted)}
+        goes_on = _is_at_work(instance)
+    return [Looked(id_, id_ not in left, left.get(id_)) for id_ in wanted], goes_on

@@ -15,7 +15,7 @@ from itertools import takewhile
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.instance.utils import RUNLESS_RUN_ID
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Keys
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
@@ -34,7 +34,7 @@ from callpipeline.storage.retention import Retained
 
 AT_ONCE = 1000
 RUNS_AT_ONCE = 50
-TO_READ = 5000
+TO_READ = 1000
 MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 
 
@@ -49,7 +49,7 @@ class Purge:
     def plan(self) -> list[Deleted]:
         """What would go."""
         counts = {
-            "partition_keys": len(self._keys()),
+            "partition_keys": sum(map(len, self._keys())),
             "runs": sum(1 for _ in self._runs()),
             "events": self._count(Events, *self._old_events()),
             "ticks": self._count(Ticks, *self._old_ticks()) if self._has_ticks else 0,
@@ -73,22 +73,27 @@ class Purge:
                 items += gone
             yield Deleted(what, self.older_than, items)
 
-    def _keys(self) -> list[str]:
-        """Partition keys of calls that ended long ago."""
+    def _keys(self) -> Iterator[list[str]]:
+        """Partition keys of calls that ended long ago, and that no run is about now; in pieces."""
         name = calls.name
         assert name is not None
-        known = list(self.instance.get_dynamic_partitions(name))
-        return [
-            key
-            for start in range(0, len(known), TO_READ)
-            for key in self.retained.keys_to_retire(known[start : start + TO_READ], self.older_than)
-        ]
+        known, busy = list(self.instance.get_dynamic_partitions(name)), self._busy_keys()
+        for start in range(0, len(known), TO_READ):
+            some = known[start : start + TO_READ]
+            yield [k for k in self.retained.keys_to_retire(some, self.older_than) if k not in busy]
+
+    def _busy_keys(self) -> set[str]:
+        """Keys that runs which have not ended are about."""
+        runs = self.instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+        planned = select(Events.c.partition).where(
+            Events.c.run_id.in_(runs), Events.c.partition.is_not(None)
+        )
+        with self._connected(Events) as connection:
+            return {row.partition for row in connection.execute(planned)}
 
     def _delete_keys(self) -> Iterator[int]:
         """All keys of a piece in one statement: Dagster has them deleted one by one."""
-        keys = self._keys()
-        for start in range(0, len(keys), AT_ONCE):
-            some = keys[start : start + AT_ONCE]
+        for some in filter(None, self._keys()):
             is_one = Keys.c.partitions_def_name == calls.name, Keys.c.partition.in_(some)
             with self._connected(Keys) as connection:
                 connection.execute(delete(Keys).where(*is_one))

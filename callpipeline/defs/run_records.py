@@ -1,6 +1,8 @@
 """Runs as Dagster keeps them: deleted, or changed so that they do not tell of a call any more."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -14,7 +16,9 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, select, update
+
+from callpipeline.domain.call_ids import ids_in, masked
 
 ERASED = "(erased)"
 """What stands where a call's id stood, in records that tell of other calls too."""
@@ -28,8 +32,8 @@ def runs_of(storage: SqlRunStorage, call_ids: Sequence[str], thorough: bool) -> 
     with storage.connect() as connection:
         found = {row.run_id for row in connection.execute(tagged)}
         if thorough:
-            names = or_(*(Runs.c.run_body.contains(id_, autoescape=True) for id_ in call_ids))
-            found |= {row.run_id for row in connection.execute(select(Runs.c.run_id).where(names))}
+            rows = connection.execute(select(Runs.c.run_id, Runs.c.run_body))
+            found |= {row.run_id for row in rows if not ids_in(row.run_body).isdisjoint(call_ids)}
     return found
 
 
@@ -66,14 +70,28 @@ def detach(
         instance.add_run_tags(run_id, new_tags)
     storage, found = instance.run_storage, len(new_tags)
     assert isinstance(storage, SqlRunStorage)
+    is_it = Runs.c.run_id == run_id
     with storage.connect() as connection:
-        for call_id in call_ids:
-            is_named = Runs.c.run_body.contains(call_id, autoescape=True)
-            body = func.replace(Runs.c.run_body, call_id, ERASED)
-            named = update(Runs).where(Runs.c.run_id == run_id, is_named).values(run_body=body)
-            found += connection.execute(named).rowcount
+        body = connection.execute(select(Runs.c.run_body).where(is_it)).scalar_one()
+        rest = json.dumps(_left_out(json.loads(body), call_ids))
+        if not ids_in(body).isdisjoint(call_ids):
+            connection.execute(update(Runs).where(is_it).values(run_body=rest))
+            found += 1
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     return found
+
+
+def _left_out(value: Any, call_ids: Collection[str]) -> Any:
+    """A document without these calls: out of lists, as of a run's config, and masked elsewhere."""
+    match value:
+        case str():
+            return masked(value, call_ids, ERASED)
+        case list():
+            return [_left_out(each, call_ids) for each in value if each not in call_ids]
+        case dict():
+            return {name: _left_out(each, call_ids) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _without(

@@ -1,7 +1,11 @@
 """Erasing calls everywhere: what the ledger does not hold itself, as often as it takes."""
 
+import contextlib
+import hashlib
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from callpipeline.errors import MissingObject, StoreUnavailable
 from callpipeline.pipeline.sidecar import keys_beside
@@ -39,20 +43,18 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Deletes what is kept of erased calls; `inbox` is the bucket of what people hand over."""
+    """Deletes what is kept of erased calls."""
 
     erasures: Erasures
     recordings: Recordings
     store: ObjectStore
-    inbox: str
     elsewhere: Elsewhere
     quiet_s: float = QUIET_S
 
     def take_returned(self) -> list[str]:
         """Erase what has the bytes of an erased call, which came in again; returns which."""
-        found = [wanted.call_id for wanted in self.erasures.wanted(returned=True)]
         why = "the same recording was erased before"
-        return self.erasures.begin(found, keep_recording=False, because=why) if found else []
+        return self.erasures.begin(self.erasures.returned(), keep_recording=False, because=why)
 
     def finish(self, call_ids: Collection[str] | None = None) -> list[Looked]:
         """Look once at each erasure that is not known to be finished, AT_ONCE at most."""
@@ -63,38 +65,76 @@ class Eraser:
         asked = [each.call_id for each in unfinished if not each.by_retention]
         aged = [each.call_id for each in unfinished if each.by_retention]
         traces = self.elsewhere(asked, True), self.elsewhere(aged, False)
-        self.erasures.forget_told([*asked, *aged])
-        looked = [self._look(each, traces[each.by_retention]) for each in unfinished]
-        finished = {one.call_id for one in looked if one.finished}
-        # A look for recordings that had begun before may have written its position after that.
-        if self.quiet_s and any(
-            not each.keep_recording for each in unfinished if each.call_id in finished
-        ):
+        told = self.erasures.forget_told(unfinished)
+        deleted = {each.call_id: self._delete_objects(each) for each in unfinished}
+        if any(each.key and not each.keep_recording for each in unfinished):
+            # Before anything is noted as gone; a look for recordings may have met them just now.
             self.erasures.forget_positions()
-        return looked
+        return [
+            self._note(each, deleted[each.call_id], traces[each.by_retention], told)
+            for each in unfinished
+        ]
 
-    def _look(self, erasure: Erasure, traces: Traces) -> Looked:
-        found, trouble = 0, None
-        try:
-            found = self._delete_objects(erasure)
-        except (StoreUnavailable, MissingObject) as error:
-            trouble = str(error)
+    def _note(self, erasure: Erasure, deleted: "_Deleted", traces: Traces, told: int) -> Looked:
         at_work = traces.busy or erasure.is_under_way or erasure.age_s < self.quiet_s
-        finished = not (trouble or found or traces.removed or at_work)
-        gone = trouble is None
-        self.erasures.looked(erasure.call_id, trouble=trouble, objects_gone=gone, finished=finished)
-        return Looked(erasure.call_id, finished, trouble)
+        found = deleted.items or traces.removed or told
+        finished = not (deleted.trouble or found or at_work)
+        self.erasures.looked(
+            erasure.call_id,
+            trouble=deleted.trouble,
+            objects_gone=deleted.trouble is None,
+            finished=finished,
+        )
+        return Looked(erasure.call_id, finished, deleted.trouble)
 
-    def _delete_objects(self, erasure: Erasure) -> int:
+    def _delete_objects(self, erasure: Erasure) -> "_Deleted":
         """Channel audio, transcripts, and the recording with a transcript beside it."""
-        found = self.store.delete_below(keys.of_call(erasure.call_id))
-        if erasure.keep_recording or erasure.bucket is None or erasure.key is None:
-            return found
-        place = self.recordings.store(erasure.bucket)
-        for key in (erasure.key, *keys_beside(erasure.key)):
-            if place.exists(key):
-                place.delete(key)
-                found += 1
-        if place.name == self.inbox and keys.is_inbox(erasure.key):
-            found += place.delete_below(erasure.key.partition("/")[0])
-        return found
+        items = 0
+        try:
+            items += self.store.delete_below(keys.of_call(erasure.call_id))
+            if erasure.bucket is not None and erasure.key is not None:
+                place = self.recordings.store(erasure.bucket)
+                if erasure.is_unread:
+                    self._read(erasure, place, erasure.key)
+                if not erasure.keep_recording:
+                    items += self._delete_recording(erasure, place, erasure.key)
+        except (StoreUnavailable, MissingObject) as error:
+            return _Deleted(items, str(error))
+        return _Deleted(items, None)
+
+    def _read(self, erasure: Erasure, place: ObjectStore, key: str) -> None:
+        """Learn of which bytes the call is, so that they are known when they come in again."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "recording"
+            with contextlib.suppress(MissingObject):
+                place.fetch(key, copy, erasure.etag)
+                with copy.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                self.erasures.keep_out(erasure.call_id, sha256)
+
+    def _delete_recording(self, erasure: Erasure, place: ObjectStore, key: str) -> int:
+        """Delete the object that the call was made of; not one that was put in its place since.
+
+        A transcript beside it goes too, where it lies beside no other call's recording.
+        """
+        try:
+            is_other = place.recording(key).etag != erasure.etag
+        except MissingObject:
+            is_other = False
+        if is_other:
+            return 0
+        shared = self.erasures.shares_place(place.name, key, erasure.call_id)
+        beside = [] if shared else keys_beside(key)
+        there = [each for each in (key, *beside) if place.exists(each)]
+        for each in there:
+            place.delete(each)
+        place.tidy(key)
+        return len(there)
+
+
+@dataclass(frozen=True, slots=True)
+class _Deleted:
+    """How many objects went, and what was in the way."""
+
+    items: int
+    trouble: str | None

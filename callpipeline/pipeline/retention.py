@@ -1,12 +1,13 @@
 """Deleting what has been kept long enough: recordings, audio, transcripts, calls, messages."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from callpipeline.domain.retention import Kept, Periods
-from callpipeline.errors import CallpipelineError, MissingObject, StoreUnavailable
+from callpipeline.errors import MissingObject, StoreUnavailable
 from callpipeline.pipeline.sidecar import keys_beside
 from callpipeline.storage.database import Row
 from callpipeline.storage.erasures import Erasures
@@ -15,7 +16,7 @@ from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.retention import Retained
 
 IN_A_ROW = 3
-"""Calls whose objects cannot be deleted, one after the other, before the others are let be."""
+"""Calls of a bucket that does not answer, one after the other, before its others are let be."""
 ERASED_AT_ONCE = 500
 BECAUSE = "kept long enough"
 CALL_BY_CALL = (Kept.RECORDINGS, Kept.AUDIO, Kept.TRANSCRIPTS)
@@ -72,23 +73,35 @@ class Retention:
             Kept.AUDIO: lambda row: self._remove(row["channel_audio"]),
             Kept.TRANSCRIPTS: lambda row: self._remove(row["transcripts"]),
         }[kept]
-        items, trouble, in_a_row = 0, None, 0
-        for call_id in self.retained.due(kept, older_than):
+        items, troubles = 0, dict[str, str]()
+        silent = Counter[str]()
+        for due in self.retained.due(kept, older_than):
+            if silent[due.bucket] >= IN_A_ROW:
+                continue
             try:
-                items += self.retained.delete(kept, call_id, older_than, remove)
-                in_a_row = 0
-            except (StoreUnavailable, MissingObject) as error:
-                trouble, in_a_row = _in_words(error), in_a_row + 1
-            if in_a_row == IN_A_ROW:
-                break
-        return Deleted(kept, older_than, items, trouble)
+                items += self.retained.delete(kept, due.call_id, older_than, remove)
+                silent[due.bucket] = 0
+            except StoreUnavailable as error:
+                silent[due.bucket] += 1
+                troubles[due.bucket] = str(error)
+            except MissingObject as error:  # its source is gone: the others are not
+                troubles[due.bucket] = str(error)
+        return Deleted(kept, older_than, items, " ".join(troubles.values()).rstrip(".") or None)
 
     def _remove_recording(self, row: Row) -> int:
-        """The recording, and a transcript beside it."""
-        keys = [row["key"], *keys_beside(row["key"])]
-        there = [key for key in keys if self.recordings.exists(row["bucket"], key)]
-        for key in there:
-            self.recordings.delete(row["bucket"], key)
+        """The object that the call was made of, and a transcript that lies beside it alone."""
+        bucket, key = row["bucket"], row["key"]
+        place = self.recordings.store(bucket)
+        try:
+            is_other = place.recording(key).etag != row["etag"]
+        except MissingObject:
+            is_other = False
+        if is_other:
+            return 0
+        beside = [] if self.erasures.shares_place(bucket, key, row["call_id"]) else keys_beside(key)
+        there = [each for each in (key, *beside) if place.exists(each)]
+        for each in there:
+            place.delete(each)
         return len(there)
 
     def _remove(self, keys: Iterable[str]) -> int:
@@ -101,14 +114,13 @@ class Retention:
     def _calls(self, older_than: datetime) -> Deleted:
         """Erase calls. With a period of their own, recordings are gone by then."""
         keep = self.periods.days.get(Kept.RECORDINGS) is None
-        due, items = self.retained.due(Kept.RESULTS, older_than), 0
-        while some := list(islice(due, ERASED_AT_ONCE)):
+        ripe, items = self.retained.due(Kept.RESULTS, older_than), 0
+        while some := list(islice(ripe, ERASED_AT_ONCE)):
             gone = self.erasures.begin(
-                some, keep_recording=keep, because=BECAUSE, ended_before=older_than
+                [due.call_id for due in some],
+                keep_recording=keep,
+                because=BECAUSE,
+                ended_before=older_than,
             )
             items += len(gone)
         return Deleted(Kept.RESULTS, older_than, items)
-
-
-def _in_words(error: CallpipelineError) -> str:
-    return str(error).rstrip(".")

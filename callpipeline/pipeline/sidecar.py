@@ -17,7 +17,8 @@ SUFFIXES = (".transcript.json", ".srt", ".vtt")
 
 def keys_beside(key: str) -> list[str]:
     """Where a transcript of a recording would lie, in the order in which they are looked for."""
-    return [str(PurePosixPath(key).with_suffix("")) + suffix for suffix in SUFFIXES]
+    stem = key.removesuffix(PurePosixPath(key).suffix)
+    return [stem + suffix for suffix in SUFFIXES]
 
 
 Parse = Callable[[str, bytes, str], tuple[Transcript, ...]]

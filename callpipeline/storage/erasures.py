@@ -5,21 +5,20 @@ writes anything more of the call. What lies in other places (objects, Dagster, l
 after that, as often as it takes: `open` lists what is not known to be finished.
 """
 
-import json
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
+from functools import partial
 
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.call import CallState
 from callpipeline.storage.database import Database, Row
+from callpipeline.storage.names import Names
 from callpipeline.storage.sql import query
 
-SHORTEST_NAME = 6
+AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,9 @@ class Wanted:
 class Erasure:
     """A call that was erased, and what is not known to be gone yet.
 
-    `bucket` and `key` are where its recording was, None when it is gone; `is_under_way` whether
-    the run that was at work on it may still write of it; `age_s` is since it was erased.
+    `bucket`, `key` and `etag` are those of its recording, None when it is gone; `sha256` is that of
+    its bytes, to be read first where it `is_unread`. `is_under_way` is whether the run that was at
+    work on it may still write of it; `age_s` is since it was erased.
     """
 
     call_id: str
@@ -50,6 +50,9 @@ class Erasure:
     by_retention: bool
     bucket: str | None
     key: str | None
+    etag: str | None
+    is_unread: bool
+    sha256: str | None
     trouble: str | None
     asked_at: datetime
     age_s: float
@@ -63,17 +66,15 @@ class Erasures:
         self._database = database
 
     def wanted(
-        self,
-        call_ids: Collection[str] = (),
-        *,
-        customer: str | None = None,
-        returned: bool = False,
+        self, call_ids: Collection[str] = (), *, customer: str | None = None
     ) -> list[Wanted]:
-        """These calls, those of a customer, and with `returned` those whose bytes were erased
-        before they came in; each with all that are of the same bytes. Oldest first."""
-        asked = {"call_ids": list(call_ids), "customer": customer, "returned": returned}
-        rows = self._database.rows("erasures/wanted", asked)
-        return [_wanted(row) for row in rows]
+        """These calls, or those of a customer, and all of the same bytes; oldest first."""
+        asked = {"call_ids": list(call_ids), "customer": customer}
+        return [_wanted(row) for row in self._database.rows("erasures/wanted", asked)]
+
+    def returned(self) -> list[str]:
+        """Calls of bytes that somebody had erased: they came in again."""
+        return [row["call_id"] for row in self._database.rows("erasures/returned")]
 
     def begin(
         self,
@@ -85,11 +86,16 @@ class Erasures:
     ) -> list[str]:
         """Delete every row of calls and leave tombstones; returns which were not erased before.
 
-        Where calls go by their age, `ended_before` leaves those alone that are under way again.
+        Some at a time: each is locked as long as those beside it are buried. Where calls go by
+        their age, `ended_before` leaves those alone that are under way again.
         """
         how = {"keep_recording": keep_recording, "because": because, "ended_before": ended_before}
         how |= {"by_retention": ended_before is not None}
-        return self._database.patiently(lambda c: _bury(c, call_ids, how))
+        ids, buried = list(call_ids), list[str]()
+        for start in range(0, len(ids), AT_ONCE):
+            some = how | {"call_ids": ids[start : start + AT_ONCE]}
+            buried += self._database.patiently(partial(_bury, how=some))
+        return buried
 
     def open(
         self, call_ids: Collection[str] | None = None, *, limit: int = 1_000_000
@@ -98,15 +104,39 @@ class Erasures:
         asked = {"call_ids": None if call_ids is None else list(call_ids), "limit": limit}
         return [Erasure(**row) for row in self._database.rows("erasures/open", asked)]
 
-    def forget_told(self, call_ids: Sequence[str]) -> None:
-        """Delete what was written for people since, by those who had begun before."""
-        named = _names([{"call_id": call_id} for call_id in call_ids])
-        self._database.patiently(lambda c: c.execute(query("erasures/forget_told"), named))
+    def forget_told(self, erasures: Sequence[Erasure]) -> int:
+        """Delete what others wrote of calls for people to be told; returns how many events.
+
+        By ids, and by keys and file names as far as no other call has them too.
+        """
+        asked_for = [erasure for erasure in erasures if not erasure.by_retention]
+        keys = [erasure.key for erasure in asked_for if erasure.key]
+        mine = {*keys, *(key.rpartition("/")[2] for key in keys)}
+        shared = self._database.rows("erasures/shared_names", {"names": sorted(mine)})
+        ids = (erasure.call_id for erasure in asked_for)
+        names = Names({*ids, *mine} - {row["name"] for row in shared})
+        told = self._database.rows("erasures/telling") if names else []
+        event_ids = [
+            row["event_id"] for row in told if names.stand_in(row["text"], row["file_name"])
+        ]
+        if event_ids:
+            gone = {"call_ids": [], "event_ids": event_ids}
+            self._database.patiently(lambda c: c.execute(query("erasures/forget_told"), gone))
+        return len(event_ids)
+
+    def shares_place(self, bucket: str, key: str, call_id: str) -> bool:
+        """Whether a recording, or a transcript beside it, is that of another call than this too."""
+        place = {"bucket": bucket, "key": key, "call_id": call_id}
+        return self._database.rows("erasures/beside", place)[0]["is_shared"]
 
     def forget_positions(self) -> None:
         """Let looking for recordings begin anew: an erased key may stand in any position."""
-        wherever: dict[str, list[str]] = {"places": []}
-        self._database.patiently(lambda c: c.execute(query("erasures/positions"), wherever))
+        self._database.patiently(lambda c: c.execute(query("erasures/positions")))
+
+    def keep_out(self, call_id: str, sha256: str) -> None:
+        """Note of which bytes an erased call was, that nobody had read before."""
+        read = {"call_id": call_id, "sha256": sha256}
+        self._database.patiently(lambda c: c.execute(query("erasures/read"), read))
 
     def looked(
         self, call_id: str, *, trouble: str | None, objects_gone: bool, finished: bool
@@ -126,60 +156,16 @@ def _wanted(row: Row) -> Wanted:
     return Wanted(**typed)
 
 
-def _bury(
-    connection: Connection[DictRow], call_ids: Collection[str], how: dict[str, object]
-) -> list[str]:
-    wanted = how | {"call_ids": list(call_ids)}
-    locked = connection.execute(query("erasures/lock"), wanted).fetchall()
-    if not locked:
+def _bury(connection: Connection[DictRow], how: Row) -> list[str]:
+    locked = connection.execute(query("erasures/lock"), how).fetchall()
+    ids = [row["call_id"] for row in locked]
+    if not ids:
         return []
-    # What is old enough to go is not searched for in messages: these go by their own age.
-    old = [{"call_id": row["call_id"]} for row in locked] if how["by_retention"] else None
-    named = _names(old or _told_apart(connection, locked))
-    connection.execute(query("erasures/begin"), named | how)
-    connection.execute(query("erasures/forget_results"), named)
-    connection.execute(query("erasures/forget_told"), named)
-    connection.execute(query("erasures/positions"), named)
-    connection.execute(query("erasures/bury"), named)
+    these = how | {"call_ids": ids, "event_ids": []}
+    for step in ("begin", "forget_results", "forget_told", "bury", "pass_on"):
+        connection.execute(query(f"erasures/{step}"), these)
     why = "retention" if how["by_retention"] else "erasure"
-    noted = {"what": "call", "why": why, "items": [1] * len(locked)}
-    noted |= {"older_than": how["ended_before"]}
-    connection.execute(query("erasures/note_deletion"), named | noted)
-    return named["call_ids"]
-
-
-def _told_apart(connection: Connection[DictRow], locked: Sequence[Row]) -> list[Row]:
-    """The rows with the name of the file, where no other call has a file of that name."""
-    ours = {row["call_id"] for row in locked}
-
-    def has_name(row: Row) -> bool:
-        name = {"name": row["name"]}
-        found = connection.execute(query("calls/by_name"), name).fetchall()
-        return {one["call_id"] for one in found} <= ours
-
-    named = [row | {"name": PurePosixPath(row["key"]).name} for row in locked]
-    return [row if has_name(row) else row | {"name": None} for row in named]
-
-
-def _names(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """How calls are told of in texts: exactly (`names`), within others (`patterns`), in positions
-    (`places`)."""
-    ids, keys = [row["call_id"] for row in rows], [row["key"] for row in rows if row.get("key")]
-    names = [*ids, *keys, *(row["name"] for row in rows if row.get("name"))]
-    forms = {form for name in names if _is_distinct(name) for form in _written(name)}
-    return {
-        "call_ids": ids,
-        "names": names,
-        "patterns": sorted(rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms),
-        "places": [*(f'"{id_}"' for id_ in ids), *(json.dumps(key[:-1])[:-1] for key in keys)],
-    }
-
-
-def _is_distinct(name: str) -> bool:
-    """Whether text that has it in it tells of that call: `a` and `call` stand in many."""
-    return len(name) >= SHORTEST_NAME and re.search(r"[\d./_-]", name) is not None
-
-
-def _written(name: str) -> set[str]:
-    """A name as it stands in text, and in JSON with ASCII characters or any."""
-    return {name, json.dumps(name)[1:-1], json.dumps(name, ensure_ascii=False)[1:-1]}
+    noted = {"what": "call", "why": why, "items": [1] * len(ids)}
+    noted |= {"older_than": how["ended_before"], "call_ids": ids}
+    connection.execute(query("erasures/note_deletion"), noted)
+    return ids

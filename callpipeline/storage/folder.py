@@ -89,6 +89,13 @@ class Folder(ObjectStore):
                 shutil.rmtree(folder)
         return len(files)
 
+    def tidy(self, key: str) -> None:
+        with contextlib.suppress(MissingObject, OSError), self._translated():
+            for folder in self._path(key).parents:
+                if folder == self._folder or not folder.is_relative_to(self._folder):
+                    return
+                folder.rmdir()  # which ends it at the first that is not empty
+
     def recording(self, key: str) -> Recording:
         with self._translated():
             found = self._path(key).stat()

@@ -1,18 +1,11 @@
 """The names of objects in the store: the only place that composes them."""
 
-import re
-
 from callpipeline.domain.audio import Channel
 
 
 def inbox(sha256: str, name: str) -> str:
     """A recording that was handed over: in a folder of its own, with what lies beside it."""
     return f"{sha256[:12]}/{name}"
-
-
-def is_inbox(key: str) -> bool:
-    """Whether a recording lies in a folder of its own."""
-    return re.fullmatch(r"[0-9a-f]{12}/[^/]+", key) is not None
 
 
 def channel_audio(call_id: str, channel: Channel) -> str:

@@ -97,6 +97,10 @@ class ObjectStore(ABC):
             self.delete(key)
         return len(keys)
 
+    def tidy(self, key: str) -> None:
+        """Remove folders above a key in which nothing is left; a bucket has none."""
+        return
+
     @abstractmethod
     def recording(self, key: str) -> Recording:
         """An object as a recording. Raises MissingObject."""

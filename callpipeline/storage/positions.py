@@ -23,9 +23,11 @@ class Positions:
             wanted = {"source": source, "token": token}
             for row in self._database.rows("discovery/find", wanted):
                 return token, row["position"]
-        return secrets.token_hex(8), None
+        begun = {"source": source, "token": secrets.token_hex(8)}
+        self._database.rows("discovery/begin", begun)
+        return begun["token"], None
 
     def keep(self, source: str, token: str, position: str) -> None:
-        """Remember how far looking has come."""
+        """Remember how far looking has come, unless it was to be forgotten since it was found."""
         kept = {"source": source, "token": token, "position": position}
         self._database.rows("discovery/keep", kept)

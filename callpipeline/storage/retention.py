@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from callpipeline.domain.call import Stage
 from callpipeline.domain.retention import Kept
@@ -18,19 +19,26 @@ WHAT = {
 """How table `deletions` names what goes call by call."""
 
 
+class Due(NamedTuple):
+    """A call of which something is to go, and the bucket that its recording came from."""
+
+    call_id: str
+    bucket: str
+
+
 class Retained:
     """Calls by age, and table `deletions`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, kept: Kept, older_than: datetime) -> Iterator[str]:
-        """Calls that ended before a time and of which something of a kind is there still."""
+    def due(self, kept: Kept, older_than: datetime) -> Iterator[Due]:
+        """Calls that first ended before a time and of which something of a kind is there still."""
         after = ""
         while True:
             wanted = {"older_than": older_than, "after": after, "limit": AT_ONCE}
             rows = self._database.rows(f"retention/due_{WHAT[kept]}", wanted)
-            yield from (row["call_id"] for row in rows)
+            yield from (Due(**row) for row in rows)
             if len(rows) < AT_ONCE:
                 return
             after = rows[-1]["call_id"]

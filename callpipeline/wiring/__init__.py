@@ -132,7 +132,6 @@ def open_eraser(storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIE
         erasures=storage.erasures,
         recordings=storage.recordings,
         store=storage.store,
-        inbox=storage.inbox.name,
         elsewhere=elsewhere,
         quiet_s=quiet_s,
     )

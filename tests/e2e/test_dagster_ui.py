@@ -118,8 +118,9 @@ def test_the_checks_of_an_asset_say_what_was_found(page: Page, up: Up) -> None:
 
     until(ended, "the end of the checks", 90, every_s=0.5)
     found = up.graphql(CHECKED, run_id)
-    [schedule] = found["schedulesOrError"]["results"]
-    assert schedule == {"name": "check_calls", "scheduleState": {"status": "RUNNING"}}
+    schedules = {each["name"]: each for each in found["schedulesOrError"]["results"]}
+    assert schedules.keys() == {"check_calls", "purge_dagster", "purge_calls"}
+    assert {each["scheduleState"]["status"] for each in schedules.values()} == {"RUNNING"}
     events = found["runOrError"]["eventConnection"]["events"]
     results = [event["evaluation"] for event in events if event.get("evaluation")]
     assert {result["checkName"] for result in results} == {check.name for check in CHECKS}

@@ -119,7 +119,8 @@ def test_erased_it_is_nowhere_and_does_not_come_back(up: Up, tmp_path: Path) -> 
     assert in_files(up.home / "storage", [call_id, *SECRETS]) == []
     assert in_files(up.home / "logs", [call_id, *SECRETS]) == []
     assert in_files(up.home / "dagster", [call_id, *SECRETS]) == []
-    assert not [f for f in in_files(up.home / "recordings", SECRETS) if f.endswith("wav")]
+    assert in_files(up.home / "recordings", SECRETS) == []
+    assert in_files(up.home / "tmp", [call_id, *SECRETS]) == []
     _other_call_is_whole(up)
 
     shutil.copyfile(kept, up.home / "recordings" / "back again.wav")

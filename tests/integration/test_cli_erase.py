@@ -21,7 +21,7 @@ def test_it_lists_what_it_would_erase_and_erases_nothing_unasked(
     dry = here.run("erase", call_id, "--dry-run")
     assert "call-0001.wav" in dry.stdout
     unasked = here.run("erase", call_id, exit_code=1)
-    assert "Erase this call, with the recording, for ever?" in unasked.stdout
+    assert "Erase this call, with the recording, for ever?" in unasked.stderr
     assert asked(database_url, COUNT) == [("PENDING", 1)]
 
 
@@ -51,6 +51,8 @@ def test_to_erase_an_erased_call_looks_for_it_again(here: Installation, call_id:
     here.run("erase", call_id, "--yes")
     again = here.run("erase", call_id)
     assert again.stdout.split() == [call_id, "erased"]
+    assert "is erased already" in here.run("erase", call_id, "--dry-run").stdout
+    assert here.json("erase", call_id, "--dry-run") == [{"call_id": call_id, "state": "ERASED"}]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,7 @@ def test_to_erase_an_erased_call_looks_for_it_again(here: Installation, call_id:
         (("--lift",), 2, "Say which calls"),
         (("nothing-such.wav",), 1, "There is no call 'nothing-such.wav'"),
         (("--lift", "2026-01-01-000000000000"), 1, "is no erased call"),
+        (("--lift", "2026-01-01-000000000000", "--dry-run"), 2, "and with nothing else"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -16,7 +16,7 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.call import CallState, DuplicatePolicy, Registration, Stage
 from callpipeline.domain.notification import EventKind, Occurrence, Severity
-from callpipeline.errors import ClaimLost
+from callpipeline.errors import ClaimLost, EmptyRecording
 from callpipeline.pipeline.erasing import Eraser, Traces
 from callpipeline.storage.log_files import mask
 from callpipeline.storage.positions import Positions
@@ -202,6 +202,87 @@ def test_with_a_call_go_all_of_the_same_bytes(storage: Storage):
     assert storage.ledger.count() == {CallState.ERASED: 3, CallState.PENDING: 1}
 
 
+def test_recordings_beside_it_stay_whatever_their_folder_is_called(storage: Storage):
+    """Twelve digits may be a phone number: no folder goes by the look of its name."""
+    one, two = (f"447700900123/{name}.wav" for name in ("one", "two"))
+    call_id = put(storage, one)
+    put(storage, two)
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser(storage).finish()
+    assert not storage.inbox.exists(one)
+    assert storage.inbox.exists(two) and storage.inbox.exists("447700900123/two.srt")
+
+
+def test_folders_in_which_nothing_is_left_go_with_their_names(storage: Storage, settings: Settings):
+    call_id = put(storage, f"from {NAME}/deep/call-1.wav")
+    put(storage, "other/call-2.wav")
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser(storage).finish()
+    assert [path.name for path in (settings.home / "recordings").iterdir()] == ["other"]
+
+
+def test_a_recording_that_took_its_place_stays(storage: Storage):
+    """A recorder that writes to `latest.wav` makes a call each time."""
+    call_id = put(storage, "latest.wav")
+    storage.inbox.put("latest.wav", b"another conversation")
+    new = storage.inbox.recording("latest.wav")
+    storage.ledger.register([Registration(new)])
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser(storage).finish()
+    assert storage.erasures.open() == []
+    assert storage.inbox.recording("latest.wav") == new
+    assert storage.ledger.find(new.call_id).state is CallState.PENDING
+
+
+def test_a_transcript_that_lies_beside_another_recording_too_stays(storage: Storage):
+    wav, _ = put(storage, "call-1.wav"), put(storage, "call-1.mp3")
+    put(storage, "call-12.wav")
+    storage.erasures.begin([wav], keep_recording=False)
+    eraser(storage).finish()
+    left = [found.key for found in storage.inbox.list()]
+    assert left == ["call-1.mp3", "call-1.srt", "call-12.srt", "call-12.wav"]
+
+
+def test_bytes_that_nobody_had_read_are_known_again_too(storage: Storage):
+    call_id = put(storage, "unread.wav")
+    content = storage.inbox.read("unread.wav")
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser(storage).finish()
+    assert storage.ledger.call_of_content(hashlib.sha256(content).hexdigest()) == call_id
+
+
+def test_bytes_that_are_no_sound_are_not_kept_out(storage: Storage):
+    """Many calls may share them, as those of an empty file."""
+    (first,) = enter(storage, "1.wav", sha256="of nothing")
+    storage.claims.claim([first], "run-1")
+    storage.claims.fail(first, "run-1", "channel_audio", EmptyRecording("Nothing in it."))
+    storage.erasures.begin([first], keep_recording=False)
+    eraser(storage).finish()
+    (second,) = enter(storage, "2.wav", sha256="of nothing")
+    assert storage.ledger.find(second).state is CallState.PENDING
+    assert storage.erasures.returned() == []
+
+
+def test_what_was_read_while_the_first_was_erased_is_erased_too(storage: Storage):
+    (first,) = enter(storage, "1.wav", sha256="aa")
+    process = DuplicatePolicy.PROCESS
+    storage.erasures.begin([first], keep_recording=False)
+    (second,) = enter(storage, "2.wav", duplicates=process)
+    change(storage, [second], sha256="'aa'", state="'COMPLETED'")
+    at_hand = eraser(storage)
+    assert at_hand.take_returned() == [second]
+
+
+def test_many_calls_are_erased_in_pieces(storage: Storage):
+    ids = enter(storage, *(f"many-{number:04}.wav" for number in range(450)))
+    change(storage, ids, bucket="'recordings'")
+    assert len(storage.erasures.begin(ids, keep_recording=False)) == 450
+    at_hand = eraser(storage)
+    while storage.erasures.open():
+        assert len(at_hand.finish()) <= 200
+    assert storage.ledger.count() == {CallState.ERASED: 450}
+
+
 def test_calls_of_a_customer_are_found_by_the_name_as_people_write_it(storage: Storage):
     (hers,) = enter(storage, "1.wav", metadata={"customer": "Mrs Smith"})
     enter(storage, "2.wav", metadata={"customer": "Mrs Smithers"})
@@ -291,11 +372,25 @@ def test_what_people_were_to_be_told_goes_and_nothing_else_of_it(storage: Storag
     other = told(storage, message="Look at zanzibar-+447700900124.wav")
     longer = told(storage, message=f"Look at x{KEY.rpartition('/')[2]}x")
     storage.erasures.begin([call_id], keep_recording=False)
+    eraser(storage).finish()
     with storage.database.transaction() as connection:
         found = connection.execute("SELECT event_id::text FROM outbox").fetchall()
     left = {one["event_id"] for one in found}
     assert left == {other, longer}
     assert not left & {of_call, by_name, by_id, by_file}
+
+
+def test_messages_of_calls_with_the_same_file_name_stay(storage: Storage):
+    mine = put(storage, "line-1/20260301-0001.wav")
+    put(storage, "line-2/20260301-0001.wav")
+    other = told(storage, message="20260301-0001.wav sounds odd")
+    keyed = told(storage, message="line-1/20260301-0001.wav sounds odd")
+    storage.erasures.begin([mine], keep_recording=True)
+    eraser(storage).finish()
+    with storage.database.transaction() as connection:
+        found = connection.execute("SELECT event_id::text FROM outbox").fetchall()
+    assert {each["event_id"] for each in found} == {other}
+    assert keyed != other
 
 
 def test_a_short_name_does_not_take_messages_of_others_with_it(storage: Storage):
@@ -304,25 +399,34 @@ def test_a_short_name_does_not_take_messages_of_others_with_it(storage: Storage)
     kept_events = {told(storage, message="Take a look"), told(storage, message="call.wav failed")}
     (one, _) = (c.call_id for c in storage.ledger.calls() if c.key.endswith("call.wav"))
     storage.erasures.begin([call_id, one], keep_recording=True)
+    eraser(storage).finish()
     with storage.database.transaction() as connection:
         found = connection.execute("SELECT event_id::text FROM outbox").fetchall()
     assert {each["event_id"] for each in found} == kept_events
 
 
-def test_positions_in_which_its_key_stands_are_forgotten(storage: Storage):
+def test_a_look_for_recordings_that_was_under_way_writes_no_position(storage: Storage):
+    """It may have met the recording before it was deleted."""
     call_id = put(storage)
     positions = Positions(storage.database)
-    places = {
-        "with": {"after": KEY},
-        "cut": {"newest_after": KEY[:-1]},
-        "by id": {"doubtful": {call_id: 1.0}},
-        "without": {"after": "mrs-y/other.wav"},
-    }
-    for source, position in places.items():
-        positions.keep(source, "0" * 16, json.dumps(position))
+    token, _ = positions.find("home", None)
+    positions.keep("home", token, json.dumps({"after": KEY}))
+    assert positions.find("home", token) == (token, json.dumps({"after": KEY}))
     storage.erasures.begin([call_id], keep_recording=False)
-    found = {name for name in places if positions.find(name, "0" * 16)[1]}
-    assert found == {"without"}
+    eraser(storage).finish()
+    positions.keep("home", token, json.dumps({"after": KEY}))
+    anew, position = positions.find("home", token)
+    assert (anew != token, position) == (True, None)
+    assert in_database(storage.database.url, [NAME]) == []
+
+
+def test_where_the_recording_stays_looking_goes_on_where_it_was(storage: Storage):
+    call_id = put(storage)
+    positions = Positions(storage.database)
+    token, _ = positions.find("home", None)
+    storage.erasures.begin([call_id], keep_recording=True)
+    eraser(storage).finish()
+    assert positions.find("home", token)[0] == token
 
 
 def test_each_erasure_is_recorded_with_its_reason(storage: Storage, tmp_path: Path):

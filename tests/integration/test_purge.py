@@ -110,6 +110,18 @@ def test_calls_that_wait_or_are_under_way_keep_their_keys(
     assert set(waiting) <= set(instance.get_dynamic_partitions("calls"))
 
 
+def test_keys_of_a_run_that_has_not_ended_stay(
+    instance: dg.DagsterInstance, database: Database, retained: Retained
+):
+    """As of a backfill over old calls, which waits for its slot."""
+    old = enter(database, instance, 3, days=31)
+    run = instance.create_run_for_job(job(), tags=span(old[:2]))
+    assert purge(instance, retained, NOW - MONTH)["partition_keys"] == 1
+    assert set(old[:2]) <= set(instance.get_dynamic_partitions("calls"))
+    instance.report_run_canceled(run)
+    assert purge(instance, retained, NOW - MONTH)["partition_keys"] == 2
+
+
 def test_runs_that_have_not_ended_stay_however_old(
     home: Home, instance: dg.DagsterInstance, database: Database, retained: Retained
 ):

@@ -144,7 +144,7 @@ def test_a_run_that_lists_its_calls_keeps_the_others(
     assert run and run.tags[PARTITION_NAME_TAG] == keys[1]
     config: Any = run.run_config
     named = config["ops"]["process_calls"]["config"]["calls"]
-    assert named == [ERASED, keys[1], ERASED, keys[3]]
+    assert named == [keys[1], keys[3]]
     assert in_database(home.database_url, [keys[0], keys[2]]) == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import CallState, Stage, needed_for
+from callpipeline.domain.call import CallState, DuplicatePolicy, Stage, needed_for
 from callpipeline.domain.retention import Kept, Periods
 from callpipeline.errors import MissingObject, SettingsInvalid
 from callpipeline.pipeline.retention import Deleted, Retention
@@ -44,7 +44,7 @@ def calls(storage: Storage, tmp_path: Path) -> Mapping[str, str]:
     ids = {name: processed(storage, tmp_path, name) for name in (OLD, YOUNG)}
     for name, days in ((OLD, 91), (YOUNG, 89)):
         then = f"timestamptz '{NOW - timedelta(days=days)}'"
-        change(storage, [ids[name]], completed_at=then)
+        change(storage, [ids[name]], completed_at=then, first_ended_at=then)
         _age(storage, ids[name], then)
     return ids
 
@@ -104,6 +104,9 @@ def test_transcripts_go_with_the_words_and_leave_how_many_there_were(
     assert [row["call_id"] for row in said] == [calls[YOUNG]]
     assert len(words) == 2 and all(row["word_count"] for row in words)
     assert storage.results.mentions(calls[OLD])
+    verdicts = {j.quote for j in storage.results.judgements(calls[OLD])}
+    assert verdicts == {""}, "which quoted the words"
+    assert {j.quote for j in storage.results.judgements(calls[YOUNG])} != {""}
     with pytest.raises(MissingObject, match="transcripts was deleted on"):
         storage.results.transcripts(calls[OLD])
 
@@ -123,7 +126,7 @@ def test_what_needs_a_deleted_transcript_leaves_the_call_as_it_is(
     assert Stage.TRANSCRIPTS not in old.stages and Stage.CHANNEL_AUDIO in old.stages
 
 
-def test_what_was_deleted_and_made_anew_is_there_until_its_time_is_over_again(
+def test_what_is_made_anew_of_an_old_call_is_there_and_goes_the_next_night(
     storage: Storage, calls: Mapping[str, str], tmp_path: Path
 ):
     at_hand = kept_for(storage, audio=90)
@@ -135,8 +138,19 @@ def test_what_was_deleted_and_made_anew_is_there_until_its_time_is_over_again(
     storage.results.save_audio(write, a_split(), files)
     assert storage.claims.complete(calls[OLD], "run-2") is CallState.COMPLETED
     assert Stage.CHANNEL_AUDIO in storage.ledger.find(calls[OLD]).stages
-    assert counts(at_hand.apply(NOW)) == {"audio": 0}
-    assert counts(at_hand.apply(datetime.now(UTC) + timedelta(days=100)))["audio"] == 2
+    assert counts(at_hand.apply(NOW)) == {"audio": 1}
+
+
+def test_to_judge_a_call_anew_is_no_reason_to_keep_it_longer(
+    storage: Storage, calls: Mapping[str, str]
+):
+    """A new competitor list every month would keep recordings for ever."""
+    storage.claims.claim([calls[OLD]], "run-2", anew=[Stage.COMPETITOR_SENTIMENT])
+    judged = a_write(calls[OLD], Stage.COMPETITOR_SENTIMENT, "run-2")
+    storage.results.save_sentiment(judged, [])
+    assert storage.claims.complete(calls[OLD], "run-2") is CallState.COMPLETED
+    done = counts(kept_for(storage, recordings=90, audio=90, results=90).apply(NOW))
+    assert done == {"recordings": 1, "audio": 1, "results": 1}
 
 
 def test_recordings_go_where_they_arrived_with_what_lies_beside_them(
@@ -187,7 +201,7 @@ def test_a_call_that_is_taken_just_now_is_left_alone(storage: Storage, calls: Ma
     """Between the look for what is due and its deletion."""
     retained = Retained(storage.database)
     then = NOW - timedelta(days=90)
-    [due] = retained.due(Kept.AUDIO, then)
+    [(due, _)] = retained.due(Kept.AUDIO, then)
     storage.claims.claim([due], "run-2")
     assert not retained.delete(Kept.AUDIO, due, then, lambda row: pytest.fail("it is taken"))
     assert storage.erasures.begin([due], keep_recording=True, ended_before=then) == []
@@ -206,14 +220,42 @@ def test_a_store_that_does_not_answer_keeps_nothing_else_from_going(
     assert counts(kept_for(storage, recordings=90).apply(NOW)) == {"recordings": 1}
 
 
-def test_what_cannot_be_deleted_three_times_in_a_row_is_not_tried_a_thousand_times(
-    storage: Storage,
+def test_calls_of_a_source_that_is_gone_keep_none_of_the_others(
+    storage: Storage, calls: Mapping[str, str]
 ):
     gone = enter(storage, *(f"{number}.wav" for number in range(20)))
     then = f"timestamptz '{NOW - timedelta(days=99)}'"
     change(storage, gone, state="'COMPLETED'", completed_at=then, bucket="'old'")
+    assert max(gone) < calls[OLD], "they come first"
     (done,) = kept_for(storage, recordings=90).apply(NOW)
-    assert (done.items, "no source any more" in (done.trouble or "")) == (0, True)
+    assert (done.items, "no source any more" in (done.trouble or "")) == (1, True)
+    assert not storage.inbox.exists(OLD)
+
+
+def test_a_recording_that_took_the_place_of_an_old_one_stays(
+    storage: Storage, calls: Mapping[str, str]
+):
+    storage.inbox.put(OLD, b"another conversation")
+    assert counts(kept_for(storage, recordings=90).apply(NOW)) == {"recordings": 1}
+    assert storage.inbox.read(OLD) == b"another conversation"
+    assert storage.inbox.exists("old.srt")
+
+
+def test_bytes_of_what_went_by_its_age_may_come_in_again(storage: Storage):
+    """Else a young call of the same bytes, as of empty files, would go with an old one."""
+    process = DuplicatePolicy.PROCESS
+    old, linked = enter(storage, "1.wav", "2.wav", sha256="aa")
+    (young,) = enter(storage, "3.wav", sha256="aa", duplicates=process)
+    then = f"timestamptz '{NOW - timedelta(days=99)}'"
+    change(storage, [old], state="'COMPLETED'", completed_at=then)
+    kept_for(storage, results=90).apply(NOW)
+    assert storage.ledger.find(old).state is CallState.ERASED
+    assert storage.erasures.returned() == []
+    assert storage.ledger.call_of_content("aa") == young
+    (call,) = storage.claims.claim([young], "run-2")
+    storage.claims.own_content(call, "run-2", "aa")
+    assert storage.ledger.find(young).state is CallState.PROCESSING
+    assert storage.ledger.find(linked).state is CallState.DUPLICATE
 
 
 def test_many_calls_go_in_pieces(storage: Storage):

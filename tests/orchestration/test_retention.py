@@ -32,7 +32,8 @@ def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 def old_call(lab: Lab) -> str:
     call_id = lab.add_call("old")
     lab.run([call_id])
-    change(lab.storage, [call_id], completed_at="now() - interval '31 days'")
+    then = "now() - interval '31 days'"
+    change(lab.storage, [call_id], completed_at=then, first_ended_at=then)
     return call_id
 
 

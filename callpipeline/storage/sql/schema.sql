@@ -41,6 +41,7 @@ CREATE TABLE calls (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     completed_at     timestamptz,
+    first_ended_at   timestamptz,
     UNIQUE (bucket, key, etag),
     CONSTRAINT calls_state_check CHECK (state IN
         ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
@@ -59,8 +60,12 @@ CREATE INDEX calls_held ON calls (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX calls_by_first ON calls (duplicate_of) WHERE duplicate_of IS NOT NULL;
 -- What was erased is known again by its id's hash of bucket, key and etag.
 CREATE INDEX calls_erased ON calls (right(call_id, 12)) WHERE state = 'ERASED';
-CREATE INDEX calls_by_end ON calls (completed_at) WHERE completed_at IS NOT NULL;
-
+CREATE INDEX calls_by_content ON calls (sha256) WHERE sha256 IS NOT NULL;
+-- By the name of the file, and by what it shares with a transcript beside it.
+CREATE INDEX calls_by_file_name ON calls (regexp_replace(key, '^.*/', ''));
+CREATE INDEX calls_by_stem ON calls (regexp_replace(key, '\.[^./]*$', ''));
+CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
+-- The calls of a day: exactly the expression of `day` in the views, or it would not be used.
 CREATE INDEX calls_by_day
     ON calls (((coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date));
 COMMENT ON COLUMN calls.started_at IS 'When the call took place; null where nothing tells.';
@@ -74,6 +79,8 @@ COMMENT ON COLUMN calls.given_back IS
 COMMENT ON COLUMN calls.attempts IS
     'Runs that began to work on the call and have not ended in order since.';
 COMMENT ON COLUMN calls.retries IS 'Tries that ended in an error which another try may cure.';
+COMMENT ON COLUMN calls.first_ended_at IS
+    'When the call was completed, or failed, for the first time.';
 COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
 
 -- Whose bytes these are: the one call that was made of them first.
@@ -359,6 +366,8 @@ CREATE TABLE erasures (
     keep_recording  boolean NOT NULL,
     bucket          text,
     key             text,
+    etag            text,
+    is_unread       boolean NOT NULL DEFAULT false,
     run_id          text,
     looked_at       timestamptz,
     trouble         text,
@@ -368,6 +377,8 @@ CREATE INDEX erasures_open ON erasures (asked_at) WHERE verified_at IS NULL;
 COMMENT ON COLUMN erasures.because IS 'Why, as whoever asked for it wrote.';
 COMMENT ON COLUMN erasures.keep_recording IS
     'Whether the recording itself stays where it arrived; it does not come in again.';
+COMMENT ON COLUMN erasures.is_unread IS
+    'Whether its bytes are to be read before they go, to be known again.';
 COMMENT ON COLUMN erasures.run_id IS 'The run that was at work on the call.';
 COMMENT ON COLUMN erasures.trouble IS 'What keeps it from being finished; it is tried again.';
 COMMENT ON COLUMN erasures.verified_at IS
@@ -490,3 +501,15 @@ COMMENT ON COLUMN daily_agents.by_customer IS 'Of these by the customers.';
 COMMENT ON COLUMN daily_agents.positive IS 'Mentions that speak well of it.';
 COMMENT ON COLUMN daily_agents.negative IS 'Mentions that speak badly of it.';
 COMMENT ON COLUMN daily_agents.mean_score IS 'Mean score, -1 to 1.';
+
+-- What is kept for a time is kept from the first end on: to judge calls anew is no reason to keep
+-- them longer.
+CREATE FUNCTION note_first_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.first_ended_at := NEW.completed_at;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER note_first_end BEFORE UPDATE OF completed_at ON calls FOR EACH ROW
+    WHEN (NEW.completed_at IS NOT NULL AND OLD.first_ended_at IS NULL)
+    EXECUTE FUNCTION note_first_end();

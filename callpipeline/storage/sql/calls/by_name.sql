@@ -1,4 +1,5 @@
--- Calls whose recording has this file name, newest first.
+-- Calls whose recording has this file name, or this key; newest first.
 SELECT call_id FROM calls
-WHERE key = %(name)s OR right(key, length(%(name)s) + 1) = '/' || %(name)s
+WHERE regexp_replace(key, '^.*/', '') = regexp_replace(%(name)s, '^.*/', '')
+  AND (key = %(name)s OR strpos(%(name)s, '/') = 0)
 ORDER BY created_at DESC LIMIT 2;

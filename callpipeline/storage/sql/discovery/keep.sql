@@ -1,6 +1,4 @@
--- Remember where looking in a source stands.
-INSERT INTO discovery (source, token, position)
-VALUES (%(source)s, %(token)s, %(position)s)
-ON CONFLICT (source) DO UPDATE SET
-    token = excluded.token, position = excluded.position, updated_at = now()
+-- Remember where looking in a source stands, unless that was to be forgotten meanwhile.
+UPDATE discovery SET position = %(position)s, updated_at = now()
+WHERE source = %(source)s AND token = %(token)s
 RETURNING source;

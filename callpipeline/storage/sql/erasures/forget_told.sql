@@ -1,11 +1,7 @@
--- Delete what people were to be told of calls, also where others wrote of them; what receivers
--- answered to it may quote it.
+-- Delete events, by call or by id; what receivers answered to them may quote them.
 WITH gone AS (
-    SELECT event_id FROM outbox o
-    WHERE call_id = ANY(%(call_ids)s)
-       OR o.metadata ->> 'job_filename' = ANY(%(names)s)
-       OR concat_ws(' ', o.title, o.message, o.error_message, o.group_key, o.subject,
-                    o.metadata::text) ~ ANY(%(patterns)s::text[])
+    SELECT event_id FROM outbox
+    WHERE call_id = ANY(%(call_ids)s) OR event_id = ANY(%(event_ids)s::uuid[])
 ), blanked AS (
     UPDATE deliveries d SET answer = ''
     WHERE notification_id IN (SELECT notification_id FROM notification_events

@@ -1,11 +1,9 @@
--- Calls that are to be erased: these, those of a customer, and duplicates of what was erased; and
--- all that are of the same bytes, since they are the same conversation.
+-- Calls that are to be erased: these, or those of a customer, with all that are of the same bytes,
+-- since they are the same conversation.
 WITH asked AS (
     SELECT call_id, sha256 FROM calls
     WHERE state <> 'ERASED'
-      AND (call_id = ANY(%(call_ids)s)
-           OR lower(metadata ->> 'customer') = lower(%(customer)s)
-           OR %(returned)s AND duplicate_of IN (SELECT call_id FROM calls WHERE state = 'ERASED'))
+      AND (call_id = ANY(%(call_ids)s) OR lower(metadata ->> 'customer') = lower(%(customer)s))
 )
 SELECT call_id, state, coalesce(started_at, last_modified) AS took_place_at, key,
        metadata ->> 'customer' AS customer, call_id IN (SELECT call_id FROM asked) AS is_asked_for

@@ -1,2 +1,4 @@
--- Delete what was said in a call; how much, and how sure the recogniser was, is kept.
-DELETE FROM segments WHERE call_id = %(call_id)s;
+-- Delete what was said in a call, also where a verdict quotes it; what was found is kept.
+WITH said AS (DELETE FROM segments WHERE call_id = %(call_id)s),
+quoted AS (UPDATE sentiment SET quote = '' WHERE call_id = %(call_id)s)
+UPDATE mentions SET reason = '' WHERE call_id = %(call_id)s;
