@@ -70,19 +70,23 @@ def build(
             *retention_jobs(lambda: chosen),
         ],
         schedules=[check_calls_schedule, *retention_schedules()],
-        sensors=[
-            *discovery_sensors(wiring.load_sources(chosen), chosen),
-            waiting_calls(lambda: chosen),
-            lost_runs(lambda: chosen),
-            erasures_sensor(lambda: chosen),
-            stale_days(chosen.marts_from),
-            outbox_sensor(),
-            failed_runs_sensor(),
-            trouble_sensor(wiring.notification_policy(chosen)),
-        ],
+        sensors=_sensors(chosen),
         resources={**resources(opening, slack_resources(chosen)), **io_managers()},
         executor=dg.in_process_executor,
     )
+
+
+def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
+    return [
+        *discovery_sensors(wiring.load_sources(chosen), chosen),
+        waiting_calls(lambda: chosen),
+        lost_runs(lambda: chosen),
+        erasures_sensor(lambda: chosen),
+        stale_days(chosen.marts_from),
+        outbox_sensor(),
+        failed_runs_sensor(),
+        trouble_sensor(wiring.notification_policy(chosen)),
+    ]
 
 
 # Before anything can fail: sensors and resources do so in the code server's own process.

@@ -21,28 +21,33 @@ if TYPE_CHECKING:
     from callpipeline.pipeline.erasing import Looked
 
 
+Calls = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CALL", help="Ids, their beginnings, or file names."),
+]
+Customer = Annotated[
+    str | None, typer.Option(help="Every call of this customer, by the recordings' names.")
+]
+Because = Annotated[
+    str, typer.Option(help="Why, as a ticket's number: it is kept with the tombstone.")
+]
+KeepRecording = Annotated[
+    bool,
+    typer.Option("--keep-recording", help="Leave the recording where it arrived; it stays out."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the calls.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Lift = Annotated[bool, typer.Option("--lift", help="Let recordings of erased calls come in again.")]
+
+
 def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    calls: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="CALL", help="Ids, their beginnings, or file names."),
-    ] = None,
-    customer: Annotated[
-        str | None, typer.Option(help="Every call of this customer, by the recordings' names.")
-    ] = None,
-    because: Annotated[
-        str, typer.Option(help="Why, as a ticket's number: it is kept with the tombstone.")
-    ] = "",
-    keep_recording: Annotated[
-        bool,
-        typer.Option(
-            "--keep-recording", help="Leave the recording where it arrived; it stays out."
-        ),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the calls.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    lift: Annotated[
-        bool, typer.Option("--lift", help="Let recordings of erased calls come in again.")
-    ] = False,
+    calls: Calls = None,
+    customer: Customer = None,
+    because: Because = "",
+    keep_recording: KeepRecording = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lift: Lift = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove calls everywhere, for ever: audio, transcript, results, messages, Dagster's records.
@@ -52,12 +57,8 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
     that were sent, exports and backups are not reached. Exit code 1 while something is in the way;
     `callpipeline up` goes on with it.
     """
-    _refuse_nonsense(
-        calls or [],
-        customer,
-        lift=lift,
-        other=dry_run or as_json or keep_recording or bool(because),
-    )
+    other = dry_run or as_json or keep_recording or bool(because)
+    _refuse_nonsense(calls or [], customer, lift=lift, other=other)
     with opened() as storage:
         if lift:
             _lift(storage.erasures, calls or [])
@@ -73,12 +74,7 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
         call_ids = [call.call_id for call in wanted]
         storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
         done, goes_on = _finished(storage, [*call_ids, *begun])
-    if as_json:
-        print(json.dumps([asdict(one) for one in done], indent=2))
-    else:
-        _print(done, goes_on=goes_on)
-    is_well = all(one.finished or (goes_on and not one.trouble) for one in done)
-    raise typer.Exit(0 if is_well else 1)
+    _tell(done, goes_on=goes_on, as_json=as_json)
 
 
 def _refuse_nonsense(
@@ -153,16 +149,22 @@ def _print_plan(wanted: Sequence[Wanted], begun: Sequence[str], *, as_json: bool
         console.print("There is no such call.", highlight=False)
 
 
-def _print(done: "Sequence[Looked]", *, goes_on: bool) -> None:
-    for one in done:
+def _tell(done: "Sequence[Looked]", *, goes_on: bool, as_json: bool) -> None:
+    """What came of each; ends with exit code 1 where something is in the way."""
+    if as_json:
+        print(json.dumps([asdict(one) for one in done], indent=2))
+    for one in done if not as_json else ():
         if one.trouble:
             complain(f"{one.call_id} is not wholly erased: {one.trouble}")
-            continue
-        said = "erased"
-        if not one.finished:
-            said += (
-                "; looked for once more in two minutes"
-                if goes_on
-                else ("; a run that was at work on it has not ended: `callpipeline up` finishes it")
-            )
-        console.print(f"{one.call_id}  {said}", highlight=False)
+        else:
+            console.print(f"{one.call_id}  {_how(one, goes_on=goes_on)}", highlight=False)
+    is_well = all(one.finished or (goes_on and not one.trouble) for one in done)
+    raise typer.Exit(0 if is_well else 1)
+
+
+def _how(one: "Looked", *, goes_on: bool) -> str:
+    if one.finished:
+        return "erased"
+    if goes_on:
+        return "erased; looked for once more in two minutes"
+    return "erased; a run that was at work on it has not ended: `callpipeline up` finishes it"

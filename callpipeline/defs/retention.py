@@ -26,7 +26,10 @@ class How(dg.Config):
 
 def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
     """One job for Dagster's own records, one for what is kept of calls."""
+    return [_purge_dagster(settings), _purge_calls(settings)]
 
+
+def _purge_dagster(settings: Callable[[], Settings]) -> dg.JobDefinition:
     @dg.op(
         name="delete_old_records",
         out=dg.Out(dg.Nothing),
@@ -41,6 +44,19 @@ def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
             done = (purge.plan() if config.dry_run else list(purge.apply())) if purge else []
         _tell(context, done)
 
+    @dg.job(
+        executor_def=dg.in_process_executor,
+        tags=UPKEEP,
+        description="Keeps Dagster's tables small: deletes its records of calls that ended more "
+        "than CALLPIPELINE_KEEP_DAGSTER_DAYS ago. The calls and their results stay.",
+    )
+    def purge_dagster() -> None:
+        delete_old_records()
+
+    return purge_dagster
+
+
+def _purge_calls(settings: Callable[[], Settings]) -> dg.JobDefinition:
     @dg.op(
         name="delete_old_calls",
         out=dg.Out(dg.Nothing),
@@ -58,22 +74,13 @@ def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
     @dg.job(
         executor_def=dg.in_process_executor,
         tags=UPKEEP,
-        description="Keeps Dagster's tables small: deletes its records of calls that ended more "
-        "than CALLPIPELINE_KEEP_DAGSTER_DAYS ago. The calls and their results stay.",
-    )
-    def purge_dagster() -> None:
-        delete_old_records()
-
-    @dg.job(
-        executor_def=dg.in_process_executor,
-        tags=UPKEEP,
         description="Deletes what is kept of calls when its time is over, each by its own "
         "period. Launch it with `dry_run: true` to see what would go.",
     )
     def purge_calls() -> None:
         delete_old_calls()
 
-    return [purge_dagster, purge_calls]
+    return purge_calls
 
 
 def retention_schedules() -> list[dg.ScheduleDefinition]:
