@@ -29,6 +29,7 @@ def examine(options: Settings) -> Iterator[Finding]:
         "recordings": places.recordings,
         "storage": places.results_store,
         "notifications": telling.channels,
+        "retention": _retention,
     }
     for name, look in without_database.items():
         yield from found(name, partial(look, options))
@@ -74,6 +75,12 @@ def _engines(options: Settings) -> str:
     with wiring.open_engines(options) as chosen:
         engines = (chosen.splitter, chosen.speech_detector, chosen.transcriber, chosen.judge)
         return ", ".join(engine.name for engine in engines)
+
+
+def _retention(options: Settings) -> str:
+    days = {str(kept): days for kept, days in wiring.periods(options).days.items()}
+    told = (f"{kept} {each} days" for kept, each in days.items() if each)
+    return f"kept for: {', '.join(told) or 'ever'}"
 
 
 def _dagster(options: Settings, url: str) -> list[Finding] | str:

@@ -68,7 +68,7 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
             console.print(_table(wanted))
         if dry_run or not (wanted or begun):
             _print_plan(wanted, begun, as_json=as_json)
-            return
+            raise typer.Exit(0 if wanted or begun else 1)
         if wanted and not yes:
             _ask(len(wanted), keep_recording=keep_recording)
         call_ids = [call.call_id for call in wanted]
@@ -103,7 +103,7 @@ def _wanted(
 
 def _lift(erasures: Erasures, calls: Sequence[str]) -> None:
     lifted = erasures.lift(calls)
-    for call_id in lifted:
+    for call_id in sorted(lifted):
         console.print(f"{call_id}  may come in again", highlight=False)
     for call_id in calls:
         if call_id not in lifted:
@@ -146,7 +146,7 @@ def _print_plan(wanted: Sequence[Wanted], begun: Sequence[str], *, as_json: bool
     for call_id in begun:
         console.print(f"{call_id}  is erased already; without --dry-run it is looked for again")
     if not wanted and not begun:
-        console.print("There is no such call.", highlight=False)
+        complain("No call of that customer is there.")
 
 
 def _tell(done: "Sequence[Looked]", *, goes_on: bool, as_json: bool) -> None:

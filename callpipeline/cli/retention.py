@@ -33,6 +33,9 @@ def retention(
 
     Nothing is deleted without --now. Exit code 1 when something was in the way; the rest is gone.
     """
+    if now and history:
+        complain("Say either --now or --history.")
+        raise typer.Exit(2)
     options = settings()
     periods = wiring.periods(options)
     with opened() as storage:

@@ -78,10 +78,10 @@ def erase_now(
     """
     with dg.DagsterInstance.get() as instance:
         at_hand = eraser(instance, settings, storage)
-        wanted = [*call_ids, *at_hand.take_returned()]
+        wanted = [*call_ids, *at_hand.take_returned()]  # read while it was asked whether to
         for _ in range(LOOKS):
             for start in range(0, len(wanted), AT_ONCE):
                 at_hand.finish(wanted[start : start + AT_ONCE])
         left = {erasure.call_id: erasure.trouble for erasure in storage.erasures.open(wanted)}
         goes_on = _is_at_work(instance)
-    return [Looked(id_, id_ not in left, left.get(id_)) for id_ in wanted], goes_on
+    return [Looked(id_, id_ not in left, left.get(id_)) for id_ in call_ids], goes_on

@@ -72,7 +72,7 @@ def run_request(stretch: Stretch) -> dg.RunRequest:
 def in_words(stale: Sequence[StaleDay], busy: Collection[date]) -> str:
     """Why no run is asked for, for a person who looks at the sensor."""
     if not stale:
-        return "The marts have every call that has ended."
+        return "The marts have every call that has ended, but for days of which some went by age."
     days = {each.day for each in stale}
     with_run = len(days & set(busy))
     said: list[str] = []

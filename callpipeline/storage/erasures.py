@@ -146,7 +146,8 @@ class Erasures:
         self._database.rows("erasures/looked", {"call_id": call_id} | came)
 
     def lift(self, call_ids: Collection[str]) -> set[str]:
-        """Let the recordings of calls come in again whose erasure is finished; returns which."""
+        """Let the recordings of calls come in again whose erasure is finished; returns which, with
+        the other tombstones of the same bytes."""
         rows = self._database.rows("erasures/lift", {"call_ids": list(call_ids)})
         return {row["call_id"] for row in rows}
 

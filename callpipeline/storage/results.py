@@ -131,8 +131,8 @@ class Results:
             if deleted["at"] is None:
                 raise
             raise MissingObject(
-                f"Of call {call_id} {stage} was deleted on {deleted['at']:%Y-%m-%d}, when its time "
-                "was over (`callpipeline retention`)."
+                f"The stage {stage} of call {call_id} was deleted on {deleted['at']:%Y-%m-%d}, "
+                "when its time was over (`callpipeline retention`)."
             ) from None
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]:

@@ -73,8 +73,9 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_a_customer_without_calls_is_told(here: Installation, call_id: str):
-    assert "There is no such call." in here.run("erase", "--customer", "Mrs Smith").stdout
-    assert here.json("erase", "--customer", "Mrs Smith") == []
+    told = here.run("erase", "--customer", "Mrs Smith", exit_code=1)
+    assert "No call of that customer is there." in told.stderr
+    assert here.json("erase", "--customer", "Mrs Smith", exit_code=1) == []
 
 
 def test_one_unknown_call_of_several_erases_none(

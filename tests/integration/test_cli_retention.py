@@ -39,6 +39,9 @@ def test_periods_that_contradict_each_other_are_refused(here: Installation):
         "CALLPIPELINE_KEEP_RESULTS_DAYS": "8",
     }
     assert "KEEP_RECORDINGS_DAYS is more" in here.run("retention", exit_code=1).stderr
+    findings = {one["name"]: one for one in here.json("doctor", exit_code=1)}
+    assert findings["retention"]["level"] == "bad"
+    assert "Say either" in here.run("retention", "--now", "--history", exit_code=2).stderr
 
 
 def test_the_doctor_tells_of_an_erasure_that_does_not_end(here: Installation, database_url: str):

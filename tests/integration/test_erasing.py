@@ -459,6 +459,21 @@ def test_an_erasure_can_be_lifted_when_it_is_finished(storage: Storage):
     assert storage.ledger.register([Registration(recording)])[0].is_new
 
 
+def test_to_lift_one_lifts_all_of_the_same_bytes_when_they_are_finished(storage: Storage):
+    """A tombstone that stayed would have the recording erased again."""
+    first, second = enter(storage, "1.wav", "2.wav", sha256="aa")
+    storage.erasures.begin([first], keep_recording=True)
+    at_hand = eraser(storage)
+    at_hand.finish()
+    assert at_hand.take_returned() == [second]
+    assert storage.erasures.lift([first]) == set()
+    at_hand.finish()
+    assert storage.erasures.lift([first]) == {first, second}
+    (again,) = enter(storage, "3.wav", sha256="aa")
+    assert storage.ledger.find(again).state is CallState.PENDING
+    assert storage.erasures.returned() == []
+
+
 def test_what_went_by_its_age_is_not_searched_for_in_every_text(storage: Storage):
     asked, aged = put(storage, "asked.wav"), put(storage, "aged.wav")
     storage.erasures.begin([asked], keep_recording=False)

@@ -86,7 +86,7 @@ def test_audio_goes_when_its_time_is_over_and_all_else_stays(
     assert recorded(storage) == [("channel_audio", "retention", calls[OLD], 2)]
     assert storage.results.transcripts(calls[OLD])
     with pytest.raises(
-        MissingObject, match="channel_audio was deleted on .*`callpipeline retention`"
+        MissingObject, match="channel_audio of call .* was deleted on .*`callpipeline retention`"
     ):
         storage.results.fetch_channel(calls[OLD], a_split().channels[0].channel, Path("unused"))
     # Twice is like once.
@@ -107,7 +107,7 @@ def test_transcripts_go_with_the_words_and_leave_how_many_there_were(
     verdicts = {j.quote for j in storage.results.judgements(calls[OLD])}
     assert verdicts == {""}, "which quoted the words"
     assert {j.quote for j in storage.results.judgements(calls[YOUNG])} != {""}
-    with pytest.raises(MissingObject, match="transcripts was deleted on"):
+    with pytest.raises(MissingObject, match="transcripts of call .* was deleted on"):
         storage.results.transcripts(calls[OLD])
 
 

@@ -1,4 +1,8 @@
 -- Delete what was said in a call, also where a verdict quotes it; what was found is kept.
 WITH said AS (DELETE FROM segments WHERE call_id = %(call_id)s),
-quoted AS (UPDATE sentiment SET quote = '' WHERE call_id = %(call_id)s)
+quoted AS (
+    -- The name of the rule stays, by which switching is told.
+    UPDATE sentiment SET quote = '', rule = regexp_replace(rule, ':.*$', ':')
+    WHERE call_id = %(call_id)s
+)
 UPDATE mentions SET reason = '' WHERE call_id = %(call_id)s;
