@@ -82,6 +82,8 @@ class Operator:
             except psycopg.Error:
                 # Postgres is away, so for now nobody can hold the lock.
                 self._disconnect()
+        if self._ended.is_set():  # a connection may have been made since `end` closed the last
+            self._disconnect()
 
     def end(self) -> None:
         self._ended.set()
@@ -131,5 +133,9 @@ def _connect(url: str) -> psycopg.Connection:
         keepalives_count=2,
         tcp_user_timeout=20_000,
     )
-    connection.execute(_NOTICE_DEATH)
+    try:
+        connection.execute(_NOTICE_DEATH)
+    except psycopg.Error:
+        connection.close()
+        raise
     return connection
