@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callpipeline.errors import MissingObject, StoreUnavailable
-from callpipeline.pipeline.sidecar import keys_beside
+from callpipeline.pipeline.removal import Place, remove_recording
 from callpipeline.storage import keys
 from callpipeline.storage.erasures import Erasure, Erasures
 from callpipeline.storage.object_store import ObjectStore
@@ -97,7 +97,9 @@ class Eraser:
                 if erasure.is_unread:
                     self._read(erasure, place, erasure.key)
                 if not erasure.keep_recording:
-                    items += self._delete_recording(erasure, place, erasure.key)
+                    of = Place(erasure.call_id, erasure.bucket, erasure.key, erasure.etag)
+                    items += remove_recording(self.recordings, self.erasures, of)
+                    place.tidy(erasure.key)
         except (StoreUnavailable, MissingObject) as error:
             return _Deleted(items, str(error))
         return _Deleted(items, None)
@@ -111,25 +113,6 @@ class Eraser:
                 with copy.open("rb") as file:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 self.erasures.keep_out(erasure.call_id, sha256)
-
-    def _delete_recording(self, erasure: Erasure, place: ObjectStore, key: str) -> int:
-        """Delete the object that the call was made of; not one that was put in its place since.
-
-        A transcript beside it goes too, where it lies beside no other call's recording.
-        """
-        try:
-            is_other = place.recording(key).etag != erasure.etag
-        except MissingObject:
-            is_other = False
-        if is_other:
-            return 0
-        shared = self.erasures.shares_place(place.name, key, erasure.call_id)
-        beside = [] if shared else keys_beside(key)
-        there = [each for each in (key, *beside) if place.exists(each)]
-        for each in there:
-            place.delete(each)
-        place.tidy(key)
-        return len(there)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from itertools import islice
 
 from callpipeline.domain.retention import Kept, Periods
 from callpipeline.errors import MissingObject, StoreUnavailable
-from callpipeline.pipeline.sidecar import keys_beside
+from callpipeline.pipeline.removal import Place, remove_recording
 from callpipeline.storage.database import Row
 from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.object_store import ObjectStore
@@ -89,20 +89,8 @@ class Retention:
         return Deleted(kept, older_than, items, " ".join(troubles.values()).rstrip(".") or None)
 
     def _remove_recording(self, row: Row) -> int:
-        """The object that the call was made of, and a transcript that lies beside it alone."""
-        bucket, key = row["bucket"], row["key"]
-        place = self.recordings.store(bucket)
-        try:
-            is_other = place.recording(key).etag != row["etag"]
-        except MissingObject:
-            is_other = False
-        if is_other:
-            return 0
-        beside = [] if self.erasures.shares_place(bucket, key, row["call_id"]) else keys_beside(key)
-        there = [each for each in (key, *beside) if place.exists(each)]
-        for each in there:
-            place.delete(each)
-        return len(there)
+        place = Place(row["call_id"], row["bucket"], row["key"], row["etag"])
+        return remove_recording(self.recordings, self.erasures, place)
 
     def _remove(self, keys: Iterable[str]) -> int:
         items = 0
