@@ -27,7 +27,7 @@ def eraser(instance: dg.DagsterInstance, settings: Settings, storage: Storage) -
         return Traces(traces.removed + masked, traces.busy)
 
     quiet_s = QUIET_S if _is_at_work(instance) else 0.0
-    return open_eraser(storage, elsewhere, quiet_s=quiet_s)
+    return open_eraser(settings, storage, elsewhere, quiet_s=quiet_s)
 
 
 def _is_at_work(instance: dg.DagsterInstance) -> bool:

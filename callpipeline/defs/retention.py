@@ -24,63 +24,56 @@ class How(dg.Config):
     dry_run: bool = Field(default=False, description="Only tell what would be deleted.")
 
 
+Delete = Callable[[dg.DagsterInstance, Storage, bool], list[Deleted]]
+"""Deletes what is due; with True it only tells what that would be."""
+
+
 def retention_jobs(settings: Callable[[], Settings]) -> list[dg.JobDefinition]:
     """One job for Dagster's own records, one for what is kept of calls."""
-    return [_purge_dagster(settings), _purge_calls(settings)]
+
+    def records(instance: dg.DagsterInstance, storage: Storage, dry_run: bool) -> list[Deleted]:
+        return delete_records(instance, settings(), storage, dry_run=dry_run)
+
+    def of_calls(_: dg.DagsterInstance, storage: Storage, dry_run: bool) -> list[Deleted]:
+        retention, now = open_retention(settings(), storage), datetime.now(UTC)
+        return retention.plan(now) if dry_run else retention.apply(now)
+
+    return [
+        _job(
+            "purge_dagster",
+            "delete_old_records",
+            records,
+            "Keeps Dagster's tables small: retires partition keys of calls that ended more than "
+            "CALLPIPELINE_KEEP_DAGSTER_DAYS ago, and deletes old runs, events, ticks and "
+            "backfills, some at a time. The calls and their results stay.",
+        ),
+        _job(
+            "purge_calls",
+            "delete_old_calls",
+            of_calls,
+            "Deletes recordings, channel audio, transcripts, calls and notifications when their "
+            "time is over, each by its own period (CALLPIPELINE_KEEP_…_DAYS). Launch it with "
+            "`dry_run: true` to see what would go.",
+        ),
+    ]
 
 
-def _purge_dagster(settings: Callable[[], Settings]) -> dg.JobDefinition:
-    @dg.op(
-        name="delete_old_records",
-        out=dg.Out(dg.Nothing),
-        description="Retires partition keys of calls that ended long ago, and deletes old runs, "
-        "events, ticks and backfills, some at a time.",
-    )
-    def delete_old_records(
+def _job(name: str, op: str, delete: Delete, description: str) -> dg.JobDefinition:
+    """A job of one step; Dagster refuses a job and an op of one name."""
+
+    @dg.op(name=op, out=dg.Out(dg.Nothing), description=description)
+    def step(
         context: dg.OpExecutionContext, config: How, storage: dg.ResourceParam[Storage]
     ) -> None:
         with told():
-            purge = old_records(context.instance, settings(), storage)
-            done = (purge.plan() if config.dry_run else list(purge.apply())) if purge else []
+            done = delete(context.instance, storage, config.dry_run)
         _tell(context, done)
 
-    @dg.job(
-        executor_def=dg.in_process_executor,
-        tags=UPKEEP,
-        description="Keeps Dagster's tables small: deletes its records of calls that ended more "
-        "than CALLPIPELINE_KEEP_DAGSTER_DAYS ago. The calls and their results stay.",
-    )
-    def purge_dagster() -> None:
-        delete_old_records()
+    @dg.job(name=name, executor_def=dg.in_process_executor, tags=UPKEEP, description=description)
+    def job() -> None:
+        step()
 
-    return purge_dagster
-
-
-def _purge_calls(settings: Callable[[], Settings]) -> dg.JobDefinition:
-    @dg.op(
-        name="delete_old_calls",
-        out=dg.Out(dg.Nothing),
-        description="Deletes recordings, channel audio, transcripts, calls and notifications "
-        "whose periods are over (CALLPIPELINE_KEEP_…_DAYS).",
-    )
-    def delete_old_calls(
-        context: dg.OpExecutionContext, config: How, storage: dg.ResourceParam[Storage]
-    ) -> None:
-        with told():
-            retention, now = open_retention(settings(), storage), datetime.now(UTC)
-            done = retention.plan(now) if config.dry_run else retention.apply(now)
-        _tell(context, done)
-
-    @dg.job(
-        executor_def=dg.in_process_executor,
-        tags=UPKEEP,
-        description="Deletes what is kept of calls when its time is over, each by its own "
-        "period. Launch it with `dry_run: true` to see what would go.",
-    )
-    def purge_calls() -> None:
-        delete_old_calls()
-
-    return purge_calls
+    return job
 
 
 def retention_schedules() -> list[dg.ScheduleDefinition]:
@@ -96,10 +89,15 @@ def retention_schedules() -> list[dg.ScheduleDefinition]:
     ]
 
 
-def old_records(instance: dg.DagsterInstance, settings: Settings, storage: Storage) -> Purge | None:
-    """What deletes Dagster's old records; None where they are kept for ever."""
+def delete_records(
+    instance: dg.DagsterInstance, settings: Settings, storage: Storage, *, dry_run: bool
+) -> list[Deleted]:
+    """Delete Dagster's own old records; nothing where they are kept for ever."""
     older_than = periods(settings).older_than(Kept.DAGSTER, datetime.now(UTC))
-    return Purge(instance, Retained(storage.database), older_than) if older_than else None
+    if older_than is None:
+        return []
+    purge = Purge(instance, Retained(storage.database), older_than)
+    return purge.plan() if dry_run else list(purge.apply())
 
 
 def _tell(context: dg.OpExecutionContext, done: Iterable[Deleted]) -> None:
@@ -116,7 +114,4 @@ def _tell(context: dg.OpExecutionContext, done: Iterable[Deleted]) -> None:
 def purge_now(settings: Settings, storage: Storage, *, dry_run: bool) -> list[Deleted]:
     """The same for the command line."""
     with dg.DagsterInstance.get() as instance:
-        purge = old_records(instance, settings, storage)
-        if purge is None:
-            return []
-        return purge.plan() if dry_run else list(purge.apply())
+        return delete_records(instance, settings, storage, dry_run=dry_run)

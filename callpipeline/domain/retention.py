@@ -7,8 +7,9 @@ from enum import StrEnum
 
 
 class Kept(StrEnum):
-    """What has a period of its own, counted from the end of a call's processing.
+    """What has a period of its own, counted from when a call first ended.
 
+    That of `dagster` counts from its last end: a call that is looked at again is in its pages.
     `results` are all that is kept of a call: when their time is over, it is erased, and the
     tombstone keeps a recording that is left from coming in again.
     """

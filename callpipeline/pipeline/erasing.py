@@ -1,13 +1,11 @@
 """Erasing calls everywhere: what the ledger does not hold itself, as often as it takes."""
 
-import contextlib
-import hashlib
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.pipeline.ingest import sha256_of
 from callpipeline.pipeline.removal import Place, remove_recording
 from callpipeline.storage import keys
 from callpipeline.storage.erasures import Erasure, Erasures
@@ -49,6 +47,7 @@ class Eraser:
     recordings: Recordings
     store: ObjectStore
     elsewhere: Elsewhere
+    workspace: Path
     quiet_s: float = QUIET_S
 
     def take_returned(self) -> list[str]:
@@ -106,13 +105,15 @@ class Eraser:
 
     def _read(self, erasure: Erasure, place: ObjectStore, key: str) -> None:
         """Learn of which bytes the call is, so that they are known when they come in again."""
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "recording"
-            with contextlib.suppress(MissingObject):
-                place.fetch(key, copy, erasure.etag)
-                with copy.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                self.erasures.keep_out(erasure.call_id, sha256)
+        # Always the same: should this process be killed, the next look removes what it left.
+        copy = self.workspace / f"erasing-{erasure.call_id}"
+        try:
+            place.fetch(key, copy, erasure.etag)
+            self.erasures.keep_out(erasure.call_id, sha256_of(copy))
+        except MissingObject:
+            return  # nobody can read it any more
+        finally:
+            copy.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

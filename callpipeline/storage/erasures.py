@@ -40,9 +40,9 @@ class Wanted:
 class Erasure:
     """A call that was erased, and what is not known to be gone yet.
 
-    `bucket`, `key` and `etag` are those of its recording, None when it is gone; `sha256` is that of
-    its bytes, to be read first where it `is_unread`. `is_under_way` is whether the run that was at
-    work on it may still write of it; `age_s` is since it was erased.
+    `bucket`, `key` and `etag` are those of its recording, None when it is gone; its bytes are to be
+    read first where it `is_unread`. `is_under_way` is whether the run that was at work on it may
+    still write of it; `age_s` is since it was erased.
     """
 
     call_id: str
@@ -52,7 +52,6 @@ class Erasure:
     key: str | None
     etag: str | None
     is_unread: bool
-    sha256: str | None
     trouble: str | None
     asked_at: datetime
     age_s: float

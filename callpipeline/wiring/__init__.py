@@ -126,13 +126,16 @@ def open_storage(
         )
 
 
-def open_eraser(storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIET_S) -> Eraser:
+def open_eraser(
+    settings: Settings, storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIET_S
+) -> Eraser:
     """What deletes all that is kept of erased calls; `elsewhere` is what storage does not know."""
     return Eraser(
         erasures=storage.erasures,
         recordings=storage.recordings,
         store=storage.store,
         elsewhere=elsewhere,
+        workspace=workspace(settings),
         quiet_s=quiet_s,
     )
 

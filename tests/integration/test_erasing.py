@@ -56,8 +56,15 @@ class Elsewhere:
         return self.answers.pop(0) if self.answers and call_ids else Traces(0, busy=False)
 
 
+def opened(storage: Storage, elsewhere: Elsewhere, quiet_s: float = 0.0) -> Eraser:
+    """Its workspace is beside the folder of recordings, which every one of these tests has."""
+    home = Path(storage.home.url).parent
+    options = Settings(home=home, _env_file=None)  # pyright: ignore[reportCallIssue]
+    return open_eraser(options, storage, elsewhere, quiet_s=quiet_s)
+
+
 def eraser(storage: Storage, *answers: Traces, quiet_s: float = 0.0) -> Eraser:
-    return open_eraser(storage, Elsewhere(list(answers)), quiet_s=quiet_s)
+    return opened(storage, Elsewhere(list(answers)), quiet_s=quiet_s)
 
 
 def put(storage: Storage, key: str = KEY) -> str:
@@ -243,12 +250,24 @@ def test_a_transcript_that_lies_beside_another_recording_too_stays(storage: Stor
     assert left == ["call-1.mp3", "call-1.srt", "call-12.srt", "call-12.wav"]
 
 
-def test_bytes_that_nobody_had_read_are_known_again_too(storage: Storage):
+def test_bytes_that_nobody_had_read_are_known_again_too(storage: Storage, settings: Settings):
     call_id = put(storage, "unread.wav")
     content = storage.inbox.read("unread.wav")
     storage.erasures.begin([call_id], keep_recording=False)
     eraser(storage).finish()
     assert storage.ledger.call_of_content(hashlib.sha256(content).hexdigest()) == call_id
+    assert list((settings.home / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_look_left_of_a_recording_goes_with_the_next(
+    storage: Storage, settings: Settings
+):
+    call_id = put(storage, "unread.wav")
+    storage.erasures.begin([call_id], keep_recording=False)
+    at_hand = eraser(storage)
+    (settings.home / "tmp" / f"erasing-{call_id}").write_bytes(b"half a recording")
+    at_hand.finish()
+    assert list((settings.home / "tmp").iterdir()) == []
 
 
 def test_bytes_that_are_no_sound_are_not_kept_out(storage: Storage):
@@ -480,7 +499,7 @@ def test_what_went_by_its_age_is_not_searched_for_in_every_text(storage: Storage
     change(storage, [aged], state="'COMPLETED'", completed_at="now() - interval '1 day'")
     storage.erasures.begin([aged], keep_recording=True, ended_before=datetime.now(UTC))
     elsewhere = Elsewhere()
-    open_eraser(storage, elsewhere).finish()
+    opened(storage, elsewhere).finish()
     assert elsewhere.asked == [([asked], True), ([aged], False)]
 
 
