@@ -55,9 +55,21 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     catalog: Path | None = None
 
-    splitter: Literal["local"] = "local"
-    transcriber: Literal["auto", "pocketsphinx"] = "auto"
-    sentiment: Literal["lexicon"] = "lexicon"
+    splitter: str = "auto"
+    transcriber: str = "auto"
+    sentiment: str = "auto"
+    split_url: str | None = None
+    transcription_url: str | None = None
+    sentiment_url: str | None = None
+    auth_url: str | None = None
+    auth_username: str | None = None
+    auth_password: SecretStr | None = None
+    auth_fresh_tokens: bool = False
+    transcription_fields: dict[str, str] = Field(default_factory=dict)
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=600.0, gt=0)
+    request_timeout_s: float = Field(default=1800.0, gt=0)
+    outage_patience_h: float = Field(default=24.0, ge=0)
     agent_channel: Literal["left", "right"] = "left"
 
     batch_size: int = Field(default=200, ge=1, le=1000)
@@ -127,7 +139,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{wrong[0]} is no address: write them like ops@example.com, b@c.org")
         return addresses
 
-    @field_validator("dagster_ui_url", "slack_api_url")
+    @field_validator(
+        "dagster_ui_url",
+        "slack_api_url",
+        "split_url",
+        "transcription_url",
+        "sentiment_url",
+        "auth_url",
+    )
     @classmethod
     def _web_address(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

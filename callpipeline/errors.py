@@ -7,6 +7,7 @@ CallpipelineError
 │   ├── DuplicateRecording    the same bytes as an earlier call, and its source refuses that
 │   ├── CatalogInvalid        the competitor list cannot be read
 │   ├── TranscriptInvalid     a supplied transcript cannot be read
+│   ├── EngineRefused         a service does not take what it was sent, or answers otherwise
 │   ├── MissingObject         what a row points to is not in the object store
 │   ├── UnknownCall           no such call in the ledger
 │   ├── UnknownNotification   no such notification in the outbox
@@ -16,6 +17,7 @@ CallpipelineError
 │   └── UnexpectedError       a fault of callpipeline itself
 ├── TransientError      another try might
 │   ├── EngineUnavailable     an engine crashed, timed out or refused for now
+│   │   └── EngineAway            a service answers nobody: its calls wait and lose no try
 │   ├── StoreUnavailable      the object store did not answer
 │   ├── DatabaseUnavailable   Postgres did not answer
 │   ├── DeliveryRefused       a receiver did not take a notification
@@ -23,6 +25,8 @@ CallpipelineError
 ├── ClaimLost           the call belongs to another run now; nothing was written
 └── SameRecording       the call has ended as a duplicate of another one
 """
+
+from typing import Self
 
 
 class CallpipelineError(Exception):
@@ -51,6 +55,10 @@ class CatalogInvalid(PermanentError):
 
 class TranscriptInvalid(PermanentError):
     """A transcript supplied beside a recording cannot be read."""
+
+
+class EngineRefused(PermanentError):
+    """A service does not take what it was sent, or does not answer as its contract says."""
 
 
 class MissingObject(PermanentError):
@@ -91,6 +99,18 @@ class TransientError(CallpipelineError):
 
 class EngineUnavailable(TransientError):
     """An engine crashed, timed out or refused for now."""
+
+
+class EngineAway(EngineUnavailable):
+    """A service answers nobody, which is not the fault of a call: it waits for `again_s` seconds,
+    and loses no try."""
+
+    def __init__(self, reason: str, again_s: float) -> None:
+        super().__init__(reason)
+        self.again_s = again_s
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
+        return type(self), (str(self), self.again_s)
 
 
 class StoreUnavailable(TransientError):

@@ -33,10 +33,12 @@ class SplitterInTurn:
     def name(self) -> str:
         return self.splitter.name
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         """See `Splitter`."""
         async with self.turns.turn():
-            return await self.splitter.split(recording, into, agent_channel)
+            return await self.splitter.split(recording, into, agent_channel, file_name=file_name)
 
 
 @dataclass(frozen=True)

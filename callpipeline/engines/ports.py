@@ -16,8 +16,12 @@ class Splitter(Protocol):
 
     name: str
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         """Write `into/<channel>.flac` for each channel, and say what was found.
+
+        `file_name` is what the recording was called where it arrived, for services that ask.
 
         Raises UnsupportedAudio or EmptyRecording with a sentence that says what the file is;
         what is damaged but partly readable is split as far as it goes, and flagged.

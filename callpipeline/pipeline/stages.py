@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from callpipeline.domain.audio import Channel, ChannelAudio, SplitRecording
@@ -89,7 +89,9 @@ class Stages:
         # Before anything that costs: bytes that a call is made of already are not worked on twice.
         await asyncio.to_thread(self.states.own_content, bench.call, clock.run_id, sha256)
         splitter = self.engines.splitter
-        split = await splitter.split(recording, bench.folder, bench.call.agent_channel)
+        call = bench.call
+        name = PurePosixPath(call.recording.key).name
+        split = await splitter.split(recording, bench.folder, call.agent_channel, file_name=name)
         recording.unlink()
         split = await self._with_speech(split, bench.folder)
         write = clock.write(engine=splitter.name)

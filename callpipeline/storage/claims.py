@@ -14,6 +14,7 @@ from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
     DuplicateRecording,
+    EngineAway,
     MissingObject,
     PoisonCall,
     SameRecording,
@@ -35,6 +36,9 @@ FRUITLESS_WAITS = {"first_wait_s": 5.0, "longest_wait_s": 600.0}
 
 MAX_GIVEN_BACK = 10
 """Runs in a row that may end in order while they hold a call, before it ends with them."""
+
+OUTAGE_PATIENCE_S = 86_400.0
+"""How long a call waits for a service that is away before it ends FAILED."""
 
 JITTER = 0.2
 """Calls that failed together are not to come back together: waits differ by a fifth."""
@@ -66,10 +70,12 @@ class Claims:
         database: Database,
         *,
         retry_waits_s: Sequence[float] = RETRY_WAITS_S,
+        outage_patience_s: float = OUTAGE_PATIENCE_S,
         tells_completed: bool = False,
     ) -> None:
         self._database = database
         self._retry_waits_s = retry_waits_s
+        self._outage_patience_s = outage_patience_s
         self._tells_completed = tells_completed
 
     def claim(
@@ -145,8 +151,9 @@ class Claims:
     ) -> datetime | None:
         """End the call with a reason, or let it wait for another try; returns for when.
 
-        Where it ends for what another copy of its bytes may not share, a duplicate of it waits to
-        be tried instead. Raises ClaimLost when another run holds it.
+        Where a service is away (EngineAway) the call waits for it and loses no try. Where it ends
+        for what another copy of its bytes may not share, a duplicate of it waits to be tried
+        instead. Raises ClaimLost when another run holds it.
         """
         failure = {
             "call_id": call_id,
@@ -156,6 +163,8 @@ class Claims:
             "message": storable(str(error)),
             "transient": isinstance(error, TransientError),
             "waits_s": [_jittered(wait_s) for wait_s in self._retry_waits_s],
+            "away_s": _jittered(error.again_s) if isinstance(error, EngineAway) else None,
+            "patience_s": self._outage_patience_s,
         }
         may_pass_on = isinstance(error, TransientError | MissingObject)
         return self._database.patiently(lambda c: _fail(c, failure, may_pass_on))
@@ -186,6 +195,7 @@ class Claims:
             yield Claims(
                 database,
                 retry_waits_s=self._retry_waits_s,
+                outage_patience_s=self._outage_patience_s,
                 tells_completed=self._tells_completed,
             )
 

@@ -23,6 +23,7 @@ from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.ledger import Ledger
 from callpipeline.storage.notifications import Notifications
 from callpipeline.storage.objects import ObjectStore
+from callpipeline.storage.outages import Outages
 from callpipeline.storage.outbox import Outbox
 from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
@@ -113,6 +114,7 @@ def open_storage(
             claims=Claims(
                 database,
                 retry_waits_s=settings.retry_waits_s,
+                outage_patience_s=settings.outage_patience_h * 3600,
                 tells_completed=notification_policy(settings).routing.tells_completed,
             ),
             outbox=Outbox(database),
@@ -159,7 +161,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     catalog = load_catalog(settings)
     storage.results.remember_catalog(catalog)
     with (
-        open_engines(settings, lane) as engines,
+        open_engines(settings, lane, outages=Outages(storage.database)) as engines,
         _workspace_of(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):

@@ -1,38 +1,82 @@
 """The engines that the settings name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from callpipeline.config import Settings
 from callpipeline.domain.call import Lane
 from callpipeline.engines.limits import JudgeInTurn, SplitterInTurn, TranscriberInTurn
+from callpipeline.engines.ports import SentimentJudge, Splitter, Transcriber
 from callpipeline.pipeline.stages import Engines
 from callpipeline.storage.database import Database
 from callpipeline.storage.turns import AdvisoryTurns
+from callpipeline.wiring.registry import AUTO, Build, Parts, Role, build
+
+if TYPE_CHECKING:
+    from callpipeline.engines.http.breaker import Outages
 
 NICENESS = {Lane.LIVE: 0, Lane.BULK: 10}
 """Of recogniser processes: on one machine a live call gets nine tenths of the processor."""
 
 
-@contextmanager
-def open_engines(settings: Settings, lane: Lane = Lane.LIVE) -> Iterator[Engines]:
-    """The engines that the settings name. Their heavy libraries load when they are first used."""
-    from callpipeline.engines.sentiment.lexicon import LexiconJudge
-    from callpipeline.engines.speech import SileroSpeechDetector
+def local_splitter(parts: Parts) -> Splitter:
     from callpipeline.engines.split.local import LocalSplitter
+
+    return LocalSplitter()
+
+
+def pocketsphinx(parts: Parts) -> Transcriber:
     from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
 
-    splitters = {"local": LocalSplitter}
-    transcribers = {"auto": PocketsphinxTranscriber, "pocketsphinx": PocketsphinxTranscriber}
-    judges = {"lexicon": LexiconJudge}
-    hear, workers = transcribers[settings.transcriber], settings.recogniser_workers
-    with closing(hear(workers, niceness=NICENESS[lane])) as transcriber:
+    workers, niceness = parts.settings.recogniser_workers, NICENESS[parts.lane]
+    return parts.opened.enter_context(closing(PocketsphinxTranscriber(workers, niceness=niceness)))
+
+
+def lexicon(parts: Parts) -> SentimentJudge:
+    from callpipeline.engines.sentiment.lexicon import LexiconJudge
+
+    return LexiconJudge()
+
+
+OWN: Mapping[Role, Mapping[str, Build]] = {
+    Role.SPLITTER: {"local": local_splitter},
+    Role.TRANSCRIBER: {"pocketsphinx": pocketsphinx},
+    Role.SENTIMENT: {"lexicon": lexicon},
+}
+
+
+def chosen(settings: Settings) -> dict[Role, str]:
+    """The name of each engine, where `auto` stands for the best that is there."""
+    best = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
+    named = {role: getattr(settings, role) for role in Role}
+    return {role: best[role] if name == AUTO else name for role, name in named.items()}
+
+
+@contextmanager
+def open_engines(
+    settings: Settings,
+    lane: Lane = Lane.LIVE,
+    *,
+    hints: Sequence[str] = (),
+    outages: "Outages | None" = None,
+) -> Iterator[Engines]:
+    """The engines that the settings name. Their heavy libraries load when they are first used.
+
+    Raises SettingsInvalid for a name that nobody knows, and for what an engine lacks.
+    """
+    from callpipeline.engines.speech import SileroSpeechDetector
+
+    names = chosen(settings)
+    with ExitStack() as opened:
+        parts = Parts(settings, opened, lane, hints, outages)
+        made = {role: build(role, names[role], OWN[role], parts) for role in Role}
         yield Engines(
-            splitters[settings.splitter](),
+            made[Role.SPLITTER],
             SileroSpeechDetector(),
-            transcriber,
-            judges[settings.sentiment](),
+            made[Role.TRANSCRIBER],
+            made[Role.SENTIMENT],
         )
 
 

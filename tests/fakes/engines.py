@@ -49,7 +49,9 @@ class ScriptedSplitter(_Scripted):
 
     name = "scripted-splitter"
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         content = recording.read_text()
         await self._work_on(content)
         split = a_split(a_channel(Channel.LEFT), a_channel(Channel.RIGHT))

@@ -40,7 +40,9 @@ class Listening:
     used: list[str] = field(default_factory=list)
     before_split: Callable[[], None] = lambda: None
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         self.used.append("splitter")
         self.before_split()
         return await LocalSplitter().split(recording, into, agent_channel)

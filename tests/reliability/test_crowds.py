@@ -86,7 +86,7 @@ def test_stores_fail_under_a_run(installation: Installation, copies: Script) -> 
     installation.kill_postgres()
     took_s = installation.wait_until_final(call_ids, 240)
     print(f"all calls ended {took_s:.0f} s after Postgres was killed")
-    assert set(installation.states(call_ids)) == {"COMPLETED"}
+    assert set(installation.states(call_ids)) == {"COMPLETED"}, _reasons(installation)
 
 
 def test_nothing_is_lost_or_twice(installation: Installation) -> None:
@@ -103,6 +103,15 @@ def _live_calls(installation: Installation, first: int) -> float:
         time.sleep(1)
     installation.wait_until_final(call_ids, 240)
     return waits_of(installation.url, call_ids)
+
+
+def _reasons(installation: Installation) -> list[tuple[object, ...]]:
+    """Why calls failed, for who reads of it."""
+    with psycopg.connect(installation.url) as connection:
+        return connection.execute(
+            f"SELECT call_id, error_stage, error_class, error_message, retries FROM {SCHEMA}.calls "
+            "WHERE state = 'FAILED'".encode()
+        ).fetchall()
 
 
 def _calls_of(installation: Installation, script: Script) -> list[str]:

@@ -64,7 +64,9 @@ class Splitter:
     scribe: Scribe
     name: str = "soak-splitter"
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         _have_threads()
         script = read_script(recording.read_text(errors="replace"))
         self.scribe.note("splitter", script.number)

@@ -35,9 +35,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("SETTLE_S", "-1"),
         ("PORT", "65536"),
         ("AGENT_CHANNEL", "middle"),
-        ("SPLITTER", "sharp"),
-        ("TRANSCRIBER", "monks"),
-        ("SENTIMENT", "mood"),
+        ("SPLIT_URL", "split.example.com"),
     ],
 )
 def test_a_wrong_value_is_refused_naming_the_variable(

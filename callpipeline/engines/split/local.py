@@ -16,7 +16,9 @@ class LocalSplitter:
 
     name = "local"
 
-    async def split(self, recording: Path, into: Path, agent_channel: str) -> SplitRecording:
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
         """See `Splitter`; also raises EngineUnavailable where `into` cannot be written."""
         from callpipeline.engines.split.apart import take_apart
 

@@ -42,6 +42,7 @@ CREATE TABLE calls (
     updated_at       timestamptz NOT NULL DEFAULT now(),
     completed_at     timestamptz,
     first_ended_at   timestamptz,
+    away_since       timestamptz,
     UNIQUE (bucket, key, etag),
     CONSTRAINT calls_state_check CHECK (state IN
         ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
@@ -64,6 +65,7 @@ CREATE INDEX calls_by_content ON calls (sha256) WHERE sha256 IS NOT NULL;
 -- By the name of the file, and by what it shares with a transcript beside it.
 CREATE INDEX calls_by_file_name ON calls (regexp_replace(key, '^.*/', ''));
 CREATE INDEX calls_by_stem ON calls (regexp_replace(key, '\.[^./]*$', ''));
+CREATE INDEX calls_away ON calls (away_since) WHERE away_since IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
 -- The calls of a day: exactly the expression of `day` in the views, or it would not be used.
 CREATE INDEX calls_by_day
@@ -81,6 +83,8 @@ COMMENT ON COLUMN calls.attempts IS
 COMMENT ON COLUMN calls.retries IS 'Tries that ended in an error which another try may cure.';
 COMMENT ON COLUMN calls.first_ended_at IS
     'When the call was completed, or failed, for the first time.';
+COMMENT ON COLUMN calls.away_since IS
+    'Since when the call waits for a service that is away; null where it does not.';
 COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
 
 -- Whose bytes these are: the one call that was made of them first.
@@ -89,6 +93,15 @@ CREATE TABLE contents (
     call_id  text NOT NULL REFERENCES calls ON DELETE CASCADE
 );
 CREATE INDEX contents_by_call ON contents (call_id);
+
+CREATE TABLE outages (
+    service   text PRIMARY KEY,
+    reason    text NOT NULL,
+    tries     integer NOT NULL DEFAULT 0,
+    since     timestamptz NOT NULL DEFAULT now(),
+    again_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE outages IS 'Services that answer nobody. One request tries at again_at.';
 
 -- Runs that hold calls. One that gives no sign of life is taken to be dead.
 CREATE TABLE runs (

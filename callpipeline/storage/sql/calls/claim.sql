@@ -12,6 +12,7 @@ WITH alive AS (
         not_before = NULL,
         attempts = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN attempts ELSE 0 END,
         retries = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN retries ELSE 0 END,
+        away_since = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN away_since END,
         given_back = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN given_back ELSE 0 END,
         error_stage = NULL, error_class = NULL, error_message = NULL, error_transient = NULL,
         completed_at = NULL, updated_at = now()

@@ -6,6 +6,7 @@ WITH ended AS (
         state = CASE WHEN stored.stages >= %(stage_count)s THEN 'COMPLETED' ELSE 'PENDING' END,
         completed_at = CASE WHEN stored.stages >= %(stage_count)s THEN now() END,
         claimed_by = NULL, attempts = 0, retries = 0, fruitless = 0, given_back = 0,
+        away_since = NULL,
         priority = 0, updated_at = now()
     FROM (SELECT count(*) AS stages FROM call_stages WHERE call_id = %(call_id)s) AS stored
     WHERE call_id = %(call_id)s AND claimed_by = %(run_id)s AND state = 'PROCESSING'

@@ -1,0 +1,1 @@
+"""Services over HTTP: what every adapter that asks one shares."""

@@ -1,0 +1,113 @@
+"""What an answer, or none, says: whether to ask again, when, and whose fault it is."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from callpipeline.domain.retry_after import wait_asked_for
+from callpipeline.errors import EngineRefused, EngineUnavailable
+
+Model = TypeVar("Model", bound=BaseModel)
+
+AGAIN = frozenset({408, 425, 429, *range(500, 600)})
+AWAY = frozenset({401, 403, 429, 502, 503, 504})
+"""No recording is the cause of these: the service is overloaded, in repair, or knows us not."""
+PLAIN = {"missing": "it is missing", "model_type": "it should be an object"}
+
+
+class Unanswered(Exception):
+    """A request without the answer it should have; `again` where the next may have it.
+
+    `is_away` where the service is the cause and no recording can be; `wait_s` is what it asked for.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        again: bool = True,
+        is_away: bool = False,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.again, self.is_away, self.wait_s = again, is_away, wait_s
+
+
+def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered | EngineRefused:
+    """Why an answer that is not 2xx is none. What it says may quote the call, so it is not told."""
+    status = response.status_code
+    said = f"it answered {status} {httpx.codes.get_reason_phrase(status)}".strip()
+    if response.is_redirect:
+        return EngineRefused(f"{said}: set its URL to where that leads")
+    if status not in AGAIN | AWAY:
+        return EngineRefused(said)
+    wait_s = wait_asked_for(response.headers.get("retry-after"), now or datetime.now(UTC))
+    return Unanswered(said, again=status in AGAIN, is_away=status in AWAY, wait_s=wait_s)
+
+
+def broken(error: Exception) -> Unanswered:
+    """Why a connection gave no answer: in words, without the address, which may hold a token."""
+    is_away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    match error:
+        case httpx.ConnectTimeout():
+            why = "no connection in time"
+        case httpx.TimeoutException() | TimeoutError():
+            why = "it did not answer in time"
+        case httpx.DecodingError():
+            why = "its answer is not compressed as it says"
+        case httpx.ConnectError():
+            why = f"no connection ({_system_reason(error)})"
+        case httpx.TransportError():
+            why = "the connection broke off"
+        case _:
+            return Unanswered("its address cannot be used", again=False)
+    return Unanswered(why, is_away=is_away)
+
+
+def _system_reason(error: BaseException) -> str:
+    """The reason of the operating system where there is one, else the kind of error."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of an answer, out of the list of one in which a service may wrap it.
+
+    Raises EngineUnavailable for what is no JSON: a proxy's page, or an answer that broke off.
+    """
+    if not body.strip():
+        raise EngineUnavailable("its answer is empty")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        what = "a web page" if body.lstrip()[:1] == b"<" else "no JSON"
+        raise EngineUnavailable(f"its answer is {what}") from None
+    if isinstance(document, list) and len(document) == 1:
+        return document[0]
+    return document
+
+
+def shaped(model: type[Model]) -> Callable[[Any], Model]:
+    """Reads an answer as the model says. Raises EngineRefused naming the place, never a value."""
+
+    def read(document: Any) -> Model:
+        try:
+            return model.model_validate(document)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            said = PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+            steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in first["loc"])
+            place = "".join(steps).removeprefix(".") or "the whole"
+            raise EngineRefused(
+                f"its answer is not what the contract says ({place}: {said})"
+            ) from None
+
+    return read

@@ -1,0 +1,195 @@
+"""A service over HTTP: asked with patience, never again and again while it is away."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import tenacity
+
+from callpipeline.engines.http.answers import Unanswered, broken, parsed, refused
+from callpipeline.engines.http.breaker import Breaker
+from callpipeline.engines.http.requests import Request, body_of
+from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
+
+if TYPE_CHECKING:
+    from callpipeline.engines.http.client import Http
+
+Read = TypeVar("Read")
+
+ATTEMPTS = 3
+WAIT_BASE, JITTER_S = 2.0, 1.0
+"""Before the next attempt: 2^attempt seconds, and up to a second more."""
+LONGEST_RETRY_AFTER_S = 60.0
+"""A service that asks for a longer wait than this is away: its calls wait in the ledger."""
+
+
+class Bearer(Protocol):
+    """Where a service's token comes from."""
+
+    async def token(self) -> str: ...
+
+    def was_refused(self, token: str) -> None: ...
+
+
+class Service:
+    """One service at `base_url`. All failures come as CallpipelineError that names the service.
+
+    `bearer` gives the token that is sent along; `sleep` waits between attempts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        http: "Http",
+        breaker: Breaker,
+        bearer: Bearer | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self.base_url = base_url.rstrip("/")
+        parts = urlsplit(base_url)
+        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._http = http
+        self._breaker = breaker
+        self._bearer = bearer
+        self._sleep = sleep
+
+    async def ask(self, request: Request, read: Callable[[Any], Read]) -> Read:
+        """The answer in JSON, as `read` understands it.
+
+        What `read` raises counts: EngineUnavailable is asked for again, EngineRefused is not.
+        Raises EngineUnavailable, EngineAway, EngineRefused.
+        """
+
+        async def answer() -> Read:
+            async with self._opened(request, self._bearer) as response:
+                return read(parsed(await self._body(response)))
+
+        return await self._http.loop.run(self._patiently(answer))
+
+    async def fetch(self, url: str, into: Path) -> None:
+        """Stream what a URL of the service leads to into a file, without a token.
+
+        A URL that is not absolute is relative to the service's. Raises as `ask`.
+        """
+        request = Request("GET", urljoin(f"{self.base_url}/", url))
+
+        async def answer() -> None:
+            async with self._opened(request) as response:
+                await self._save(response, into)
+
+        await self._http.loop.run(self._patiently(answer))
+
+    async def _patiently(self, answer: Callable[[], Awaitable[Read]]) -> Read:
+        """Several attempts, and what the last of them says of the service."""
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_is_worth_another),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=wait_before_next,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        async for attempt in attempts:
+            with attempt:
+                return await self._attempt(answer, attempt.retry_state.attempt_number)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, answer: Callable[[], Awaitable[Read]], number: int) -> Read:
+        is_try = await self._breaker.admit()
+        try:
+            made = await self._timed(answer)
+        except Unanswered as why:
+            if number < ATTEMPTS and _is_worth_another(why) and not is_try:
+                raise
+            told = f"The {self.name} service at {self.where} gave no result: {why}."
+            await self._breaker.failed(told, is_away=why.is_away, is_try=is_try, again_s=why.wait_s)
+            raise EngineUnavailable(told) from None
+        except EngineRefused as error:
+            # It works, and has its say on this one request.
+            await self._breaker.succeeded()
+            raise EngineRefused(f"The {self.name} service at {self.where}: {error}.") from None
+        finally:
+            self._breaker.let_go(is_try=is_try)
+        await self._breaker.succeeded()
+        return made
+
+    async def _timed(self, answer: Callable[[], Awaitable[Read]]) -> Read:
+        """One attempt; what another attempt may cure, or none can, comes as Unanswered."""
+        try:
+            async with asyncio.timeout(self._http.limits.request_s):
+                return await answer()
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise broken(error) from None
+        except EngineAway:  # another service, of which this one needs something
+            raise
+        except EngineUnavailable as error:
+            raise Unanswered(str(error)) from None
+
+    @asynccontextmanager
+    async def _opened(
+        self, request: Request, bearer: Bearer | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """The beginning of a good answer. A token that is not taken any more is renewed once."""
+        token = await bearer.token() if bearer else None
+        async with self._sent(request, token) as response:
+            if response.is_success:
+                yield response
+                return
+            if bearer is None or response.status_code != httpx.codes.UNAUTHORIZED:
+                raise refused(response)
+        bearer.was_refused(token or "")
+        async with self._sent(request, await bearer.token()) as response:
+            if not response.is_success:
+                raise refused(response)
+            yield response
+
+    @asynccontextmanager
+    async def _sent(self, request: Request, token: str | None) -> AsyncIterator[httpx.Response]:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        url = request.path if "://" in request.path else self.base_url + request.path
+        with body_of(request) as body:
+            client = self._http.client
+            async with client.stream(request.method, url, headers=headers, **body) as response:
+                yield response
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        """The whole of an answer, no more than is allowed of it in memory."""
+        body = bytearray()
+        async for chunk in self._chunks(response, self._http.limits.answer_bytes):
+            body += chunk
+        return bytes(body)
+
+    async def _save(self, response: httpx.Response, into: Path) -> None:
+        with into.open("wb") as file:
+            async for chunk in self._chunks(response, self._http.limits.file_bytes):
+                file.write(chunk)
+
+    @staticmethod
+    async def _chunks(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
+        read = 0
+        async for chunk in response.aiter_bytes():
+            read += len(chunk)
+            if read > most:
+                raise EngineRefused(f"it sent more than {most / 1e6:,.0f} MB")
+            yield chunk
+
+
+def wait_before_next(state: tenacity.RetryCallState) -> float:
+    """Seconds before the next attempt: what the service asked for, else the contract's."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Unanswered) and error.wait_s is not None:
+        return error.wait_s
+    return WAIT_BASE**state.attempt_number + random.uniform(0, JITTER_S)
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    if not isinstance(error, Unanswered):
+        return False
+    return error.again and (error.wait_s or 0) <= LONGEST_RETRY_AFTER_S

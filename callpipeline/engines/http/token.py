@@ -1,0 +1,93 @@
+"""A token shared by all requests until shortly before it expires."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from callpipeline.engines.http.answers import shaped
+from callpipeline.engines.http.requests import Request
+from callpipeline.engines.http.service import Service
+from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
+
+LOGIN = "/api/v1/login/access-token"
+EARLY_S = 60.0
+"""A token is renewed so long before it expires, or after nine tenths of a short life."""
+AGAIN_S = 30.0
+
+
+class _Granted(BaseModel):
+    access_token: str = Field(min_length=1)
+    expires_in: float | None = None
+
+
+class LoginTokens:
+    """Logs in where no token is at hand; requests that wait for one meanwhile share it.
+
+    `fresh` logs in for each request, as the old system did. For one event loop; `clock` gives
+    seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        auth: Service,
+        username: str,
+        password: str,
+        *,
+        fresh: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._auth = auth
+        self._form = (("username", username), ("password", password))
+        self._fresh = fresh
+        self._clock = clock
+        self._token: str | None = None
+        self._renew_at = 0.0
+        self._logging_in = asyncio.Lock()
+
+    async def token(self) -> str:
+        """A token that holds for now. Raises EngineAway, since no recording is the cause."""
+        if self._fresh:
+            return (await self._log_in()).access_token
+        async with self._logging_in:
+            if self._token is None or self._clock() >= self._renew_at:
+                granted = await self._log_in()
+                self._token = granted.access_token
+                self._renew_at = renewal(granted.access_token, granted.expires_in, self._clock())
+            return self._token
+
+    def was_refused(self, token: str) -> None:
+        """Of many requests that were refused with one token, the first has it renewed."""
+        if self._token == token:
+            self._token = None
+
+    async def _log_in(self) -> _Granted:
+        try:
+            return await self._auth.ask(Request("POST", LOGIN, self._form), shaped(_Granted))
+        except EngineAway:
+            raise
+        except (EngineUnavailable, EngineRefused) as error:
+            raise EngineAway(
+                f"{error} Check CALLPIPELINE_AUTH_USERNAME and CALLPIPELINE_AUTH_PASSWORD.", AGAIN_S
+            ) from None
+
+
+def renewal(token: str, expires_in: float | None, now: float) -> float:
+    """When to renew a token, in seconds since 1970; never before it is refused, if nothing tells.
+
+    Its life is what the service says, or the claim `exp` of a JSON Web Token (RFC 7519).
+    """
+    life_s = expires_in if expires_in is not None else _expiry(token) - now
+    return now + max(life_s - EARLY_S, 0.9 * life_s if life_s < 10 * EARLY_S else 0.0, 0.0)
+
+
+def _expiry(token: str) -> float:
+    try:
+        claims: Any = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        return float(claims["exp"])
+    except (LookupError, ValueError, TypeError):
+        return float("inf")

@@ -1,0 +1,86 @@
+"""Engines by name: our own, and those of other packages, which announce theirs as entry points.
+
+How to add one is told in docs/engines.md, in three steps.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callpipeline.config import Settings
+from callpipeline.domain.call import Lane
+from callpipeline.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from callpipeline.engines.http.breaker import Outages
+    from callpipeline.engines.http.client import Http
+
+Engine = TypeVar("Engine")
+AUTO = "auto"
+
+
+class Role(StrEnum):
+    """What an engine does; each is the name of the setting that chooses it."""
+
+    SPLITTER = "splitter"
+    TRANSCRIBER = "transcriber"
+    SENTIMENT = "sentiment"
+
+    @property
+    def entry_points(self) -> str:
+        """The group in which other packages announce engines of this role."""
+        return f"callpipeline.{self}"
+
+
+@dataclass
+class Parts:
+    """What an engine may be made of. `opened` closes what it is given when the run is over.
+
+    `hints` are words that are likely to be said; `outages` what runs know of services, together.
+    """
+
+    settings: Settings
+    opened: ExitStack
+    lane: Lane = Lane.LIVE
+    hints: Sequence[str] = field(default_factory=tuple)
+    outages: "Outages | None" = None
+
+    @cached_property
+    def http(self) -> "Http":
+        """The client that all services of the run share."""
+        from callpipeline.engines.http.breaker import OwnOutages
+        from callpipeline.engines.http.client import Http, Limits
+
+        limits = Limits(
+            connect_s=self.settings.connect_timeout_s,
+            read_s=self.settings.read_timeout_s,
+            request_s=self.settings.request_timeout_s,
+        )
+        return self.opened.enter_context(closing(Http(limits, self.outages or OwnOutages())))
+
+    def needed(self, setting: str) -> Any:
+        """The value of a setting. Raises SettingsInvalid where it has none."""
+        value = getattr(self.settings, setting)
+        if value is None:
+            raise SettingsInvalid(
+                f"Set CALLPIPELINE_{setting.upper()}: the chosen engine needs it."
+            )
+        return value
+
+
+Build = Callable[[Parts], Any]
+
+
+def build(role: Role, name: str, own: Mapping[str, Build], parts: Parts) -> Any:
+    """The engine of that name. Raises SettingsInvalid where there is none, or it cannot be made."""
+    others = {point.name: point for point in entry_points(group=role.entry_points)}
+    if name in own:
+        return own[name](parts)
+    if name in others:
+        return others[name].load()(parts)
+    known = ", ".join(sorted({AUTO, *own, *others}))
+    raise SettingsInvalid(f"CALLPIPELINE_{role.upper()}: there is no {name}; there are {known}.")
