@@ -111,7 +111,8 @@ def _serve(binaries: Path, cluster: Path, how: tuple[int, str, int]) -> subproce
         "port": port,
         "unix_socket_directories": "",
         "fsync": fsync,
-        "synchronous_commit": fsync,
+        # Whatever the disk is spared: what is committed outlives the server's process.
+        "synchronous_commit": "on",
         "full_page_writes": fsync,
         "max_connections": 200,
         "timezone": "UTC",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from psycopg import Connection
+from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -19,7 +20,7 @@ from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
 from callpipeline.domain.sentiment import Judgement
 from callpipeline.domain.transcript import Transcript
-from callpipeline.errors import ClaimLost, MissingObject
+from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
 from callpipeline.storage import keys, rows, tables
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.documents import (
@@ -173,7 +174,11 @@ class Results:
             store(connection)
             connection.execute(query("results/save_stage"), claim | made | version)
 
-        self._database.patiently(under_claim)
+        try:
+            self._database.patiently(under_claim)
+        except ForeignKeyViolation:
+            # A server that took the place of another may lack what the other one had committed.
+            raise DatabaseUnavailable("Postgres lost what an earlier stage had stored.") from None
 
     def _put(
         self,

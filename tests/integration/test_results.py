@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Registration, Stage
-from callpipeline.errors import ClaimLost, MissingObject
+from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
 from callpipeline.storage import tables
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.objects import ObjectStore
@@ -22,6 +22,7 @@ from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage
 from tests.builders import (
     CATALOG,
+    a_judgement,
     a_mention,
     a_recording,
     a_split,
@@ -207,3 +208,12 @@ def test_a_deleted_call_takes_all_its_rows_with_it(storage: Storage, call_id: st
     for table in ("recordings", "channels", "call_metrics", "transcripts", "segments", "mentions",
                   "sentiment", "call_stages"):  # fmt: skip
         assert rows(storage, table) == [], table
+
+
+def test_what_another_server_lost_is_made_again(storage: Storage, call_id: str):
+    """After a failover, a stage of this run may be gone: no fault of the call."""
+    mention = a_mention()
+    write = a_write(call_id, Stage.COMPETITOR_SENTIMENT)
+    with pytest.raises(DatabaseUnavailable, match="lost what an earlier stage had stored"):
+        storage.results.save_sentiment(write, [a_judgement(mention)])
+    assert rows(storage, "call_stages") == []
