@@ -56,6 +56,7 @@ def _of_database(options: Settings) -> Iterator[Finding]:
                 return
         database = stack.enter_context(Database(url))
         yield from found("waiting calls", lambda: calls.waiting(database))
+        yield from found("services", lambda: calls.services(database))
         yield from found("runs", lambda: calls.silent_runs(database))
         yield from found("erasures", lambda: calls.erasures(database))
         yield from found("outbox", lambda: telling.outbox(options, database))

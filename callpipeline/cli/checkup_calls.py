@@ -7,6 +7,7 @@ from callpipeline.domain.call import Lane
 from callpipeline.storage.claims import ClaimingRun, Claims
 from callpipeline.storage.database import Database
 from callpipeline.storage.erasures import Erasures
+from callpipeline.storage.outages import KnownOutage, Outages
 from callpipeline.storage.queue import Queue, Waiting
 
 LONGEST_WAIT_S = 15 * 60
@@ -42,6 +43,20 @@ def of_lane(lane: Waiting, *, at_work: bool) -> Finding:
     if lane.lane is Lane.BULK and at_work:
         return Finding(name, Level.WARN, f"{told}: a backlog that is worked on")
     return Finding(name, Level.BAD, f"{told}: is `callpipeline up` on?")
+
+
+def services(database: Database) -> list[Finding] | str:
+    """Services that are away, and the calls that wait for them."""
+    away = Outages(database).all()
+    return [_away(outage) for outage in away] or "none is known to be away"
+
+
+def _away(outage: KnownOutage) -> Finding:
+    said = (
+        f"{outage.reason} Away since {outage.since:%Y-%m-%d %H:%M}; {outage.calls} calls wait for "
+        f"services, and go on by themselves; it is tried again at {outage.again_at:%H:%M:%S}"
+    )
+    return Finding(outage.service, Level.BAD, said)
 
 
 def silent_runs(database: Database) -> list[Finding] | str:

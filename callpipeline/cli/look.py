@@ -31,6 +31,7 @@ def status(
     with opened() as storage:
         counts = storage.ledger.count()
         lanes = overview.lanes(storage)
+        away = storage.outages.all()
         records = storage.ledger.calls(states=state, limit=limit)
         doubts = overview.doubts(storage, [record.call_id for record in records])
     more = sum(counts.get(s, 0) for s in set(state or CallState)) - len(records)
@@ -41,11 +42,14 @@ def status(
         ]
         waiting = [lane.as_json() for lane in lanes]
         document = {"counts": counts, "waiting": waiting, "calls": listed, "more": max(more, 0)}
+        document["away"] = [overview.outage_as_json(outage) for outage in away]
         print(json.dumps(document, indent=2))
         return
     console.print(overview.counts_line(counts))
     for lane in lanes:
         console.print(overview.lane_line(lane))
+    for outage in away:
+        console.print(overview.outage_line(outage), highlight=False)
     if records:
         console.print(overview.status_table(records, doubts))
     if more > 0:

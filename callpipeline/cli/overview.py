@@ -12,6 +12,7 @@ from rich.text import Text
 from callpipeline.cli.present import COLOURS, clock, coloured, grid, moment, printable
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.storage.ledger import CallRecord
+from callpipeline.storage.outages import KnownOutage
 from callpipeline.storage.queue import Waiting
 from callpipeline.wiring import Storage
 
@@ -67,6 +68,17 @@ def lane_line(lane: LaneView) -> Text:
         until = first if first == last else f"{first} to {last}"
         line += f"; {waiting.later} of them for their next try, at {until}"
     return Text(line, style="yellow")
+
+
+def outage_line(outage: KnownOutage) -> Text:
+    """A service that is away, and until when nobody asks it."""
+    when = f"away since {moment(outage.since)}, tried again at {moment(outage.again_at)}"
+    return Text(f"{outage.service} is {when}: {outage.reason}", style="red")
+
+
+def outage_as_json(outage: KnownOutage) -> dict[str, Any]:
+    times = {"since": outage.since.isoformat(), "again_at": outage.again_at.isoformat()}
+    return {"service": outage.service, "reason": outage.reason, "calls": outage.calls} | times
 
 
 def status_table(records: Sequence[CallRecord], doubts: Mapping[str, str]) -> Table:

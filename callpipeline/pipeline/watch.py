@@ -10,6 +10,7 @@ from typing import Any
 
 from callpipeline.domain.call import Stage
 from callpipeline.domain.notification import EventKind, Occurrence, Policy, Severity
+from callpipeline.errors import EngineAway
 from callpipeline.storage.database import Database
 from callpipeline.storage.outbox import Outbox
 
@@ -17,6 +18,8 @@ LEAST_CALLS = 3
 """One call may be what an engine stumbles over; three in a row, with none between that went well,
 are the engine."""
 WITHIN_S = 900.0
+AWAY_S = 60.0
+"""A service that is started anew is away for a moment."""
 DAY = timedelta(days=1)
 MOST_DAYS = 7
 ENGINE_OF = {
@@ -24,6 +27,14 @@ ENGINE_OF = {
     Stage.TRANSCRIPTS: "recogniser",
     Stage.COMPETITOR_SENTIMENT: "sentiment judge",
 }
+WAITING = (
+    "The calls wait for it, lose no try, and go on by themselves when it is back; those that have "
+    "waited for CALLPIPELINE_OUTAGE_PATIENCE_H end FAILED. `callpipeline doctor` tells more."
+)
+TRIED = (
+    "The calls wait and are tried again by themselves; those whose tries are used up end FAILED: "
+    "`callpipeline retry --failed --class "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Watch:
 
     def engines(self) -> Iterator[Occurrence]:
         """Engines that do not work. That one is back is seen by what it has made since."""
-        wanted = {"within_s": WITHIN_S, "least": LEAST_CALLS}
+        wanted = {"within_s": WITHIN_S, "least": LEAST_CALLS, "away_s": AWAY_S}
         for row in self.database.rows("watch/engines", wanted):
             yield _engine_down(row)
 
@@ -96,22 +107,26 @@ class Watch:
 
 
 def _engine_down(row: Mapping[str, Any]) -> Occurrence:
-    stage, calls = row["stage"], row["calls"]
+    stage, calls, error_class = row["stage"], row["calls"], row["error_class"]
     name = ENGINE_OF.get(stage, f"engine of {stage}")
+    is_away = error_class == EngineAway.__name__
+    away, broken = (
+        f"is away: {calls:,} calls wait",
+        f"does not work: {calls:,} calls in a row met it",
+    )
     return Occurrence(
         EventKind.ENGINE_DOWN,
         Severity.CRITICAL,
-        f"The {name} does not work: {calls:,} calls in a row met it",
+        f"The {name} {away if is_away else broken}",
         # That of the calls which fail by it: one trouble, one thread.
-        group_key=f"{EventKind.CALL_FAILED}:{stage}:EngineUnavailable",
+        group_key=f"{EventKind.CALL_FAILED}:{stage}:{error_class}",
         recovers=True,
         stage=stage,
-        error_class="EngineUnavailable",
+        error_class=error_class,
         error_message=row["error_message"],
         metadata={
             "over": f"The {name} works again",
-            "advice": "The calls wait and are tried again by themselves; those whose tries are "
-            "used up end FAILED: `callpipeline retry --failed --class EngineUnavailable`.",
+            "advice": WAITING if is_away else f"{TRIED}{error_class}`.",
         },
     )
 

@@ -80,6 +80,7 @@ class Storage:
     outbox: Outbox
     notifications: Notifications
     erasures: Erasures
+    outages: Outages
     results: Results
     home: Source
     inbox: ObjectStore
@@ -120,6 +121,7 @@ def open_storage(
             outbox=Outbox(database),
             notifications=Notifications(database),
             erasures=Erasures(database),
+            outages=Outages(database),
             results=Results(database, store),
             home=sources[0],
             inbox=stores[0],
@@ -161,7 +163,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     catalog = load_catalog(settings)
     storage.results.remember_catalog(catalog)
     with (
-        open_engines(settings, lane, outages=Outages(storage.database)) as engines,
+        open_engines(settings, lane, outages=storage.outages) as engines,
         _workspace_of(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):

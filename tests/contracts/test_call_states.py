@@ -9,6 +9,7 @@ from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
     DuplicateRecording,
+    EngineAway,
     EngineUnavailable,
     MissingObject,
     SameRecording,
@@ -19,6 +20,7 @@ from tests.builders import some_metrics as metrics
 from tests.contracts.conftest import Office
 
 BUSY = EngineUnavailable("busy")
+AWAY = EngineAway("away", 60.0)
 
 
 def store_all_stages(office: Office, call_id: str) -> None:
@@ -325,3 +327,12 @@ def test_only_the_holder_says_of_which_bytes_a_call_is(office: Office):
         own(office, call)
     office.take_over(other, "run-1")
     own(office, other)
+
+
+def test_a_service_that_is_away_costs_no_try(office: Office):
+    call = office.claimed()
+    for _ in range(20):
+        again_at = office.states.fail(call.call_id, "run-1", "transcripts", AWAY)
+        assert again_at and 40 < (again_at - datetime.now(UTC)).total_seconds() < 80
+        assert office.claim(call)
+    assert office.states.fail(call.call_id, "run-1", "transcripts", BUSY)

@@ -27,6 +27,7 @@ from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
     DuplicateRecording,
+    EngineAway,
     MissingObject,
     SameRecording,
     TransientError,
@@ -216,6 +217,9 @@ class InMemoryStates:
     ) -> datetime | None:
         self.check(call_id, run_id)
         self.errors[call_id] = (stage, error)
+        if isinstance(error, EngineAway):
+            self._end(call_id, CallState.PENDING)
+            return datetime.now(UTC) + timedelta(seconds=error.again_s)
         tried_again = self.retries.get(call_id, 0)
         if isinstance(error, TransientError) and tried_again < self.tries_again:
             self.retries[call_id] = tried_again + 1

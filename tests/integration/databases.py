@@ -9,7 +9,7 @@ import psycopg
 
 from callpipeline.storage.sql import SCHEMA
 
-KEPT = ("calls", "runs", "catalog_versions", "deletions", "discovery")
+KEPT = ("calls", "runs", "catalog_versions", "deletions", "discovery", "outages")
 
 
 @contextmanager

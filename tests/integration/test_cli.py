@@ -239,7 +239,8 @@ def test_status_of_a_duplicate_and_of_a_call_that_is_tried_later(
 
 
 def test_status_of_an_empty_installation_is_empty(here: Installation):
-    assert here.json("status") == {"counts": {}, "waiting": [], "calls": [], "more": 0}
+    empty = {"counts": {}, "waiting": [], "calls": [], "more": 0, "away": []}
+    assert here.json("status") == empty
 
 
 def test_an_unknown_call_is_said_so(here: Installation):

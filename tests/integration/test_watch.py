@@ -8,6 +8,7 @@ import pytest
 
 from callpipeline.domain.call import Stage
 from callpipeline.domain.notification import EventKind
+from callpipeline.errors import EngineAway
 from callpipeline.pipeline.watch import LEAST_CALLS, Watch
 from callpipeline.storage.claims import Claims
 from callpipeline.wiring import Storage
@@ -56,6 +57,22 @@ def test_three_calls_in_a_row_are_an_engine_that_is_down(desk: Desk) -> None:
     assert message.error_message == "the recogniser is away"
     look(desk, after_s=700)
     assert len(desk.webhook.taken) == 1
+
+
+def test_a_service_that_is_away_takes_no_crowd_but_more_than_a_moment(desk: Desk) -> None:
+    claims = Claims(desk.storage.database)
+    [call_id] = enter(desk.storage, "a.wav")
+    claims.claim([call_id], "run-1")
+    claims.fail(call_id, "run-1", Stage.TRANSCRIPTS, EngineAway("it answered 503", 300.0))
+    assert look(desk) == []
+    change(desk.storage, [call_id], away_since="now() - interval '2 minutes'")
+    assert look(desk) == ["The recogniser is away: 1 calls wait"]
+    [message] = desk.webhook.taken
+    assert message.error_message == "it answered 503"
+    assert any("lose no try" in line for line in message.context)
+    desk.complete("well.wav")
+    look(desk, after_s=30)
+    assert desk.webhook.titles[1] == "The recogniser works again"
 
 
 def test_it_is_back_when_it_has_made_something(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from callpipeline.wiring.registry import Role
 
 @pytest.mark.parametrize("role", Role)
 def test_an_unknown_name_is_refused_with_those_there_are(role: Role):
-    settings = Settings(**{str(role): "monks"})
+    settings = Settings().model_copy(update={str(role): "monks"})
     known = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
     said = f"CALLPIPELINE_{role.upper()}: there is no monks; there are auto.*{known[role]}"
     with pytest.raises(SettingsInvalid, match=said), open_engines(settings):

@@ -147,7 +147,7 @@ class Breaker:
         raise EngineAway(found.reason, found.again_s)
 
     def _open(self, outage: Outage) -> None:
-        self._outage = outage
+        self._outage, self._is_known = outage, True
         self._due = self._clock() + outage.again_s
 
     def _tried(self) -> None:
