@@ -19,6 +19,7 @@ from callpipeline import wiring
 from callpipeline.cli.services import Services
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.call import Lane, Registration
+from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.embedded import EmbeddedPostgres
 from callpipeline.storage.migrations import migrate
 from tests.processes import until
@@ -138,11 +139,14 @@ class Installation:
         return [str(call.state) for call in self.storage.ledger.calls(call_ids=call_ids)]
 
     def wait_until_final(self, call_ids: Sequence[str], within_s: float = 90.0) -> float:
-        """Seconds until every one of the calls has ended."""
+        """Seconds until every one of the calls has ended; Postgres may be away meanwhile."""
         began = time.monotonic()
 
         def ended() -> bool:
-            calls = self.storage.ledger.calls(call_ids=call_ids)
+            try:
+                calls = self.storage.ledger.calls(call_ids=call_ids)
+            except DatabaseUnavailable:
+                return False
             return len(calls) == len(set(call_ids)) and all(c.state.is_final for c in calls)
 
         until(ended, f"an end of {len(call_ids)} calls", within_s, every_s=0.25)
