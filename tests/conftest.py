@@ -12,6 +12,7 @@ from callpipeline.storage.database import Database
 from callpipeline.storage.embedded import EmbeddedPostgres
 from callpipeline.storage.migrations import migrate
 from callpipeline.wiring import Storage, open_storage
+from tests.fakes.services import FaultServer
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +58,13 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture
+def services() -> Iterator[FaultServer]:
+    """The services that engines call, on real sockets; they fail as a test plans it."""
+    with FaultServer() as services:
+        yield services
 
 
 @pytest.fixture
