@@ -1,0 +1,158 @@
+"""How near a run comes to what a transcription service allows, and what memory it takes.
+
+Real Dagster, stores, Postgres, splitter and voice detector; auth, transcription and sentiment are
+services over HTTP on this machine, of which each transcription takes 1.5 s. Run with
+`python -m benchmarks.engines`. It prints ratios, and asserts nothing.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psycopg
+import soundfile
+
+from callpipeline.engines.known_call import RECORDING
+from tests.soak.installation import Installation, installed
+from tests.soak.processes import Peaks, children
+
+PRODUCT = "callpipeline.definitions"
+LOOK_S = 0.2
+PATIENCE_S = 1800.0
+CUT_S = 7.0
+"""Of the known call: both speak in it."""
+
+
+@dataclass
+class Measured:
+    """`wall_s` is from the start of the first run to the end of the last one."""
+
+    calls: int
+    requests: int = 0
+    at_once: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    states: dict[str, int] = field(default_factory=dict)
+    peaks: Peaks = field(default_factory=Peaks)
+
+    def tell(self, takes_s: float, limit: int) -> None:
+        ideal_s = self.requests * takes_s / limit
+        print(f"\n{self.calls} calls: {self.states}")
+        print(
+            f"  {self.requests} transcriptions of {takes_s:g} s, {limit} at once allowed, "
+            f"{self.at_once} seen: {ideal_s:.0f} s at best"
+        )
+        print(f"  the run took {self.wall_s:.0f} s: {self.wall_s / ideal_s:.2f} times that")
+        print(f"  most memory: run worker {self.peaks.mb.get('run worker', 0):.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--fewer", type=int, default=50, help="calls of the run before; 0: none")
+    parser.add_argument("--seconds", type=float, default=1.5, help="what a transcription takes")
+    parser.add_argument("--at-once", type=int, default=8, help="requests that the service allows")
+    options = parser.parse_args()
+    measured = [
+        _measure(calls, options.seconds, options.at_once)
+        for calls in (options.fewer, options.calls)
+        if calls
+    ]
+    for each in measured:
+        each.tell(options.seconds, options.at_once)
+    if len(measured) == 2:
+        few, many = (each.peaks.mb["run worker"] for each in measured)
+        times = measured[1].calls / measured[0].calls
+        print(f"\n{times:.0f} times the calls take {many / few:.2f} times the memory")
+
+
+def _measure(calls: int, takes_s: float, limit: int) -> Measured:
+    with tempfile.TemporaryDirectory() as folder, _services(takes_s) as urls:
+        environment = {
+            "CALLPIPELINE_BATCH_SIZE": str(calls),
+            "CALLPIPELINE_CONCURRENCY": str(limit + 4),
+            "CALLPIPELINE_TRANSCRIBER_REQUESTS": str(limit),
+            "CALLPIPELINE_TRANSCRIPTION_URL": urls["transcription"],
+            "CALLPIPELINE_SENTIMENT_URL": urls["sentiment"],
+            "CALLPIPELINE_SENTIMENT_REQUESTS": "4",
+            "CALLPIPELINE_AUTH_URL": urls["auth"],
+            "CALLPIPELINE_AUTH_USERNAME": "callpipeline",
+            "CALLPIPELINE_AUTH_PASSWORD": "secret",
+        }
+        home = Path(folder) / "data"
+        with installed(home, environment, code=PRODUCT, durable=True) as installation:
+            staged = _staged(Path(folder), calls)
+            time.sleep(15)  # the daemon's own start is not of the calls
+            return _processed(installation, staged, calls, urls["stats"])
+
+
+@contextmanager
+def _services(takes_s: float) -> Iterator[dict[str, str]]:
+    """The services in a process of their own; their URLs by name."""
+    command = [sys.executable, "-m", "tests.fakes.services"]
+    with subprocess.Popen(
+        [*command, "--transcription-seconds", str(takes_s)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        urls: dict[str, str] = {}
+        while "stats" not in urls:
+            name, url = process.stdout.readline().split()
+            urls[name] = url
+        try:
+            yield urls
+        finally:
+            process.terminate()
+
+
+def _staged(folder: Path, calls: int) -> Path:
+    """Recordings of which no two have the same bytes, in a folder that is moved in one piece."""
+    staged = folder / "staged"
+    staged.mkdir()
+    samples, rate_hz = soundfile.read(RECORDING, dtype="int16", always_2d=True)
+    samples = samples[: int(CUT_S * rate_hz)]
+    for number in range(calls):
+        noise = np.random.default_rng(number).integers(-3, 4, samples.shape, dtype=np.int16)
+        soundfile.write(staged / f"{number:04}.wav", samples + noise, rate_hz)
+    return staged
+
+
+def _processed(installation: Installation, staged: Path, calls: int, stats: str) -> Measured:
+    measured = Measured(calls)
+    staged.rename(installation.recordings / "dropped")
+    began, done = time.monotonic(), 0
+    while done < calls and time.monotonic() - began < PATIENCE_S:
+        time.sleep(LOOK_S)
+        counted = installation.storage.ledger.count()
+        measured.states = {str(state): count for state, count in counted.items()}
+        done = sum(count for state, count in counted.items() if state.is_final)
+        server = installation.running["code-server"].pid
+        measured.peaks.look("run worker", children(server))
+    measured.wall_s = _wall_s(installation)
+    told = httpx.get(stats).json()["transcription"]
+    measured.requests, measured.at_once = told["attempts"], told["peak"]
+    return measured
+
+
+def _wall_s(installation: Installation) -> float:
+    """From the start of the first run to the end of the last, as Dagster has them."""
+    query = b"SELECT min(start_time), max(end_time), bool_and(end_time IS NOT NULL) FROM runs"
+    deadline = time.monotonic() + 60
+    with psycopg.connect(installation.url, autocommit=True) as connection:
+        while time.monotonic() < deadline:
+            row = connection.execute(query).fetchone()
+            if row and row[2]:
+                return row[1] - row[0]
+            time.sleep(LOOK_S)
+    return float("nan")
+
+
+if __name__ == "__main__":
+    main()
