@@ -26,6 +26,7 @@ from callpipeline.defs.retention import retention_jobs, retention_schedules
 from callpipeline.defs.sensors import lost_runs, waiting_calls
 from callpipeline.defs.slack import slack_resources
 from callpipeline.defs.stale_days import stale_days
+from callpipeline.defs.unjudged import judge_missing_job, unjudged_mentions
 from callpipeline.domain.call import Lane
 from callpipeline.pipeline.stages import Stages
 from callpipeline.pipeline.watch import Watch
@@ -65,6 +66,7 @@ def build(
         asset_checks=call_checks(chosen.ingestion_quiet_h or None),
         jobs=[
             process_calls_job,
+            judge_missing_job(concurrency=chosen.concurrency),
             refresh_marts_job,
             check_calls_job,
             *retention_jobs(lambda: chosen),
@@ -81,6 +83,7 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
         *discovery_sensors(wiring.load_sources(chosen), chosen),
         waiting_calls(lambda: chosen),
         lost_runs(lambda: chosen),
+        unjudged_mentions(lambda: chosen),
         erasures_sensor(lambda: chosen),
         stale_days(chosen.marts_from),
         outbox_sensor(),

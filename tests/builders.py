@@ -20,7 +20,7 @@ from callpipeline.domain.catalog import Catalog, Competitor
 from callpipeline.domain.mention import Mention, MentionStatus
 from callpipeline.domain.metrics import CallMetrics, measure
 from callpipeline.domain.notification import EventKind, Severity, wire_type
-from callpipeline.domain.sentiment import Judgement, Sentiment
+from callpipeline.domain.sentiment import Judgement, Sentiment, Unjudged
 from callpipeline.domain.transcript import Segment, Transcript, Word
 from callpipeline.notify.message import CallLine, Message
 from callpipeline.storage.ports import StageWrite
@@ -131,6 +131,12 @@ def a_judgement(mention: Mention, sentiment: Sentiment = Sentiment.POSITIVE) -> 
     return Judgement(
         mention.mention_id, mention.competitor, sentiment, score, "praise", quote, "by hand"
     )
+
+
+def an_unjudged(mention: Mention, *, transient: bool = True) -> Unjudged:
+    kind = "EngineUnavailable" if transient else "UnexpectedError"
+    reason = "The judge did not answer."
+    return Unjudged(mention.mention_id, mention.competitor, reason, kind, transient)
 
 
 def some_metrics() -> CallMetrics:

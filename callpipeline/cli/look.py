@@ -33,16 +33,20 @@ def status(
         lanes = overview.lanes(storage)
         away = storage.outages.all()
         records = storage.ledger.calls(states=state, limit=limit)
-        doubts = overview.doubts(storage, [record.call_id for record in records])
+        ids = [record.call_id for record in records]
+        doubts, unjudged = overview.doubts(storage, ids), overview.unjudged(storage, ids)
+        missing = storage.unjudged.count()
     more = sum(counts.get(s, 0) for s in set(state or CallState)) - len(records)
     if as_json:
         listed = [
-            present.record_as_json(record) | {"doubt": doubts.get(record.call_id)}
-            for record in records
+            present.record_as_json(record)
+            | {"doubt": doubts.get(id_), "unjudged": unjudged.get(id_)}
+            for id_, record in zip(ids, records, strict=True)
         ]
         waiting = [lane.as_json() for lane in lanes]
         document = {"counts": counts, "waiting": waiting, "calls": listed, "more": max(more, 0)}
         document["away"] = [overview.outage_as_json(outage) for outage in away]
+        document |= {"unjudged": overview.unjudged_as_json(missing)}
         print(json.dumps(document, indent=2))
         return
     console.print(overview.counts_line(counts))
@@ -50,8 +54,10 @@ def status(
         console.print(overview.lane_line(lane))
     for outage in away:
         console.print(overview.outage_line(outage), highlight=False)
+    if line := overview.unjudged_line(missing):
+        console.print(line)
     if records:
-        console.print(overview.status_table(records, doubts))
+        console.print(overview.status_table(records, doubts, unjudged))
     if more > 0:
         console.print(f"and {more} more: --limit shows as many as you like", highlight=False)
 

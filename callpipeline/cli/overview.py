@@ -1,5 +1,6 @@
 """What `status` tells: how many calls there are, who waits until when, what is doubtful."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from callpipeline.domain.call import CallState, Stage
 from callpipeline.storage.ledger import CallRecord
 from callpipeline.storage.outages import KnownOutage
 from callpipeline.storage.queue import Waiting
+from callpipeline.storage.unjudged import MissingCounts
 from callpipeline.wiring import Storage
 
 WORDLESS = "no words in its transcripts"
@@ -51,6 +53,49 @@ def doubts(storage: Storage, call_ids: Sequence[str]) -> dict[str, str]:
     return {row["call_id"]: WORDLESS if row["is_wordless"] else UNRELIABLE for row in rows}
 
 
+def unjudged(storage: Storage, call_ids: Sequence[str]) -> dict[str, str]:
+    """How many mentions of some of these calls are not judged, and why the first is not."""
+    missing = storage.unjudged.of_calls(call_ids)
+    counts = Counter(one.call_id for one in missing)
+    first = {one.call_id: one.reason for one in reversed(missing)}
+    return {
+        call_id: f"{_mentions(count)} not judged: {first[call_id]}"
+        for call_id, count in counts.items()
+    }
+
+
+def unjudged_as_json(counts: MissingCounts) -> dict[str, Any]:
+    """The same in plain types, with `next_try_at`."""
+    document = asdict(counts)
+    next_at = document.pop("next_at")
+    return document | {"next_try_at": next_at and next_at.isoformat()}
+
+
+def unjudged_line(counts: MissingCounts) -> Text | None:
+    """What waits to be judged, and what will not be; None where all is judged."""
+    said: list[str] = []
+    if counts.waiting and counts.next_at:
+        at = moment(counts.next_at)
+        said.append(
+            f"{_mentions(counts.waiting)} of {_calls(counts.waiting_calls)} to be judged "
+            f"again, the first at {at}"
+        )
+    if counts.given_up:
+        said.append(
+            f"{_mentions(counts.given_up)} of {_calls(counts.given_up_calls)} could not be "
+            "judged: `callpipeline retry CALL` tries again"
+        )
+    return Text("; ".join(said), style="yellow") if said else None
+
+
+def _mentions(count: int) -> str:
+    return "1 mention" if count == 1 else f"{count:,} mentions"
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
 def counts_line(counts: Mapping[CallState, int]) -> Text:
     """All states with their numbers, also those without a call."""
     shown = [state for state in CallState if counts.get(state) or state not in RARE]
@@ -81,8 +126,11 @@ def outage_as_json(outage: KnownOutage) -> dict[str, Any]:
     return {"service": outage.service, "reason": outage.reason, "calls": outage.calls} | times
 
 
-def status_table(records: Sequence[CallRecord], doubts: Mapping[str, str]) -> Table:
-    """The calls; `doubts` says of some what is wrong with their transcripts."""
+def status_table(
+    records: Sequence[CallRecord], doubts: Mapping[str, str], unjudged: Mapping[str, str]
+) -> Table:
+    """The calls; `doubts` says of some what is wrong with their transcripts, `unjudged` which
+    mentions have no judgement."""
     table = grid("call", "recording", "length", "state", "stages", "reason")
     for record in records:
         table.add_row(
@@ -91,12 +139,16 @@ def status_table(records: Sequence[CallRecord], doubts: Mapping[str, str]) -> Ta
             clock(record.duration_s),
             coloured(record.state),
             f"{len(record.stages)}/{len(Stage)}",
-            printable("; ".join(_remarks(record, doubts.get(record.call_id)))),
+            printable(
+                "; ".join(
+                    _remarks(record, doubts.get(record.call_id), unjudged.get(record.call_id))
+                )
+            ),
         )
     return table
 
 
-def _remarks(record: CallRecord, doubt: str | None) -> Iterator[str]:
+def _remarks(record: CallRecord, *others: str | None) -> Iterator[str]:
     """What a person wants to know of a call besides its state."""
     if record.duplicate_of:
         yield f"the same recording as {record.duplicate_of}"
@@ -104,7 +156,6 @@ def _remarks(record: CallRecord, doubt: str | None) -> Iterator[str]:
         yield record.error_message
     if record.not_before and record.not_before > datetime.now(UTC):
         yield f"next try at {moment(record.not_before)}"
-    if doubt:
-        yield doubt
+    yield from filter(None, others)
     if not record.error_message:
         yield from (flag["detail"] for flag in record.flags)

@@ -15,6 +15,7 @@ from callpipeline.domain.call import CallState, Stage
 from callpipeline.domain.sentiment import Sentiment, overall
 from callpipeline.domain.transcript import interleave
 from callpipeline.storage.ledger import CallRecord
+from callpipeline.storage.unjudged import Missing
 from callpipeline.wiring import Storage
 
 COLOURS = {
@@ -83,15 +84,31 @@ def record_as_json(record: CallRecord) -> dict[str, Any]:
     return document | {"flags": list(record.flags), "stages": [str(s) for s in record.stages]}
 
 
+def missing_as_json(missing: Missing) -> dict[str, Any]:
+    """Why a mention is not judged, in plain types; without `next_try_at` it is not tried again."""
+    next_at = missing.not_before
+    return {
+        "reason": missing.reason,
+        "error_class": missing.error_class,
+        "tries": missing.tries,
+        "next_try_at": next_at.isoformat() if next_at else None,
+    }
+
+
 def call_document(storage: Storage, record: CallRecord) -> dict[str, Any]:
     """Everything known of a call, in plain types; what is not made yet is empty."""
     call_id, results = record.call_id, storage.results
     said = results.transcripts(call_id) if Stage.TRANSCRIPTS in record.stages else ()
     judged = {judgement.mention_id: judgement for judgement in results.judgements(call_id)}
+    missing = {one.mention_id: missing_as_json(one) for one in storage.unjudged.of_calls([call_id])}
     mentions = [
-        asdict(mention) | {"sentiment": asdict(judged[mention.mention_id])}
-        if mention.mention_id in judged
-        else asdict(mention) | {"sentiment": None}
+        asdict(mention)
+        | {
+            "sentiment": asdict(judged[mention.mention_id])
+            if mention.mention_id in judged
+            else None,
+            "not_judged": missing.get(mention.mention_id),
+        }
         for mention in results.mentions(call_id)
     ]
     return record_as_json(record) | {
@@ -179,17 +196,32 @@ def mention_table(mentions: Sequence[Mapping[str, Any]]) -> Table:
     """Every mention with its status and sentiment, and the rules that decided."""
     table = grid("time", "speaker", "competitor", "sentiment", "words", "why")
     for mention in mentions:
-        judged = mention["sentiment"]
+        judged, missing = mention["sentiment"], mention["not_judged"]
         counted = mention["status"] == "accepted"
+        status = "not judged" if missing else mention["status"]
         table.add_row(
             clock(mention["start_s"]),
             mention["speaker"],
             printable(mention["competitor"]),
-            coloured(judged["sentiment"]) if judged else Text(mention["status"], style="dim"),
+            coloured(judged["sentiment"]) if judged else Text(status, style="dim"),
             printable(judged["quote"] if judged else mention["said"]),
-            printable(judged["rule"] if judged and counted else mention["reason"]),
+            printable(judged["rule"] if judged and counted else _why(mention)),
         )
     return table
+
+
+def _why(mention: Mapping[str, Any]) -> str:
+    """Why a mention is not judged, and until when; else the rule that made it count or not."""
+    missing = mention["not_judged"]
+    if not missing:
+        return mention["reason"]
+    at = missing["next_try_at"]
+    return f"{missing['reason']} {next_try(datetime.fromisoformat(at) if at else None)}"
+
+
+def next_try(at: datetime | None) -> str:
+    """When a mention is judged again, for people."""
+    return f"Next try: {moment(at)}." if at else "Not tried again by itself."
 
 
 def overall_by_competitor(mentions: Sequence[Mapping[str, Any]]) -> dict[str, Sentiment]:

@@ -49,7 +49,8 @@ def retry(
 ) -> None:
     """Try failed calls again, at once and before all others; what is stored of them is kept.
 
-    A call that waits for its next try is tried now, and a duplicate where the first call failed.
+    A call that waits for its next try is tried now, a duplicate where the first call failed, and of
+    a complete call the mentions are judged that could not be.
     Exit code 1 when one of the calls will not be tried; the reason is told.
     """
     _refuse_nonsense(calls or [], failed, narrowed=bool(since or error_class))
@@ -121,6 +122,8 @@ def try_calls(ledger: Ledger, calls: Sequence[str]) -> Iterator[Answer]:
 def _how(before: CallRecord) -> str:
     if before.state is CallState.FAILED:
         return "it failed, and is tried again"
+    if before.state is CallState.COMPLETED:
+        return "it is COMPLETED; its mentions that could not be judged are tried again"
     if before.state is CallState.DUPLICATE:
         return f"it is tried in place of call {before.duplicate_of}, of the same recording"
     if before.not_before and before.not_before > datetime.now(UTC):

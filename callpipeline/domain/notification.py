@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     ENGINE_DOWN = "engine_down"
     SENSOR_FAILING = "sensor_failing"
     INGESTION_QUIET = "ingestion_quiet"
+    MENTIONS_UNJUDGED = "mentions_unjudged"
     CHECK_FAILED = "check_failed"
     RUN_FAILED = "run_failed"
     DAILY_DIGEST = "daily_digest"

@@ -28,6 +28,32 @@ class Judgement:
     engine: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A mention of which nothing is known yet: why, and whether another try may find out.
+
+    `reason` is a sentence for people; it holds no word of what was said.
+    """
+
+    mention_id: str
+    competitor: str
+    reason: str
+    error_class: str
+    transient: bool
+
+
+Verdict = Judgement | Unjudged
+"""What a judge says of a mention."""
+
+
+def judged(verdicts: Iterable[Verdict]) -> tuple[Judgement, ...]:
+    return tuple(verdict for verdict in verdicts if isinstance(verdict, Judgement))
+
+
+def unjudged(verdicts: Iterable[Verdict]) -> tuple[Unjudged, ...]:
+    return tuple(verdict for verdict in verdicts if isinstance(verdict, Unjudged))
+
+
 def overall(sentiments: Iterable[Sentiment]) -> Sentiment:
     """The stance of a call towards one competitor: the majority of what is not neutral.
 

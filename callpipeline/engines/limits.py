@@ -11,7 +11,7 @@ from typing import Protocol
 
 from callpipeline.domain.audio import ChannelAudio, SplitRecording
 from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.sentiment import Verdict
 from callpipeline.domain.transcript import Transcript
 from callpipeline.engines.ports import Conversation, SentimentJudge, Splitter, Transcriber
 
@@ -71,7 +71,7 @@ class JudgeInTurn:
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Judgement, ...]:
+    ) -> tuple[Verdict, ...]:
         """See `SentimentJudge`."""
         async with self.turns.turn():
             return await self.judge_.judge(conversation, mentions)

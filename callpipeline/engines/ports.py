@@ -7,7 +7,7 @@ from typing import Protocol
 
 from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.sentiment import Verdict
 from callpipeline.domain.transcript import Segment, Transcript
 
 
@@ -66,6 +66,10 @@ class SentimentJudge(Protocol):
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Judgement, ...]:
-        """One judgement for each mention, in the same order. Raises EngineUnavailable."""
+    ) -> tuple[Verdict, ...]:
+        """A verdict on each mention, in the same order: a Judgement, or Unjudged where it failed.
+
+        Raises, EngineUnavailable or what else was in the way, where nothing could be judged at all;
+        `engines/sentiment/apart.py` does so for judges that ask for each competitor.
+        """
         ...

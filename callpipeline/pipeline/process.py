@@ -4,10 +4,11 @@ import asyncio
 import errno
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from callpipeline.domain.call import Call, Stage
 from callpipeline.errors import (
@@ -24,6 +25,8 @@ from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates
 
 log = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
 
 SHORTAGES = {
     errno.ENOSPC: "no disk space",
@@ -103,7 +106,7 @@ class Processor:
         except SameRecording as same:
             yield CallLinked(call.call_id, same.first)
         except Exception as error:
-            yield await self._fail(call, stage, _as_ours(error, call, stage))
+            yield await self._fail(call, stage, as_ours(error, call.call_id, stage))
 
     async def _compare(self, call: Call) -> None:
         """Its bytes may have become those of another call since they were read."""
@@ -118,15 +121,8 @@ class Processor:
         call = bench.call
         if stage in call.stages_done:
             return StageStored(call.call_id, stage, kept=True)
-        deadline = asyncio.timeout(self.stages.stage_timeout_s)
-        try:
-            async with deadline:
-                facts = await self.stages.run(stage, bench, self.run_id)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            allowed = f"{self.stages.stage_timeout_s:g}"
-            raise EngineUnavailable(f"It had not ended after {allowed} seconds.") from None
+        making = self.stages.run(stage, bench, self.run_id)
+        facts = await in_time(making, self.stages.stage_timeout_s)
         return StageStored(call.call_id, stage, facts)
 
     async def _fail(self, call: Call, stage: Stage, error: CallpipelineError) -> Event:
@@ -139,7 +135,19 @@ class Processor:
         return CallFailed(call.call_id, stage, str(error), kind, transient, again_at)
 
 
-def _as_ours(error: Exception, call: Call, stage: Stage) -> CallpipelineError:
+async def in_time(work: Awaitable[Made], allowed_s: float) -> Made:
+    """What the work makes. Raises EngineUnavailable when it takes longer than it may."""
+    deadline = asyncio.timeout(allowed_s)
+    try:
+        async with deadline:
+            return await work
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise EngineUnavailable(f"It had not ended after {allowed_s:g} seconds.") from None
+
+
+def as_ours(error: Exception, call_id: str, stage: Stage) -> CallpipelineError:
     """Errors of ours as they are; of others only the kind, since their text may quote the call."""
     if isinstance(error, CallpipelineError):
         return error
@@ -149,7 +157,7 @@ def _as_ours(error: Exception, call: Call, stage: Stage) -> CallpipelineError:
     while where and where.tb_next:
         where = where.tb_next
     place = f"{Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else "?"
-    log.error("call %s, stage %s: %s at %s", call.call_id, stage, type(error).__name__, place)
+    log.error("call %s, stage %s: %s at %s", call_id, stage, type(error).__name__, place)
     return UnexpectedError(
         f"callpipeline met an error of its own ({type(error).__name__} at {place}). "
         "Please report it; nothing of the recording is lost."

@@ -18,7 +18,7 @@ from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.metrics import measure
-from callpipeline.domain.sentiment import overall
+from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict, judged, overall, unjudged
 from callpipeline.domain.transcript import Transcript, interleave
 from callpipeline.engines.ports import (
     Conversation,
@@ -155,17 +155,19 @@ class Stages:
 
     async def _competitor_sentiment(self, bench: Workbench, clock: "_Clock") -> Facts:
         mentions = [mention for mention in await bench.mentions() if mention.counts]
-        conversation = Conversation(interleave(await bench.transcripts()))
-        _refuse_stale(mentions, conversation)
-        judge = self.engines.judge
-        judgements = await judge.judge(conversation, mentions) if mentions else ()
+        verdicts = await self.judge(await bench.transcripts(), mentions)
+        made, missing, judge = judged(verdicts), unjudged(verdicts), self.engines.judge
         write = clock.write(engine=judge.name, catalog_version=await bench.catalog_version())
-        await asyncio.to_thread(self.results.save_sentiment, write, judgements)
-        competitors = sorted({judgement.competitor for judgement in judgements})
-        return {
-            name: str(overall(j.sentiment for j in judgements if j.competitor == name))
-            for name in competitors
-        }
+        await asyncio.to_thread(self.results.save_sentiment, write, made, missing)
+        return sentiment_facts(made, missing)
+
+    async def judge(
+        self, transcripts: Sequence[Transcript], mentions: Sequence[Mention]
+    ) -> tuple[Verdict, ...]:
+        """A verdict on each mention. Raises what kept all of them from being judged."""
+        conversation = Conversation(interleave(transcripts))
+        _refuse_stale(mentions, conversation)
+        return await self.engines.judge.judge(conversation, mentions) if mentions else ()
 
 
 class _Clock:
@@ -199,6 +201,15 @@ def _refuse_stale(mentions: Sequence[Mention], conversation: Conversation) -> No
         raise MissingObject(
             "The mentions are of an older transcript: materialize competitor_mentions first."
         )
+
+
+def sentiment_facts(made: Sequence[Judgement], missing: Sequence[Unjudged]) -> Facts:
+    """The stance towards each competitor, and how many mentions could not be judged."""
+    facts: dict[str, Fact] = {
+        name: str(overall(j.sentiment for j in made if j.competitor == name))
+        for name in sorted({judgement.competitor for judgement in made})
+    }
+    return facts | ({"not_judged": len(missing)} if missing else {})
 
 
 def with_silent_channels(

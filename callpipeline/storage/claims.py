@@ -162,8 +162,8 @@ class Claims:
             "error_class": type(error).__name__,
             "message": storable(str(error)),
             "transient": isinstance(error, TransientError),
-            "waits_s": [_jittered(wait_s) for wait_s in self._retry_waits_s],
-            "away_s": _jittered(error.again_s) if isinstance(error, EngineAway) else None,
+            "waits_s": [jittered(wait_s) for wait_s in self._retry_waits_s],
+            "away_s": jittered(error.again_s) if isinstance(error, EngineAway) else None,
             "patience_s": self._outage_patience_s,
         }
         may_pass_on = isinstance(error, TransientError | MissingObject)
@@ -242,7 +242,7 @@ def _lost(call_id: str) -> ClaimLost:
     return ClaimLost(f"Call {call_id} belongs to another run now.")
 
 
-def _jittered(wait_s: float) -> float:
+def jittered(wait_s: float) -> float:
     return wait_s * random.uniform(1 - JITTER, 1 + JITTER)
 
 

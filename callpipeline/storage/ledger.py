@@ -145,14 +145,16 @@ class Ledger:
         """Let calls that FAILED, or wait for their next try, be tried now; returns which.
 
         Stages that are stored are kept, and the count of tries begins anew. A duplicate is tried
-        where the call that had its bytes first failed.
+        where the call that had its bytes first failed. Of a complete call the mentions are judged
+        that could not be.
         """
         lane = Lane.BULK if len(call_ids) > ASKED_AT_ONCE else Lane.LIVE
         wanted = {"call_ids": list(call_ids), "priority": ASKED, "lane": lane}
         failed = self._database.rows("calls/retry", wanted)
         waiting = self._database.rows("calls/hurry", wanted)
         duplicates = self._database.rows("calls/retry_duplicates", wanted)
-        return {row["call_id"] for row in (*failed, *waiting, *duplicates)}
+        missing = self._database.rows("unjudged/hurry", wanted)
+        return {row["call_id"] for row in (*failed, *waiting, *duplicates, *missing)}
 
 
 def _enter_all(connection: Connection[DictRow], given: Sequence[Registration]) -> list[Registered]:

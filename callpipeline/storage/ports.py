@@ -11,7 +11,7 @@ from callpipeline.domain.call import Call, CallState, Recording, Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
-from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict
 from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import CallpipelineError
 
@@ -60,7 +60,11 @@ class ResultStore(Protocol):
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None: ...
 
-    def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None: ...
+    def save_sentiment(
+        self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()
+    ) -> None:
+        """Verdicts on all mentions of a call: those that are `missing` are tried again later."""
+        ...
 
     def remember_catalog(self, catalog: Catalog) -> None: ...
 
@@ -73,6 +77,21 @@ class ResultStore(Protocol):
     def mentions(self, call_id: str) -> tuple[Mention, ...]: ...
 
     def catalog_version(self, call_id: str) -> str | None: ...
+
+
+class MissingJudgements(Protocol):
+    """Mentions of complete calls that could not be judged, while these stay complete."""
+
+    def take(self, call_id: str, run_id: str) -> frozenset[str]:
+        """The mentions of a call that are to be judged now: a try of each, of this run alone."""
+        ...
+
+    def save(self, write: StageWrite, verdicts: Sequence[Verdict]) -> datetime | None:
+        """Store verdicts on what the run took; returns when what is missing still is tried again.
+
+        Raises ClaimLost when another run has the call or its mentions, or the call is erased.
+        """
+        ...
 
 
 class RecordingSource(Protocol):

@@ -18,10 +18,10 @@ from callpipeline.domain.call import Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
-from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.sentiment import Judgement, Unjudged
 from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
-from callpipeline.storage import keys, rows, tables
+from callpipeline.storage import keys, rows, tables, unjudged
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.documents import (
     catalog_to_jsonable,
@@ -86,9 +86,17 @@ class Results:
 
         self._write(write, store)
 
-    def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None:
+    def save_sentiment(
+        self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()
+    ) -> None:
+        """Store verdicts on the mentions of a call, and which of them are `missing`, and why."""
         judged = [rows.of_judgement(write.call_id, judgement) for judgement in judgements]
-        self._write(write, lambda c: _replace(c, "sentiment", write, judged))
+
+        def store(connection: Connection[DictRow]) -> None:
+            _replace(connection, "sentiment", write, judged)
+            unjudged.replace(connection, write, missing)
+
+        self._write(write, store)
 
     def remember_catalog(self, catalog: Catalog) -> None:
         """Keep the competitor list under its version, for calls to refer to."""

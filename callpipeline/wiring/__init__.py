@@ -29,6 +29,7 @@ from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
 from callpipeline.storage.retention import Retained
+from callpipeline.storage.unjudged import UnjudgedMentions
 from callpipeline.wiring.engines import in_turn, open_engines
 from callpipeline.wiring.environment import dagster_environment
 from callpipeline.wiring.notifiers import (
@@ -82,6 +83,7 @@ class Storage:
     erasures: Erasures
     outages: Outages
     results: Results
+    unjudged: UnjudgedMentions
     home: Source
     inbox: ObjectStore
     recordings: Recordings
@@ -123,6 +125,7 @@ def open_storage(
             erasures=Erasures(database),
             outages=Outages(database),
             results=Results(database, store),
+            unjudged=UnjudgedMentions(database),
             home=sources[0],
             inbox=stores[0],
             recordings=Recordings(stores),

@@ -16,10 +16,12 @@ from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.ledger import Ledger
 from callpipeline.storage.objects import ObjectStore, S3Access, open_store
-from callpipeline.storage.ports import CallStates, ResultStore
+from callpipeline.storage.ports import CallStates, MissingJudgements, ResultStore
 from callpipeline.storage.results import Results
+from callpipeline.storage.unjudged import UnjudgedMentions
 from tests.builders import a_call, a_recording
 from tests.fakes.storage import (
+    InMemoryMissing,
     InMemoryRecordings,
     InMemoryRegistry,
     InMemoryResults,
@@ -47,6 +49,17 @@ class Office(Protocol):
     @property
     def states(self) -> CallStates: ...
 
+    @property
+    def judges(self) -> MissingJudgements: ...
+
+    def missing(self, call: Call) -> dict[str, bool]:
+        """The mentions that are not judged yet, and whether each is tried again by itself."""
+        ...
+
+    def let_wait_pass(self, call: Call) -> None:
+        """As if the waits of its missing mentions were over."""
+        ...
+
     def claimed(
         self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
     ) -> Call:
@@ -73,7 +86,17 @@ class Office(Protocol):
 class OfficeInMemory:
     def __init__(self) -> None:
         self.states = InMemoryStates()
-        self.results: Reading = InMemoryResults(self.states)
+        self._kept = InMemoryResults(self.states)
+        self.results: Reading = self._kept
+        self.judges = InMemoryMissing(self.states, self._kept)
+
+    def missing(self, call: Call) -> dict[str, bool]:
+        kept = self._kept.missing.get(call.call_id, {})
+        return {id_: one.is_tried for id_, one in kept.items()}
+
+    def let_wait_pass(self, call: Call) -> None:
+        for one in self._kept.missing[call.call_id].values():
+            one.is_due = True
 
     def claimed(
         self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
@@ -107,6 +130,20 @@ class OfficeInPostgres:
         self.database, self.ledger = database, Ledger(database)
         self.states = Claims(database)
         self.results: Reading = Results(database, store)
+        self.judges = UnjudgedMentions(database)
+        for run_id in ("run-1", "run-2"):
+            self.judges.enter_run(run_id)
+
+    def missing(self, call: Call) -> dict[str, bool]:
+        found = self.judges.of_calls([call.call_id])
+        return {one.mention_id: one.not_before is not None for one in found}
+
+    def let_wait_pass(self, call: Call) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE unjudged SET not_before = now() WHERE not_before > now() AND call_id = %s",
+                [call.call_id],
+            )
 
     def claimed(
         self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement, Sentiment
+from callpipeline.domain.sentiment import Judgement, Sentiment, Verdict
 from callpipeline.domain.transcript import Transcript
 from callpipeline.engines.ports import Conversation
+from callpipeline.engines.sentiment.apart import judge_apart
 from tests.builders import a_channel, a_judgement, a_split, a_transcript, channel_files
 
 Failures = Mapping[str, Exception]
@@ -102,21 +103,26 @@ class ScriptedTranscriber(_Scripted):
 
 
 class ScriptedJudge(_Scripted):
-    """Judges each competitor as `thinks` says, by default neutral."""
+    """Judges each competitor as `thinks` says, by default neutral, with a request for each."""
 
     name = "scripted-judge"
 
     def __init__(
-        self, failures: Failures | None = None, *, thinks: Mapping[str, Sentiment] | None = None
+        self,
+        failures: Failures | None = None,
+        *,
+        thinks: Mapping[str, Sentiment] | None = None,
+        meets: int = 1,
     ) -> None:
-        super().__init__(failures)
+        super().__init__(failures, meets=meets)
         self.thinks = thinks or {}
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Judgement, ...]:
-        for mention in mentions:
-            await self._work_on(mention.competitor)
-        return tuple(
-            a_judgement(m, self.thinks.get(m.competitor, Sentiment.NEUTRAL)) for m in mentions
-        )
+    ) -> tuple[Verdict, ...]:
+        return await judge_apart(mentions, self._ask)
+
+    async def _ask(self, competitor: str, mentions: Sequence[Mention]) -> Sequence[Judgement]:
+        await self._work_on(competitor)
+        thinks = self.thinks.get(competitor, Sentiment.NEUTRAL)
+        return [a_judgement(mention, thinks) for mention in mentions]

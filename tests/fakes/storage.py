@@ -21,7 +21,7 @@ from callpipeline.domain.call import (
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
-from callpipeline.domain.sentiment import Judgement
+from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict, judged, unjudged
 from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import (
     CallpipelineError,
@@ -171,6 +171,7 @@ class InMemoryStates:
     retries: dict[str, int] = field(default_factory=dict)
     firsts: dict[str, str] = field(default_factory=dict)
     tries_again: int = 3
+    on_claim: Callable[[str], None] = lambda call_id: None
 
     def claim(self, call_id: str, run_id: str) -> bool:
         state = self.states.get(call_id, CallState.PENDING)
@@ -178,6 +179,7 @@ class InMemoryStates:
             return False
         if state.is_final:
             self.retries[call_id] = 0
+        self.on_claim(call_id)
         self.holders[call_id] = run_id
         self.states[call_id] = CallState.PROCESSING
         return True
@@ -250,11 +252,56 @@ class InMemoryStates:
         return state
 
 
+@dataclass
+class Waiting:
+    """A mention that is not judged yet; `is_tried` is whether it is tried again by itself."""
+
+    why: Unjudged
+    tries: int = 1
+    is_tried: bool = True
+    is_due: bool = False
+    asked_by: str | None = None
+
+
+class InMemoryMissing:
+    """The fake of UnjudgedMentions, beside results and states in memory."""
+
+    def __init__(self, states: InMemoryStates, results: "InMemoryResults") -> None:
+        self._states, self._results = states, results
+
+    def _of(self, call_id: str) -> dict[str, Waiting]:
+        """None where the call is not complete: nobody may write of it."""
+        is_complete = self._states.states.get(call_id) is CallState.COMPLETED
+        return self._results.missing.get(call_id, {}) if is_complete else {}
+
+    def take(self, call_id: str, run_id: str) -> frozenset[str]:
+        due = {id_: one for id_, one in self._of(call_id).items() if one.is_due and one.is_tried}
+        for one in due.values():
+            one.tries, one.is_due, one.asked_by = one.tries + 1, False, run_id
+        return frozenset(due)
+
+    def save(self, write: StageWrite, verdicts: Sequence[Verdict]) -> datetime | None:
+        waiting = self._of(write.call_id)
+        asked = {id_: one for id_, one in waiting.items() if one.asked_by == write.run_id}
+        if not asked:
+            raise ClaimLost(f"The mentions of call {write.call_id} are not this run's.")
+        found = [verdict for verdict in verdicts if verdict.mention_id in asked]
+        self._results.add_judgements(write.call_id, judged(found))
+        for verdict in judged(found):
+            del waiting[verdict.mention_id]
+        for why in unjudged(found):
+            one = waiting[why.mention_id]
+            one.why, one.is_tried = why, why.transient
+        is_tried = any(one.is_tried for one in waiting.values())
+        return datetime.now(UTC) + timedelta(minutes=10) if is_tried else None
+
+
 class InMemoryResults:
     """What the stages made, for calls that `states` says are held."""
 
     def __init__(self, states: InMemoryStates) -> None:
         self._states = states
+        states.on_claim = self._unasked
         self.catalogs: dict[str, Catalog] = {}
         self.writes: list[StageWrite] = []
         self._audio: dict[str, SplitRecording] = {}
@@ -263,6 +310,7 @@ class InMemoryResults:
         self._transcripts: dict[str, tuple[Transcript, ...]] = {}
         self._mentions: dict[str, dict[str, Mention]] = {}
         self._judgements: dict[str, dict[str, Judgement]] = {}
+        self.missing: dict[str, dict[str, Waiting]] = {}
 
     def _stored(self, write: StageWrite) -> str:
         self._states.check(write.call_id, write.run_id)
@@ -286,13 +334,26 @@ class InMemoryResults:
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
         call_id = self._stored(write)
         found = {mention.mention_id: mention for mention in mentions}
-        judged = self._judgements.get(call_id, {})
+        known, waits = self._judgements.get(call_id, {}), self.missing.get(call_id, {})
         self._mentions[call_id] = found
-        self._judgements[call_id] = {id_: judged[id_] for id_ in judged if id_ in found}
+        self._judgements[call_id] = {id_: known[id_] for id_ in known if id_ in found}
+        self.missing[call_id] = {id_: waits[id_] for id_ in waits if id_ in found}
 
-    def save_sentiment(self, write: StageWrite, judgements: Sequence[Judgement]) -> None:
+    def save_sentiment(
+        self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()
+    ) -> None:
         call_id = self._stored(write)
         self._judgements[call_id] = {judgement.mention_id: judgement for judgement in judgements}
+        self.missing[call_id] = {m.mention_id: Waiting(m, is_tried=m.transient) for m in missing}
+
+    def _unasked(self, call_id: str) -> None:
+        """A run that takes the call is the only one that may write of it."""
+        for one in self.missing.get(call_id, {}).values():
+            one.asked_by = None
+
+    def add_judgements(self, call_id: str, judgements: Sequence[Judgement]) -> None:
+        """Of mentions that were missing, beside those that are there."""
+        self._judgements[call_id] |= {judgement.mention_id: judgement for judgement in judgements}
 
     def remember_catalog(self, catalog: Catalog) -> None:
         self.catalogs[catalog.version] = catalog

@@ -20,7 +20,13 @@ from tests.fakes.engines import (
     ScriptedSplitter,
     ScriptedTranscriber,
 )
-from tests.fakes.storage import InMemoryRecordings, InMemoryResults, InMemoryStates, OneBucket
+from tests.fakes.storage import (
+    InMemoryMissing,
+    InMemoryRecordings,
+    InMemoryResults,
+    InMemoryStates,
+    OneBucket,
+)
 
 RUN = "run-1"
 
@@ -45,6 +51,7 @@ class Workplace:
 
     def __post_init__(self) -> None:
         self.results = InMemoryResults(self.states)
+        self.missing = InMemoryMissing(self.states, self.results)
 
     def call(
         self,

@@ -21,6 +21,7 @@ from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.call import Lane
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.transcript import Transcript
+from callpipeline.engines.ports import SentimentJudge
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
 from callpipeline.engines.split.local import LocalSplitter
 from callpipeline.engines.transcribe.supplied import parse
@@ -66,6 +67,7 @@ class Lab:
     instance: dg.DagsterInstance
     folder: Path
     lanes: list[Lane] = field(default_factory=list)
+    judge: SentimentJudge = field(default_factory=LexiconJudge)
     definitions: dg.Definitions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class Lab:
         self.lanes.append(lane)
         catalog = load_catalog(self.settings)
         storage.results.remember_catalog(catalog)
-        engines = Engines(self.listening, self.listening, self.listening, LexiconJudge())
+        engines = Engines(self.listening, self.listening, self.listening, self.judge)
         supplied = SidecarTranscripts(storage.recordings, parse)
         yield Stages(
             engines=engines,

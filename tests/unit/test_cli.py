@@ -173,7 +173,7 @@ def a_shown_mention(**changed: Any) -> dict[str, Any]:
     judged = {"sentiment": "negative", "quote": "never again", "rule": "reproach"}
     mention = {
         "start_s": 75.0, "speaker": "customer", "competitor": "Sky", "said": "sky",
-        "status": "accepted", "reason": "dealing", "sentiment": judged,
+        "status": "accepted", "reason": "dealing", "sentiment": judged, "not_judged": None,
     }  # fmt: skip
     return mention | changed
 

@@ -228,6 +228,29 @@ CREATE TABLE sentiment (
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
 
+-- Mentions of complete calls of which nothing is known yet: why, and when they are tried again.
+CREATE TABLE unjudged (
+    call_id      text NOT NULL,
+    mention_id   text NOT NULL,
+    competitor   text NOT NULL,
+    reason       text NOT NULL,
+    error_class  text NOT NULL,
+    transient    boolean NOT NULL,
+    tries        integer NOT NULL DEFAULT 1,
+    not_before   timestamptz,
+    asked_by     text,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (call_id, mention_id),
+    FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
+);
+CREATE INDEX unjudged_due ON unjudged (not_before) WHERE not_before IS NOT NULL;
+COMMENT ON COLUMN unjudged.tries IS 'Tries so far; from the beginning when a person asks.';
+COMMENT ON COLUMN unjudged.not_before IS
+    'Not tried again before; null where it is not tried by itself any more.';
+COMMENT ON COLUMN unjudged.asked_by IS
+    'The run that took it last; null again when another run takes the whole call.';
+
 -- Where looking for new recordings stands, by source; a row that is lost costs a look from the
 -- beginning.
 CREATE TABLE discovery (

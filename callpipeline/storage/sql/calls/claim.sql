@@ -2,6 +2,7 @@
 -- Stages that are to be made anew are forgotten; what else is stored, and was not deleted since, is
 -- kept.
 -- Calls stay out of which a stage is not stored that the run needs and does not make.
+-- A run that asks for judgements which a complete call lacks writes none of them any more.
 -- A call that has ended is tried again because a person wants it: its counts begin anew.
 WITH alive AS (
     INSERT INTO runs (run_id) VALUES (%(run_id)s)
@@ -25,6 +26,9 @@ WITH alive AS (
                             WHERE s.call_id = calls.call_id AND s.stage = needed.stage))
     RETURNING call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, duplicates,
               sha256
+), unasked AS (
+    UPDATE unjudged u SET asked_by = NULL FROM claimed
+    WHERE u.call_id = claimed.call_id AND u.asked_by IS NOT NULL
 ), forgotten AS (
     DELETE FROM call_stages s USING claimed
     WHERE s.call_id = claimed.call_id AND s.stage = ANY(%(anew)s)

@@ -1,5 +1,5 @@
 -- Forget what was made of a call that turned out to be another one: it must not count twice.
--- Segments go with their transcripts, sentiment goes with its mentions.
+-- Segments go with their transcripts, sentiment, or why there is none, with its mentions.
 WITH call AS (SELECT %(call_id)s::text AS call_id),
 audio AS (DELETE FROM recordings USING call WHERE recordings.call_id = call.call_id),
 tracks AS (DELETE FROM channels USING call WHERE channels.call_id = call.call_id),

@@ -1,4 +1,5 @@
--- Delete what was made of calls. Segments go with transcripts, sentiment goes with mentions.
+-- Delete what was made of calls. Segments go with transcripts; sentiment, or why there is none, goes
+-- with mentions.
 WITH wanted AS (SELECT unnest(%(call_ids)s::text[]) AS call_id),
 audio AS (DELETE FROM recordings r USING wanted w WHERE r.call_id = w.call_id),
 tracks AS (DELETE FROM channels r USING wanted w WHERE r.call_id = w.call_id),
