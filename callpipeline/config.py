@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
@@ -23,6 +24,7 @@ from callpipeline.errors import SettingsInvalid
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that holds the package: in a checkout, where dagster.yaml and samples/ are."""
 
+_HASH = re.compile(r"scrypt:32768:8:1:[\w-]{22}==:[\w-]{43}=", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -117,6 +119,18 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(default=None, min_length=16)
     web_port: int = Field(default=8100, ge=0, le=65535)
 
+    serve_host: str = "127.0.0.1"
+    serve_port: int = Field(default=8200, ge=0, le=65535)
+    serve_users: dict[str, SecretStr] = Field(default_factory=dict)
+    serve_auth: Literal["contract", "all"] | None = None
+    serve_key: SecretStr | None = Field(default=None, min_length=32)
+    serve_token_s: float = Field(default=3600, gt=0)
+    serve_keep_s: float = Field(default=3600, gt=0)
+    serve_timeout_s: float = Field(default=3600, gt=0)
+    serve_concurrency: int = Field(default=4, ge=1, le=256)
+    serve_queue: int = Field(default=64, ge=0, le=10_000)
+    serve_max_upload_mb: int = Field(default=2048, ge=1)
+
     @field_validator("database_url")
     @classmethod
     def _one_scheme(cls, url: SecretStr | None) -> SecretStr | None:
@@ -127,6 +141,18 @@ class Settings(BaseSettings):
         if not plain.startswith("postgresql://"):
             raise ValueError("write it as postgresql://user:password@host:5432/name")
         return SecretStr(plain)
+
+    @field_validator("serve_users")
+    @classmethod
+    def _fit_passwords(cls, users: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Plain ones are long enough, and those that begin like a hash are one."""
+        for name, password in users.items():
+            plain = password.get_secret_value()
+            if not name or len(plain) < 12:
+                raise ValueError("each user has a name, and a password of 12 characters or more")
+            if plain.startswith("scrypt:") and not _HASH.fullmatch(plain):
+                raise ValueError("a hash is made by `callpipeline engines password`")
+        return users
 
     @field_validator("email_to", mode="before")
     @classmethod
@@ -181,6 +207,17 @@ class Settings(BaseSettings):
     def storage_url(self) -> str:
         """Where channel audio and transcripts are kept: a folder, or `s3://bucket/prefix`."""
         return self.storage or str(self.home / "storage")
+
+    @property
+    def serves_loopback(self) -> bool:
+        """Whether engines are served to this machine alone."""
+        host = self.serve_host.strip("[]")
+        if host == "localhost":
+            return True
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:  # a name may lead anywhere
+            return False
 
     @property
     def catalog_path(self) -> Path:

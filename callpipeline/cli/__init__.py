@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, export, look, notifications, operate
+from callpipeline.cli import calls, engines, export, look, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.erase import erase
 from callpipeline.cli.opening import explained
@@ -57,3 +57,4 @@ for command in COMMANDS:
     app.command()(explained(command))
 app.add_typer(export.app)
 app.add_typer(notifications.app)
+app.add_typer(engines.app)

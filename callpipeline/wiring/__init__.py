@@ -30,7 +30,12 @@ from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
 from callpipeline.storage.retention import Retained
 from callpipeline.storage.unjudged import UnjudgedMentions
-from callpipeline.wiring.engines import in_turn, open_engines
+from callpipeline.wiring.engines import (
+    in_turn,
+    open_engines,
+    refuse_to_serve_remote,
+    tone_of,
+)
 from callpipeline.wiring.environment import dagster_environment
 from callpipeline.wiring.notifiers import (
     configured_channels,
@@ -61,7 +66,9 @@ __all__ = [
     "open_stages",
     "open_storage",
     "periods",
+    "refuse_to_serve_remote",
     "sample_recordings",
+    "tone_of",
     "workspace",
 ]
 

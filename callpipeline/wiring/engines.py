@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from callpipeline.config import Settings
 from callpipeline.domain.call import Lane
+from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.limits import JudgeInTurn, SplitterInTurn, TranscriberInTurn
 from callpipeline.engines.ports import SentimentJudge, Splitter, Transcriber
+from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.stages import Engines
 from callpipeline.storage.database import Database
 from callpipeline.storage.turns import AdvisoryTurns
@@ -45,13 +47,14 @@ OWN: Mapping[Role, Mapping[str, Build]] = {
     Role.TRANSCRIBER: {"pocketsphinx": pocketsphinx},
     Role.SENTIMENT: {"lexicon": lexicon},
 }
+HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
+"""Engines that need nothing but this machine."""
 
 
 def chosen(settings: Settings) -> dict[Role, str]:
     """The name of each engine, where `auto` stands for the best that is there."""
-    best = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
     named = {role: getattr(settings, role) for role in Role}
-    return {role: best[role] if name == AUTO else name for role, name in named.items()}
+    return {role: HERE[role] if name == AUTO else name for role, name in named.items()}
 
 
 @contextmanager
@@ -78,6 +81,24 @@ def open_engines(
             made[Role.TRANSCRIBER],
             made[Role.SENTIMENT],
         )
+
+
+def refuse_to_serve_remote(settings: Settings) -> None:
+    """Raises SettingsInvalid where an engine is a service: a server could then ask itself."""
+    for role, name in chosen(settings).items():
+        if name == "remote":
+            raise SettingsInvalid(
+                f"CALLPIPELINE_{role.upper()} is remote, but a server of engines needs engines of "
+                "its own: name another one for this command, "
+                f"as in CALLPIPELINE_{role.upper()}={HERE[role]} callpipeline engines serve."
+            )
+
+
+def tone_of(text: str) -> tuple[Sentiment, float]:
+    """The tone of a text as a whole, by the word lists of the judge `lexicon`."""
+    from callpipeline.engines.sentiment.overall import tone_of
+
+    return tone_of(text)
 
 
 def in_turn(

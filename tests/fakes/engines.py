@@ -53,7 +53,7 @@ class ScriptedSplitter(_Scripted):
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
     ) -> SplitRecording:
-        content = recording.read_text()
+        content = recording.read_text(errors="replace")
         await self._work_on(content)
         split = a_split(a_channel(Channel.LEFT), a_channel(Channel.RIGHT))
         channel_files(split, into, content)

@@ -1,0 +1,272 @@
+"""`/analyze` and `/patterns`: the contract's rule, and the same judgements as in the pipeline."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from callpipeline.config import Settings
+from callpipeline.domain.audio import Channel
+from callpipeline.domain.catalog import Catalog, Competitor
+from callpipeline.domain.matching import Matcher
+from callpipeline.domain.mentions import find_mentions
+from callpipeline.domain.transcript import interleave
+from callpipeline.engines.ports import Conversation
+from callpipeline.engines.sentiment.lexicon import LexiconJudge
+from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.web.engine_server.patterns import Kind, Patterns
+from tests.builders import a_transcript
+from tests.fakes.engines import ScriptedJudge
+from tests.web.engine_servers import Served, scripted, serving
+
+CALL = (
+    a_transcript(
+        "are you leaving us for sky",
+        "we are cheaper than vodafone and ee",
+        channel=Channel.LEFT,
+    ),
+    a_transcript(
+        "vodafone",
+        "vodafone are rubbish but they were quick",
+        "i moved from ee to vodafone because vodafone is great",
+        channel=Channel.RIGHT,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, _env_file=None)  # pyright: ignore[reportCallIssue]
+    with serving(settings, scripted(judge=LexiconJudge())) as served:
+        yield served
+
+
+@pytest.fixture
+def patterned(served: Served) -> Iterator[Served]:
+    yield served
+    for kind in ("positive", "negative"):
+        served.http.put(f"/patterns/{kind}", json={"patterns": []})
+
+
+def transcript(*texts: str, **other: Any) -> dict[str, Any]:
+    segments = [{"id": f"s{i}", "start": i, "end": i + 1, "text": t} for i, t in enumerate(texts)]
+    return {"text": " ".join(texts), "segments": segments, **other}
+
+
+def test_a_name_is_judged_in_the_shape_of_the_contract(served: Served) -> None:
+    sent = transcript("I am with O2", "O2 are rubbish", metadata={"ref-id": "r", "channel": "left"})
+    reply = served.analyse("O2", sent).json()
+    own = {"judgements", "channel", "speaker", "detection_details"}
+    assert {k: v for k, v in reply["segments"][1].items() if k not in own} == {
+        "segment-id": "s1",
+        "start": 1.0,
+        "end": 2.0,
+        "text": "O2 are rubbish",
+        "sentiment": "negative",
+        "detection_method": "judge",
+    }
+    counts = [reply[name] for name in ("positive", "neutral", "negative")]
+    assert (reply["context"], reply["overall_sentiment"], counts) == ("O2", "negative", [0, 1, 1])
+    assert reply["metadata"] == {"ref-id": "r", "channel": "left"}
+    assert reply["segments"][0]["speaker"] == "agent"
+
+
+def test_a_file_gives_the_same_answer(served: Served) -> None:
+    sent = transcript("I am with O2", "O2 are rubbish")
+    files = {"file": ("transcript.json", json.dumps(sent).encode())}
+    reply = served.http.post("/analyze/contextual/file", files=files, data={"context": "O2"})
+    assert reply.json() == served.analyse("O2", sent).json()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[], ["nothing of that kind"], ["I love tree houses"], ["EEL pie"], ["ee"], [""]],
+)
+def test_a_name_that_is_not_said_is_an_empty_list(served: Served, texts: list[str]) -> None:
+    reply = served.analyse("EE", transcript(*texts))
+    assert (reply.status_code, reply.json()) == (200, [])
+
+
+def test_ids_are_those_sent_or_places(served: Served) -> None:
+    ids = [{"id": 17}, {"segment-id": "a"}, {"segment_id": "b"}, {}]
+    sent = {"segments": [each | {"text": "with EE now"} for each in ids]}
+    reply = served.analyse("EE", sent).json()
+    assert [segment["segment-id"] for segment in reply["segments"]] == [17, "a", "b", 3]
+
+
+def test_the_same_mentions_get_the_same_judgements_as_in_the_pipeline(served: Served) -> None:
+    names = ("Vodafone", "EE", "Sky")
+    mentions = find_mentions(CALL, Matcher(Catalog(tuple(map(Competitor, names)))))
+    conversation = Conversation(interleave(CALL))
+    expected = asyncio.run(LexiconJudge().judge(conversation, mentions))
+    sent = {
+        "segments": [
+            {
+                "id": segment.index,
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text,
+                "channel": segment.channel,
+                "speaker": segment.speaker,
+            }
+            for segment in conversation.segments
+        ],
+        "mentions": [
+            {
+                "competitor": mention.competitor,
+                "segment_id": mention.segment_index,
+                "channel": mention.channel,
+                "char_start": mention.char_start,
+                "char_end": mention.char_end,
+            }
+            for mention in mentions
+        ],
+    }
+    got = {}
+    for name in names:
+        for segment in served.analyse(name, sent).json()["segments"]:
+            for each in segment["judgements"]:
+                place = f"{segment['channel']}.{segment['segment-id']}.{each['char_start']}"
+                got[f"{place}.{each['competitor']}"] = each
+    assert len(got) == len(expected) == 8
+    for judgement in expected:
+        each = got[judgement.mention_id]
+        for name in ("competitor", "sentiment", "score", "rule", "quote", "engine"):
+            assert each[name] == getattr(judgement, name)
+    assert len({judgement.sentiment for judgement in expected}) > 2
+
+
+def test_mentions_that_stand_nowhere_are_refused(served: Served) -> None:
+    one = {"competitor": "EE", "segment_id": "s0", "char_start": 5, "char_end": 7}
+    wrong = [
+        [one | {"segment_id": "s9"}],
+        [one | {"channel": "right"}],
+        [one | {"char_start": 7}],
+        [one | {"char_end": 99}],
+        [one, one | {"competitor": "E"}],
+    ]
+    for mentions in wrong:
+        reply = served.analyse("EE", transcript("with EE now", mentions=mentions))
+        assert (reply.status_code, reply.json()["detail"][:9]) == (422, "mentions:")
+    assert served.analyse("EE", transcript("with EE now", mentions=[one])).json()["neutral"] == 1
+
+
+def test_patterns_decide_before_the_judge_and_negative_ones_first(patterned: Served) -> None:
+    post = patterned.http.post
+    post("/patterns/positive", json={"pattern": "top notch"})
+    post("/patterns/negative", json={"patterns": ["rip off", "notch down"]})
+    texts = [
+        "EE is Top-Notch",
+        "EE is a top notch rip-off",
+        "EE atop notches here",
+        "the top notch one",
+    ]
+    reply = patterned.analyse("EE", transcript(*texts)).json()
+    found = [(s["sentiment"], s["detection_method"]) for s in reply["segments"]]
+    assert found == [("positive", "pattern"), ("negative", "pattern"), ("neutral", "judge")]
+    assert reply["segments"][1]["detection_details"] == "negative pattern: 'rip off'"
+
+
+def test_the_judge_is_not_asked_where_patterns_decide(settings: Settings) -> None:
+    judge = ScriptedJudge()
+    with serving(settings, scripted(judge=judge)) as served:
+        served.http.post("/patterns/negative", json={"pattern": "bad"})
+        served.analyse("EE", transcript("EE is bad"))
+        assert judge.asked == []
+        served.analyse("EE", transcript("EE is good"))
+    assert judge.asked == ["EE"]
+
+
+def test_patterns_are_listed_changed_and_deleted(patterned: Served) -> None:
+    http = patterned.http
+    assert http.get("/patterns/negative").json() == {"patterns": [], "count": 0}
+    added = http.post("/patterns/negative", json={"pattern": "and/or worse"})
+    assert added.json() == {"patterns": ["and/or worse"], "count": 1}
+    assert http.post("/patterns/negative", json={"pattern": "And or worse"}).status_code == 400
+    replaced = http.put("/patterns/negative", json={"patterns": ["a/b", "très cher", "100%"]})
+    assert replaced.json()["count"] == 3
+    assert http.put("/patterns/negative", json={"patterns": ["x", "X"]}).status_code == 400
+    assert http.delete("/patterns/negative/a%2Fb").json()["count"] == 2
+    assert http.delete("/patterns/negative/100%25").json() == {
+        "patterns": ["très cher"],
+        "count": 1,
+    }
+    missing = http.delete("/patterns/negative/never")
+    assert missing.status_code == 404
+    assert "never" not in missing.json()["detail"]
+    assert http.get("/patterns/positive").json()["count"] == 0
+    assert http.get("/patterns/sideways").status_code == 422
+    for wrong in ({"pattern": ""}, {"pattern": "?!"}, {"pattern": "x" * 201}, {}, []):
+        assert http.post("/patterns/negative", json=wrong).status_code == 422
+
+
+def test_patterns_outlive_the_server_and_a_damaged_file_stops_it(settings: Settings) -> None:
+    with serving(settings) as served:
+        served.http.post("/patterns/positive", json={"pattern": "ace"})
+    file = settings.home / "engine-server" / "patterns.json"
+    assert Patterns(file).lists()[Kind.POSITIVE] == ("ace",)
+    file.write_text('{"positive": 1}')
+    with pytest.raises(SettingsInvalid, match="patterns.json"):
+        Patterns(file)
+
+
+def test_a_judge_that_is_down_is_a_passing_error(settings: Settings) -> None:
+    judge = ScriptedJudge({"EE": EngineUnavailable("no answer")})
+    with serving(settings, scripted(judge=judge)) as served:
+        reply = served.analyse("EE", transcript("with EE now"))
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentiment"),
+    [
+        ("They were brilliant. I would recommend them.", "positive"),
+        ("it is far too expensive and it never works", "negative"),
+        ("my account number is four", "neutral"),
+        ("", "neutral"),
+    ],
+)
+def test_the_tone_of_a_text_as_a_whole(served: Served, text: str, sentiment: str) -> None:
+    reply = served.http.post("/analyze/overall", json={"text": text, "model": "llama3"}).json()
+    assert reply["overall_sentiment"] == sentiment
+    files = {"file": ("transcript.json", json.dumps(transcript(text)).encode())}
+    assert served.http.post("/analyze/overall/file", files=files).json() == reply
+
+
+def test_what_cannot_be_read_is_refused_without_quoting_it(served: Served) -> None:
+    secret = "my pin is 1234"
+    wrong: list[Any] = [
+        {"context": "EE"},
+        {"context": "", "transcript": {"segments": []}},
+        {"context": "?!", "transcript": {"segments": [{"text": secret}]}},
+        {"context": "EE", "transcript": {"segments": [{"text": [secret]}]}},
+        {"context": "EE", "transcript": {"segments": [{"text": secret, "channel": secret}]}},
+        {"context": "EE", "transcript": {"segments": secret}},
+    ]
+    for each in wrong:
+        reply = served.http.post("/analyze/contextual", json=each)
+        assert reply.status_code == 422
+        assert isinstance(reply.json()["detail"], str)
+        assert "pin" not in reply.text
+    files = {"file": ("transcript.json", secret.encode())}
+    reply = served.http.post("/analyze/contextual/file", files=files, data={"context": "EE"})
+    assert (reply.status_code, "pin" in reply.text) == (422, False)
+
+
+@effort(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    texts=st.lists(st.text(max_size=30) | st.just("well EE and ee's <target> E E"), max_size=4),
+    context=st.sampled_from(["EE", "ee", "<other>", "three people", "É"]) | st.text(min_size=1),
+)
+def test_any_words_can_be_analysed(served: Served, texts: list[str], context: str) -> None:
+    def sendable(text: str) -> str:
+        return text.encode(errors="replace").decode()
+
+    reply = served.analyse(sendable(context), transcript(*map(sendable, texts)))
+    assert reply.status_code in (200, 422)
