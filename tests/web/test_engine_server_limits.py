@@ -13,7 +13,7 @@ import pytest
 
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Verdict
+from callpipeline.domain.sentiment import Verdict as Judged
 from callpipeline.engines.ports import Conversation
 from callpipeline.errors import EngineUnavailable
 from callpipeline.web.engine_server import uploads
@@ -177,7 +177,7 @@ class Broken(ScriptedJudge):
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Verdict, ...]:
+    ) -> tuple[Judged, ...]:
         if not self.is_mended:
             raise EngineUnavailable("the words of a call")
         return await super().judge(conversation, mentions)
