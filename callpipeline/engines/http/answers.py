@@ -14,7 +14,8 @@ from callpipeline.errors import EngineRefused, EngineUnavailable
 Model = TypeVar("Model", bound=BaseModel)
 
 AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-AWAY = frozenset({401, 403, 429, 502, 503, 504})
+STRANGERS = frozenset({401, 403})
+AWAY = STRANGERS | {429, 502, 503, 504}
 """No recording is the cause of these: the service is overloaded, in repair, or knows us not."""
 PLAIN = {"missing": "it is missing", "model_type": "it should be an object"}
 
@@ -23,6 +24,7 @@ class Unanswered(Exception):
     """A request without the answer it should have; `again` where the next may have it.
 
     `is_away` where the service is the cause and no recording can be; `wait_s` is what it asked for.
+    `knows_us` is false where it does not take who asks.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class Unanswered(Exception):
         again: bool = True,
         is_away: bool = False,
         wait_s: float | None = None,
+        knows_us: bool = True,
     ) -> None:
         super().__init__(reason)
         self.again, self.is_away, self.wait_s = again, is_away, wait_s
+        self.knows_us = knows_us
 
 
 def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered | EngineRefused:
@@ -46,12 +50,18 @@ def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered
     if status not in AGAIN | AWAY:
         return EngineRefused(said)
     wait_s = wait_asked_for(response.headers.get("retry-after"), now or datetime.now(UTC))
-    return Unanswered(said, again=status in AGAIN, is_away=status in AWAY, wait_s=wait_s)
+    return Unanswered(
+        said,
+        again=status in AGAIN,
+        is_away=status in AWAY or wait_s is not None,
+        wait_s=wait_s,
+        knows_us=status not in STRANGERS,
+    )
 
 
 def broken(error: Exception) -> Unanswered:
     """Why a connection gave no answer: in words, without the address, which may hold a token."""
-    is_away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    is_away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
     match error:
         case httpx.ConnectTimeout():
             why = "no connection in time"
@@ -61,10 +71,14 @@ def broken(error: Exception) -> Unanswered:
             why = "its answer is not compressed as it says"
         case httpx.ConnectError():
             why = f"no connection ({_system_reason(error)})"
+        case httpx.ProxyError():
+            why = "the proxy of this machine does not lead there"
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | httpx.InvalidURL():
+            return Unanswered("it cannot be asked: what it should be sent is not HTTP", again=False)
         case httpx.TransportError():
             why = "the connection broke off"
         case _:
-            return Unanswered("its address cannot be used", again=False)
+            return Unanswered("it cannot be asked", again=False)
     return Unanswered(why, is_away=is_away)
 
 

@@ -14,6 +14,8 @@ from callpipeline.errors import EngineAway
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 15.0, 300.0
 """Between tries whether a service is back: the first wait, and up to which it doubles."""
+LONGEST_ASKED_FOR_S = 6 * 3600.0
+"""A service that asks for more than this is tried again all the same."""
 MOST_IN_A_ROW = 5
 """Requests that failed one after the other, each of which may be the fault of its recording."""
 BEHIND_S = 30.0
@@ -69,7 +71,8 @@ class Breaker:
         self._outage: Outage | None = None
         self._due = 0.0
         self._is_known = False
-        self._trying: asyncio.Future[None] | None = None
+        # Not a future: who waits for one and is called off would call off all others with it.
+        self._trying: asyncio.Event | None = None
         self._asking = asyncio.Lock()
 
     @property
@@ -86,7 +89,7 @@ class Breaker:
                 if self._trying is None:
                     return await self._take_try(self._outage)
                 trying = self._trying
-            await trying
+            await trying.wait()
 
     async def succeeded(self) -> None:
         """A request was answered as it should be."""
@@ -109,7 +112,8 @@ class Breaker:
         if not (is_away or is_try or self._in_a_row >= MOST_IN_A_ROW):
             return
         tries = self._outage.tries + 1 if self._outage else 0
-        wait_s = max(again_s or 0.0, min(FIRST_WAIT_S * 2**tries, LONGEST_WAIT_S))
+        asked_s = min(again_s or 0.0, LONGEST_ASKED_FOR_S)
+        wait_s = max(asked_s, min(FIRST_WAIT_S * 2**tries, LONGEST_WAIT_S))
         self._open(Outage(reason, tries, wait_s))
         try:
             await asyncio.to_thread(self._outages.begin, self._service, reason, tries, wait_s)
@@ -137,7 +141,7 @@ class Breaker:
             raise EngineAway(outage.reason, left_s)
         again_s = min(FIRST_WAIT_S * 2 ** (outage.tries + 1), LONGEST_WAIT_S)
         if await asyncio.to_thread(self._outages.take_try, self._service, again_s):
-            self._trying = asyncio.get_running_loop().create_future()
+            self._trying = asyncio.Event()
             return True
         found = await asyncio.to_thread(self._outages.find, self._service)
         if found is None:  # another run has seen that it is back
@@ -151,6 +155,6 @@ class Breaker:
         self._due = self._clock() + outage.again_s
 
     def _tried(self) -> None:
-        if self._trying and not self._trying.done():
-            self._trying.set_result(None)
+        if self._trying:
+            self._trying.set()
         self._trying = None

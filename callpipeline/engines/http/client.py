@@ -1,12 +1,15 @@
 """The HTTP client of a run, and how long it waits for what."""
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
-from callpipeline.engines.http.breaker import Breaker, Outages, OwnOutages
+from callpipeline.engines.http.breaker import Outages, OwnOutages
 from callpipeline.engines.http.loop import LoopThread
 from callpipeline.engines.http.service import Service
 
@@ -35,12 +38,12 @@ class Http:
     limits: Limits = field(default_factory=Limits)
     outages: Outages = field(default_factory=OwnOutages)
     loop: LoopThread = field(default_factory=LoopThread)
+    clock: Callable[[], float] = time.monotonic
     _client: httpx.AsyncClient | None = None
 
     def service(self, name: str, base_url: str, **more: Any) -> Service:
         """A service at an address; see `Service` for what more can be said of it."""
-        breaker = Breaker(f"{name} {base_url.rstrip('/')}", self.outages)
-        return Service(name, base_url, http=self, breaker=breaker, **more)
+        return Service(name, base_url, http=self, **more)
 
     @property
     def client(self) -> httpx.AsyncClient:
@@ -50,7 +53,11 @@ class Http:
             # How many requests go at once is bounded where they are made: by calls under way.
             pool = httpx.Limits(max_connections=None, max_keepalive_connections=64)
             self._client = httpx.AsyncClient(
-                timeout=timeout, limits=pool, follow_redirects=False, headers=HEADERS
+                timeout=timeout,
+                limits=pool,
+                follow_redirects=False,
+                headers=HEADERS,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # takes none
             )
         return self._client
 

@@ -39,7 +39,8 @@ class Bearer(Protocol):
 class Service:
     """One service at `base_url`. All failures come as CallpipelineError that names the service.
 
-    `bearer` gives the token that is sent along; `sleep` waits between attempts.
+    `bearer` gives the token that is sent along; `if_unknown` is what a person should do where the
+    service does not take it; `sleep` waits between attempts.
     """
 
     def __init__(
@@ -48,17 +49,20 @@ class Service:
         base_url: str,
         *,
         http: "Http",
-        breaker: Breaker,
         bearer: Bearer | None = None,
+        if_unknown: str = "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
         self.base_url = base_url.rstrip("/")
         parts = urlsplit(base_url)
         self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        """Without a user's name and password; a path may hold a key."""
         self._http = http
-        self._breaker = breaker
+        known_as = f"{name} {self.where}{parts.path.rstrip('/')}"
+        self._breaker = Breaker(known_as, http.outages, http.clock)
         self._bearer = bearer
+        self._if_unknown = if_unknown
         self._sleep = sleep
 
     async def ask(self, request: Request, read: Callable[[Any], Read]) -> Read:
@@ -77,15 +81,30 @@ class Service:
     async def fetch(self, url: str, into: Path) -> None:
         """Stream what a URL of the service leads to into a file, without a token.
 
-        A URL that is not absolute is relative to the service's. Raises as `ask`.
+        A URL that is not absolute is relative to the service's. Raises as `ask`, and EngineRefused
+        for what is no address.
         """
-        request = Request("GET", urljoin(f"{self.base_url}/", url))
+        request = Request("GET", self.absolute(url))
 
         async def answer() -> None:
             async with self._opened(request) as response:
                 await self._save(response, into)
 
         await self._http.loop.run(self._patiently(answer))
+
+    def absolute(self, url: str) -> str:
+        """The address that a URL of the service's means. Raises EngineRefused where it is none."""
+        try:
+            whole = httpx.URL(_below(self.base_url, url))
+        except (httpx.InvalidURL, ValueError):
+            whole = httpx.URL()
+        if whole.scheme not in ("http", "https") or not whole.host:
+            raise self.refusal("it gave an address that is none of HTTP")
+        return str(whole)
+
+    def refusal(self, why: str) -> EngineRefused:
+        """That the service is to blame for what it answered; `why` never quotes the call."""
+        return EngineRefused(f"The {self.name} service at {self.where}: {why}.")
 
     async def _patiently(self, answer: Callable[[], Awaitable[Read]]) -> Read:
         """Several attempts, and what the last of them says of the service."""
@@ -109,12 +128,13 @@ class Service:
             if number < ATTEMPTS and _is_worth_another(why) and not is_try:
                 raise
             told = f"The {self.name} service at {self.where} gave no result: {why}."
+            told += f" {self._if_unknown}" if self._if_unknown and not why.knows_us else ""
             await self._breaker.failed(told, is_away=why.is_away, is_try=is_try, again_s=why.wait_s)
             raise EngineUnavailable(told) from None
         except EngineRefused as error:
             # It works, and has its say on this one request.
             await self._breaker.succeeded()
-            raise EngineRefused(f"The {self.name} service at {self.where}: {error}.") from None
+            raise self.refusal(str(error)) from None
         finally:
             self._breaker.let_go(is_try=is_try)
         await self._breaker.succeeded()
@@ -179,6 +199,13 @@ class Service:
             if read > most:
                 raise EngineRefused(f"it sent more than {most / 1e6:,.0f} MB")
             yield chunk
+
+
+def _below(base_url: str, url: str) -> str:
+    """Behind a proxy that puts a path before a service's own, the service may not know of it."""
+    prefix = urlsplit(base_url).path
+    is_below = url.startswith("/") and not url.startswith(("//", f"{prefix}/"))
+    return base_url + url if prefix and is_below else urljoin(f"{base_url}/", url)
 
 
 def wait_before_next(state: tenacity.RetryCallState) -> float:

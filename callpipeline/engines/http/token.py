@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,12 @@ LOGIN = "/api/v1/login/access-token"
 EARLY_S = 60.0
 """A token is renewed so long before it expires, or after nine tenths of a short life."""
 AGAIN_S = 30.0
+CHECK = "Check CALLPIPELINE_AUTH_USERNAME and CALLPIPELINE_AUTH_PASSWORD."
 
 
 class _Granted(BaseModel):
-    access_token: str = Field(min_length=1)
+    # What a header can hold (RFC 6750): more would be another header, or none.
+    access_token: str = Field(pattern=r"\A[\x21-\x7e]+\Z")
     expires_in: float | None = None
 
 
@@ -70,10 +73,10 @@ class LoginTokens:
             return await self._auth.ask(Request("POST", LOGIN, self._form), shaped(_Granted))
         except EngineAway:
             raise
-        except (EngineUnavailable, EngineRefused) as error:
-            raise EngineAway(
-                f"{error} Check CALLPIPELINE_AUTH_USERNAME and CALLPIPELINE_AUTH_PASSWORD.", AGAIN_S
-            ) from None
+        except EngineRefused as error:
+            raise EngineAway(f"{error} {CHECK}", AGAIN_S) from None
+        except EngineUnavailable as error:
+            raise EngineAway(str(error), AGAIN_S) from None
 
 
 def renewal(token: str, expires_in: float | None, now: float) -> float:
@@ -81,13 +84,16 @@ def renewal(token: str, expires_in: float | None, now: float) -> float:
 
     Its life is what the service says, or the claim `exp` of a JSON Web Token (RFC 7519).
     """
-    life_s = expires_in if expires_in is not None else _expiry(token) - now
-    return now + max(life_s - EARLY_S, 0.9 * life_s if life_s < 10 * EARLY_S else 0.0, 0.0)
+    life_s = _life_s(token, now) if expires_in is None else expires_in
+    if not life_s > 0:  # a token that is old when it comes: the clocks differ
+        return math.inf
+    return now + max(life_s - EARLY_S, 0.9 * life_s if life_s < 10 * EARLY_S else 0.0)
 
 
-def _expiry(token: str) -> float:
+def _life_s(token: str, now: float) -> float:
+    """By the service's own clock, where the token tells when it was issued."""
     try:
         claims: Any = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        return float(claims["exp"])
-    except (LookupError, ValueError, TypeError):
-        return float("inf")
+        return float(claims["exp"]) - float(claims.get("iat", now))
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return math.inf
