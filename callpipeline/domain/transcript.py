@@ -63,6 +63,11 @@ class Transcript:
         return (word for segment in self.segments for word in segment.words)
 
 
+def is_storable(text: str) -> bool:
+    """NUL and lone surrogates can be written in JSON, but no database or UTF-8 file takes them."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def numbered(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     """The segments in order of time, indexed from 0."""
     in_order = sorted(segments, key=lambda segment: (segment.start_s, segment.end_s))

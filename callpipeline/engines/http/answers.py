@@ -3,12 +3,20 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+)
 
 from callpipeline.domain.retry_after import wait_asked_for
+from callpipeline.domain.transcript import is_storable
 from callpipeline.errors import EngineRefused, EngineUnavailable
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -17,6 +25,18 @@ AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 STRANGERS = frozenset({401, 403})
 AWAY = STRANGERS | {429, 502, 503, 504}
 """No recording is the cause of these: the service is overloaded, in repair, or knows us not."""
+
+
+def plain(text: str) -> str:
+    """Text that can be kept. Raises ValueError."""
+    if not is_storable(text):
+        raise ValueError("it holds characters that are no text")
+    return text
+
+
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
+Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(plain)]
+"""A name or a sentence of a service."""
 PLAIN = {"missing": "it is missing", "model_type": "it should be an object"}
 
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import PurePath
 
 from callpipeline.domain.audio import Channel, Speaker, speaker_of
-from callpipeline.domain.transcript import Segment, Transcript, numbered
+from callpipeline.domain.transcript import Segment, Transcript, is_storable, numbered
 from callpipeline.engines.transcribe.supplied_cues import lines_of_cues
 from callpipeline.engines.transcribe.supplied_json import lines_of_json
 from callpipeline.engines.transcribe.supplied_line import Line
@@ -26,7 +26,7 @@ def parse(name: str, content: bytes, agent_channel: str) -> tuple[Transcript, ..
     if read is None:
         raise TranscriptInvalid(f"a supplied transcript is one of {', '.join(READERS)}")
     lines = [line for line in read(_decoded(content)) if line.text]
-    if any(not _is_storable(line) for line in lines):
+    if any(not is_storable(line.text) for line in lines):
         raise TranscriptInvalid("the transcript holds characters that are no text, such as NUL")
     segments = (_segment(line, agent_channel) for line in lines)
     return _by_channel(segments, agent_channel)
@@ -49,12 +49,6 @@ def _segment(line: Line, agent_channel: str) -> Segment:
 def _channel_of(speaker: Speaker | None, agent_channel: str) -> Channel:
     sides = (Channel.LEFT, Channel.RIGHT)
     return next((c for c in sides if speaker_of(c, agent_channel) is speaker), Channel.MIXED)
-
-
-def _is_storable(line: Line) -> bool:
-    """NUL and lone surrogates can be written in JSON, but no database or UTF-8 file takes them."""
-    text = "".join((line.text, *(word.text for word in line.words)))
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _decoded(content: bytes) -> str:

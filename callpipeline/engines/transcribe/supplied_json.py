@@ -17,6 +17,7 @@ from pydantic import (
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.transcript import Word
 from callpipeline.engines.transcribe.supplied_line import Line, role_of
+from callpipeline.engines.transcribe.timed_words import GivenWord, text_of, timed_words
 from callpipeline.errors import TranscriptInvalid
 
 PLAIN = {"missing": "it is missing", "model_type": "it should be an object"}
@@ -66,7 +67,7 @@ def lines_of_json(text: str) -> Iterator[Line]:
         yield Line(
             segment.start,
             segment.end,
-            " ".join(word.text for word in words) or " ".join(segment.text.split()),
+            text_of(segment.text, words),
             segment.channel or document.channel,
             role_of(segment.speaker or document.speaker),
             words,
@@ -74,23 +75,8 @@ def lines_of_json(text: str) -> Iterator[Line]:
 
 
 def _timed_words(segment: _Segment) -> tuple[Word, ...]:
-    """The words with times; none where one has no times, as words and text must stay the same.
-
-    Many recognisers give words without the punctuation that the text has: where there are as many,
-    the text's are taken.
-    """
-    given = [(word, word.text.strip()) for word in segment.words or () if word.text.strip()]
-    written = segment.text.split()
-    texts = written if len(written) == len(given) else [text for _, text in given]
-    words = (_timed_word(word, text) for (word, _), text in zip(given, texts, strict=True))
-    timed = [word for word in words if word is not None]
-    return tuple(timed) if len(timed) == len(given) else ()
-
-
-def _timed_word(word: _Word, text: str) -> Word | None:
-    if word.start is None or word.end is None:
-        return None
-    return Word(text, word.start, max(word.start, word.end), word.probability)
+    given = (GivenWord(w.text, w.start, w.end, w.probability) for w in segment.words or ())
+    return timed_words(segment.text, list(given))
 
 
 def _parsed(text: str) -> Any:
