@@ -1,7 +1,10 @@
 """One recording into one FLAC file per channel: read, measured and written block by block."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import soundfile
 
@@ -15,6 +18,7 @@ from callpipeline.engines.split.read_soundfile import SoundfileReader, open_with
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
 Reader = SoundfileReader | AvReader
+Made = TypeVar("Made")
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 384_000
 """A damaged header that claims 1,092,676 Hz is accepted by every decoder."""
@@ -22,34 +26,41 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 384_000
 
 def take_apart(recording: Path, into: Path, agent_channel: str) -> SplitRecording:
     """Write `into/<channel>.flac` for each channel. Raises UnsupportedAudio, EmptyRecording."""
-    head = head_of(recording)
-    refuse_other_kinds(head)
     into.mkdir(parents=True, exist_ok=True)
-    if fast := open_with_soundfile(recording, head):
+    return read_through(recording, partial(_split, into=into, agent_channel=agent_channel))
+
+
+def read_through(audio: Path, make: Callable[[Reader], Made]) -> Made:
+    """What `make` makes of a file of any kind of audio, with the reader that gets the most of it.
+
+    Raises UnsupportedAudio, EmptyRecording. Where the first reader fails, `make` begins anew.
+    """
+    head = head_of(audio)
+    refuse_other_kinds(head)
+    if fast := open_with_soundfile(audio, head):
         # FFmpeg reads on behind damage at which libsndfile gives up, and what a recorder that
         # crashed left under a header of size 0.
         with suppress(soundfile.LibsndfileError, EmptyRecording), fast:
-            return _split(fast, into, agent_channel)
-    with AvReader(recording) as reader:
-        return _split(reader, into, agent_channel)
+            return make(fast)
+    with AvReader(audio) as reader:
+        return make(reader)
 
 
 def _split(reader: Reader, into: Path, agent_channel: str) -> SplitRecording:
-    _check_rate(reader.sample_rate_hz)
+    check_rate(reader.sample_rate_hz)
     with ExitStack() as opened:
         files = [
             opened.enter_context(ChannelFile(into, channel, reader.sample_rate_hz))
             for channel in _channels(reader.channel_count)
         ]
         difference = _copy(reader, files)
-    if files[0].level.samples == 0:
-        raise EmptyRecording("no samples: a header and nothing behind it")
+    refuse_nothing(files[0])
     is_fake_stereo = difference.is_none
     if is_fake_stereo:
         files.pop().discard()
         files[0].channel = Channel.MIXED
     findings = Findings(
-        _format_of(reader, files[0]),
+        format_of(reader, files[0].duration_s),
         {file.channel: file.level for file in files},
         is_fake_stereo=is_fake_stereo,
     )
@@ -72,7 +83,14 @@ def _channels(count: int) -> tuple[Channel, ...]:
     return (Channel.MIXED,) if count == 1 else (Channel.LEFT, Channel.RIGHT)
 
 
-def _check_rate(rate_hz: int) -> None:
+def refuse_nothing(file: ChannelFile) -> None:
+    """Raise EmptyRecording where nothing was written."""
+    if file.level.samples == 0:
+        raise EmptyRecording("no samples: a header and nothing behind it")
+
+
+def check_rate(rate_hz: int) -> None:
+    """Raise UnsupportedAudio for a rate at which nobody records speech."""
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
         raise UnsupportedAudio(
             f"its sample rate is {rate_hz} Hz, outside of {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz:"
@@ -80,13 +98,14 @@ def _check_rate(rate_hz: int) -> None:
         )
 
 
-def _format_of(reader: Reader, file: ChannelFile) -> AudioFormat:
+def format_of(reader: Reader, duration_s: float) -> AudioFormat:
+    """What the recording is; how long, is known when it was read."""
     return AudioFormat(
         container=reader.container,
         codec=reader.codec,
         sample_rate_hz=reader.sample_rate_hz,
         channel_count=reader.channel_count,
-        duration_s=file.duration_s,
+        duration_s=duration_s,
         declared_duration_s=reader.declared_s,
         bad_packets=reader.bad_packets,
     )

@@ -40,6 +40,11 @@ class ChannelFile:
     def duration_s(self) -> float:
         return self.level.samples / self._sample_rate_hz
 
+    @property
+    def written(self) -> Path:
+        """The file while it has no name yet."""
+        return self._part
+
     def discard(self) -> None:
         self._part.unlink()
 

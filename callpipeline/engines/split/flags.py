@@ -27,7 +27,7 @@ def flags_of(findings: Findings) -> tuple[QualityFlag, ...]:
 
 def _layout_flags(findings: Findings) -> Iterator[QualityFlag]:
     count = findings.format.channel_count
-    if count == 1:
+    if count == 1 and len(findings.levels) == 1:
         yield QualityFlag(Flag.MONO, "one channel: both speakers share it")
     if count > 2:
         yield QualityFlag(
