@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     auth_password: SecretStr | None = None
     auth_fresh_tokens: bool = False
     transcription_fields: dict[str, str] = Field(default_factory=dict)
+    transcription_hint_field: str | None = None
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=600.0, gt=0)
     request_timeout_s: float = Field(default=1800.0, gt=0)

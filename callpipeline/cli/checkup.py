@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from callpipeline import wiring
 from callpipeline.cli import checkup_calls as calls
@@ -75,7 +76,13 @@ def _engines(options: Settings) -> str:
             raise SettingsInvalid(f"the package {package} is missing: install callpipeline again")
     with wiring.open_engines(options) as chosen:
         engines = (chosen.splitter, chosen.speech_detector, chosen.transcriber, chosen.judge)
-        return ", ".join(engine.name for engine in engines)
+        return ", ".join(_told(engine) for engine in engines)
+
+
+def _told(engine: Any) -> str:
+    """Its name, and where it is if that is not here."""
+    where = getattr(engine, "where", None)
+    return f"{engine.name} at {where}" if where else engine.name
 
 
 def _retention(options: Settings) -> str:

@@ -15,6 +15,7 @@ from callpipeline.pipeline.stages import Engines
 from callpipeline.storage.database import Database
 from callpipeline.storage.turns import AdvisoryTurns
 from callpipeline.wiring.registry import AUTO, Build, Parts, Role, build
+from callpipeline.wiring.services import remote_judge, remote_splitter, remote_transcriber
 
 if TYPE_CHECKING:
     from callpipeline.engines.http.breaker import Outages
@@ -42,19 +43,28 @@ def lexicon(parts: Parts) -> SentimentJudge:
     return LexiconJudge()
 
 
+REMOTE = "remote"
 OWN: Mapping[Role, Mapping[str, Build]] = {
-    Role.SPLITTER: {"local": local_splitter},
-    Role.TRANSCRIBER: {"pocketsphinx": pocketsphinx},
-    Role.SENTIMENT: {"lexicon": lexicon},
+    Role.SPLITTER: {"local": local_splitter, REMOTE: remote_splitter},
+    Role.TRANSCRIBER: {"pocketsphinx": pocketsphinx, REMOTE: remote_transcriber},
+    Role.SENTIMENT: {"lexicon": lexicon, REMOTE: remote_judge},
 }
 HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
 """Engines that need nothing but this machine."""
+ADDRESSES = {
+    Role.SPLITTER: "split_url",
+    Role.TRANSCRIBER: "transcription_url",
+    Role.SENTIMENT: "sentiment_url",
+}
+"""The setting with a service's address, which makes it the engine where none is named."""
 
 
 def chosen(settings: Settings) -> dict[Role, str]:
     """The name of each engine, where `auto` stands for the best that is there."""
+    set_up = {role: REMOTE for role, address in ADDRESSES.items() if getattr(settings, address)}
+    best = HERE | set_up
     named = {role: getattr(settings, role) for role in Role}
-    return {role: HERE[role] if name == AUTO else name for role, name in named.items()}
+    return {role: best[role] if name == AUTO else name for role, name in named.items()}
 
 
 @contextmanager
@@ -86,7 +96,7 @@ def open_engines(
 def refuse_to_serve_remote(settings: Settings) -> None:
     """Raises SettingsInvalid where an engine is a service: a server could then ask itself."""
     for role, name in chosen(settings).items():
-        if name == "remote":
+        if name == REMOTE:
             raise SettingsInvalid(
                 f"CALLPIPELINE_{role.upper()} is remote, but a server of engines needs engines of "
                 "its own: name another one for this command, "
@@ -115,6 +125,12 @@ def in_turn(
     if limit := settings.transcriber_requests:
         transcriber = TranscriberInTurn(engines.transcriber, turns("transcriber", limit))
         engines = replace(engines, transcriber=transcriber)
-    if limit := settings.sentiment_requests:
+    if limit := sentiment_requests(settings):
         engines = replace(engines, judge=JudgeInTurn(engines.judge, turns("sentiment", limit)))
     return engines
+
+
+def sentiment_requests(settings: Settings) -> int | None:
+    """How many may be under way at once: of a service that was always asked for one, one."""
+    is_remote = chosen(settings)[Role.SENTIMENT] == REMOTE
+    return settings.sentiment_requests or (1 if is_remote else None)

@@ -18,6 +18,7 @@ from callpipeline.errors import SettingsInvalid
 if TYPE_CHECKING:
     from callpipeline.engines.http.breaker import Outages
     from callpipeline.engines.http.client import Http
+    from callpipeline.engines.http.token import LoginTokens
 
 Engine = TypeVar("Engine")
 AUTO = "auto"
@@ -61,6 +62,18 @@ class Parts:
             request_s=self.settings.request_timeout_s,
         )
         return self.opened.enter_context(closing(Http(limits, self.outages or OwnOutages())))
+
+    @cached_property
+    def tokens(self) -> "LoginTokens":
+        """The login that all services of the run share. Raises SettingsInvalid."""
+        from callpipeline.engines.http.token import CHECK, LoginTokens
+
+        options = self.settings
+        auth = self.http.service("auth", self.needed("auth_url"), if_unknown=CHECK)
+        username, password = self.needed("auth_username"), self.needed("auth_password")
+        return LoginTokens(
+            auth, username, password.get_secret_value(), fresh=options.auth_fresh_tokens
+        )
 
     def needed(self, setting: str) -> Any:
         """The value of a setting. Raises SettingsInvalid where it has none."""
