@@ -1,6 +1,7 @@
 """What an answer, or none, says: whether to ask again, when, and whose fault it is."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -107,7 +108,8 @@ def _system_reason(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause:
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            # asyncio writes the address into it, where the number tells as much.
+            return os.strerror(cause.errno) if (cause.errno or 0) > 0 else cause.strerror
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 

@@ -123,7 +123,7 @@ class Service:
     async def _attempt(self, answer: Callable[[], Awaitable[Read]], number: int) -> Read:
         is_try = await self._breaker.admit()
         try:
-            made = await self._timed(answer)
+            made = await self._explained(answer)
         except Unanswered as why:
             if number < ATTEMPTS and _is_worth_another(why) and not is_try:
                 raise
@@ -140,11 +140,10 @@ class Service:
         await self._breaker.succeeded()
         return made
 
-    async def _timed(self, answer: Callable[[], Awaitable[Read]]) -> Read:
+    async def _explained(self, answer: Callable[[], Awaitable[Read]]) -> Read:
         """One attempt; what another attempt may cure, or none can, comes as Unanswered."""
         try:
-            async with asyncio.timeout(self._http.limits.request_s):
-                return await answer()
+            return await answer()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise broken(error) from None
         except EngineAway:  # another service, of which this one needs something
@@ -172,11 +171,12 @@ class Service:
 
     @asynccontextmanager
     async def _sent(self, request: Request, token: str | None) -> AsyncIterator[httpx.Response]:
+        """Within its time; a login that goes before has a time of its own."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         url = request.path if "://" in request.path else self.base_url + request.path
         with body_of(request) as body:
-            client = self._http.client
-            async with client.stream(request.method, url, headers=headers, **body) as response:
+            asked = self._http.client.stream(request.method, url, headers=headers, **body)
+            async with asyncio.timeout(self._http.limits.request_s), asked as response:
                 yield response
 
     async def _body(self, response: httpx.Response) -> bytes:

@@ -24,7 +24,7 @@ CHECK = "Check CALLPIPELINE_AUTH_USERNAME and CALLPIPELINE_AUTH_PASSWORD."
 
 class _Granted(BaseModel):
     # What a header can hold (RFC 6750): more would be another header, or none.
-    access_token: str = Field(pattern=r"\A[\x21-\x7e]+\Z")
+    access_token: str = Field(pattern=r"^[\x21-\x7e]+$")
     expires_in: float | None = None
 
 
