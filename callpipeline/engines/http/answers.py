@@ -109,7 +109,8 @@ def _system_reason(error: BaseException) -> str:
     while cause:
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio writes the address into it, where the number tells as much.
-            return os.strerror(cause.errno) if (cause.errno or 0) > 0 else cause.strerror
+            number = cause.errno or 0
+            return os.strerror(number) if number > 0 else cause.strerror
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 

@@ -73,7 +73,8 @@ class Found(BaseModel):
         method, details = _words(self.detection_method), _words(self.detection_details)
         if METHOD.fullmatch(method):
             return f"{method}: {details}" if details else method
-        return f"the service: {method} {details}".strip() if method or details else NO_REASON
+        told = " ".join(filter(None, (method, details)))
+        return f"the service: {told}" if told else NO_REASON
 
 
 class _Analysis(BaseModel):
