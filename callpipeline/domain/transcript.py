@@ -10,6 +10,9 @@ UNRELIABLE_BELOW = 0.55
 """Mean word confidence under which a transcript is not to be trusted (pocketsphinx: clean speech
 scores 0.7 and more, real telephone calls that it gets wrong score under 0.5)."""
 
+SUPPLIED = "supplied"
+"""The engine of a transcript that came beside its recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

@@ -19,7 +19,7 @@ from callpipeline.domain.mention import Mention
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.metrics import measure
 from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict, judged, overall, unjudged
-from callpipeline.domain.transcript import Transcript, interleave
+from callpipeline.domain.transcript import SUPPLIED, Transcript, interleave
 from callpipeline.engines.ports import (
     Conversation,
     SentimentJudge,
@@ -141,7 +141,8 @@ class Stages:
 
     async def _competitor_mentions(self, bench: Workbench, clock: "_Clock") -> Facts:
         transcripts = await bench.transcripts()
-        mentions = await asyncio.to_thread(find_mentions, transcripts, self.matcher)
+        speech = await bench.speech()
+        mentions = await asyncio.to_thread(find_mentions, transcripts, self.matcher, speech)
         write = clock.write(catalog_version=self.catalog.version)
         await asyncio.to_thread(self.results.save_mentions, write, mentions)
         bench.made_mentions, bench.mentions_by = mentions, self.catalog.version
@@ -223,7 +224,7 @@ def with_silent_channels(
     if told - {Channel.MIXED} and any(c.channel is Channel.MIXED for c in split.channels):
         return tuple(supplied)
     silent = [c for c in split.channels if c.channel not in told]
-    empty = [Transcript(c.channel, c.speaker, engine="supplied") for c in silent]
+    empty = [Transcript(c.channel, c.speaker, engine=SUPPLIED) for c in silent]
     return (*supplied, *empty)
 
 

@@ -4,13 +4,15 @@ What an earlier stage made in this run is at hand; what an earlier run made is l
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callpipeline.domain.audio import Channel, SplitRecording
+from callpipeline.domain.audio import Channel, Interval, SplitRecording
 from callpipeline.domain.call import Call
 from callpipeline.domain.mention import Mention
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.transcript import SUPPLIED, Transcript
+from callpipeline.errors import MissingObject
 from callpipeline.storage.ports import ResultStore
 
 
@@ -36,6 +38,21 @@ class Workbench:
             load = self.results.transcripts
             self.made_transcripts = await asyncio.to_thread(load, self.call.call_id)
         return self.made_transcripts
+
+    async def speech(self) -> Mapping[Channel, Sequence[Interval]]:
+        """Where speech was detected, of the channels that a recogniser heard.
+
+        The times of supplied transcripts are as rough as their makers left them (subtitles come
+        early and stay late), so they are not measured by it; neither is what was never split.
+        """
+        recognised = {t.channel for t in await self.transcripts() if t.engine != SUPPLIED}
+        if not recognised:
+            return {}
+        try:
+            split = await self.audio()
+        except MissingObject:
+            return {}
+        return {c.channel: c.speech for c in split.channels if c.channel in recognised}
 
     async def mentions(self) -> tuple[Mention, ...]:
         if self.made_mentions is None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.audio import Channel, Interval, Speaker
 from callpipeline.domain.catalog import Catalog, Competitor
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mention import MentionStatus
@@ -68,3 +68,47 @@ def test_both_channels_are_searched_and_mentions_come_in_order_of_time():
     found = find_mentions((agent, transcript(spoken("tmobile", "and", "t-mobile"))), MATCHER)
     assert [mention.start_s for mention in found] == [10.0, 11.0, 30.0]
     assert len({mention.mention_id for mention in found}) == 3
+
+
+def statuses(*speech: tuple[float, float], words: tuple[str, ...] = ("with", "t-mobile", "yes")):
+    """The status of a name said from 10.5 to 10.9 s, where speech was detected at these times."""
+    heard = {Channel.RIGHT: [Interval(*edges) for edges in speech]}
+    return [m.status for m in find_mentions((transcript(spoken(*words)),), MATCHER, heard)]
+
+
+@pytest.mark.parametrize(
+    ("speech", "status"),
+    [
+        (((10.0, 12.0),), MentionStatus.ACCEPTED),
+        (((2.0, 3.0), (10.7, 10.8), (20.0, 21.0)), MentionStatus.ACCEPTED),
+        (((9.0, 10.0),), MentionStatus.ACCEPTED),
+        (((11.4, 12.0),), MentionStatus.ACCEPTED),
+        (((9.0, 9.99),), MentionStatus.REJECTED),
+        (((2.0, 3.0), (11.41, 12.0)), MentionStatus.REJECTED),
+        ((), MentionStatus.REJECTED),
+    ],
+)
+def test_a_name_counts_only_within_half_a_second_of_speech(
+    speech: tuple[tuple[float, float], ...], status: MentionStatus
+):
+    assert statuses(*speech) == [status]
+
+
+def test_a_name_over_silence_says_why_it_does_not_count():
+    found = transcript(spoken("we", "are", "with", "sky", "mobile"))
+    (mention,) = find_mentions((found,), MATCHER, {Channel.RIGHT: ()})
+    assert not mention.counts
+    assert mention.reason == "no speech was detected there: the recogniser may have invented it"
+
+
+def test_a_channel_of_which_no_speech_is_known_is_believed():
+    (mention,) = find_mentions((transcript(spoken("t-mobile")),), MATCHER, {Channel.LEFT: ()})
+    assert mention.counts
+
+
+def test_a_name_without_times_of_its_own_needs_speech_anywhere_in_its_segment():
+    segment = Segment(0, 10, 70, Channel.RIGHT, Speaker.CUSTOMER, "T-Mobile and nothing but words")
+    for stretch, status in (((60, 65), "accepted"), ((71, 75), "rejected")):
+        speech = {Channel.RIGHT: [Interval(*stretch)]}
+        (mention,) = find_mentions((transcript(segment),), MATCHER, speech)
+        assert mention.status == status

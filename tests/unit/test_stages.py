@@ -201,6 +201,37 @@ def test_mentions_that_do_not_count_are_stored_and_told_apart(bench: Bench):
     }
 
 
+def store_with_speech(bench: Bench, *speech: tuple[float, float], engine: str = "by hand") -> None:
+    """An earlier run's audio with speech at these times, and "with EE Vodafone" from 0 to 1.4 s."""
+    split = a_split(a_channel(Channel.LEFT), a_channel(Channel.RIGHT, *speech))
+    files = channel_files(split, bench.bench.folder / "kept", "one")
+    call_id = bench.call.call_id
+    bench.place.results.save_audio(a_write(call_id, Stage.CHANNEL_AUDIO), split, files)
+    said = [a_transcript("with EE Vodafone", channel=Channel.RIGHT, engine=engine)]
+    bench.place.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+
+
+def test_a_name_that_a_recogniser_invents_over_silence_does_not_count(bench: Bench):
+    store_with_speech(bench, (5.0, 9.0))
+    facts = bench.make(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
+    (mention,) = bench.place.results.mentions(bench.call.call_id)
+    assert (mention.counts, "no speech was detected" in mention.reason) == (False, True)
+    assert bench.place.judge.asked == []
+    assert facts == {}
+
+
+def test_where_speech_was_is_known_without_the_audio_itself(bench: Bench):
+    store_with_speech(bench, (0.5, 4.0))
+    (bench.bench.folder / "kept" / "right.flac").unlink()
+    assert bench.make(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
+    assert not (bench.bench.folder / "right.flac").exists()
+
+
+def test_a_supplied_transcript_is_believed_whatever_its_times(bench: Bench):
+    store_with_speech(bench, (15.0, 19.0), engine="supplied")
+    assert bench.make(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
+
+
 def test_only_what_counts_is_judged(bench: Bench):
     bench.place.judge = ScriptedJudge(thinks={"Vodafone": Sentiment.POSITIVE})
     bench.store_transcripts(SAID)

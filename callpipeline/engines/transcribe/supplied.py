@@ -5,13 +5,12 @@ from itertools import groupby
 from pathlib import PurePath
 
 from callpipeline.domain.audio import Channel, Speaker, speaker_of
-from callpipeline.domain.transcript import Segment, Transcript, is_storable, numbered
+from callpipeline.domain.transcript import SUPPLIED, Segment, Transcript, is_storable, numbered
 from callpipeline.engines.transcribe.supplied_cues import lines_of_cues
 from callpipeline.engines.transcribe.supplied_json import lines_of_json
 from callpipeline.engines.transcribe.supplied_line import Line
 from callpipeline.errors import TranscriptInvalid
 
-ENGINE = "supplied"
 READERS = {".json": lines_of_json, ".srt": lines_of_cues, ".vtt": lines_of_cues}
 
 
@@ -35,7 +34,7 @@ def parse(name: str, content: bytes, agent_channel: str) -> tuple[Transcript, ..
 def _by_channel(segments: Iterable[Segment], agent_channel: str) -> tuple[Transcript, ...]:
     in_order = sorted(segments, key=lambda segment: list(Channel).index(segment.channel))
     return tuple(
-        Transcript(channel, speaker_of(channel, agent_channel), ENGINE, numbered(of_channel))
+        Transcript(channel, speaker_of(channel, agent_channel), SUPPLIED, numbered(of_channel))
         for channel, of_channel in groupby(in_order, lambda segment: segment.channel)
     )
 
