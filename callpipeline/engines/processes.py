@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -57,6 +57,28 @@ class Processes:
         if self._is_closed:
             raise EngineUnavailable(f"the {self._role} is closed")
         return await asyncio.wrap_future(self._threads.submit(self._call, function, arguments))
+
+    async def run_each(
+        self, function: Callable[..., Result], calls: Iterable[tuple[object, ...]]
+    ) -> list[Result]:
+        """`run` with each of the arguments; the first that fails cancels those not begun.
+
+        No more at once than could run: the next waits behind those of others, so that who has few
+        need not wait for who has many.
+        """
+        turns = asyncio.Semaphore(self.count)
+
+        async def in_turn(arguments: tuple[object, ...]) -> Result:
+            async with turns:
+                return await self.run(function, *arguments)
+
+        tasks = [asyncio.ensure_future(in_turn(arguments)) for arguments in calls]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:  # what is left of a call that failed must not keep others waiting
+                task.cancel()
+            raise
 
     @property
     def pids(self) -> tuple[int, ...]:

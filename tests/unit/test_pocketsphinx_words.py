@@ -7,10 +7,9 @@ from callpipeline.domain.transcript import Word
 from callpipeline.engines.transcribe.pocketsphinx import (
     Heard,
     PocketsphinxTranscriber,
-    quietest,
-    split_at_pauses,
     words_of,
 )
+from callpipeline.engines.transcribe.stretches import quietest, split_at_pauses
 
 
 def texts(*names: str) -> list[str]:
