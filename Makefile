@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fix docs lock
+.PHONY: help demo up test check fix whisper vosk docs lock
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,12 @@ check: .venv/dev.done  ## Format, lint, types and import contracts, without chan
 fix: .venv/dev.done  ## Format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+whisper: .venv/run.done  ## Add the recogniser faster-whisper (230 MB); then `callpipeline models pull`
+	$(call install,-c requirements-dev.lock -e '.[whisper]')
+
+vosk: .venv/run.done  ## Add the recogniser vosk (25 MB)
+	$(call install,-c requirements-dev.lock -e '.[vosk]')
 
 docs: .venv/dev.done  ## Write docs/analytics.md from the database's comments
 	$(BIN)/python docs/make_analytics.py

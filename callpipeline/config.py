@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(default=1800.0, gt=0)
     outage_patience_h: float = Field(default=24.0, ge=0)
     agent_channel: Literal["left", "right"] = "left"
+    language: str = Field(default="en", pattern="^[a-z]{2,3}$")
+    whisper_model: str | None = None
+    whisper_device: Literal["cpu", "cuda"] = "cpu"
+    whisper_compute_type: str = "int8"
+    vosk_model: Path | None = None
 
     batch_size: int = Field(default=200, ge=1, le=1000)
     concurrency: int = Field(default=8, ge=1, le=256)

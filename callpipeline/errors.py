@@ -21,6 +21,7 @@ CallpipelineError
 │   ├── StoreUnavailable      the object store did not answer
 │   ├── DatabaseUnavailable   Postgres did not answer
 │   ├── DeliveryRefused       a receiver did not take a notification
+│   ├── ModelUnavailable      a recogniser's model could not be fetched
 │   └── MachineExhausted      no disk space, memory or open files are left here
 ├── ClaimLost           the call belongs to another run now; nothing was written
 └── SameRecording       the call has ended as a duplicate of another one
@@ -131,6 +132,10 @@ class DeliveryRefused(TransientError):
         super().__init__(answer)
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class ModelUnavailable(TransientError):
+    """A recogniser's model could not be fetched."""
 
 
 class MachineExhausted(TransientError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, engines, export, look, notifications, operate
+from callpipeline.cli import calls, engines, export, look, models, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.erase import erase
 from callpipeline.cli.opening import explained
@@ -58,3 +58,4 @@ for command in COMMANDS:
 app.add_typer(export.app)
 app.add_typer(notifications.app)
 app.add_typer(engines.app)
+app.add_typer(models.app)

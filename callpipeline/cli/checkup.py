@@ -26,6 +26,7 @@ def examine(options: Settings) -> Iterator[Finding]:
         "settings": checkup_settings.examine,
         "competitors": _catalog,
         "engines": _engines,
+        "recogniser": _recogniser,
         "disk": places.disk,
         "recordings": places.recordings,
         "storage": places.results_store,
@@ -83,6 +84,11 @@ def _told(engine: Any) -> str:
     """Its name, and where it is if that is not here."""
     where = getattr(engine, "where", None)
     return f"{engine.name} at {where}" if where else engine.name
+
+
+def _recogniser(options: Settings) -> str:
+    chosen = wiring.choose_recogniser(options)
+    return f"{chosen.name}: {chosen.why}"
 
 
 def _retention(options: Settings) -> str:

@@ -1,13 +1,16 @@
 """Commands that look at calls: status and show."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from callpipeline import wiring
 from callpipeline.cli import overview, present
 from callpipeline.cli.calls import AsJson
 from callpipeline.cli.opening import console, opened
+from callpipeline.config import settings
 from callpipeline.domain.call import CallState
 
 
@@ -46,10 +49,12 @@ def status(
         waiting = [lane.as_json() for lane in lanes]
         document = {"counts": counts, "waiting": waiting, "calls": listed, "more": max(more, 0)}
         document["away"] = [overview.outage_as_json(outage) for outage in away]
+        document["recogniser"] = asdict(wiring.choose_recogniser(settings()))
         document |= {"unjudged": overview.unjudged_as_json(missing)}
         print(json.dumps(document, indent=2))
         return
     console.print(overview.counts_line(counts))
+    console.print(overview.recogniser_line(settings()), soft_wrap=True)
     for lane in lanes:
         console.print(overview.lane_line(lane))
     for outage in away:

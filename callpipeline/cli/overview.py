@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from callpipeline.cli.present import COLOURS, clock, coloured, grid, moment, printable
+from callpipeline.config import Settings
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.storage.ledger import CallRecord
 from callpipeline.storage.outages import KnownOutage
 from callpipeline.storage.queue import Waiting
 from callpipeline.storage.unjudged import MissingCounts
-from callpipeline.wiring import Storage
+from callpipeline.wiring import Storage, choose_recogniser
 
 WORDLESS = "no words in its transcripts"
 UNRELIABLE = "its transcript is unreliable"
@@ -124,6 +125,12 @@ def outage_line(outage: KnownOutage) -> Text:
 def outage_as_json(outage: KnownOutage) -> dict[str, Any]:
     times = {"since": outage.since.isoformat(), "again_at": outage.again_at.isoformat()}
     return {"service": outage.service, "reason": outage.reason, "calls": outage.calls} | times
+
+
+def recogniser_line(options: Settings) -> Text:
+    """Who hears the calls, and why."""
+    chosen = choose_recogniser(options)
+    return Text(f"recogniser: {chosen.name} ({chosen.why})", style="dim")
 
 
 def status_table(

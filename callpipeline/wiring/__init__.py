@@ -9,6 +9,7 @@ from pathlib import Path
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.call import Lane
 from callpipeline.domain.catalog import Catalog
+from callpipeline.domain.hints import hints_of
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.erasing import QUIET_S, Elsewhere, Eraser
@@ -45,15 +46,19 @@ from callpipeline.wiring.notifiers import (
 )
 from callpipeline.wiring.periods import periods
 from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
+from callpipeline.wiring.recognisers import choose as choose_recogniser
+from callpipeline.wiring.recognisers import shelf as model_shelf
 
 __all__ = [
     "HOME_SOURCE",
     "Storage",
+    "choose_recogniser",
     "clear_workspace",
     "configured_channels",
     "dagster_environment",
     "load_catalog",
     "load_sources",
+    "model_shelf",
     "notification_policy",
     "open_database_url",
     "open_dispatcher",
@@ -173,7 +178,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     catalog = load_catalog(settings)
     storage.results.remember_catalog(catalog)
     with (
-        open_engines(settings, lane, outages=storage.outages) as engines,
+        open_engines(settings, lane, hints=hints_of(catalog), outages=storage.outages) as engines,
         _workspace_of(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):

@@ -9,32 +9,23 @@ from callpipeline.config import Settings
 from callpipeline.domain.call import Lane
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.limits import JudgeInTurn, SplitterInTurn, TranscriberInTurn
-from callpipeline.engines.ports import SentimentJudge, Splitter, Transcriber
+from callpipeline.engines.ports import SentimentJudge, Splitter
 from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.stages import Engines
 from callpipeline.storage.database import Database
 from callpipeline.storage.turns import AdvisoryTurns
+from callpipeline.wiring.recognisers import RECOGNISERS, choose
 from callpipeline.wiring.registry import AUTO, Build, Parts, Role, build
 from callpipeline.wiring.services import remote_judge, remote_splitter, remote_transcriber
 
 if TYPE_CHECKING:
     from callpipeline.engines.http.breaker import Outages
 
-NICENESS = {Lane.LIVE: 0, Lane.BULK: 10}
-"""Of recogniser processes: on one machine a live call gets nine tenths of the processor."""
-
 
 def local_splitter(parts: Parts) -> Splitter:
     from callpipeline.engines.split.local import LocalSplitter
 
     return LocalSplitter()
-
-
-def pocketsphinx(parts: Parts) -> Transcriber:
-    from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
-
-    workers, niceness = parts.settings.recogniser_workers, NICENESS[parts.lane]
-    return parts.opened.enter_context(closing(PocketsphinxTranscriber(workers, niceness=niceness)))
 
 
 def lexicon(parts: Parts) -> SentimentJudge:
@@ -46,23 +37,20 @@ def lexicon(parts: Parts) -> SentimentJudge:
 REMOTE = "remote"
 OWN: Mapping[Role, Mapping[str, Build]] = {
     Role.SPLITTER: {"local": local_splitter, REMOTE: remote_splitter},
-    Role.TRANSCRIBER: {"pocketsphinx": pocketsphinx, REMOTE: remote_transcriber},
+    Role.TRANSCRIBER: RECOGNISERS | {REMOTE: remote_transcriber},
     Role.SENTIMENT: {"lexicon": lexicon, REMOTE: remote_judge},
 }
 HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
 """Engines that need nothing but this machine."""
-ADDRESSES = {
-    Role.SPLITTER: "split_url",
-    Role.TRANSCRIBER: "transcription_url",
-    Role.SENTIMENT: "sentiment_url",
-}
-"""The setting with a service's address, which makes it the engine where none is named."""
 
 
 def chosen(settings: Settings) -> dict[Role, str]:
     """The name of each engine, where `auto` stands for the best that is there."""
-    set_up = {role: REMOTE for role, address in ADDRESSES.items() if getattr(settings, address)}
-    best = HERE | set_up
+    best = {
+        Role.SPLITTER: REMOTE if settings.split_url else "local",
+        Role.TRANSCRIBER: choose(settings).name,
+        Role.SENTIMENT: REMOTE if settings.sentiment_url else "lexicon",
+    }
     named = {role: getattr(settings, role) for role in Role}
     return {role: best[role] if name == AUTO else name for role, name in named.items()}
 
