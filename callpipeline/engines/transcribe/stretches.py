@@ -55,9 +55,12 @@ def pieces(file: Any, speech: Interval, *, longest_s: float, cut_from_s: float) 
     at, end = round(speech.start_s * rate), round(speech.end_s * rate)
     while at < end:
         file.seek(at)
-        samples = file.read(min(end - at, round(longest_s * rate)), "float32")
+        wanted = min(end - at, round(longest_s * rate))
+        samples = file.read(wanted, "float32")
         if not len(samples):
             return
+        if len(samples) < wanted:  # the file ends before the stretch does
+            end = at + len(samples)
         if at + len(samples) < end:
             first, width = round(cut_from_s * rate), round(CUT_WINDOW_S * rate)
             samples = samples[: quietest(samples, first, width)]

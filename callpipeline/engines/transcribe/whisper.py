@@ -22,6 +22,7 @@ from callpipeline.engines.transcribe import inventions, whisper_folder
 from callpipeline.engines.transcribe.stretches import RATE_HZ, opened, pieces, segments_of
 from callpipeline.engines.transcribe.windows import (
     WINDOW_S,
+    Laid,
     Window,
     laid_back,
     packed,
@@ -156,15 +157,17 @@ def recognise(
             for stretch in stretches
             for piece in pieces(file, stretch, longest_s=LONGEST_S, cut_from_s=CUT_FROM_S)
         )
-        heard: list[tuple[Word, ...]] = []
+        said: list[tuple[Word, ...]] = []
+        laid: list[tuple[Laid, ...]] = []
         while some := tuple(islice(windows, AT_ONCE)):
-            for window, words in zip(some, _said_in(task, some), strict=True):
-                heard += laid_back(words, places(window))
-        return tuple(heard)
+            said += _said_in(task, some)
+            laid += map(places, some)
+    heard = zip(inventions.without_repeats(said), laid, strict=True)
+    return tuple(of_piece for words, where in heard for of_piece in laid_back(words, where))
 
 
-def _said_in(task: Task, windows: Sequence[Window]) -> Sequence[tuple[Word, ...]]:
-    """What is said in each window, without what is invented."""
+def _said_in(task: Task, windows: Sequence[Window]) -> list[tuple[Word, ...]]:
+    """What is said in each window, without what is invented there."""
     import numpy as np
 
     sounds = [sound(window) for window in windows]
@@ -177,7 +180,7 @@ def _said_in(task: Task, windows: Sequence[Window]) -> Sequence[tuple[Word, ...]
             index = bisect_right(first_frames, segment.seek) - 1
             said[index] += words_of(segment.words or (), first_frames[index] / FRAMES_PER_S)
     kept = (() if inventions.is_echo(words, task.hints) else words for words in said)
-    return inventions.without_repeats([inventions.without_loops(words) for words in kept])
+    return [inventions.without_loops(words) for words in kept]
 
 
 def _segments(task: Task, samples: Any, clips: list[dict[str, float]]) -> list[Any]:

@@ -137,7 +137,7 @@ def _fetch(hub_id: str, folder: Path, endpoint: str | None) -> None:
 
     hub = endpoint or constants.ENDPOINT
     try:
-        snapshot_download(hub_id, local_dir=folder, allow_patterns=[*FILES], endpoint=endpoint)
+        snapshot_download(hub_id, local_dir=folder, allow_patterns=[*FILES], endpoint=hub)
     except RepositoryNotFoundError as error:
         raise SettingsInvalid(
             f"{hub} has no model {hub_id}, or shows it to nobody without a token (HF_TOKEN)."
