@@ -28,7 +28,7 @@ fix: .venv/dev.done  ## Format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-whisper: .venv/run.done  ## Add the recogniser faster-whisper (230 MB); then `callpipeline models pull`
+whisper: .venv/run.done  ## Add the recogniser faster-whisper (260 MB); then `callpipeline models pull`
 	$(call install,-c requirements-dev.lock -e '.[whisper]')
 
 vosk: .venv/run.done  ## Add the recogniser vosk (25 MB)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from callpipeline.cli.engines_check import check
 from callpipeline.cli.opening import console, explained
 from callpipeline.config import Settings, settings
 from callpipeline.errors import SettingsInvalid
@@ -98,6 +99,6 @@ def _tell(options: Settings, listener: socket.socket) -> None:
         console.print(f"  {name:10}{value}", highlight=False, soft_wrap=True, markup=False)
 
 
-COMMANDS = {"serve": serve, "password": password}
+COMMANDS = {"check": check, "serve": serve, "password": password}
 for name, command in COMMANDS.items():
     app.command(name)(explained(command))

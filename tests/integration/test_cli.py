@@ -240,8 +240,14 @@ def test_status_of_a_duplicate_and_of_a_call_that_is_tried_later(
 
 def test_status_of_an_empty_installation_is_empty(here: Installation):
     document = here.json("status")
+    assert document.pop("recogniser")["name"] == "pocketsphinx"
     assert set(document.pop("unjudged").values()) == {0, None}
     assert document == {"counts": {}, "waiting": [], "calls": [], "more": 0, "away": []}
+
+
+def test_status_says_which_recogniser_hears_the_calls_and_why(here: Installation):
+    shown = " ".join(here.run("status").stdout.split())
+    assert "recogniser: pocketsphinx (its transcripts are of demo quality" in shown
 
 
 def test_an_unknown_call_is_said_so(here: Installation):

@@ -45,6 +45,7 @@ from callpipeline.storage.notifications import Backlog
 from callpipeline.storage.queue import Waiting
 from callpipeline.wiring import Storage
 from tests.builders import a_recording
+from tests.fakes.tiny_whisper import a_tiny_whisper
 from tests.integration.databases import asked
 from tests.integration.telling import Desk
 
@@ -186,6 +187,21 @@ def test_a_database_that_is_too_old_or_tells_another_time_is_bad(
     with pytest.raises(Exception, match=told):
         checkup_places.fit(major, off_s=off_s)
     assert checkup_places.fit(14, off_s=1.0) == "PostgreSQL 14"
+
+
+def test_the_doctor_says_which_recogniser_hears_the_calls_and_why(settings: Settings):
+    (told,) = (f for f in checkup.examine(settings) if f.name == "recogniser")
+    assert told.level is Level.OK
+    assert told.detail.startswith("pocketsphinx: its transcripts are of demo quality")
+
+
+def test_a_model_that_is_damaged_is_bad(settings: Settings, tmp_path: Path):
+    folder = wiring.model_shelf(settings).copy("tiny", a_tiny_whisper(tmp_path / "tiny"))
+    findings = list(checkup.examine(settings))
+    assert level_of(findings, "engines") is Level.OK
+    (folder / "model.bin").write_bytes(b"")
+    (told,) = (f for f in checkup.examine(settings) if f.name == "engines")
+    assert (told.level, "is damaged" in told.detail) == (Level.BAD, True)
 
 
 def test_what_is_missing_of_the_engines_is_bad(settings: Settings, monkeypatch: pytest.MonkeyPatch):

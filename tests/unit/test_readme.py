@@ -3,10 +3,11 @@
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from callpipeline.cli import COMMANDS, app, notifications
+from callpipeline.cli import COMMANDS, app, models, notifications
 from callpipeline.config import Settings
 from callpipeline.domain.notification import EventKind, NotificationChannel
 from callpipeline.pipeline.dispatch import WAITS_S
@@ -31,10 +32,12 @@ def test_every_command_named_exists_and_every_command_is_named() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_below_notifications_that_is_named_exists(document: Path) -> None:
-    text = document.read_text()
-    named = set(re.findall(r"callpipeline notifications ([a-z]+)", text))
-    assert named <= set(notifications.COMMANDS)
+@pytest.mark.parametrize("group", [notifications, models], ids=lambda group: group.app.info.name)
+def test_every_command_below_a_group_that_is_named_exists(
+    document: Path, group: ModuleType
+) -> None:
+    named = re.findall(rf"callpipeline {group.app.info.name} ([a-z]+)", document.read_text())
+    assert set(named) <= set(group.COMMANDS)
 
 
 def test_what_is_told_of_events_and_rules_is_so() -> None:
