@@ -138,3 +138,24 @@ def test_a_busy_process_ends_with_a_parent_that_is_killed() -> None:
         assert is_running(child)
         parent.send_signal(signal.SIGKILL)
     assert wait_until_gone(child)
+
+
+def test_each_of_many_calls_is_answered_in_order() -> None:
+    async def run() -> list[tuple[int, int]]:
+        async with Processes("tester", 2) as processes:
+            return await processes.run_each(divmod, ((number, 2) for number in range(5)))
+
+    assert asyncio.run(run()) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
+
+
+def test_what_is_left_of_many_calls_is_not_begun_once_one_has_failed(tmp_path: Path) -> None:
+    calls = [(str(tmp_path / "missing" / "x"),), *((str(tmp_path / f"{n}"),) for n in range(20))]
+
+    async def run() -> None:
+        async with Processes("tester", 1) as processes:
+            with pytest.raises(FileNotFoundError):
+                await processes.run_each(os.mkdir, calls)
+            await processes.run(divmod, 1, 1)
+
+    asyncio.run(run())
+    assert len(list(tmp_path.iterdir())) <= 1
