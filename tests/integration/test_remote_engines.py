@@ -228,7 +228,7 @@ def test_both_channels_are_heard_at_once_with_one_login(desk: Desk):
 def test_nobody_is_asked_about_a_channel_without_speech(desk: Desk, tmp_path: Path):
     about_it = a_channel(Channel.LEFT)
     transcript = desk.run(desk.transcriber.transcribe(tmp_path / "none.flac", about_it))
-    assert transcript == Transcript(Channel.LEFT, about_it.speaker, "remote large-v3")
+    assert transcript == Transcript(Channel.LEFT, about_it.speaker, "remote")
     assert desk.services.attempts("transcription") == desk.services.attempts("auth") == 0
 
 

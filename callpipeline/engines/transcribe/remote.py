@@ -63,7 +63,7 @@ class RemoteTranscriber:
         """See `Transcriber`; also raises EngineAway and EngineRefused."""
         language = self._fields.get("language", "en")
         if not about.speech:  # nothing to ask: recognisers invent words for silence
-            return Transcript(about.channel, about.speaker, self.name, language=language)
+            return Transcript(about.channel, about.speaker, _named(None), language=language)
 
         def read(document: Any) -> Transcript:
             return transcript_of(heard(document), about, self.name, language)
