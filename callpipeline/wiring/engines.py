@@ -42,15 +42,18 @@ OWN: Mapping[Role, Mapping[str, Build]] = {
 }
 HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
 """Engines that need nothing but this machine."""
+ADDRESSES = {
+    Role.SPLITTER: "split_url",
+    Role.TRANSCRIBER: "transcription_url",
+    Role.SENTIMENT: "sentiment_url",
+}
+"""The setting with a service's address, which makes it the engine where none is named."""
 
 
 def chosen(settings: Settings) -> dict[Role, str]:
     """The name of each engine, where `auto` stands for the best that is there."""
-    best = {
-        Role.SPLITTER: REMOTE if settings.split_url else "local",
-        Role.TRANSCRIBER: choose(settings).name,
-        Role.SENTIMENT: REMOTE if settings.sentiment_url else "lexicon",
-    }
+    best = HERE | {Role.TRANSCRIBER: choose(settings).name}
+    best |= {role: REMOTE for role, address in ADDRESSES.items() if getattr(settings, address)}
     named = {role: getattr(settings, role) for role in Role}
     return {role: best[role] if name == AUTO else name for role, name in named.items()}
 

@@ -1,16 +1,15 @@
 """Which recogniser hears the calls, why, and what is told where something of it is missing."""
 
 import importlib.util
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import Lane
 from callpipeline.errors import SettingsInvalid
 from callpipeline.wiring import recognisers
-from callpipeline.wiring.recognisers import choose, open_recogniser, shelf
+from callpipeline.wiring.engines import open_engines
+from callpipeline.wiring.recognisers import choose, shelf
 from tests.fakes.tiny_whisper import a_tiny_whisper
 
 
@@ -29,8 +28,8 @@ def without(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
 
 
 def name_of(settings: Settings) -> str:
-    with closing(open_recogniser(settings, Lane.LIVE, ())) as opened:
-        return opened.name
+    with open_engines(settings) as engines:
+        return engines.transcriber.name
 
 
 def test_auto_without_a_model_is_pocketsphinx_and_says_what_would_be_better(tmp_path: Path):
@@ -114,8 +113,3 @@ def test_vosk_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     without(monkeypatch, "vosk")
     with pytest.raises(SettingsInvalid, match="vosk is not installed: run `make vosk`"):
         name_of(settings_with(tmp_path, transcriber="vosk"))
-
-
-def test_every_recogniser_that_can_be_named_has_a_factory():
-    named = Settings.model_fields["transcriber"].annotation
-    assert set(recognisers.TRANSCRIBERS) | {"auto"} == set(named.__args__)  # pyright: ignore
