@@ -143,7 +143,9 @@ def _processed(installation: Installation, staged: Path, calls: int, stats: str)
 
 def _wall_s(installation: Installation) -> float:
     """From the start of the first run to the end of the last, as Dagster has them."""
-    query = b"SELECT min(start_time), max(end_time), bool_and(end_time IS NOT NULL) FROM runs"
+    query = (
+        b"SELECT min(start_time), max(end_time), bool_and(end_time IS NOT NULL) FROM public.runs"
+    )
     deadline = time.monotonic() + 60
     with psycopg.connect(installation.url, autocommit=True) as connection:
         while time.monotonic() < deadline:

@@ -15,6 +15,7 @@ import soundfile
 from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval
+from callpipeline.domain.call import Lane
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.transcript import Transcript
@@ -245,9 +246,9 @@ def test_the_names_of_the_competitor_list_reach_the_recogniser(
     given: list[Sequence[str]] = []
     open_engines = wiring.open_engines
 
-    def spied(options: Settings, lane: object, hints: Sequence[str]) -> object:
+    def spied(options: Settings, lane: Lane, *, hints: Sequence[str], outages: object) -> object:
         given.append(hints)
-        return open_engines(options, hints=hints)
+        return open_engines(options, lane, hints=hints)
 
     monkeypatch.setattr(wiring, "open_engines", spied)
     with wiring.open_stages(settings, storage):

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 
 import pytest
 
+from callpipeline.domain.audio import Interval
 from callpipeline.domain.call import Call, CallState, Stage
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import EngineUnavailable, MissingObject
 from callpipeline.pipeline.judging_again import AgainEvent, JudgedAgain, JudgesAgain, LeftAlone
 from callpipeline.pipeline.process import CallFailed, StageStored
 from tests.builders import CATALOG, a_write
-from tests.fakes.engines import ScriptedJudge, ScriptedTranscriber
+from tests.fakes.engines import ScriptedJudge, ScriptedSpeechDetector, ScriptedTranscriber
 from tests.fakes.workplace import RUN, Workplace
 
 AWAY = EngineUnavailable("The judge does not answer.")
@@ -24,6 +25,8 @@ class Office:
 
     def __init__(self, failures: Mapping[str, Exception]) -> None:
         self.place = Workplace(transcriber=ScriptedTranscriber(hears={"one right": SAID}))
+        speech = (Interval(0.0, 20.0),)
+        self.place.detector = ScriptedSpeechDetector(hears={"one right": speech})
         self.place.judge = ScriptedJudge(failures, thinks={"Vodafone": Sentiment.POSITIVE})
         self.call: Call = self.place.call()
         self.events = self.place.process(self.call)
