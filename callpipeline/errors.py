@@ -59,7 +59,14 @@ class TranscriptInvalid(PermanentError):
 
 
 class EngineRefused(PermanentError):
-    """A service does not take what it was sent, or does not answer as its contract says."""
+    """A service does not take what it was sent, or does not answer as its contract says.
+
+    `status` is that of HTTP where it is that which says so.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class MissingObject(PermanentError):

@@ -69,7 +69,7 @@ def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered
     if response.is_redirect:
         return EngineRefused(f"{said}: set its URL to where that leads")
     if status not in AGAIN | AWAY:
-        return EngineRefused(said)
+        return EngineRefused(said, status=status)
     wait_s = wait_asked_for(response.headers.get("retry-after"), now or datetime.now(UTC))
     return Unanswered(
         said,

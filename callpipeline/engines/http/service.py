@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from callpipeline.engines.http.client import Http
 
 Read = TypeVar("Read")
+Explain = Callable[[httpx.Response, bytes], Unanswered | EngineRefused | None]
+"""Why an answer that is not 2xx is none, by its beginning; None where it tells nothing more."""
 
 ATTEMPTS = 3
 WAIT_BASE, JITTER_S = 2.0, 1.0
 """Before the next attempt: 2^attempt seconds, and up to a second more."""
+MOST_OF_A_REFUSAL = 65_536
 LONGEST_RETRY_AFTER_S = 60.0
 """A service that asks for a longer wait than this is away: its calls wait in the ledger."""
 
@@ -40,10 +43,11 @@ class Service:
     """One service at `base_url`. All failures come as CallpipelineError that names the service.
 
     `bearer` gives the token that is sent along; `if_unknown` is what a person should do where the
-    service does not take it; `sleep` waits between attempts.
+    service does not take it; `explain` reads what it says when it refuses; `sleep` waits between
+    attempts.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what a service is, and what a test replaces
         self,
         name: str,
         base_url: str,
@@ -51,6 +55,7 @@ class Service:
         http: "Http",
         bearer: Bearer | None = None,
         if_unknown: str = "",
+        explain: Explain | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
@@ -63,6 +68,7 @@ class Service:
         self._breaker = Breaker(known_as, http.outages, http.clock)
         self._bearer = bearer
         self._if_unknown = if_unknown
+        self._explain = explain
         self._sleep = sleep
 
     async def ask(self, request: Request, read: Callable[[Any], Read]) -> Read:
@@ -102,9 +108,9 @@ class Service:
             raise self.refusal("it gave an address that is none of HTTP")
         return str(whole)
 
-    def refusal(self, why: str) -> EngineRefused:
+    def refusal(self, why: str, status: int | None = None) -> EngineRefused:
         """That the service is to blame for what it answered; `why` never quotes the call."""
-        return EngineRefused(f"The {self.name} service at {self.where}: {why}.")
+        return EngineRefused(f"The {self.name} service at {self.where}: {why}.", status=status)
 
     async def _patiently(self, answer: Callable[[], Awaitable[Read]]) -> Read:
         """Several attempts, and what the last of them says of the service."""
@@ -134,7 +140,7 @@ class Service:
         except EngineRefused as error:
             # It works, and has its say on this one request.
             await self._breaker.succeeded()
-            raise self.refusal(str(error)) from None
+            raise self.refusal(str(error), error.status) from None
         finally:
             self._breaker.let_go(is_try=is_try)
         await self._breaker.succeeded()
@@ -162,11 +168,11 @@ class Service:
                 yield response
                 return
             if bearer is None or response.status_code != httpx.codes.UNAUTHORIZED:
-                raise refused(response)
+                raise await self._refusal(response)
         bearer.was_refused(token or "")
         async with self._sent(request, await bearer.token()) as response:
             if not response.is_success:
-                raise refused(response)
+                raise await self._refusal(response)
             yield response
 
     @asynccontextmanager
@@ -178,6 +184,17 @@ class Service:
             asked = self._http.client.stream(request.method, url, headers=headers, **body)
             async with asyncio.timeout(self._http.limits.request_s), asked as response:
                 yield response
+
+    async def _refusal(self, response: httpx.Response) -> Unanswered | EngineRefused:
+        if self._explain is None or response.is_redirect:
+            return refused(response)
+        said = bytearray()
+        try:
+            async for chunk in self._chunks(response, MOST_OF_A_REFUSAL):
+                said += chunk
+        except (httpx.HTTPError, EngineRefused):
+            pass  # its status is enough
+        return self._explain(response, bytes(said)) or refused(response)
 
     async def _body(self, response: httpx.Response) -> bytes:
         """The whole of an answer, no more than is allowed of it in memory."""

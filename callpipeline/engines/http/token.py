@@ -1,4 +1,4 @@
-"""A token shared by all requests until shortly before it expires."""
+"""What is sent along so that a service knows us: a token that expires, or a key that does not."""
 
 import asyncio
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from callpipeline.engines.http.answers import shaped
+from callpipeline.engines.http.answers import Unanswered, shaped
 from callpipeline.engines.http.requests import Request
 from callpipeline.engines.http.service import Service
 from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
@@ -26,6 +26,20 @@ class _Granted(BaseModel):
     # What a header can hold (RFC 6750): more would be another header, or none.
     access_token: str = Field(pattern=r"^[\x21-\x7e]+$")
     expires_in: float | None = None
+
+
+class Key:
+    """A key from the settings, which stays what it is."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def token(self) -> str:
+        return self._key
+
+    def was_refused(self, token: str) -> None:
+        """There is no other. Raises Unanswered: no recording is the cause, so the calls wait."""
+        raise Unanswered("it answered 401 Unauthorized", again=False, is_away=True, knows_us=False)
 
 
 class LoginTokens:
