@@ -1,0 +1,145 @@
+"""What an OpenAI-compatible server says it heard, in all the forms in which servers say it."""
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from callpipeline.domain.audio import Interval
+from callpipeline.engines.transcribe.openai import believed
+from callpipeline.engines.transcribe.openai_answer import Heard
+from callpipeline.engines.transcribe.passages import Passage
+
+SPEECH = (Interval(0, 10),)
+SEGMENTS = [
+    {"start": 0, "end": 2, "text": " Hello there.", "avg_logprob": math.log(0.9)},
+    {"start": 2, "end": 5, "text": " I want Vodafone.", "avg_logprob": math.log(0.5)},
+]
+WORDS = [
+    {"word": word, "start": at / 2, "end": at / 2 + 0.4}
+    for at, word in enumerate(["hello", "there", "um", "uh", "i", "want", "vodafone"])
+]
+
+
+def passages(**answer: Any) -> tuple[Passage, ...]:
+    return Heard.model_validate(answer).passages(SPEECH)
+
+
+def test_words_beside_the_segments_are_laid_on_them() -> None:
+    first, second = passages(segments=SEGMENTS, words=WORDS)
+    assert [word.text for word in first.words] == ["Hello", "there."]
+    assert [word.start_s for word in second.words] == [2.0, 2.5, 3.0]
+
+
+def test_words_are_as_sure_as_their_segment_where_they_do_not_say() -> None:
+    first, second = passages(segments=SEGMENTS, words=WORDS)
+    assert {word.confidence for word in first.words} == {0.9}
+    assert {word.confidence for word in second.words} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("told", "confidence"),
+    [
+        ({"probability": 0.7}, 0.7),
+        ({"logprob": math.log(0.25)}, 0.25),
+        ({"probability": 1.2}, 1.0),
+        ({"logprob": 3.0}, 1.0),
+        ({"probability": None}, 0.9),
+    ],
+)
+def test_a_word_may_say_how_sure_it_is(told: dict[str, Any], confidence: float) -> None:
+    segment = SEGMENTS[0] | {"text": "Hello"}
+    [found] = passages(segments=[segment], words=[{"word": "Hello", "start": 0, "end": 1} | told])
+    assert found.words[0].confidence == confidence
+
+
+def test_nothing_says_how_sure_a_word_is() -> None:
+    segment = {"start": 0, "end": 2, "text": "Hello"}
+    [found] = passages(segments=[segment], words=WORDS[:1])
+    assert found.words[0].confidence is None
+
+
+def test_words_may_come_within_the_segments() -> None:
+    inside = {"start": 0, "end": 2, "text": "Hello there.", "words": WORDS[:2]}
+    [found] = passages(segments=[inside])
+    assert [(word.text, word.start_s) for word in found.words] == [("Hello", 0.0), ("there.", 0.5)]
+
+
+def test_segments_may_come_alone() -> None:
+    assert [(p.text, p.words) for p in passages(segments=SEGMENTS, words=None)] == [
+        ("Hello there.", ()),
+        ("I want Vodafone.", ()),
+    ]
+
+
+def test_words_may_come_alone() -> None:
+    [found] = passages(text="Hello there.", segments=[], words=WORDS[:2])
+    assert (found.text, len(found.words)) == ("Hello there.", 2)
+
+
+def test_a_text_alone_has_guessed_times() -> None:
+    heard = Heard.model_validate({"text": "Hello there."})
+    [found] = heard.passages(SPEECH)
+    assert (found.start_s, found.end_s, found.words) == (0, 10, ())
+    assert not heard.has_times
+
+
+@pytest.mark.parametrize("nothing", [{"text": ""}, {"text": " \n"}, {"text": "", "segments": []}])
+def test_silence_is_no_passage_and_no_guess(nothing: dict[str, Any]) -> None:
+    heard = Heard.model_validate(nothing)
+    assert heard.passages(SPEECH) == ()
+    assert heard.has_times
+
+
+def test_times_of_a_part_are_those_of_the_call() -> None:
+    heard = Heard.model_validate({"segments": SEGMENTS, "words": WORDS})
+    first, second = heard.passages(SPEECH, offset_s=100.0)
+    assert (first.start_s, second.end_s, second.words[0].start_s) == (100.0, 105.0, 102.0)
+
+
+def test_what_the_model_itself_takes_for_silence_is_left_out() -> None:
+    doubted = {"start": 6, "end": 8, "text": "Thanks.", "no_speech_prob": 0.9, "avg_logprob": -1.5}
+    assert len(passages(segments=[*SEGMENTS, doubted], words=WORDS)) == 2
+
+
+def test_characters_that_nothing_can_keep_are_left_out() -> None:
+    [found] = passages(segments=[{"start": 0, "end": 1, "text": "a\0b \ud83d c\n d"}])
+    assert found.text == "ab c d"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"text": None},
+        {"segments": "hello"},
+        {"segments": [None]},
+        {"segments": [{"start": math.nan, "end": 1, "text": "a"}]},
+        {"words": [{"word": "a", "start": math.inf, "end": 1}]},
+    ],
+)
+def test_what_is_no_answer_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Heard.model_validate(wrong)
+
+
+def test_what_is_said_where_nobody_speaks_is_not_believed() -> None:
+    within, outside = Passage(1, 2, "Hello."), Passage(12, 14, "Vodafone.")
+    assert believed([within, outside], SPEECH) == [within]
+
+
+def test_what_has_no_length_is_believed_within_speech_only() -> None:
+    within, outside = Passage(1, 1, "Hello."), Passage(900, 900, "Vodafone.")
+    assert believed([within, outside], SPEECH) == [within]
+
+
+def test_what_repeats_itself_is_believed_once() -> None:
+    loop = [Passage(at, at + 1, "Thank you.") for at in range(5)]
+    assert [passage.text for passage in believed(loop, SPEECH)] == ["Thank you."]
+
+
+def test_hints_read_out_are_not_believed() -> None:
+    hints = ("Vodafone", "EE", "Three Mobile", "Sky Mobile", "O2")
+    echo = Passage(0, 4, "Vodafone, EE, Three Mobile, Sky Mobile.")
+    assert believed([echo], SPEECH, hints) == []
