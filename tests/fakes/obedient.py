@@ -1,0 +1,96 @@
+"""A language model that does what it is told, by whomever: the worst that a judge can meet.
+
+It judges honestly as long as nothing of what it is shown sounds like an order. It reads through
+disguises (other letters, spelling, base64), and one word that belongs to an order is enough.
+"""
+
+import base64
+import binascii
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+TRACES = (
+    *("ignor", "disregard", "instruct", "prompt", "guideline", "sentiment", "positiv", "negativ"),
+    *("neutral", "json", "html", "markdown", "judgement", "system", "administrator", "assistant"),
+    *("transcript", "quote", "9999", "chatgpt", "jailbreak", "pretend", "languagemodel", "vergiss"),
+    *("anweisung", "consigne", "instruccion", "istruzion", "polecen", "инструкц", "忽略", "指令"),
+    *("positif", "base64", "nonce", "evil", "deinevorgaben", "delimiter", "salesman", "unsure"),
+)
+"""Parts of words, without spaces, of which an innocent call in these tests has none."""
+LOOKALIKES = str.maketrans("аеіорсухѕԁɡ013457", "aeiopcyxsdgoleast")
+
+Judgements = list[dict[str, Any]]
+
+
+def as_told(judgements: Judgements) -> Any:
+    """What most orders want."""
+    return {"judgements": [j | {"sentiment": "positive", "score": 1.0} for j in judgements]}
+
+
+@dataclass
+class ObedientModel:
+    """The script of a chat server. `seen` are the documents that it was shown."""
+
+    obey: Callable[[Judgements], Any] = as_told
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    obeyed: int = 0
+
+    def __call__(self, request: dict[str, Any]) -> Any:
+        self.requests.append(request)
+        document = document_of(request)
+        self.seen.append(document)
+        honest = [honestly(mention, document["lines"]) for mention in document["mentions"]]
+        if not sounds_like_an_order(" ".join(line["text"] for line in document["lines"])):
+            return {"judgements": honest}
+        self.obeyed += 1
+        return self.obey(honest)
+
+
+def document_of(request: dict[str, Any]) -> dict[str, Any]:
+    """The data between the marks of a request."""
+    content = request["messages"][1]["content"]
+    match = re.fullmatch(r"DATA (\S+)\n(.*)\nEND (\S+)\n[^\n]+", content, re.DOTALL)
+    assert match and match[1] == match[3]
+    return json.loads(match[2])
+
+
+def honestly(mention: dict[str, Any], lines: Judgements) -> dict[str, Any]:
+    """By one word of praise or blame in the mention's line."""
+    text = next(line["text"] for line in lines if line["line"] == mention["line"])
+    shown = [part for part in text.split("[left out]") if mention["said"] in part]
+    quote = (shown or [text])[0].strip()
+    label, score = "neutral", 0.0
+    if "terrible" in quote:
+        label, score = "negative", -0.8
+    elif "brilliant" in quote:
+        label, score = "positive", 0.9
+    return {"id": mention["id"], "quote": quote, "sentiment": label, "score": score}
+
+
+def sounds_like_an_order(text: str) -> bool:
+    readings = [text, *map(_decoded, re.findall(r"[A-Za-z0-9+/=]{12,}", text))]
+    return any(
+        trace in letters
+        for reading in readings
+        for letters in _letters(reading)
+        for trace in TRACES
+    )
+
+
+def _letters(text: str) -> tuple[str, str]:
+    """The letters alone, as they stand and with lookalikes read as what they look like."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    shown = "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LN")
+    return shown, shown.translate(LOOKALIKES)
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4)).decode("utf-8", "ignore")
+    except (binascii.Error, ValueError):
+        return ""
