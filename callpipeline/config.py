@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     auth_fresh_tokens: bool = False
     transcription_fields: dict[str, str] = Field(default_factory=dict)
     transcription_hint_field: str | None = None
+    openai_url: str | None = None
+    openai_transcription_url: str | None = None
+    openai_sentiment_url: str | None = None
+    openai_api_key: SecretStr | None = None
+    openai_transcription_model: str | None = None
+    openai_sentiment_model: str | None = None
+    openai_language: str = Field(default="en", pattern=r"^(auto|[a-z]{2,3})$")
+    openai_max_mb: float = Field(default=25.0, ge=0.1)
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=600.0, gt=0)
     request_timeout_s: float = Field(default=1800.0, gt=0)
@@ -178,6 +186,9 @@ class Settings(BaseSettings):
         "transcription_url",
         "sentiment_url",
         "auth_url",
+        "openai_url",
+        "openai_transcription_url",
+        "openai_sentiment_url",
     )
     @classmethod
     def _web_address(cls, url: str | None) -> str | None:

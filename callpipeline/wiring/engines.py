@@ -14,6 +14,7 @@ from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.stages import Engines
 from callpipeline.storage.database import Database
 from callpipeline.storage.turns import AdvisoryTurns
+from callpipeline.wiring.openai import openai_judge, openai_transcriber
 from callpipeline.wiring.recognisers import RECOGNISERS, choose
 from callpipeline.wiring.registry import AUTO, Build, Parts, Role, build
 from callpipeline.wiring.services import remote_judge, remote_splitter, remote_transcriber
@@ -37,8 +38,8 @@ def lexicon(parts: Parts) -> SentimentJudge:
 REMOTE = "remote"
 OWN: Mapping[Role, Mapping[str, Build]] = {
     Role.SPLITTER: {"local": local_splitter, REMOTE: remote_splitter},
-    Role.TRANSCRIBER: RECOGNISERS | {REMOTE: remote_transcriber},
-    Role.SENTIMENT: {"lexicon": lexicon, REMOTE: remote_judge},
+    Role.TRANSCRIBER: RECOGNISERS | {REMOTE: remote_transcriber, "openai": openai_transcriber},
+    Role.SENTIMENT: {"lexicon": lexicon, REMOTE: remote_judge, "openai": openai_judge},
 }
 HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
 """Engines that need nothing but this machine."""
