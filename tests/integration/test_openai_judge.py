@@ -28,6 +28,8 @@ from tests.fakes.services import FaultServer, Script
 from tests.fakes.services.bodies import BROKEN_BODIES, changed
 from tests.fakes.services.exchange import json_reply
 from tests.fakes.services.faults import (
+    BROKEN,
+    RETRIED_STATUSES,
     STATUS_400,
     STATUS_401,
     STATUS_422,
@@ -262,10 +264,8 @@ def test_what_is_no_answer_is_asked_for_again(
     assert server.attempts("chat") == 2
 
 
-@pytest.mark.parametrize("fault", BROKEN_BODIES, ids=str)
-def test_broken_answers_are_asked_for_again(
-    server: FaultServer, judge: Judge, fault: Fault
-) -> None:
+@pytest.mark.parametrize("fault", [*RETRIED_STATUSES, *BROKEN, *BROKEN_BODIES], ids=str)
+def test_what_may_pass_is_asked_for_again(server: FaultServer, judge: Judge, fault: Fault) -> None:
     server.plan("chat", fault)
     assert labels(judge()) == GOOD
     assert server.attempts("chat") == 2

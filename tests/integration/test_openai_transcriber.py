@@ -19,7 +19,15 @@ from tests.fakes.openai_service import open_service
 from tests.fakes.services import FaultServer, Script, said
 from tests.fakes.services.bodies import BROKEN_BODIES, ODD_BUT_RIGHT, changed
 from tests.fakes.services.exchange import json_reply
-from tests.fakes.services.faults import STATUS_400, STATUS_404, STATUS_413, STATUS_503, answering
+from tests.fakes.services.faults import (
+    BROKEN,
+    RETRIED_STATUSES,
+    STATUS_400,
+    STATUS_404,
+    STATUS_413,
+    STATUS_503,
+    answering,
+)
 from tests.fakes.services.records import Arrival
 from tests.fakes.services.shapes import WRONG_SHAPES
 
@@ -240,8 +248,8 @@ def test_odd_answers_are_taken(server: FaultServer, hear: Hear, fault: Any) -> N
     assert len(hear().segments) == 2
 
 
-@pytest.mark.parametrize("fault", BROKEN_BODIES, ids=str)
-def test_broken_answers_are_asked_for_again(server: FaultServer, hear: Hear, fault: Any) -> None:
+@pytest.mark.parametrize("fault", [*RETRIED_STATUSES, *BROKEN, *BROKEN_BODIES], ids=str)
+def test_what_may_pass_is_asked_for_again(server: FaultServer, hear: Hear, fault: Any) -> None:
     server.plan("speech", fault)
     assert len(hear().segments) == 2
     assert server.attempts("speech") == 2
