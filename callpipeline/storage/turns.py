@@ -19,6 +19,8 @@ from callpipeline.storage.database import Database
 
 POLL_S = {Lane.LIVE: 0.05, Lane.BULK: 0.25}
 """How soon a waiting request looks for a free slot; the quicker one nearly always gets it."""
+HAND_OVER_S = {Lane.LIVE: 0.0, Lane.BULK: 0.06}
+"""After a turn of the same run ended: a backlog gives live calls the time to ask first."""
 LONGEST_POLL_S = 0.5
 POLL_GROWTH = 1.25
 """A request that waits for long looks less often, by so much each time."""
@@ -47,7 +49,9 @@ class AdvisoryTurns:
         self._poll_s = POLL_S[lane]
         self._held: set[int] = set()
         self._lock = threading.Lock()
+        self._hand_over_s = HAND_OVER_S[lane]
         self._first_in_line = asyncio.Lock()
+        self._freed = asyncio.Event()
         self._connection: psycopg.Connection | None = None
 
     @asynccontextmanager
@@ -59,12 +63,21 @@ class AdvisoryTurns:
         async with self._first_in_line:
             poll_s = self._poll_s
             while (slot := await self._tried()) is None:
-                await asyncio.sleep(poll_s * random.uniform(0.5, 1.5))
+                await self._wait(poll_s * random.uniform(0.5, 1.5))
                 poll_s = min(poll_s * POLL_GROWTH, LONGEST_POLL_S)
         try:
             yield
         finally:
             await asyncio.to_thread(self._let_go, slot)
+            self._freed.set()
+
+    async def _wait(self, poll_s: float) -> None:
+        """Until it is time to look again, or a turn of this run has ended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(poll_s):
+                await self._freed.wait()
+            await asyncio.sleep(self._hand_over_s)
+        self._freed.clear()
 
     def close(self) -> None:
         """Give everything back."""

@@ -160,3 +160,20 @@ def test_a_run_that_is_cut_off_gives_its_turn_to_others(database_url: str) -> No
         closing(AdvisoryTurns(ours, "asr", 1)) as other,
     ):
         asyncio.run(asyncio.wait_for(overtake(stopped, other), 20))
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_turn_that_ends_is_handed_over_within_a_run_without_a_look_at_the_clock(
+    database: Database, monkeypatch: pytest.MonkeyPatch, lane: Lane
+) -> None:
+    monkeypatch.setattr("callpipeline.storage.turns.POLL_S", dict.fromkeys(Lane, 60.0))
+
+    async def hand_over(turns: AdvisoryTurns) -> None:
+        async def take() -> None:
+            async with turns.turn():
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(take() for _ in range(4)))
+
+    with closing(AdvisoryTurns(database, "asr", 1, lane)) as turns:
+        asyncio.run(asyncio.wait_for(hand_over(turns), 10))
