@@ -28,12 +28,14 @@ def environment(home: Path) -> dict[str, str]:
     return clean | {"CALLPIPELINE_HOME": str(home), "CALLPIPELINE_SETTLE_S": "1"}
 
 
-def command(home: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def command(
+    home: Path, *arguments: str, timeout_s: float = 60, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a callpipeline command to its end."""
     return subprocess.run(
         [*CALLPIPELINE, *arguments],
         cwd=ROOT,
-        env=environment(home),
+        env=environment(home) | dict(settings or {}),
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,60 @@ def test_a_call_can_be_shown_with_its_words(first: str, home: Path) -> None:
     document = json.loads(command(home, "show", call_id, "--json").stdout)
     assert {mention["competitor"] for mention in document["mentions"]} >= {"Orange"}
     assert {segment["speaker"] for segment in document["segments"]} == {"agent", "customer"}
+
+
+PASSWORD = "a password of the tests"
+
+
+@pytest.fixture(scope="module")
+def over_http(first: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of a demo whose engines are all services of another process."""
+    there, here = (tmp_path_factory.mktemp(name) / "data" for name in ("server", "client"))
+    users = {"CALLPIPELINE_SERVE_USERS": json.dumps({"demo": PASSWORD})}
+    with subprocess.Popen(
+        [*CALLPIPELINE, "engines", "serve", "--port", "0"],
+        cwd=ROOT,
+        env=environment(there) | users | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout
+        try:
+            url = next(m[0] for line in server.stdout if (m := re.search(r"http://\S+", line)))
+            services = ("SPLIT_URL", "TRANSCRIPTION_URL", "SENTIMENT_URL", "AUTH_URL")
+            settings = {f"CALLPIPELINE_{name}": url for name in services}
+            login = {"CALLPIPELINE_AUTH_USERNAME": "demo", "CALLPIPELINE_AUTH_PASSWORD": PASSWORD}
+            done = command(here, "demo", timeout_s=280, settings=settings | login)
+            assert done.returncode == 0, done.stdout + done.stderr
+        finally:
+            server.terminate()
+        yield here
+
+
+def results(home: Path) -> dict[str, Any]:
+    """What was found in each sample: words, mentions with their sentiment; not who found it."""
+    calls = json.loads(command(home, "status", "--json", "--limit", "100").stdout)["calls"]
+    found: dict[str, Any] = {}
+    for call in calls:
+        document = json.loads(command(home, "show", call["call_id"], "--json").stdout)
+        kept = ("state", "flags", "duration_s", "segments", "mentions", "metrics")
+        found[Path(call["key"]).name] = {name: document.get(name) for name in kept}
+    return found
+
+
+def test_the_demo_gives_the_same_over_http(over_http: Path, home: Path) -> None:
+    here, there = results(home), results(over_http)
+    assert sum(len(call["mentions"] or ()) for call in here.values()) > 30
+    for name, call in here.items():
+        assert there[name] == call, name
+
+
+def test_engines_of_another_process_are_named_as_such(over_http: Path) -> None:
+    calls = json.loads(command(over_http, "status", "--json").stdout)["calls"]
+    call_id = next(call["call_id"] for call in calls if "/02-" in call["key"])
+    document = json.loads(command(over_http, "show", call_id, "--json").stdout)
+    assert "remote pocketsphinx" in json.dumps(document)
 
 
 def test_nothing_is_left_running(first: str, home: Path) -> None:
