@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.mention import Mention
@@ -49,6 +49,15 @@ class Transcriber(Protocol):
 
         A channel without speech gives a transcript without segments. Raises EngineUnavailable.
         """
+        ...
+
+
+@runtime_checkable
+class ListensForNames(Protocol):
+    """A transcriber that can be told which names are likely to be said."""
+
+    def listening_for(self, names: Sequence[str]) -> Transcriber:
+        """The same one, listening for these names instead; the most important first."""
         ...
 
 

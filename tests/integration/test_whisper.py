@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from callpipeline.domain.call import Lane
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.transcript import Transcript
+from callpipeline.engines.ports import ListensForNames
 from callpipeline.engines.speech import SileroSpeechDetector
 from callpipeline.engines.split.local import LocalSplitter
 from callpipeline.engines.transcribe import whisper
@@ -254,3 +256,11 @@ def test_the_names_of_the_competitor_list_reach_the_recogniser(
     with wiring.open_stages(settings, storage):
         pass
     assert given[0][:3] == ("Vodafone", "iD Mobile", "BT")
+
+
+def test_it_can_be_told_of_other_names_and_keeps_its_processes(model: Path):
+    with closing(WhisperTranscriber(Loading(model), 1, hints=("Vodafone",))) as transcriber:
+        other = transcriber.listening_for(["Sky"])
+        assert isinstance(transcriber, ListensForNames)
+        assert (transcriber._task.hints, other._task.hints) == (("Vodafone",), ("Sky",))
+        assert other._processes is transcriber._processes

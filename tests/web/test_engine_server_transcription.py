@@ -1,6 +1,6 @@
 """`/api/v1/transcriptions/`: what is heard, and what may be asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +174,25 @@ def test_a_form_without_its_file_is_refused(served: Served) -> None:
     assert post(url, headers=torn, content=b"no form at all").status_code == 400
     part = b'--x\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n--x--\r\n'
     assert post(url, headers=torn, content=part).status_code == 422
+
+
+class Eager(Listening):
+    """Can be told which names to listen for."""
+
+    names: tuple[str, ...] = ()
+
+    def listening_for(self, names: Sequence[str]) -> "Eager":
+        told = Eager()
+        told.names = tuple(names)
+        return told
+
+    async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
+        said = f"I listened for {', '.join(self.names)}"
+        return a_transcript(said, channel=about.channel, engine=self.name)
+
+
+def test_a_recogniser_that_takes_names_is_given_those_of_the_request(settings: Settings) -> None:
+    with serving(settings, scripted(splitter=OneChannel(), transcriber=Eager())) as served:
+        told = served.transcribe(b"call 1", vocabulary=["Vodafone", "EE"]).json()["data"]["text"]
+        assert told == "I listened for Vodafone, EE"
+        assert served.transcribe(b"call 1").json()["data"]["text"] == "I listened for "

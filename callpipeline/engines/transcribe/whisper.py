@@ -8,6 +8,7 @@ It runs in processes, which load the model once each: a crash takes one call wit
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -91,6 +92,12 @@ class WhisperTranscriber:
         self._processes = Processes(
             "recogniser", workers, timeout_s=LONGEST_CALL_S, niceness=niceness
         )
+
+    def listening_for(self, names: Sequence[str]) -> Self:
+        """See `ListensForNames`; it has the same processes."""
+        other = copy(self)
+        other._task = replace(self._task, hints=tuple(names))
+        return other
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
         """See `Transcriber`."""

@@ -1,5 +1,6 @@
 """`/api/v1/transcriptions/`: the words of a channel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,15 +10,13 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from callpipeline.domain.audio import Channel, ChannelAudio
 from callpipeline.domain.transcript import Segment, Transcript, interleave
+from callpipeline.engines.ports import ListensForNames
 from callpipeline.web.engine_server.answers import of_fields, problems
 from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.login import known
 from callpipeline.web.engine_server.opened import Here, Opened
 from callpipeline.web.engine_server.places import while_asked
 from callpipeline.web.engine_server.uploads import Form, receive
-
-LANGUAGE = "en"
-"""Of every recogniser there is."""
 
 router = APIRouter(tags=["transcription"])
 
@@ -34,7 +33,7 @@ class TranscriptionFields(BaseModel):
     beam_size: Annotated[int | None, Field(ge=1)] = None
     best_of: Annotated[int | None, Field(ge=1)] = None
     word_timestamps: bool = True
-    language: Annotated[str, Field(max_length=35)] = LANGUAGE
+    language: Annotated[str, Field(max_length=35)] = ""
     vocabulary: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=200)]],
         Field(
@@ -100,24 +99,29 @@ async def transcribe(request: Request, here: Here) -> Transcription:
     async with here.transcriptions.place():
         with here.shelf.workplace(2 * limit_s) as folder:
             form = await receive(request, "audio_file", folder)
-            fields = _asked_for(form)
-            work = _heard(here, form.file, folder / "channels")
+            fields = _asked_for(form, here.options.language)
+            work = _heard(here, form.file, folder / "channels", fields.vocabulary)
             transcripts = await while_asked(request, work, limit_s)
     return _reply(transcripts, fields)
 
 
-def _asked_for(form: Form) -> TranscriptionFields:
+def _asked_for(form: Form, language: str) -> TranscriptionFields:
     plain: dict[str, Any] = {name: value for name, value in form.last().items() if value != ""}
     plain["vocabulary"] = [name for name in form.fields.get("vocabulary", []) if name]
     fields = of_fields(_fields, plain)
-    if fields.language.casefold().replace("_", "-").split("-")[0] != LANGUAGE:
-        raise HTTPException(422, f"language: the recogniser of this server knows {LANGUAGE} only.")
+    if fields.language and fields.language.casefold().replace("_", "-").split("-")[0] != language:
+        raise HTTPException(422, f"language: the recogniser of this server knows {language} only.")
     return fields
 
 
-async def _heard(here: Opened, recording: Path, into: Path) -> list[Transcript]:
+async def _heard(
+    here: Opened, recording: Path, into: Path, names: Sequence[str]
+) -> list[Transcript]:
     """As the pipeline does it: taken apart, where somebody speaks, and what is said there."""
     engines, health = here.engines, here.health
+    transcriber = engines.transcriber
+    if names and isinstance(transcriber, ListensForNames):
+        transcriber = transcriber.listening_for(names)
     into.mkdir()
 
     async def hear(channel: ChannelAudio) -> Transcript:
@@ -125,7 +129,7 @@ async def _heard(here: Opened, recording: Path, into: Path) -> list[Transcript]:
         with health.noted("speech_detector"):
             speech = await engines.speech_detector.detect(file)
         with health.noted("transcriber"):
-            return await engines.transcriber.transcribe(file, replace(channel, speech=speech))
+            return await transcriber.transcribe(file, replace(channel, speech=speech))
 
     async with here.transcriptions.turn():
         with health.noted("splitter"):
