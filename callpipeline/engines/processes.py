@@ -132,6 +132,27 @@ class Processes:
         await asyncio.to_thread(self.close)
 
 
+class InProcesses:
+    """What works in `_processes`, and ends them."""
+
+    _processes: Processes
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes at work."""
+        return self._processes.pids
+
+    def close(self) -> None:
+        """End the processes."""
+        self._processes.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+
 class _Process:
     """One Python process that serves calls from a pipe."""
 

@@ -12,6 +12,7 @@ from callpipeline.domain.audio import ChannelAudio, SplitRecording
 from callpipeline.domain.catalog import Catalog, Competitor
 from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mentions import find_mentions
+from callpipeline.domain.sentiment import Judgement, Verdict
 from callpipeline.domain.transcript import Transcript, interleave
 from callpipeline.engines import known_call
 from callpipeline.engines.ports import Conversation
@@ -142,13 +143,10 @@ def _plain(transcript: Transcript) -> list[str]:
     return "".join(c if c.isalnum() or c.isspace() or c == "'" else " " for c in text).split()
 
 
-def _judgements(judged: Sequence[object]) -> tuple[str, ...]:
-    return tuple(_in_words(judgement) for judgement in judged)
-
-
-def _in_words(judgement: object) -> str:
-    from callpipeline.domain.sentiment import Judgement
-
-    if isinstance(judgement, Judgement):
-        return f"{judgement.competitor}: {judgement.sentiment} ({judgement.rule})"
-    return f"not judged: {getattr(judgement, 'reason', 'no reason given')}"
+def _judgements(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    return tuple(
+        f"{verdict.competitor}: {verdict.sentiment} ({verdict.rule})"
+        if isinstance(verdict, Judgement)
+        else f"{verdict.competitor}: not judged ({verdict.reason})"
+        for verdict in verdicts
+    )

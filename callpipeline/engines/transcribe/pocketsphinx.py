@@ -4,17 +4,16 @@ Its transcripts are good enough to show the pipeline at work on clear speech, an
 rely on for real telephone calls; their confidence says so (`Transcript.is_reliable`).
 """
 
-import asyncio
 import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from callpipeline.domain.audio import ChannelAudio, Interval
 from callpipeline.domain.transcript import Transcript, Word, numbered
-from callpipeline.engines.processes import Processes
+from callpipeline.engines.processes import InProcesses, Processes
 from callpipeline.engines.transcribe.stretches import Piece, as_pcm, opened, pieces, segments_of
 
 FRAMES_PER_S = 100
@@ -33,7 +32,7 @@ class Heard(NamedTuple):
     probability: float
 
 
-class PocketsphinxTranscriber:
+class PocketsphinxTranscriber(InProcesses):
     """Recognises stretches of speech in `workers` processes (default: one a processor)."""
 
     def __init__(self, workers: int | None = None, *, niceness: int = 0) -> None:
@@ -46,21 +45,6 @@ class PocketsphinxTranscriber:
         stretches = await self._processes.run_each(recognise, calls)
         segments = segments_of(stretches, about)
         return Transcript(about.channel, about.speaker, self.name, numbered(segments))
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes at work."""
-        return self._processes.pids
-
-    def close(self) -> None:
-        """End the processes."""
-        self._processes.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
 
 
 def words_of(heard: Iterable[Heard], offset_s: float) -> tuple[Word, ...]:

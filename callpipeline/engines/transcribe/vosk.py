@@ -4,17 +4,16 @@ It takes 16 kHz PCM as it comes, so memory does not grow with a call. Its librar
 processes, since a crash of it ends the process that it is in.
 """
 
-import asyncio
 import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from callpipeline.domain.audio import ChannelAudio, Interval
 from callpipeline.domain.transcript import Transcript, Word, numbered
-from callpipeline.engines.processes import Processes
+from callpipeline.engines.processes import InProcesses, Processes
 from callpipeline.engines.transcribe.stretches import (
     RATE_HZ,
     Piece,
@@ -31,7 +30,7 @@ ACOUSTIC_MODELS = ("am/final.mdl", "final.mdl")
 """Of today's models and of older ones."""
 
 
-class VoskTranscriber:
+class VoskTranscriber(InProcesses):
     """Recognises stretches of speech in `workers` processes (default: one a processor).
 
     Raises SettingsInvalid where the folder holds no model. It takes no hints: what vosk has for
@@ -55,21 +54,6 @@ class VoskTranscriber:
         stretches = await self._processes.run_each(recognise, calls)
         told = numbered(segments_of(stretches, about))
         return Transcript(about.channel, about.speaker, self.name, told, self._language)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes at work."""
-        return self._processes.pids
-
-    def close(self) -> None:
-        """End the processes."""
-        self._processes.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
 
 
 def words_of(result: str, offset_s: float, speech: Interval) -> Iterator[Word]:

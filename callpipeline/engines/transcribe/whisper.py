@@ -5,7 +5,6 @@ on what was heard before it, so an invention does not spread; and what looks inv
 It runs in processes, which load the model once each: a crash takes one call with it.
 """
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 from callpipeline.domain.audio import ChannelAudio, Interval
 from callpipeline.domain.transcript import Transcript, Word, numbered
-from callpipeline.engines.processes import Processes, available_cpus
+from callpipeline.engines.processes import InProcesses, Processes, available_cpus
 from callpipeline.engines.transcribe import inventions, whisper_folder
 from callpipeline.engines.transcribe.stretches import RATE_HZ, opened, pieces, segments_of
 from callpipeline.engines.transcribe.windows import (
@@ -64,7 +63,7 @@ class Task:
     hints: tuple[str, ...]
 
 
-class WhisperTranscriber:
+class WhisperTranscriber(InProcesses):
     """Recognises speech in `workers` processes (default: one a processor, one on a GPU).
 
     `hints` are names to listen for, the most important first; as many as fit are used. Raises
@@ -106,21 +105,6 @@ class WhisperTranscriber:
         segments = segments_of((words for group in heard for words in group), about)
         told = numbered(segments)
         return Transcript(about.channel, about.speaker, self.name, told, self._task.language)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The processes at work."""
-        return self._processes.pids
-
-    def close(self) -> None:
-        """End the processes."""
-        self._processes.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
 
 
 def grouped(speech: Iterable[Interval]) -> Iterator[tuple[Interval, ...]]:
