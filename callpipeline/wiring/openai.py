@@ -8,18 +8,15 @@ from callpipeline.wiring.registry import Parts
 if TYPE_CHECKING:
     from callpipeline.engines.http.service import Service
 
-AUTO_LANGUAGE = "auto"
-
 
 def openai_transcriber(parts: Parts) -> Transcriber:
     from callpipeline.engines.transcribe.openai import OpenaiTranscriber
 
     settings = parts.settings
-    language = settings.openai_language
     return OpenaiTranscriber(
         _service(parts, "transcription"),
         parts.needed("openai_transcription_model"),
-        language=None if language == AUTO_LANGUAGE else language,
+        language=parts.language_or_none,
         hints=parts.hints,
         most_bytes=round(settings.openai_max_mb * 1_000_000),
     )

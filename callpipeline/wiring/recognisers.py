@@ -69,6 +69,11 @@ def _pocketsphinx(parts: Parts) -> Transcriber:
     have to be spelled in sounds."""
     from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
 
+    if parts.language != "en":
+        raise SettingsInvalid(
+            f"pocketsphinx knows English only, and CALLPIPELINE_LANGUAGE is {parts.language}: "
+            "docs/engines.md tells of recognisers for other languages."
+        )
     workers, niceness = parts.settings.recogniser_workers, NICENESS[parts.lane]
     return parts.opened.enter_context(closing(PocketsphinxTranscriber(workers, niceness=niceness)))
 
@@ -81,7 +86,7 @@ def _whisper(parts: Parts) -> Transcriber:
     transcriber = WhisperTranscriber(
         Loading(whisper_folder(options), options.whisper_device, options.whisper_compute_type),
         options.recogniser_workers,
-        language=options.language,
+        language=parts.language,
         hints=parts.hints,
         niceness=NICENESS[parts.lane],
     )
@@ -98,7 +103,7 @@ def _vosk(parts: Parts) -> Transcriber:
     transcriber = VoskTranscriber(
         options.vosk_model,
         options.recogniser_workers,
-        language=options.language,
+        language=parts.language,
         niceness=NICENESS[parts.lane],
     )
     return parts.opened.enter_context(closing(transcriber))

@@ -75,6 +75,21 @@ class Parts:
             auth, username, password.get_secret_value(), fresh=options.auth_fresh_tokens
         )
 
+    @property
+    def language(self) -> str:
+        """What is spoken, for an engine that must know. Raises SettingsInvalid for `auto`."""
+        if self.settings.language == AUTO:
+            raise SettingsInvalid(
+                "CALLPIPELINE_LANGUAGE is auto, and the chosen recogniser does not find out itself "
+                "what is spoken: name the language, as in CALLPIPELINE_LANGUAGE=en."
+            )
+        return self.settings.language
+
+    @property
+    def language_or_none(self) -> str | None:
+        """What is spoken; None where the engine is to find out."""
+        return None if self.settings.language == AUTO else self.settings.language
+
     def needed(self, setting: str) -> Any:
         """The value of a setting. Raises SettingsInvalid where it has none."""
         value = getattr(self.settings, setting)

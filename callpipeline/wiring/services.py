@@ -23,7 +23,8 @@ def remote_transcriber(parts: Parts) -> Transcriber:
 
     options = parts.settings
     service = _service(parts, "transcription", parts.needed("transcription_url"), logs_in=True)
-    fields, hint_field = options.transcription_fields, options.transcription_hint_field
+    fields = {"language": parts.language_or_none or ""} | options.transcription_fields
+    hint_field = options.transcription_hint_field
     return RemoteTranscriber(service, fields, hints=parts.hints, hint_field=hint_field)
 
 

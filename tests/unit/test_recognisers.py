@@ -113,3 +113,11 @@ def test_vosk_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     without(monkeypatch, "vosk")
     with pytest.raises(SettingsInvalid, match="vosk is not installed: run `make vosk`"):
         name_of(settings_with(tmp_path, transcriber="vosk"))
+
+
+def test_the_language_is_one_setting_for_all_and_refused_where_it_is_not_known(tmp_path: Path):
+    said = "pocketsphinx knows English only, and CALLPIPELINE_LANGUAGE is de"
+    with pytest.raises(SettingsInvalid, match=said):
+        name_of(settings_with(tmp_path, language="de"))
+    with pytest.raises(SettingsInvalid, match="name the language, as in CALLPIPELINE_LANGUAGE=en"):
+        name_of(settings_with(tmp_path, language="auto"))
