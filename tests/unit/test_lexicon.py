@@ -18,6 +18,8 @@ from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcript import Segment, Transcript, numbered
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
+from callpipeline.errors import MissingObject
+from tests.builders import a_mention, a_transcript
 
 SENTENCES = Path(__file__).parents[1] / "data" / "sentiment_sentences.yaml"
 FLOOR = 0.75
@@ -164,3 +166,18 @@ def test_odd_texts_are_neutral_rather_than_an_error(text: str):
 
 def test_no_mentions_need_no_judgement():
     assert asyncio.run(LexiconJudge().judge(Conversation(()), ())) == ()
+
+
+def test_names_that_share_words_are_judged_each():
+    """A StopIteration in the judge's thread once left its caller waiting for ever."""
+    said = Conversation(a_transcript("sky mobile is great", channel=Channel.RIGHT).segments)
+    names = [a_mention("Sky Mobile", char_start=0), a_mention("Mobile", char_start=4)]
+    judged = asyncio.run(asyncio.wait_for(LexiconJudge().judge(said, names), 5))
+    assert [j.competitor for j in judged] == ["Sky Mobile", "Mobile"]
+
+
+def test_a_mention_of_another_transcript_is_an_error_and_no_endless_wait():
+    said = Conversation(a_transcript("hello", channel=Channel.RIGHT).segments)
+    stale = a_mention("Sky", segment_index=7)
+    with pytest.raises(MissingObject, match="older transcript"):
+        asyncio.run(asyncio.wait_for(LexiconJudge().judge(said, [stale]), 5))

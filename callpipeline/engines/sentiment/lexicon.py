@@ -24,9 +24,11 @@ from callpipeline.engines.sentiment.comparison import compare
 from callpipeline.engines.sentiment.findings import Finding
 from callpipeline.engines.sentiment.movement import movement
 from callpipeline.engines.sentiment.wording import NEUTRAL_BELOW, wording
+from callpipeline.errors import MissingObject
 
 _NOTHING = Finding(0.0, "nothing said for or against")
 _RULES = (compare, movement, wording)
+STALE = "The mentions are of an older transcript: materialize competitor_mentions first."
 _LOOK_AHEAD = 2
 """So many clauses after the name may go on about "they"."""
 
@@ -106,10 +108,15 @@ def _clauses_from(
 ) -> list[Clause]:
     """The mention's clause and what the same speaker says after it, into the next segment."""
     mine = [s for s in conversation.segments if s.channel is mention.channel]
-    at = next(i for i, s in enumerate(mine) if s.index == mention.segment_index)
-    beside = [m for m in mentions if _is_in(m, mine[at])]
+    # No bare next(): who waits for a thread that ends in a StopIteration waits for ever.
+    at = next((i for i, s in enumerate(mine) if s.index == mention.segment_index), None)
+    if at is None:
+        raise MissingObject(STALE)
+    beside = [m for m in mentions if _is_in(m, mine[at]) and not _overlap(m, mention)]
     clauses = clauses_of(mine[at].text, mention.speaker, mention=mention, others=beside)
-    own = next(i for i, clause in enumerate(clauses) if clause.at >= 0)
+    own = next((i for i, clause in enumerate(clauses) if clause.at >= 0), None)
+    if own is None:
+        raise MissingObject(STALE)
     return [*clauses[own:], *_next_clauses(mine[at + 1 : at + 2], mentions)]
 
 
@@ -117,6 +124,11 @@ def _next_clauses(segments: Iterable[Segment], mentions: Iterable[Mention]) -> I
     for segment in segments:
         if not any(_is_in(mention, segment) for mention in mentions):
             yield from plain_clauses(segment.text, segment.speaker)
+
+
+def _overlap(one: Mention, other: Mention) -> bool:
+    """Whether two names share words, as in what a service or a list of two minds may give."""
+    return one != other and one.char_start < other.char_end and other.char_start < one.char_end
 
 
 def _is_in(mention: Mention, segment: Segment) -> bool:
