@@ -111,14 +111,19 @@ class EngineUnavailable(TransientError):
 
 class EngineAway(EngineUnavailable):
     """A service answers nobody, which is not the fault of a call: it waits for `again_s` seconds,
-    and loses no try."""
+    and loses no try.
 
-    def __init__(self, reason: str, again_s: float) -> None:
+    `service` is its name in the table of services that are away, where all runs know of it: of the
+    calls that wait for it one alone tries whether it is back.
+    """
+
+    def __init__(self, reason: str, again_s: float, service: str | None = None) -> None:
         super().__init__(reason)
         self.again_s = again_s
+        self.service = service
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
-        return type(self), (str(self), self.again_s)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, float, str | None]]:
+        return type(self), (str(self), self.again_s, self.service)
 
 
 class StoreUnavailable(TransientError):

@@ -32,7 +32,8 @@ class Judgement:
 class Unjudged:
     """A mention of which nothing is known yet: why, and whether another try may find out.
 
-    `reason` is a sentence for people; it holds no word of what was said.
+    `reason` is a sentence for people; it holds no word of what was said. `away_from` is the service
+    that it waits for, where that is away.
     """
 
     mention_id: str
@@ -40,6 +41,7 @@ class Unjudged:
     reason: str
     error_class: str
     transient: bool
+    away_from: str | None = None
 
 
 Verdict = Judgement | Unjudged

@@ -12,6 +12,7 @@ from datetime import datetime
 from callpipeline.domain.call import Stage
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Unjudged, Verdict, judged, unjudged
+from callpipeline.engines.asking import on_behalf_of
 from callpipeline.engines.sentiment.apart import unjudged_by
 from callpipeline.errors import ClaimLost
 from callpipeline.pipeline.batch import at_once
@@ -83,7 +84,8 @@ class JudgesAgain:
         mentions = [mention for mention in found if mention.mention_id in asked]
         try:
             judging = self._judged(call_id, mentions)
-            return await in_time(judging, self.stages.stage_timeout_s)
+            with on_behalf_of(call_id):
+                return await in_time(judging, self.stages.stage_timeout_s)
         except Exception as error:
             cause = as_ours(error, call_id, Stage.COMPETITOR_SENTIMENT)
             return unjudged_by(cause, mentions)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from callpipeline.domain.call import Call, Stage
+from callpipeline.engines.asking import on_behalf_of
 from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
@@ -122,7 +123,8 @@ class Processor:
         if stage in call.stages_done:
             return StageStored(call.call_id, stage, kept=True)
         making = self.stages.run(stage, bench, self.run_id)
-        facts = await in_time(making, self.stages.stage_timeout_s)
+        with on_behalf_of(call.call_id):
+            facts = await in_time(making, self.stages.stage_timeout_s)
         return StageStored(call.call_id, stage, facts)
 
     async def _fail(self, call: Call, stage: Stage, error: CallpipelineError) -> Event:

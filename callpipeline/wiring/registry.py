@@ -69,7 +69,9 @@ class Parts:
         from callpipeline.engines.http.token import CHECK, LoginTokens
 
         options = self.settings
-        auth = self.http.service("auth", self.needed("auth_url"), if_unknown=CHECK)
+        auth = self.http.service(
+            "auth", self.needed("auth_url"), serves_no_call=True, if_unknown=CHECK
+        )
         username, password = self.needed("auth_username"), self.needed("auth_password")
         return LoginTokens(
             auth, username, password.get_secret_value(), fresh=options.auth_fresh_tokens

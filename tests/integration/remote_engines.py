@@ -58,7 +58,8 @@ class Desk:
 
     @cached_property
     def tokens(self) -> LoginTokens:
-        return LoginTokens(self.service("auth", if_unknown=CHECK), "planted-user", "planted-pass")
+        auth = self.service("auth", serves_no_call=True, if_unknown=CHECK)
+        return LoginTokens(auth, "planted-user", "planted-pass")
 
     @cached_property
     def splitter(self) -> RemoteSplitter:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from callpipeline.domain.audio import Channel, Flag, SplitRecording
 from callpipeline.domain.sentiment import Judgement, Sentiment, Unjudged
 from callpipeline.domain.transcript import Transcript
+from callpipeline.engines.asking import on_behalf_of
 from callpipeline.engines.http.client import Http
 from callpipeline.engines.http.token import LoginTokens
 from callpipeline.engines.split.local import LocalSplitter
@@ -259,6 +260,47 @@ def test_wrong_credentials_say_what_to_check(desk: Desk):
     assert desk.services.attempts("transcription") == 0
 
 
+def test_a_login_that_is_refused_is_not_asked_for_again_by_each_call(desk: Desk):
+    """It would lock the account; whatever its number, no recording is the cause."""
+    desk.services.plan("auth", fault.STATUS_400, forever=True)
+
+    async def run() -> list[object]:
+        return await asyncio.gather(*(desk.transcribe() for _ in range(9)), return_exceptions=True)
+
+    errors = desk.run(run())
+    assert all(isinstance(error, EngineAway) and error.service for error in errors)
+    assert desk.services.attempts("auth") == 1
+
+
+@pytest.mark.parametrize("gateway", [fault.STATUS_502, fault.STATUS_504], ids=str)
+def test_what_kills_a_service_behind_its_gateway_is_no_outage_while_others_are_answered(
+    desk: Desk, gateway: fault.Fault
+):
+    async def as_call(call_id: str) -> object:
+        with on_behalf_of(call_id):
+            try:
+                return await desk.judged()
+            except EngineUnavailable as error:
+                return error
+
+    async def run(answers_others: bool) -> object:
+        left = [1, 2, 3]
+        desk.services.plan("sentiment", gateway, forever=True, where=lambda _: bool(left))
+
+        async def sleep(seconds: float) -> None:
+            if answers_others:
+                kept = list(left)
+                left.clear()
+                await as_call("other")
+                left.extend(kept)
+
+        desk.judge._service._sleep = sleep
+        return await as_call("poison")
+
+    assert type(desk.run(run(True))) is EngineUnavailable
+    assert type(desk.run(run(False))) is EngineAway
+
+
 def test_of_sixteen_requests_that_meet_an_old_token_one_logs_in(desk: Desk):
     async def run() -> list[Transcript]:
         await desk.transcribe()
@@ -276,7 +318,9 @@ def test_a_token_is_renewed_before_it_runs_out(desk: Desk):
 
     ahead_s = 0.0
     clock = lambda: time.time() + ahead_s  # noqa: E731
-    desk.tokens = LoginTokens(desk.service("auth"), "name", "pass", clock=clock)
+    desk.tokens = LoginTokens(
+        desk.service("auth", serves_no_call=True), "name", "pass", clock=clock
+    )
 
     async def run() -> None:
         nonlocal ahead_s
@@ -397,6 +441,7 @@ MEMORY = """
 import asyncio, sys
 from contextlib import closing
 from pathlib import Path
+from callpipeline.engines.asking import on_behalf_of
 from callpipeline.engines.http.client import Http
 from callpipeline.engines.http.requests import Request, Upload
 from callpipeline.engines.split.remote import _Split

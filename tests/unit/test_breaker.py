@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from callpipeline.domain.outage import Outage
+from callpipeline.engines.asking import on_behalf_of
 from callpipeline.engines.http.breaker import BEHIND_S, MOST_IN_A_ROW, Breaker
 from callpipeline.errors import EngineAway
 
@@ -111,7 +112,7 @@ async def test_one_tries_and_the_others_wait_for_what_comes_of_it(trial: Trial) 
     others = [asyncio.create_task(trial.breaker.admit()) for _ in range(8)]
     await asyncio.sleep(0.01)
     assert not any(other.done() for other in others)
-    await trial.breaker.succeeded()
+    await trial.breaker.succeeded(is_try=True)
     assert await asyncio.gather(*others) == [False] * 8
     assert trial.board.told[-1] == "end"
 
@@ -175,3 +176,58 @@ async def test_another_run_that_saw_it_back_spares_the_try(trial: Trial) -> None
     trial.clock.now = 15
     assert await trial.breaker.admit() is False
     assert not trial.breaker.is_open
+
+
+@in_a_loop
+async def test_many_failures_of_one_call_are_one(trial: Trial) -> None:
+    with on_behalf_of("poison"):
+        for _ in range(3 * MOST_IN_A_ROW):
+            await trial.stumble()
+    for number in range(MOST_IN_A_ROW - 2):
+        with on_behalf_of(f"call-{number}"):
+            await trial.stumble()
+    assert not trial.breaker.is_open
+    with on_behalf_of("call-5"), pytest.raises(EngineAway):
+        await trial.stumble()
+
+
+@in_a_loop
+async def test_a_late_answer_to_what_was_asked_before_does_not_close_it(trial: Trial) -> None:
+    await trial.away()
+    await trial.breaker.succeeded()
+    assert trial.breaker.is_open
+    trial.clock.now = 15
+    await trial.breaker.succeeded(is_try=await trial.breaker.admit())
+    assert not trial.breaker.is_open
+
+
+@in_a_loop
+async def test_an_answer_tells_that_bad_recordings_were_no_outage(trial: Trial) -> None:
+    for _ in range(MOST_IN_A_ROW - 1):
+        await trial.stumble()
+    with pytest.raises(EngineAway):
+        await trial.stumble()
+    await trial.breaker.succeeded()
+    assert not trial.breaker.is_open
+
+
+@in_a_loop
+async def test_a_run_in_the_middle_hears_of_it_as_it_fails(trial: Trial) -> None:
+    """Its call loses no try, though it has met too little to open its own."""
+    middle = trial.another()
+    assert await middle.admit() is False
+    await trial.away()
+    with pytest.raises(EngineAway) as caught:
+        await middle.failed("500", is_away=False, is_try=False)
+    assert caught.value.service == "scribe"
+
+
+@in_a_loop
+async def test_it_knows_whether_others_were_answered_meanwhile(trial: Trial) -> None:
+    with on_behalf_of("one"):
+        await trial.breaker.succeeded()
+        assert not trial.breaker.answered_others_since(0)
+    trial.clock.now = 5
+    with on_behalf_of("other"):
+        assert trial.breaker.answered_others_since(0)
+        assert not trial.breaker.answered_others_since(1)

@@ -26,6 +26,8 @@ AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 STRANGERS = frozenset({401, 403})
 AWAY = STRANGERS | {429, 502, 503, 504}
 """No recording is the cause of these: the service is overloaded, in repair, or knows us not."""
+GATEWAYS = frozenset({502, 504})
+"""Also what stands before a service says of one recording that kills it, or takes it too long."""
 
 
 def plain(text: str) -> str:
@@ -45,7 +47,8 @@ class Unanswered(Exception):
     """A request without the answer it should have; `again` where the next may have it.
 
     `is_away` where the service is the cause and no recording can be; `wait_s` is what it asked for.
-    `knows_us` is false where it does not take who asks.
+    `knows_us` is false where it does not take who asks; `is_doubtful` where a recording may be the
+    cause after all, if others are answered meanwhile.
     """
 
     def __init__(
@@ -56,10 +59,11 @@ class Unanswered(Exception):
         is_away: bool = False,
         wait_s: float | None = None,
         knows_us: bool = True,
+        is_doubtful: bool = False,
     ) -> None:
         super().__init__(reason)
         self.again, self.is_away, self.wait_s = again, is_away, wait_s
-        self.knows_us = knows_us
+        self.knows_us, self.is_doubtful = knows_us, is_doubtful
 
 
 def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered | EngineRefused:
@@ -77,6 +81,7 @@ def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered
         is_away=status in AWAY or wait_s is not None,
         wait_s=wait_s,
         knows_us=status not in STRANGERS,
+        is_doubtful=status in GATEWAYS and wait_s is None,
     )
 
 

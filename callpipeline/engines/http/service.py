@@ -42,7 +42,8 @@ class Bearer(Protocol):
 class Service:
     """One service at `base_url`. All failures come as CallpipelineError that names the service.
 
-    `bearer` gives the token that is sent along; `if_unknown` is what a person should do where the
+    `serves_no_call` says that no recording can be the cause of any failure, as of a login. `bearer`
+    gives the token that is sent along; `if_unknown` is what a person should do where the
     service does not take it; `explain` reads what it says when it refuses; `sleep` waits between
     attempts.
     """
@@ -53,6 +54,7 @@ class Service:
         base_url: str,
         *,
         http: "Http",
+        serves_no_call: bool = False,
         bearer: Bearer | None = None,
         if_unknown: str = "",
         explain: Explain | None = None,
@@ -66,6 +68,7 @@ class Service:
         self._http = http
         known_as = f"{name} {self.where}{parts.path.rstrip('/')}"
         self._breaker = Breaker(known_as, http.outages, http.clock)
+        self._serves_no_call = serves_no_call
         self._bearer = bearer
         self._if_unknown = if_unknown
         self._explain = explain
@@ -121,12 +124,15 @@ class Service:
             sleep=self._sleep,
             reraise=True,
         )
+        began = self._http.clock()
         async for attempt in attempts:
             with attempt:
-                return await self._attempt(answer, attempt.retry_state.attempt_number)
+                return await self._attempt(answer, attempt.retry_state.attempt_number, began)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, answer: Callable[[], Awaitable[Read]], number: int) -> Read:
+    async def _attempt(
+        self, answer: Callable[[], Awaitable[Read]], number: int, began: float
+    ) -> Read:
         is_try = await self._breaker.admit()
         try:
             made = await self._explained(answer)
@@ -135,15 +141,22 @@ class Service:
                 raise
             told = f"The {self.name} service at {self.where} gave no result: {why}."
             told += f" {self._if_unknown}" if self._if_unknown and not why.knows_us else ""
-            await self._breaker.failed(told, is_away=why.is_away, is_try=is_try, again_s=why.wait_s)
+            is_away = self._serves_no_call or (
+                why.is_away and not (why.is_doubtful and self._breaker.answered_others_since(began))
+            )
+            await self._breaker.failed(told, is_away=is_away, is_try=is_try, again_s=why.wait_s)
             raise EngineUnavailable(told) from None
         except EngineRefused as error:
+            refusal = self.refusal(str(error), error.status)
+            if self._serves_no_call:
+                told = f"{refusal} {self._if_unknown}".strip()
+                await self._breaker.failed(told, is_away=True, is_try=is_try)
             # It works, and has its say on this one request.
-            await self._breaker.succeeded()
-            raise self.refusal(str(error), error.status) from None
+            await self._breaker.succeeded(is_try=is_try)
+            raise refusal from None
         finally:
             self._breaker.let_go(is_try=is_try)
-        await self._breaker.succeeded()
+        await self._breaker.succeeded(is_try=is_try)
         return made
 
     async def _explained(self, answer: Callable[[], Awaitable[Read]]) -> Read:

@@ -13,12 +13,10 @@ from pydantic import BaseModel, Field
 from callpipeline.engines.http.answers import Unanswered, shaped
 from callpipeline.engines.http.requests import Request
 from callpipeline.engines.http.service import Service
-from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
 
 LOGIN = "/api/v1/login/access-token"
 EARLY_S = 60.0
 """A token is renewed so long before it expires, or after nine tenths of a short life."""
-AGAIN_S = 30.0
 CHECK = "Check CALLPIPELINE_AUTH_USERNAME and CALLPIPELINE_AUTH_PASSWORD."
 
 
@@ -45,6 +43,8 @@ class Key:
 class LoginTokens:
     """Logs in where no token is at hand; requests that wait for one meanwhile share it.
 
+    `auth` is a service that serves no call: whatever it answers, the calls wait for it, and it is
+    not asked for each of them again, by which it might lock the account.
     `fresh` logs in for each request, as the old system did. For one event loop; `clock` gives
     seconds since 1970.
     """
@@ -83,14 +83,7 @@ class LoginTokens:
             self._token = None
 
     async def _log_in(self) -> _Granted:
-        try:
-            return await self._auth.ask(Request("POST", LOGIN, self._form), shaped(_Granted))
-        except EngineAway:
-            raise
-        except EngineRefused as error:
-            raise EngineAway(f"{error} {CHECK}", AGAIN_S) from None
-        except EngineUnavailable as error:
-            raise EngineAway(str(error), AGAIN_S) from None
+        return await self._auth.ask(Request("POST", LOGIN, self._form), shaped(_Granted))
 
 
 def renewal(token: str, expires_in: float | None, now: float) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict
-from callpipeline.errors import CallpipelineError, TransientError
+from callpipeline.errors import CallpipelineError, EngineAway, TransientError
 
 Ask = Callable[[str, Sequence[Mention]], Awaitable[Sequence[Judgement]]]
 """Judges the mentions of one competitor, in the same order."""
@@ -60,7 +60,8 @@ def _verdicts(outcome: Outcome, named: Sequence[Mention]) -> Sequence[Verdict]:
 def unjudged_by(error: CallpipelineError, mentions: Sequence[Mention]) -> tuple[Unjudged, ...]:
     """The mentions that an error kept from being judged."""
     kind, transient = type(error).__name__, isinstance(error, TransientError)
+    away_from = error.service if isinstance(error, EngineAway) else None
     return tuple(
-        Unjudged(mention.mention_id, mention.competitor, str(error), kind, transient)
+        Unjudged(mention.mention_id, mention.competitor, str(error), kind, transient, away_from)
         for mention in mentions
     )
