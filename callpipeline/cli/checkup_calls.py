@@ -54,7 +54,7 @@ def services(database: Database) -> list[Finding] | str:
 def _away(outage: KnownOutage) -> Finding:
     said = (
         f"{outage.reason} Away since {outage.since:%Y-%m-%d %H:%M}; {outage.calls} calls wait for "
-        f"services, and go on by themselves; it is tried again at {outage.again_at:%H:%M:%S}"
+        f"it, and go on by themselves; it is tried again at {outage.again_at:%H:%M:%S}"
     )
     return Finding(outage.service, Level.BAD, said)
 

@@ -163,7 +163,8 @@ class Claims:
             "message": storable(str(error)),
             "transient": isinstance(error, TransientError),
             "waits_s": [jittered(wait_s) for wait_s in self._retry_waits_s],
-            "away_s": jittered(error.again_s) if isinstance(error, EngineAway) else None,
+            "away_s": _away_s(error),
+            "away_from": error.service if isinstance(error, EngineAway) else None,
             "patience_s": self._outage_patience_s,
         }
         may_pass_on = isinstance(error, TransientError | MissingObject)
@@ -240,6 +241,13 @@ def _fail(connection: Connection[DictRow], failure: Row, may_pass_on: bool) -> d
 
 def _lost(call_id: str) -> ClaimLost:
     return ClaimLost(f"Call {call_id} belongs to another run now.")
+
+
+def _away_s(error: CallpipelineError) -> float | None:
+    """The wait for a service. Where all runs know of it they come one by one, so to the second."""
+    if not isinstance(error, EngineAway):
+        return None
+    return error.again_s if error.service else jittered(error.again_s)
 
 
 def jittered(wait_s: float) -> float:

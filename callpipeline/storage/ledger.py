@@ -146,12 +146,13 @@ class Ledger:
 
         Stages that are stored are kept, and the count of tries begins anew. A duplicate is tried
         where the call that had its bytes first failed. Of a complete call the mentions are judged
-        that could not be.
+        that could not be. A service for which calls wait is tried now too.
         """
         lane = Lane.BULK if len(call_ids) > ASKED_AT_ONCE else Lane.LIVE
         wanted = {"call_ids": list(call_ids), "priority": ASKED, "lane": lane}
         failed = self._database.rows("calls/retry", wanted)
         waiting = self._database.rows("calls/hurry", wanted)
+        self._database.rows("outages/hurry", wanted)
         duplicates = self._database.rows("calls/retry_duplicates", wanted)
         missing = self._database.rows("unjudged/hurry", wanted)
         return {row["call_id"] for row in (*failed, *waiting, *duplicates, *missing)}

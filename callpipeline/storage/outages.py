@@ -6,10 +6,13 @@ from datetime import datetime
 from callpipeline.domain.outage import Outage
 from callpipeline.storage.database import Database
 
+FORGET_S = 900.0
+"""A service that nobody waits for, and nobody has tried for so long, is told of no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownOutage:
-    """For people: which service is away since when, and how many calls wait for any that is."""
+    """For people: which service is away since when, and how many calls wait for it."""
 
     service: str
     reason: str
@@ -26,7 +29,8 @@ class Outages:
 
     def all(self) -> list[KnownOutage]:
         """The services that are away."""
-        return [KnownOutage(**row) for row in self._database.rows("outages/all")]
+        rows = self._database.rows("outages/all", {"forget_s": FORGET_S})
+        return [KnownOutage(**row) for row in rows]
 
     def find(self, service: str) -> Outage | None:
         """What is known of it; None where it is not away."""

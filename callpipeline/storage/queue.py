@@ -4,8 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from callpipeline.domain.call import Lane
-from callpipeline.storage.claims import FRUITLESS_WAITS, MAX_ATTEMPTS
+from callpipeline.storage.claims import FRUITLESS_WAITS, MAX_ATTEMPTS, OUTAGE_PATIENCE_S
 from callpipeline.storage.database import Database
+
+UNASKED_S = 60.0
+"""A run that was to try a service, and has not after so long, has gone astray: another one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,19 @@ class Waiting:
 class Queue:
     """The waiting calls of table `calls`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, outage_patience_s: float = OUTAGE_PATIENCE_S) -> None:
         self._database = database
+        self._outage_patience_s = outage_patience_s
 
     def assign_batch(self, batch_id: str, limit: int, *, lane: Lane = Lane.LIVE) -> Batch | None:
         """Put up to `limit` waiting calls of a lane into a batch; None when none waits.
 
-        A call that may be what killed its last runs is alone in its batch.
+        A call that may be what killed its last runs is alone in its batch; of those that wait for
+        a service which is away, one goes, when it is to be tried.
         """
         alone = {"suspect_attempts": MAX_ATTEMPTS - 1}
-        wanted = {"batch_id": batch_id, "limit": limit, "lane": lane} | alone
+        away = {"unasked_s": UNASKED_S, "patience_s": self._outage_patience_s}
+        wanted = {"batch_id": batch_id, "limit": limit, "lane": lane} | alone | away
         rows = self._database.rows("calls/assign_batch", wanted)
         call_ids = tuple(sorted(row["call_id"] for row in rows))
         priority = max((row["priority"] for row in rows), default=0)

@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 from callpipeline.domain.sentiment import Unjudged, Verdict, judged, unjudged
 from callpipeline.errors import ClaimLost
 from callpipeline.storage import rows, tables
-from callpipeline.storage.claims import jittered
+from callpipeline.storage.claims import OUTAGE_PATIENCE_S, jittered
 from callpipeline.storage.database import Database, Row, storable
 from callpipeline.storage.ports import StageWrite
 from callpipeline.storage.sql import query
@@ -53,8 +53,15 @@ class MissingCounts:
 class UnjudgedMentions:
     """Table `unjudged`."""
 
-    def __init__(self, database: Database, *, waits_s: Sequence[float] = WAITS_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        waits_s: Sequence[float] = WAITS_S,
+        outage_patience_s: float = OUTAGE_PATIENCE_S,
+    ) -> None:
         self._database = database
+        self._outage_patience_s = outage_patience_s
         self._waits_s = waits_s
 
     def due(self, limit: int) -> list[str]:
@@ -67,7 +74,8 @@ class UnjudgedMentions:
         self._database.patiently(lambda c: c.execute(query("unjudged/enter_run"), run))
 
     def take(self, call_id: str, run_id: str) -> frozenset[str]:
-        """See `MissingJudgements`. A try counts whatever becomes of the run."""
+        """See `MissingJudgements`. A try counts whatever becomes of the run, unless
+        it finds a service away."""
         waits_s = [jittered(wait_s) for wait_s in self._waits_s]
         claim = {"call_id": call_id, "run_id": run_id}
         tries = {"waits_s": waits_s, "most": len(waits_s)}
@@ -97,6 +105,7 @@ class UnjudgedMentions:
             connection.execute(query("unjudged/judged"), claim | ids)
         if missing:
             late = claim | _columns(missing) | {"most": len(self._waits_s)}
+            late |= {"patience_s": self._outage_patience_s}
             connection.execute(query("unjudged/put_off"), late)
         connection.execute(query("unjudged/tell"), claim)
         left = [m.not_before for m in _of_calls(connection, [write.call_id]) if m.not_before]
@@ -148,4 +157,5 @@ def _columns(missing: Sequence[Unjudged]) -> Row:
         "reason": [storable(one.reason) for one in missing],
         "error_class": [one.error_class for one in missing],
         "transient": [one.transient for one in missing],
+        "away_from": [one.away_from for one in missing],
     }

@@ -121,15 +121,16 @@ def open_storage(
     stores = [open_source(settings, source) for source in sources]
     # Each call under way writes on a connection; more than 32 threads do not write at once.
     connections = min(settings.concurrency, 32) + 2
+    patience_s = settings.outage_patience_h * 3600
     with Database(database_url, run_id=run_id, max_connections=connections) as database:
         yield Storage(
             database=database,
             ledger=Ledger(database),
-            queue=Queue(database),
+            queue=Queue(database, outage_patience_s=patience_s),
             claims=Claims(
                 database,
                 retry_waits_s=settings.retry_waits_s,
-                outage_patience_s=settings.outage_patience_h * 3600,
+                outage_patience_s=patience_s,
                 tells_completed=notification_policy(settings).routing.tells_completed,
             ),
             outbox=Outbox(database),
@@ -137,7 +138,7 @@ def open_storage(
             erasures=Erasures(database),
             outages=Outages(database),
             results=Results(database, store),
-            unjudged=UnjudgedMentions(database),
+            unjudged=UnjudgedMentions(database, outage_patience_s=patience_s),
             home=sources[0],
             inbox=stores[0],
             recordings=Recordings(stores),

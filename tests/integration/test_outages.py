@@ -19,7 +19,7 @@ def database_url(emptied_url: str) -> str:
 
 
 SCRIBE = "transcription http://scribe"
-AWAY = EngineAway("The transcription service gave no result: it answered 503.", 60.0)
+AWAY = EngineAway("The transcription service gave no result: it answered 503.", 60.0, SCRIBE)
 
 
 def wait_for_it(storage: Storage, *keys: str) -> list[str]:
@@ -69,9 +69,8 @@ def test_they_are_due_when_it_is_back(storage: Storage) -> None:
     [other] = enter(storage, "c.wav")
     storage.claims.claim([other], "run-1")
     storage.claims.fail(other, "run-1", Stage.TRANSCRIPTS, EngineUnavailable("busy"))
-    storage.outages.end(SCRIBE)
-    assert storage.queue.assign_batch("b1", 10) is None, "it was not known to be away"
     storage.outages.begin(SCRIBE, "503", 0, 15.0)
+    assert storage.queue.assign_batch("b1", 10) is None
     storage.outages.end(SCRIBE)
     batch = storage.queue.assign_batch("b2", 10)
     assert batch and set(batch.call_ids) == set(waiting)
@@ -108,3 +107,35 @@ def test_people_see_what_is_away(storage: Storage) -> None:
     assert finding.name == SCRIBE
     assert "it answered 503. Away since" in finding.detail
     assert "2 calls wait" in finding.detail
+
+
+def test_who_fails_late_does_not_wait_for_what_is_back(storage: Storage) -> None:
+    """The run heard that it was away, then another one found it back, then the call was put off."""
+    storage.outages.begin(SCRIBE, "503", 0, 300.0)
+    storage.outages.end(SCRIBE)
+    waiting = wait_for_it(storage, "a.wav")
+    batch = storage.queue.assign_batch("b1", 10)
+    assert batch and batch.call_ids == tuple(waiting)
+
+
+def test_a_run_that_was_to_try_and_did_not_is_replaced(storage: Storage) -> None:
+    first, other = wait_for_it(storage, "a.wav", "b.wav")
+    storage.outages.begin(SCRIBE, "503", 0, 0.0)
+    change(storage, [first, other], not_before="now()")
+    batch = storage.queue.assign_batch("b1", 10)
+    assert batch and len(batch.call_ids) == 1
+    assert storage.queue.assign_batch("b2", 10) is None, "one is enough"
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE outages SET asked_at = now() - interval '61 seconds'")
+    again = storage.queue.assign_batch("b3", 10)
+    assert again and {*again.call_ids, *batch.call_ids} == {first, other}
+
+
+def test_a_service_that_nobody_uses_any_more_is_not_shown_for_ever(storage: Storage) -> None:
+    storage.outages.begin(SCRIBE, "503", 0, 0.0)
+    assert len(storage.outages.all()) == 1
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE outages SET again_at = now() - interval '16 minutes'")
+    assert storage.outages.all() == []
+    wait_for_it(storage, "a.wav")
+    assert len(storage.outages.all()) == 1, "somebody waits for it"

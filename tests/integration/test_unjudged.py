@@ -15,6 +15,8 @@ from callpipeline.domain.call import CallState, Stage
 from callpipeline.domain.notification import EventKind, NotificationChannel, Policy, Routing
 from callpipeline.domain.retention import Kept, Periods
 from callpipeline.domain.sentiment import Sentiment, Unjudged
+from callpipeline.engines.sentiment.apart import unjudged_by
+from callpipeline.errors import EngineAway
 from callpipeline.pipeline.retention import Retention
 from callpipeline.storage.export import Format, What, opened, write
 from callpipeline.storage.objects import S3Access, open_store
@@ -252,3 +254,38 @@ def test_a_person_can_have_what_is_missing_judged_now(storage: Storage, call_id:
     assert storage.unjudged.take(call_id, "run-2") == {LOST.mention_id, BROKEN.mention_id}
     assert [one.tries for one in storage.unjudged.of_calls([call_id])] == [1, 1]
     assert storage.ledger.find(call_id).state is CallState.COMPLETED
+
+
+JUDGE = "sentiment http://judge"
+
+
+def turned_away(storage: Storage, call_id: str, run_id: str) -> datetime | None:
+    storage.unjudged.enter_run(run_id)
+    assert storage.unjudged.take(call_id, run_id)
+    away = unjudged_by(EngineAway("it answered 503", 60.0, JUDGE), [LOST])
+    return storage.unjudged.save(a_write(call_id, AGAIN, run_id), away)
+
+
+def test_a_service_that_is_away_costs_a_mention_no_try(storage: Storage, call_id: str):
+    storage.outages.begin(JUDGE, "503", 0, 0.0)
+    let_wait_pass(storage)
+    for number in range(20):
+        storage.outages.begin(JUDGE, "503", 0, 0.0)
+        assert turned_away(storage, call_id, f"away-{number}")
+    lost, _ = storage.unjudged.of_calls([call_id])
+    assert (lost.tries, lost.error_class) == (1, "EngineAway")
+    storage.outages.begin(JUDGE, "503", 5, 300.0)
+    assert storage.unjudged.due(9) == [], "until it is tried"
+    assert storage.outages.all()[0].calls == 1
+    storage.outages.end(JUDGE)
+    assert storage.unjudged.due(9) == [call_id], "at once when it is back, not six hours later"
+
+
+def test_after_patience_its_tries_count_again(storage: Storage, call_id: str):
+    storage.outages.begin(JUDGE, "503", 0, 0.0)
+    let_wait_pass(storage)
+    turned_away(storage, call_id, "away-1")
+    asked(storage, "UPDATE unjudged SET away_since = now() - interval '25 hours' RETURNING 1")
+    turned_away(storage, call_id, "away-2")
+    lost, _ = storage.unjudged.of_calls([call_id])
+    assert lost.tries == 2

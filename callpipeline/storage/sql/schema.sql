@@ -43,6 +43,7 @@ CREATE TABLE calls (
     completed_at     timestamptz,
     first_ended_at   timestamptz,
     away_since       timestamptz,
+    away_from        text,
     UNIQUE (bucket, key, etag),
     CONSTRAINT calls_state_check CHECK (state IN
         ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
@@ -66,6 +67,7 @@ CREATE INDEX calls_by_content ON calls (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX calls_by_file_name ON calls (regexp_replace(key, '^.*/', ''));
 CREATE INDEX calls_by_stem ON calls (regexp_replace(key, '\.[^./]*$', ''));
 CREATE INDEX calls_away ON calls (away_since) WHERE away_since IS NOT NULL;
+CREATE INDEX calls_away_from ON calls (away_from) WHERE away_from IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
 -- The calls of a day: exactly the expression of `day` in the views, or it would not be used.
 CREATE INDEX calls_by_day
@@ -85,6 +87,8 @@ COMMENT ON COLUMN calls.first_ended_at IS
     'When the call was completed, or failed, for the first time.';
 COMMENT ON COLUMN calls.away_since IS
     'Since when the call waits for a service that is away; null where it does not.';
+COMMENT ON COLUMN calls.away_from IS
+    'The service for which the call waits, as table outages names it; null where for none.';
 COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
 
 -- Whose bytes these are: the one call that was made of them first.
@@ -99,9 +103,12 @@ CREATE TABLE outages (
     reason    text NOT NULL,
     tries     integer NOT NULL DEFAULT 0,
     since     timestamptz NOT NULL DEFAULT now(),
-    again_at  timestamptz NOT NULL
+    again_at  timestamptz NOT NULL,
+    asked_at  timestamptz
 );
 COMMENT ON TABLE outages IS 'Services that answer nobody. One request tries at again_at.';
+COMMENT ON COLUMN outages.asked_at IS
+    'When a run was asked for a call that is to try the service; null when it has been tried since.';
 
 -- Runs that hold calls. One that gives no sign of life is taken to be dead.
 CREATE TABLE runs (
@@ -241,6 +248,8 @@ CREATE TABLE unjudged (
     asked_by     text,
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now(),
+    away_from    text,
+    away_since   timestamptz,
     PRIMARY KEY (call_id, mention_id),
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
@@ -248,6 +257,8 @@ CREATE INDEX unjudged_due ON unjudged (not_before) WHERE not_before IS NOT NULL;
 COMMENT ON COLUMN unjudged.tries IS 'Tries so far; from the beginning when a person asks.';
 COMMENT ON COLUMN unjudged.not_before IS
     'Not tried again before; null where it is not tried by itself any more.';
+COMMENT ON COLUMN unjudged.away_from IS
+    'The service for which the mention waits, without losing a try; null where for none.';
 COMMENT ON COLUMN unjudged.asked_by IS
     'The run that took it last; null again when another run takes the whole call.';
 

@@ -14,6 +14,7 @@ WITH alive AS (
         attempts = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN attempts ELSE 0 END,
         retries = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN retries ELSE 0 END,
         away_since = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN away_since END,
+        away_from = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN away_from END,
         given_back = CASE WHEN state IN ('PENDING', 'PROCESSING') THEN given_back ELSE 0 END,
         error_stage = NULL, error_class = NULL, error_message = NULL, error_transient = NULL,
         completed_at = NULL, updated_at = now()

@@ -1,7 +1,7 @@
 -- The call ends with a reason, or waits to be tried again: an error that another try may cure has
 -- as many waits, in seconds, as there are tries left. Its run lives, so the call has not killed it.
 -- While a service is away (`away_s` until it is tried again) its calls lose no try, but wait no
--- longer than patience allows.
+-- longer than patience allows. `away_from` names the service where all runs know that it is away.
 UPDATE calls SET
     state = CASE WHEN tried.again_s IS NULL THEN 'FAILED' ELSE 'PENDING' END,
     completed_at = CASE WHEN tried.again_s IS NULL THEN now() END,
@@ -9,6 +9,7 @@ UPDATE calls SET
     retries = retries + CASE WHEN tried.again_s IS NULL OR tried.is_away THEN 0 ELSE 1 END,
     away_since = CASE WHEN tried.again_s IS NOT NULL AND tried.is_away
                       THEN coalesce(away_since, now()) END,
+    away_from = CASE WHEN tried.again_s IS NOT NULL AND tried.is_away THEN %(away_from)s END,
     claimed_by = NULL, attempts = 0, fruitless = 0, given_back = 0, updated_at = now(),
     error_stage = %(stage)s, error_class = %(error_class)s, error_message = %(message)s,
     error_transient = %(transient)s

@@ -8,7 +8,7 @@ UPDATE calls SET
     error_message = CASE WHEN given.out THEN %(message)s END,
     error_transient = CASE WHEN given.out THEN false END,
     completed_at = CASE WHEN given.out THEN now() END,
-    claimed_by = NULL, batch_id = NULL, batched_at = NULL, attempts = 0,
+    claimed_by = NULL, away_from = NULL, batch_id = NULL, batched_at = NULL, attempts = 0,
     fruitless = fruitless + 1, given_back = given_back + 1, updated_at = now(),
     not_before = CASE WHEN NOT given.out THEN
         now() + least(%(first_wait_s)s * 2 ^ least(fruitless, 20), %(longest_wait_s)s)

@@ -9,6 +9,6 @@ UPDATE calls SET
     error_message = CASE WHEN attempts >= %(max_attempts)s THEN %(message)s END,
     error_transient = CASE WHEN attempts >= %(max_attempts)s THEN false END,
     completed_at = CASE WHEN attempts >= %(max_attempts)s THEN now() END,
-    claimed_by = NULL, batch_id = NULL, batched_at = NULL, not_before = now(), updated_at = now()
+    claimed_by = NULL, away_from = NULL, batch_id = NULL, batched_at = NULL, not_before = now(), updated_at = now()
 WHERE claimed_by = ANY(%(run_ids)s) AND state = 'PROCESSING'
 RETURNING call_id, state;

@@ -8,7 +8,8 @@ UPDATE calls SET
     last_modified = date_trunc('day', coalesce(started_at, last_modified), 'UTC'),
     agent_channel = 'left', metadata = '{}', started_at = NULL, duplicate_of = NULL, lane = 'live',
     priority = 0, batch_id = NULL, batched_at = NULL, fruitless = 0, given_back = 0,
-    claimed_by = NULL, attempts = 0, retries = 0, not_before = NULL, away_since = NULL, error_stage = NULL,
+    claimed_by = NULL, attempts = 0, retries = 0, not_before = NULL, away_since = NULL, away_from = NULL,
+    error_stage = NULL,
     error_class = NULL, error_message = NULL, error_transient = NULL, created_at = now(),
     completed_at = now(), first_ended_at = NULL, updated_at = now()
 WHERE call_id = ANY(%(call_ids)s)

@@ -1,7 +1,10 @@
--- A service is back: the calls that wait are due now. Those that wait for another one that is away
--- are put back again, and lose nothing by it.
-WITH ended AS (DELETE FROM outages WHERE service = %(service)s RETURNING service)
-UPDATE calls SET not_before = now()
-WHERE away_since IS NOT NULL AND state = 'PENDING' AND not_before > now()
-  AND EXISTS (SELECT FROM ended)
+-- A service is back: the calls and mentions that wait for it are due now.
+WITH ended AS (
+    DELETE FROM outages WHERE service = %(service)s RETURNING service
+), mentions AS (
+    UPDATE unjudged u SET not_before = now() FROM ended
+    WHERE u.away_from = ended.service AND u.not_before > now()
+)
+UPDATE calls SET not_before = now() FROM ended
+WHERE away_from = ended.service AND state = 'PENDING' AND not_before > now()
 RETURNING call_id;

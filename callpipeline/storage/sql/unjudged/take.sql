@@ -13,6 +13,7 @@ UPDATE unjudged u SET
     updated_at = now()
 FROM call, mentions m
 WHERE u.call_id = call.call_id AND m.call_id = u.call_id AND m.mention_id = u.mention_id
-  AND m.status = 'accepted' AND u.not_before <= now()
+  AND m.status = 'accepted' AND (u.not_before <= now() OR u.not_before IS NOT NULL AND u.away_from IS NOT NULL
+       AND NOT EXISTS (SELECT FROM outages WHERE service = u.away_from))
   AND EXISTS (SELECT FROM stored_stages s WHERE s.call_id = u.call_id AND s.stage = 'transcripts')
 RETURNING u.mention_id, u.asked_by IS NOT NULL AS is_taken;
