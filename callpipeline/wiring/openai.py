@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from callpipeline.engines.ports import SentimentJudge, Transcriber
-from callpipeline.wiring.registry import Parts
+from callpipeline.wiring.registry import Parts, refuse_two_logins
 
 if TYPE_CHECKING:
     from callpipeline.engines.http.service import Service
@@ -33,8 +33,11 @@ def _service(parts: Parts, name: str) -> "Service":
     from callpipeline.engines.http.openai import explained, versioned
     from callpipeline.engines.http.token import Key
 
-    url = getattr(parts.settings, f"openai_{name}_url") or parts.needed("openai_url")
-    key = parts.settings.openai_api_key
+    own = f"openai_{name}_url"
+    setting = own if getattr(parts.settings, own) else "openai_url"
+    url, key = parts.needed(setting), parts.settings.openai_api_key
+    if key:
+        refuse_two_logins(setting, url, "CALLPIPELINE_OPENAI_API_KEY")
     return parts.http.service(
         name,
         versioned(url),

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from callpipeline.config import Settings
 from callpipeline.domain.call import Lane
@@ -41,7 +42,8 @@ class Role(StrEnum):
 class Parts:
     """What an engine may be made of. `opened` closes what it is given when the run is over.
 
-    `hints` are words that are likely to be said; `outages` what runs know of services, together.
+    `hints` are words that are likely to be said; `outages` what runs know of services, together;
+    `wanted_by` is the engine that is being made, for people.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Parts:
     lane: Lane = Lane.LIVE
     hints: Sequence[str] = field(default_factory=tuple)
     outages: "Outages | None" = None
+    wanted_by: str = "the chosen engine"
 
     @cached_property
     def http(self) -> "Http":
@@ -96,18 +99,26 @@ class Parts:
         """The value of a setting. Raises SettingsInvalid where it has none."""
         value = getattr(self.settings, setting)
         if value is None:
-            raise SettingsInvalid(
-                f"Set CALLPIPELINE_{setting.upper()}: the chosen engine needs it."
-            )
+            raise SettingsInvalid(f"Set CALLPIPELINE_{setting.upper()}: {self.wanted_by} needs it.")
         return value
 
 
 Build = Callable[[Parts], Any]
 
 
+def refuse_two_logins(setting: str, url: str, other: str) -> None:
+    """Raises SettingsInvalid for an address with a name and password where a token goes along."""
+    if urlsplit(url).username is not None:
+        raise SettingsInvalid(
+            f"CALLPIPELINE_{setting.upper()} has a name and password in it, and {other} is set: a "
+            "request has room for one of the two."
+        )
+
+
 def build(role: Role, name: str, own: Mapping[str, Build], parts: Parts) -> Any:
     """The engine of that name. Raises SettingsInvalid where there is none, or it cannot be made."""
     others = {point.name: point for point in entry_points(group=role.entry_points)}
+    parts.wanted_by = f"the engine {name} (CALLPIPELINE_{role.upper()})"
     if name in own:
         return own[name](parts)
     if name in others:

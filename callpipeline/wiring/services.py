@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from callpipeline.engines.ports import SentimentJudge, Splitter, Transcriber
-from callpipeline.wiring.registry import Parts
+from callpipeline.wiring.registry import Parts, refuse_two_logins
 
 if TYPE_CHECKING:
     from callpipeline.engines.http.service import Service
@@ -43,5 +43,6 @@ def _open_service(parts: Parts, name: str, url: str) -> "Service":
 
 def _service(parts: Parts, name: str, url: str, *, logs_in: bool) -> "Service":
     if logs_in and parts.settings.auth_url:
+        refuse_two_logins(f"{name}_url", url, "CALLPIPELINE_AUTH_URL")
         return parts.http.service(name, url, bearer=parts.tokens)
     return parts.http.service(name, url, if_unknown=SET_A_LOGIN)

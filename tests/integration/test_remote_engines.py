@@ -301,6 +301,13 @@ def test_what_kills_a_service_behind_its_gateway_is_no_outage_while_others_are_a
     assert type(desk.run(run(False))) is EngineAway
 
 
+def test_a_wrong_path_says_to_check_the_address_and_not_the_login(desk: Desk):
+    desk.services.plan("auth", fault.STATUS_404, forever=True)
+    error = desk.run(desk.transcribe())
+    assert isinstance(error, EngineAway)
+    assert str(error).endswith("it answered 404 Not Found: check the path of its URL.")
+
+
 def test_of_sixteen_requests_that_meet_an_old_token_one_logs_in(desk: Desk):
     async def run() -> list[Transcript]:
         await desk.transcribe()

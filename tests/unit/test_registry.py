@@ -30,8 +30,8 @@ def test_auto_is_what_needs_nothing():
 
 
 SERVICES = {
-    "split_url": "https://split.example/",
-    "transcription_url": "https://user:planted@words.example/v2",
+    "split_url": "https://user:planted@split.example/",
+    "transcription_url": "https://words.example/v2",
     "sentiment_url": "https://tone.example",
 }
 LOGIN = {"auth_url": "https://auth.example", "auth_username": "me", "auth_password": "planted"}
@@ -51,7 +51,9 @@ def test_auto_is_the_service_whose_address_is_set():
 @pytest.mark.parametrize("setting", ["auth_username", "auth_password"])
 def test_a_login_without_its_credentials_is_refused(setting: str):
     settings = Settings.model_validate(SERVICES | LOGIN | {setting: None})
-    said = f"Set CALLPIPELINE_{setting.upper()}: the chosen engine needs it."
+    said = (
+        f"Set CALLPIPELINE_{setting.upper()}: the engine remote .CALLPIPELINE_TRANSCRIBER. needs it"
+    )
     with pytest.raises(SettingsInvalid, match=said), open_engines(settings):
         pass
 
@@ -59,7 +61,8 @@ def test_a_login_without_its_credentials_is_refused(setting: str):
 @pytest.mark.parametrize("role", Role)
 def test_a_service_without_an_address_is_refused(role: Role):
     settings = Settings.model_validate({str(role): "remote"})
-    said = f"Set CALLPIPELINE_{ADDRESSES[role].upper()}: the chosen engine needs it."
+    wants = f"the engine remote .CALLPIPELINE_{role.upper()}. needs it"
+    said = f"Set CALLPIPELINE_{ADDRESSES[role].upper()}: {wants}"
     with pytest.raises(SettingsInvalid, match=said), open_engines(settings):
         pass
 
@@ -87,3 +90,15 @@ def test_the_doctor_tells_where_engines_are_without_secrets():
     assert "remote at https://split.example" in told
     assert "remote large-v3 at https://words.example," in told
     assert "planted" not in told
+
+
+@pytest.mark.parametrize("secret", ["user:planted@", "user@", ":planted@"])
+def test_an_address_with_a_password_and_a_login_are_one_too_many(secret: str):
+    both = SERVICES | LOGIN | {"transcription_url": f"https://{secret}words.example"}
+    said = "CALLPIPELINE_TRANSCRIPTION_URL has a name and password in it"
+    with (
+        pytest.raises(SettingsInvalid, match=said) as error,
+        open_engines(Settings.model_validate(both)),
+    ):
+        pass
+    assert "planted" not in str(error.value)

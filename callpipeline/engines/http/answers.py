@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -28,6 +29,8 @@ AWAY = STRANGERS | {429, 502, 503, 504}
 """No recording is the cause of these: the service is overloaded, in repair, or knows us not."""
 GATEWAYS = frozenset({502, 504})
 """Also what stands before a service says of one recording that kills it, or takes it too long."""
+NO_ROUTE = frozenset({404, 405})
+"""Of what is sent; a file to be fetched may just be gone."""
 
 
 def plain(text: str) -> str:
@@ -72,6 +75,8 @@ def refused(response: httpx.Response, now: datetime | None = None) -> Unanswered
     said = f"it answered {status} {httpx.codes.get_reason_phrase(status)}".strip()
     if response.is_redirect:
         return EngineRefused(f"{said}: set its URL to where that leads")
+    if status in NO_ROUTE and response.request.method == "POST":
+        said += ": check the path of its URL"
     if status not in AGAIN | AWAY:
         return EngineRefused(said, status=status)
     wait_s = wait_asked_for(response.headers.get("retry-after"), now or datetime.now(UTC))
@@ -109,9 +114,13 @@ def broken(error: Exception) -> Unanswered:
 
 
 def _system_reason(error: BaseException) -> str:
-    """The reason of the operating system where there is one, else the kind of error."""
+    """The reason of the operating system or of TLS where there is one, else the kind of error."""
     cause: BaseException | None = error
     while cause:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message.rstrip('.')}"
+        if isinstance(cause, ssl.SSLError):  # its numbers are not those of the system
+            return "it does not speak TLS as it should: is it http:// there, or another port?"
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio writes the address into it, where the number tells as much.
             number = cause.errno or 0

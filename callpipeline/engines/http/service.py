@@ -27,6 +27,8 @@ ATTEMPTS = 3
 WAIT_BASE, JITTER_S = 2.0, 1.0
 """Before the next attempt: 2^attempt seconds, and up to a second more."""
 MOST_OF_A_REFUSAL = 65_536
+NOT_TAKEN = frozenset({400, 422})
+"""Besides 401 and 403, how a login says that a name or a password is wrong."""
 LONGEST_RETRY_AFTER_S = 60.0
 """A service that asks for a longer wait than this is away: its calls wait in the ledger."""
 
@@ -149,7 +151,8 @@ class Service:
         except EngineRefused as error:
             refusal = self.refusal(str(error), error.status)
             if self._serves_no_call:
-                told = f"{refusal} {self._if_unknown}".strip()
+                told = str(refusal)
+                told += f" {self._if_unknown}" if error.status in NOT_TAKEN else ""
                 await self._breaker.failed(told, is_away=True, is_try=is_try)
             # It works, and has its say on this one request.
             await self._breaker.succeeded(is_try=is_try)
