@@ -4,7 +4,7 @@ import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
@@ -113,7 +113,17 @@ def settings() -> Settings:
 def _explain(error: ValidationError) -> str:
     wrong = [
         f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
-        f"{problem['msg'].removeprefix('Value error, ')}"
+        f"{_said(problem)}"
         for problem in error.errors(include_input=False, include_url=False)
     ]
     return "A setting cannot be used. " + "; ".join(wrong) + "."
+
+
+def _said(problem: Any) -> str:
+    match problem["type"]:
+        case "string_pattern_mismatch":
+            return "write it as .env.example says"
+        case "too_short":
+            return f"it needs {problem['ctx']['min_length']} characters or more"
+        case _:
+            return problem["msg"].removeprefix("Value error, ")

@@ -36,6 +36,13 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("PORT", "65536"),
         ("AGENT_CHANNEL", "middle"),
         ("SPLIT_URL", "split.example.com"),
+        ("SPLIT_URL", "htp://split.example.com"),
+        ("SPLIT_URL", "http://"),
+        ("SPLIT_URL", "http://split.example.com:80x"),
+        ("SPLIT_URL", "http://split.example.com:0"),
+        ("SPLIT_URL", "http://[::1"),
+        ("SPLIT_URL", "http://split.example.com/?key=planted"),
+        ("SPLIT_URL", "http://split .example.com"),
     ],
 )
 def test_a_wrong_value_is_refused_naming_the_variable(
@@ -56,6 +63,22 @@ def test_what_is_no_json_is_refused_in_one_sentence(
     monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
     with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{name} is not JSON"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("OPENAI_LANGUAGE", "english", "write it as .env.example says"),
+        ("SERVE_KEY", "short", "it needs 32 characters or more"),
+    ],
+)
+def test_what_is_wrong_is_told_in_plain_words(
+    read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+):
+    monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
+    with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{name}: {told}") as error:
+        read()
+    assert value not in str(error.value)
 
 
 def test_every_wrong_value_is_named_at_once(read: Read, monkeypatch: pytest.MonkeyPatch):
