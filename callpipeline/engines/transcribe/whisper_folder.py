@@ -22,7 +22,7 @@ MULTILINGUAL_FROM = 51_865
 def check(folder: Path) -> None:
     """Raises SettingsInvalid, with a sentence, for a folder that is no whole Whisper model."""
     if not folder.is_dir():
-        raise SettingsInvalid(f"There is no folder {folder}: `callpipeline models list` has names.")
+        raise SettingsInvalid(f"There is no folder {folder}.")
     if any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").exists():
         raise SettingsInvalid(
             f"{folder} is a model for Transformers: make one for CTranslate2 of it, with "

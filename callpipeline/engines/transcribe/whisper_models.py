@@ -32,6 +32,7 @@ UNFINISHED = ".unfinished-"
 ABANDONED_AFTER_S = 24 * 3600.0
 OF_THIS_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 INSTALL = "`make whisper` (or `pip install 'callpipeline[whisper]'`)"
+NO_CONNECTION = {"ConnectError": "no connection", "ConnectTimeout": "no connection in time"}
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
@@ -125,7 +126,7 @@ def _hub_id(name: str) -> str:
     if name in NAMES or (_NAME.fullmatch(name) and "/" in name):
         return NAMES.get(name, name)
     near = difflib.get_close_matches(name, NAMES, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}."
     raise SettingsInvalid(
         f"{name!r} is no name of a model: {meant} Any id of the hub, like owner/name, will do too."
     )
@@ -145,7 +146,8 @@ def _fetch(hub_id: str, folder: Path, endpoint: str | None) -> None:
     except Exception as error:  # the hub's, its HTTP client's and its transfer library's
         if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
             raise
-        cause = type(error.__cause__ or error).__name__
+        kind = type(error.__cause__ or error).__name__
+        cause = NO_CONNECTION.get(kind, kind)
         raise ModelUnavailable(
             f"{hub} did not give the model {hub_id} ({cause}). Try again later, name a mirror in "
             "HF_ENDPOINT, or copy the model's folder from a machine that has it: "
