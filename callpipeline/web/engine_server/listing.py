@@ -1,5 +1,6 @@
 """The API on one page, from its own description, without a script or anything from elsewhere."""
 
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -41,7 +42,7 @@ def _route(method: str, path: str, route: Description, api: Description) -> str:
     )
     return (
         f"<h2><code>{method} {escape(path)}</code>{token}</h2>"
-        f"<p>{escape(route.get('description', ''))}</p>"
+        f"<p>{_prose(route.get('description', ''))}</p>"
         f"<table>{''.join(_bodies(route, api))}</table><p>{codes}</p>"
     )
 
@@ -68,4 +69,9 @@ def _resolved(schema: Description, api: Description) -> Description:
 
 def _row(name: str, where: str, field: Description) -> str:
     said = field.get("description", "")
-    return f"<tr><td>{escape(name)}<td>{escape(where)}<td>{escape(said)}"
+    return f"<tr><td>{escape(name)}<td>{escape(where)}<td>{_prose(said)}"
+
+
+def _prose(text: str) -> str:
+    """Words between backticks are code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
