@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 from callpipeline import wiring
 from callpipeline.cli import checkup_calls as calls
 from callpipeline.cli import checkup_places as places
-from callpipeline.cli import checkup_settings
+from callpipeline.cli import checkup_settings, readiness
 from callpipeline.cli import checkup_telling as telling
 from callpipeline.cli.findings import Examination, Finding, Level, found
 from callpipeline.config import Settings
@@ -75,15 +74,7 @@ def _engines(options: Settings) -> str:
     for package in ENGINE_PACKAGES:
         if find_spec(package) is None:
             raise SettingsInvalid(f"the package {package} is missing: install callpipeline again")
-    with wiring.open_engines(options) as chosen:
-        engines = (chosen.splitter, chosen.speech_detector, chosen.transcriber, chosen.judge)
-        return ", ".join(_told(engine) for engine in engines)
-
-
-def _told(engine: Any) -> str:
-    """Its name, and where it is if that is not here."""
-    where = getattr(engine, "where", None)
-    return f"{engine.name} at {where}" if where else engine.name
+    return readiness.described(options)
 
 
 def _recogniser(options: Settings) -> str:

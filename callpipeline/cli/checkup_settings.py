@@ -37,6 +37,7 @@ def examine(options: Settings) -> list[Finding]:
     names = set(os.environ) | set(_in_file(options))
     known = known_variables(options)
     complaints = [*unknown(names, known), *_unsafe(options), *_database(options)]
+    complaints += _unused(options)
     count = sum(name.upper() in known for name in names)
     return complaints or [Complaint(Level.OK, f"{count} are set, and all are known")]
 
@@ -73,6 +74,13 @@ def _unsafe(options: Settings) -> Iterator[Finding]:
         "S3_ENDPOINT": (options.s3_endpoint, "recordings and transcripts cross"),
         "NOTIFY_WEBHOOK_URL": (webhook and webhook.get_secret_value(), "notifications cross"),
         "DAGSTER_UI_URL": (options.dagster_ui_url, "what people look at crosses"),
+        "SPLIT_URL": (options.split_url, "recordings cross"),
+        "TRANSCRIPTION_URL": (options.transcription_url, "recordings cross"),
+        "SENTIMENT_URL": (options.sentiment_url, "what is said in calls crosses"),
+        "AUTH_URL": (options.auth_url, "a password crosses"),
+        "OPENAI_URL": (options.openai_url, "calls cross"),
+        "OPENAI_TRANSCRIPTION_URL": (options.openai_transcription_url, "recordings cross"),
+        "OPENAI_SENTIMENT_URL": (options.openai_sentiment_url, "what is said in calls crosses"),
     }
     for name, (url, what) in plain.items():
         parts = urlsplit(url or "")
@@ -93,6 +101,17 @@ def _unsafe(options: Settings) -> Iterator[Finding]:
             Level.WARN,
             "CALLPIPELINE_SMTP_SECURITY is none: mails and the password cross the network for "
             "anybody to read; use starttls or tls",
+        )
+
+
+def _unused(options: Settings) -> Iterator[Finding]:
+    """A server that somebody set up, and forgot to choose: `auto` never takes it."""
+    addresses = (options.openai_url, options.openai_transcription_url, options.openai_sentiment_url)
+    if any(addresses) and "openai" not in (options.transcriber, options.sentiment):
+        yield Complaint(
+            Level.WARN,
+            "CALLPIPELINE_OPENAI_* name a server that nothing asks: set CALLPIPELINE_TRANSCRIBER "
+            "or CALLPIPELINE_SENTIMENT to openai",
         )
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from callpipeline import wiring
-from callpipeline.cli import present
+from callpipeline.cli import present, readiness
 from callpipeline.cli.opening import console, opened
 from callpipeline.cli.score import Score, compare
 from callpipeline.cli.services import Services, is_operated, sole_operator
@@ -29,8 +29,8 @@ from callpipeline.storage.operator import sole_operator_of
 def demo() -> None:
     """Process the sample calls and show what they say about the competitors.
 
-    Runs Dagster, Postgres and a speech recogniser on this machine; nothing leaves it. What was
-    processed before is not processed again.
+    Runs Dagster, Postgres and a speech recogniser on this machine; nothing leaves it, unless the
+    settings name engines elsewhere. What was processed before is not processed again.
     """
     samples = wiring.sample_recordings()
     if not samples.is_dir():
@@ -38,9 +38,11 @@ def demo() -> None:
     options = settings()
     if wiring.load_catalog(options).version != read_catalog(samples / "competitors.yaml").version:
         console.print("note: the samples' truth is told by samples/competitors.yaml, not your list")
-    console.print("starting Postgres …", highlight=False)
     with ExitStack() as stack:
         alone = stack.enter_context(sole_operator(options.home))
+        if alone:  # raises what the engines lack, before calls are given to them
+            readiness.described(options)
+        console.print("starting Postgres …", highlight=False)
         storage = stack.enter_context(opened())
         if alone:
             stack.enter_context(sole_operator_of(storage.database.url))
@@ -85,10 +87,22 @@ def _process(storage: wiring.Storage, call_ids: Sequence[str], *, alone: bool) -
             ran.add(batch_id)
     left = [r for r in storage.ledger.calls(call_ids=call_ids) if not r.state.is_final]
     if left:
+        _refuse_to_wait(storage, left)
         log = options.home / "logs" / "demo.log"
         raise EngineUnavailable(
             f"The run ended before {len(left)} calls were processed; {log} says why. Nothing is "
             "lost: the same command goes on where it ended."
+        )
+
+
+def _refuse_to_wait(storage: wiring.Storage, left: Sequence[CallRecord]) -> None:
+    """Raises EngineUnavailable where calls wait for a service; `up` would wait for it."""
+    away = storage.outages.all()
+    times = [record.not_before for record in left if record.not_before]
+    if away and times:
+        raise EngineUnavailable(
+            f"{away[0].reason} {len(left)} calls wait for it, and none is lost: the same command "
+            f"goes on from {present.moment(max(times))}, `callpipeline up` by itself."
         )
 
 

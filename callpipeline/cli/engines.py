@@ -1,6 +1,7 @@
 """The commands below `engines`: what listens and judges, for others."""
 
 import contextlib
+import os
 import signal
 import socket
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from callpipeline.cli.engines_check import check
 from callpipeline.cli.opening import console, explained
+from callpipeline.cli.readiness import described
 from callpipeline.config import Settings, settings
 from callpipeline.errors import SettingsInvalid
 
@@ -39,9 +41,9 @@ def serve(
     options = settings().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
-    served = create_app(options)
+    served, engines = create_app(options), described(options)
     with _listening(options) as listener:
-        _tell(options, listener)
+        _tell(options, listener, engines)
         # Addresses of channels are secrets, so requests are logged by the app: without addresses.
         config = uvicorn.Config(
             served,
@@ -75,11 +77,17 @@ def _listening(options: Settings) -> socket.socket:
     except OSError as error:
         raise SettingsInvalid(
             f"{options.serve_host}, port {options.serve_port}, cannot be listened on "
-            f"({error.strerror}): choose others with --host and --port."
+            f"({_why(error)}): choose others with --host and --port."
         ) from error
 
 
-def _tell(options: Settings, listener: socket.socket) -> None:
+def _why(error: OSError) -> str:
+    """Without the address, which asyncio's and Python's own texts repeat."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror)
+
+
+def _tell(options: Settings, listener: socket.socket, engines: str) -> None:
     from callpipeline.web.engine_server.login import needs_token_everywhere
 
     host, port = listener.getsockname()[:2]
@@ -91,7 +99,7 @@ def _tell(options: Settings, listener: socket.socket) -> None:
         users = "none, so nothing is transcribed: set CALLPIPELINE_SERVE_USERS"
     lines = {
         "address": f"http://{shown}:{port}",
-        "engines": f"{options.splitter}, {options.transcriber}, {options.sentiment}",
+        "engines": engines,
         "users": users,
         "token": "for everything" if everywhere else "for transcriptions; all else is open",
     }

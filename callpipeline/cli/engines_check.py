@@ -22,9 +22,6 @@ def check(as_json: AsJson = False) -> None:
 
     Nothing is stored. Ends with 1 where an engine gives nothing.
     """
-    if not as_json:
-        told = f"a built-in call of {DURATION_S} s, in which a customer speaks of {COMPETITOR}"
-        console.print(f"trying the engines with {told}", highlight=False)
     trials = asyncio.run(_tried(quiet=as_json))
     if as_json:
         print(json.dumps([_as_json(trial) for trial in trials], indent=2))
@@ -37,6 +34,9 @@ async def _tried(*, quiet: bool) -> list[Trial]:
         wiring.open_engines(settings(), hints=[COMPETITOR]) as engines,
         tempfile.TemporaryDirectory() as folder,
     ):
+        if not quiet:
+            told = f"a built-in call of {DURATION_S} s, in which a customer speaks of {COMPETITOR}"
+            console.print(f"trying the engines with {told}", highlight=False)
         async for trial in try_engines(engines, Path(folder)):
             trials.append(trial)
             if not quiet:
@@ -46,8 +46,9 @@ async def _tried(*, quiet: bool) -> list[Trial]:
 
 def _tell(trial: Trial) -> None:
     mark = "[red]bad[/red]" if trial.error else "[green]ok[/green]"
-    where = f"{trial.role} [bold]{escape(trial.engine)}[/bold]"
-    console.print(f"{mark} {where}, {trial.took_s:.1f} s", highlight=False)
+    what = f"{trial.role} [bold]{escape(trial.engine)}[/bold]"
+    where = f" at {escape(trial.where)}" if trial.where else ""
+    console.print(f"{mark} {what}{where}, {trial.took_s:.1f} s", highlight=False)
     for line in (str(trial.error),) if trial.error else trial.came:
         console.print(f"   {escape(line)}", highlight=False)
 
@@ -57,6 +58,7 @@ def _as_json(trial: Trial) -> dict[str, Any]:
     return {
         "role": trial.role,
         "engine": trial.engine,
+        "where": trial.where,
         "took_s": round(trial.took_s, 3),
         "came": list(trial.came),
         "error": {"class": type(error).__name__, "message": str(error)} if error else None,

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from callpipeline import wiring
-from callpipeline.cli import overview, present
+from callpipeline.cli import overview, present, readiness
 from callpipeline.cli.calls import AsJson
 from callpipeline.cli.opening import console, opened
 from callpipeline.config import settings
@@ -39,6 +40,7 @@ def status(
         ids = [record.call_id for record in records]
         doubts, unjudged = overview.doubts(storage, ids), overview.unjudged(storage, ids)
         missing = storage.unjudged.count()
+    lack = readiness.trouble(settings())
     more = sum(counts.get(s, 0) for s in set(state or CallState)) - len(records)
     if as_json:
         listed = [
@@ -50,11 +52,14 @@ def status(
         document = {"counts": counts, "waiting": waiting, "calls": listed, "more": max(more, 0)}
         document["away"] = [overview.outage_as_json(outage) for outage in away]
         document["recogniser"] = asdict(wiring.choose_recogniser(settings()))
+        document["engines_lack"] = lack
         document |= {"unjudged": overview.unjudged_as_json(missing)}
         print(json.dumps(document, indent=2))
         return
     console.print(overview.counts_line(counts))
     console.print(overview.recogniser_line(settings()), soft_wrap=True)
+    if lack:
+        console.print(f"[red]calls cannot be taken: {escape(lack)}[/red]", highlight=False)
     for lane in lanes:
         console.print(overview.lane_line(lane))
     for outage in away:

@@ -118,8 +118,10 @@ def lane_line(lane: LaneView) -> Text:
 
 def outage_line(outage: KnownOutage) -> Text:
     """A service that is away, and until when nobody asks it."""
-    when = f"away since {moment(outage.since)}, tried again at {moment(outage.again_at)}"
-    return Text(f"{outage.service} is {when}: {outage.reason}", style="red")
+    is_due = outage.again_at <= datetime.now(UTC)
+    again = "by the next call" if is_due else f"at {moment(outage.again_at)}"
+    told = f"{outage.service} is away since {moment(outage.since)}, tried again {again}, and calls "
+    return Text(f"{told}that wait for it go on by themselves: {outage.reason}", style="red")
 
 
 def outage_as_json(outage: KnownOutage) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from callpipeline import wiring
-from callpipeline.cli import plainly
-from callpipeline.cli.opening import console, opened
+from callpipeline.cli import plainly, readiness
+from callpipeline.cli.opening import complain, console, opened
 from callpipeline.cli.services import Services, refuse_second_operator, sole_operator
 from callpipeline.cli.supervision import Supervisor
 from callpipeline.config import CHECKOUT, Settings, settings
@@ -156,6 +156,8 @@ def _tell(options: Settings, ui_port: int, web_port: int | None, channels: Seque
     }
     for name, value in lines.items():
         console.print(f"  {name:13}{value}", highlight=False, soft_wrap=True)
+    if lack := readiness.trouble(options):
+        complain(f"{lack} Calls wait until that is mended and `up` started again.")
     console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from callpipeline.domain.audio import ChannelAudio, SplitRecording
 from callpipeline.domain.catalog import Catalog, Competitor
@@ -23,15 +23,26 @@ Made = TypeVar("Made")
 MATCHER = Matcher(Catalog((Competitor(known_call.COMPETITOR),)))
 
 
+class Named(Protocol):
+    """Any engine."""
+
+    @property
+    def name(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An engine that was tried: what came back, or why nothing did; `took_s` in seconds."""
+    """An engine that was tried: what came back, or why nothing did; `took_s` in seconds.
+
+    `where` is a service's address, None for what is on this machine.
+    """
 
     role: str
     engine: str
     took_s: float
     came: tuple[str, ...] = ()
     error: CallpipelineError | None = None
+    where: str | None = None
 
 
 async def try_engines(engines: Engines, folder: Path) -> AsyncIterator[Trial]:
@@ -39,35 +50,35 @@ async def try_engines(engines: Engines, folder: Path) -> AsyncIterator[Trial]:
 
     Where one gives nothing, the next is tried with what is known of the call.
     """
-    split, trial = await _tried("splitter", engines.splitter.name, lambda: _split(engines, folder))
+    split, trial = await _tried("splitter", engines.splitter, lambda: _split(engines, folder))
     yield replace(trial, came=_channels(split) if split else ())
     if split is None:
         split = await _split_here(folder)
     heard, trial = await _tried(
-        "transcriber", engines.transcriber.name, lambda: _heard(engines, split, folder)
+        "transcriber", engines.transcriber, lambda: _heard(engines, split, folder)
     )
     yield replace(trial, came=_words(heard) if heard else ())
     transcripts, note = _with_a_mention(heard)
     mentions = [m for m in find_mentions(transcripts, MATCHER) if m.counts]
     conversation = Conversation(interleave(transcripts))
     judged, trial = await _tried(
-        "sentiment", engines.judge.name, lambda: engines.judge.judge(conversation, mentions)
+        "sentiment", engines.judge, lambda: engines.judge.judge(conversation, mentions)
     )
     yield replace(trial, came=(*note, *_judgements(judged)) if judged is not None else ())
 
 
 async def _tried(
-    role: str, name: str, work: Callable[[], Awaitable[Made]]
+    role: str, engine: Named, work: Callable[[], Awaitable[Made]]
 ) -> tuple[Made | None, Trial]:
-    began = time.monotonic()
+    began, made, why = time.monotonic(), None, None
     try:
         made = await work()
     except CallpipelineError as error:
-        return None, Trial(role, name, time.monotonic() - began, error=error)
+        why = error
     except Exception as error:
-        told = EngineUnavailable(f"callpipeline met an error of its own ({type(error).__name__}).")
-        return None, Trial(role, name, time.monotonic() - began, error=told)
-    return made, Trial(role, name, time.monotonic() - began)
+        why = EngineUnavailable(f"callpipeline met an error of its own ({type(error).__name__}).")
+    where = getattr(engine, "where", None)
+    return made, Trial(role, engine.name, time.monotonic() - began, error=why, where=where)
 
 
 async def _split(engines: Engines, folder: Path) -> SplitRecording:

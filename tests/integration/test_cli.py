@@ -242,12 +242,27 @@ def test_status_of_an_empty_installation_is_empty(here: Installation):
     document = here.json("status")
     assert document.pop("recogniser")["name"] == "pocketsphinx"
     assert set(document.pop("unjudged").values()) == {0, None}
+    assert document.pop("engines_lack") is None
     assert document == {"counts": {}, "waiting": [], "calls": [], "more": 0, "away": []}
 
 
 def test_status_says_which_recogniser_hears_the_calls_and_why(here: Installation):
     shown = " ".join(here.run("status").stdout.split())
     assert "recogniser: pocketsphinx (its transcripts are of demo quality" in shown
+
+
+@pytest.mark.parametrize("words", [["engines", "serve"], ["engines", "check"], ["demo"]])
+def test_what_an_engine_lacks_is_one_sentence_before_anything_begins(
+    here: Installation, words: list[str]
+):
+    done = here.run(*words, exit_code=1, CALLPIPELINE_WHISPER_MODEL="tiny")
+    assert done.stderr.startswith("error: ") and "CALLPIPELINE_WHISPER_MODEL" in done.stderr
+    assert done.stdout == ""
+
+
+def test_status_says_what_an_engine_lacks(here: Installation):
+    shown = here.run("status", CALLPIPELINE_TRANSCRIBER="monks").stdout
+    assert "calls cannot be taken: CALLPIPELINE_TRANSCRIBER: there is no monks" in shown
 
 
 def test_an_unknown_call_is_said_so(here: Installation):

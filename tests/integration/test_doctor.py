@@ -520,6 +520,9 @@ def test_a_receiver_that_wants_nothing_any_more_is_told(storage: Storage, settin
         ({"notify_webhook_url": SecretStr("https://hooks.example.com/x")}, "WEBHOOK_SECRET is not"),
         ({"smtp_host": "mail.example.com", "smtp_security": "none"}, "SMTP_SECURITY is none"),
         ({"dagster_ui_url": "http://dagster.example.com"}, "DAGSTER_UI_URL is http://"),
+        ({"split_url": "http://split.example.com"}, "SPLIT_URL is http://: recordings cross"),
+        ({"auth_url": "http://auth.example.com"}, "AUTH_URL is http://: a password crosses"),
+        ({"openai_url": "http://llm.example.com"}, "OPENAI_URL is http://: calls cross"),
     ],
 )
 def test_what_crosses_the_network_unprotected_is_told(
@@ -527,3 +530,11 @@ def test_what_crosses_the_network_unprotected_is_told(
 ):
     found = checkup_settings.examine(settings.model_copy(update=changed))
     assert any(f.level is Level.WARN and told in f.detail for f in found)
+
+
+def test_a_server_that_nothing_asks_is_told(settings: Settings):
+    changed = {"openai_url": "https://llm.example.com"}
+    [found] = checkup_settings.examine(settings.model_copy(update=changed))
+    assert found.level is Level.WARN and "a server that nothing asks" in found.detail
+    asked = settings.model_copy(update=changed | {"sentiment": "openai"})
+    assert [f.level for f in checkup_settings.examine(asked)] == [Level.OK]

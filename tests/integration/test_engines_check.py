@@ -52,6 +52,7 @@ class Away:
     """A splitter whose service is away."""
 
     name = "remote"
+    where = "https://split.example"
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
@@ -80,6 +81,7 @@ def test_one_that_fails_does_not_keep_the_others_from_being_tried(tmp_path: Path
     )
     assert heard.error is None
     assert judged.error is None
+    assert (split.where, heard.where) == ("https://split.example", None)
 
 
 def test_an_error_of_a_strange_kind_is_told_by_its_kind(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class OpenaiJudge:
 
     def __init__(self, service: Service, model: str) -> None:
         self.name = f"openai {model}"
+        self.where = service.where
         self._service = service
         self._model = model
         self._forms = Forms(CHAT_FORMS)

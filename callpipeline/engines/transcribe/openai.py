@@ -66,6 +66,7 @@ class OpenaiTranscriber:
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self.name = f"openai {model}"
+        self.where = service.where
         self._service = service
         self._model = model
         self._language = language
