@@ -33,6 +33,7 @@ from callpipeline.storage.retention import Retained
 from callpipeline.storage.unjudged import UnjudgedMentions
 from callpipeline.wiring.engines import (
     in_turn,
+    language_heard,
     open_engines,
     refuse_to_serve_remote,
     tone_of,
@@ -56,6 +57,7 @@ __all__ = [
     "clear_workspace",
     "configured_channels",
     "dagster_environment",
+    "language_heard",
     "load_catalog",
     "load_sources",
     "model_shelf",

@@ -117,6 +117,15 @@ def test_two_channels_are_joined_by_time_and_told_apart(settings: Settings) -> N
     ]
 
 
+def test_which_language_is_heard_is_up_to_the_recogniser(settings: Settings) -> None:
+    german = settings.model_copy(update={"transcriber": "vosk", "language": "de"})
+    with serving(german) as served:
+        assert served.transcribe(language="de-AT").status_code == 200
+        assert served.transcribe().status_code == 200
+        refused = served.transcribe(language="en")
+    assert (refused.status_code, "hears de only" in refused.json()["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

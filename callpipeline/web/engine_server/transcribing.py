@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, TypeAdapter
 
+from callpipeline import wiring
 from callpipeline.domain.audio import Channel, ChannelAudio
 from callpipeline.domain.transcript import Segment, Transcript, interleave
 from callpipeline.engines.ports import ListensForNames
@@ -33,12 +34,17 @@ class TranscriptionFields(BaseModel):
     beam_size: Annotated[int | None, Field(ge=1)] = None
     best_of: Annotated[int | None, Field(ge=1)] = None
     word_timestamps: bool = True
-    language: Annotated[str, Field(max_length=35)] = ""
+    language: Annotated[
+        str,
+        Field(
+            max_length=35, description="As in ISO 639; the recogniser's own where there is none."
+        ),
+    ] = ""
     vocabulary: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=200)]],
         Field(
             max_length=1000,
-            description="Names to listen for, one a field; for recognisers that take them.",
+            description="Names to listen for, one a field; checked, and not used yet.",
         ),
     ] = []
 
@@ -99,18 +105,20 @@ async def transcribe(request: Request, here: Here) -> Transcription:
     async with here.transcriptions.place():
         with here.shelf.workplace(2 * limit_s) as folder:
             form = await receive(request, "audio_file", folder)
-            fields = _asked_for(form, here.options.language)
+            fields = _asked_for(form, wiring.language_heard(here.options))
             work = _heard(here, form.file, folder / "channels", fields.vocabulary)
             transcripts = await while_asked(request, work, limit_s)
     return _reply(transcripts, fields)
 
 
-def _asked_for(form: Form, language: str) -> TranscriptionFields:
+def _asked_for(form: Form, heard: str | None) -> TranscriptionFields:
+    """`heard` is the language that the recogniser hears, None where it finds out."""
     plain: dict[str, Any] = {name: value for name, value in form.last().items() if value != ""}
     plain["vocabulary"] = [name for name in form.fields.get("vocabulary", []) if name]
     fields = of_fields(_fields, plain)
-    if fields.language and fields.language.casefold().replace("_", "-").split("-")[0] != language:
-        raise HTTPException(422, f"language: the recogniser of this server knows {language} only.")
+    asked = fields.language.casefold().replace("_", "-").split("-")[0]
+    if asked and heard and asked != heard:
+        raise HTTPException(422, f"language: the recogniser of this server hears {heard} only.")
     return fields
 
 
