@@ -44,7 +44,7 @@ class TranscriptionFields(BaseModel):
         list[Annotated[str, Field(min_length=1, max_length=200)]],
         Field(
             max_length=1000,
-            description="Names to listen for, one a field; checked, and not used yet.",
+            description="Names to listen for, one a field; for recognisers that take them.",
         ),
     ] = []
 
