@@ -16,7 +16,7 @@ up: .venv/run.done  ## Run it all: Postgres, sensors, Dagster's UI (Ctrl-C stops
 	$(BIN)/callpipeline up
 
 test: .venv/dev.done  ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.done  ## Format, lint, types and import contracts, without changing anything
 	$(BIN)/ruff format --check .

@@ -68,7 +68,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("OPENAI_LANGUAGE", "english", "write it as .env.example says"),
+        ("LANGUAGE", "english", "write it as .env.example says"),
         ("SERVE_KEY", "short", "it needs 32 characters or more"),
     ],
 )
