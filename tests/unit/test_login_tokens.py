@@ -39,7 +39,18 @@ def test_a_services_clock_may_differ_from_ours():
 
 
 @pytest.mark.parametrize(
-    "token", ["opaque", "a.b.c", "a.!.c", a_token(exp="soon"), a_token(), "a.NQ.c", "a.W10.c"]
+    "token",
+    [
+        "opaque",
+        "a.b.c",
+        "a.!.c",
+        a_token(exp="soon"),
+        a_token(exp=10**400),
+        a_token(),
+        "a.NQ.c",
+        "a.W10.c",
+        f"a.{'W1tb' * 100_000}.c",
+    ],
 )
 def test_a_token_that_tells_nothing_is_used_until_it_is_refused(token: str):
     assert renewal(token, None, NOW) == math.inf

@@ -82,6 +82,19 @@ def test_segments_are_in_order_of_time_and_none_is_empty():
 
 def test_nothing_said_is_an_empty_transcript():
     assert of().segments == ()
+    assert of(text=" ").segments == ()
+
+
+def test_a_text_without_segments_does_not_pass_for_silence():
+    with pytest.raises(EngineRefused, match="it has a text and no segments") as caught:
+        of(text="Hello, there.")
+    assert "Hello" not in str(caught.value)
+
+
+def test_numbers_longer_than_any_machine_counts_are_none():
+    words = [a_word("Hello,", 10**400, 1), a_word("there.", 1, 2, probability=10**400)]
+    [segment] = of(SEGMENT | {"words": words}).segments
+    assert (segment.text, segment.words) == ("Hello, there.", ())
 
 
 @pytest.mark.parametrize(
@@ -108,6 +121,7 @@ def test_times_beside_the_channel_are_clipped_to_it(start: float, end: float, cl
         ({"text": "Hello\0"}, r"segments\[0\].text: it holds characters that are no text"),
         ({"text": "\ud800"}, r"segments\[0\].text: it holds characters that are no text"),
         ({"text": None}, r"segments\[0\].text"),
+        ({"start": 10**400}, r"segments\[0\].start"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_place(times: dict[str, object], says: str):

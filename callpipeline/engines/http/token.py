@@ -102,5 +102,5 @@ def _life_s(token: str, now: float) -> float:
     try:
         claims: Any = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
         return float(claims["exp"]) - float(claims.get("iat", now))
-    except (LookupError, ValueError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return math.inf

@@ -1,9 +1,16 @@
 """What the transcription service answers: as the contract has it, or its `data` alone."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, FiniteFloat, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    FiniteFloat,
+    StringConstraints,
+    model_validator,
+)
 
 from callpipeline.engines.http.answers import plain, shaped
 from callpipeline.engines.transcribe.timed_words import GivenWord
@@ -14,7 +21,10 @@ def _number(value: object) -> float | None:
     """A number, else None: a word whose time cannot be is a word without a time."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # JSON knows whole numbers of any length
+        return None
 
 
 def _share(value: object) -> float | None:
@@ -54,8 +64,16 @@ class Heard(BaseModel):
     """What was heard; `model` and `language` where the service tells."""
 
     segments: list[Part]
+    text: str | None = None
     model: Name | None = None
     language: Language | None = None
+
+    @model_validator(mode="after")
+    def _tells_when(self) -> Self:
+        """A text without a segment would pass for silence."""
+        if not self.segments and self.text and self.text.strip():
+            raise ValueError("it has a text and no segments")
+        return self
 
 
 def heard(document: Any) -> Heard:
