@@ -122,6 +122,17 @@ def test_a_name_that_is_none_is_told(shelf: Shelf, name: str, told: str):
     assert told in str(error.value)
 
 
+def test_no_file_of_a_hub_lands_beside_the_models_folder(shelf: Shelf, model: Path):
+    class Hostile(Hub):
+        def files(self) -> dict[str, bytes]:
+            return super().files() | {"vocabulary.x/../../../planted": b"planted"}
+
+    with Hostile(TINY, model).up() as hub:
+        shelf.pull("tiny", endpoint=hub.url)
+    assert not any("planted" in asked for asked in hub.asked)
+    assert list(shelf.folder.parent.rglob("planted")) == []
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", "..", ".unfinished-x", "a/b/c", ""])
 def test_a_name_never_leaves_the_shelf(shelf: Shelf, model: Path, name: str):
     with pytest.raises(SettingsInvalid):

@@ -11,8 +11,16 @@ from typing import BinaryIO
 
 from callpipeline.errors import SettingsInvalid
 
-FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
-"""What is fetched of a model; some have no preprocessor_config.json, and need none."""
+FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "model.bin",
+    "tokenizer.json",
+    "vocabulary.json",
+    "vocabulary.txt",
+)
+"""What is fetched of a model; some have no preprocessor_config.json, and need none, and each has
+one vocabulary. Whole names: a hub's "vocabulary.x/../../y" fits a pattern, and leads elsewhere."""
 BINARY_VERSIONS = range(4, 7)
 """Of model.bin, whose layout is walked through; a newer one is left to CTranslate2 to judge."""
 MULTILINGUAL_FROM = 51_865
