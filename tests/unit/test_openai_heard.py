@@ -143,3 +143,9 @@ def test_hints_read_out_are_not_believed() -> None:
     hints = ("Vodafone", "EE", "Three Mobile", "Sky Mobile", "O2")
     echo = Passage(0, 4, "Vodafone, EE, Three Mobile, Sky Mobile.")
     assert believed([echo], SPEECH, hints) == []
+
+
+def test_segments_without_a_word_do_not_hide_the_text() -> None:
+    blank = [{"start": 0, "end": 2}, {"start": 2, "end": 4, "text": " "}]
+    [passage] = passages(text="Hello there.", segments=blank)
+    assert (passage.text, passage.words) == ("Hello there.", ())

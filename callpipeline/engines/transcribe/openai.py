@@ -23,6 +23,7 @@ from callpipeline.engines.transcribe.inventions import (
 from callpipeline.engines.transcribe.openai_answer import Heard
 from callpipeline.engines.transcribe.parts import divided, halves, needed, speech_in, write
 from callpipeline.engines.transcribe.passages import Passage
+from callpipeline.engines.transcribe.timed_words import within, words_within
 
 PATH = "/audio/transcriptions"
 PROMPT_TOKENS = 224
@@ -166,8 +167,9 @@ def _segment(passage: Passage, about: ChannelAudio) -> Segment:
     # A word may lie a little outside of the segment that was written with it.
     start_s = min([passage.start_s, *(word.start_s for word in passage.words)])
     end_s = max([passage.end_s, *(word.end_s for word in passage.words)])
-    edges = max(start_s, 0.0), max(end_s, start_s)
-    return Segment(0, *edges, about.channel, about.speaker, passage.text, passage.words)
+    edges = within(start_s, about), within(max(end_s, start_s), about)
+    words = tuple(words_within(passage.words, about))
+    return Segment(0, *edges, about.channel, about.speaker, passage.text, words)
 
 
 def _code(language: str | None) -> str | None:

@@ -87,6 +87,8 @@ class Heard(BaseModel):
         text = storable(self.text or "")
         if self.segments:
             passages = tuple(segment.passage(offset_s) for segment in told)
+            if text and told and not (self.words or any(passage.text for passage in passages)):
+                return tuple(over_speech(text, speech)) if speech else ()
             if any(passage.words for passage in passages) or not self.words or not told:
                 return passages
             return laid(passages, timed(self.words, offset_s))

@@ -1,16 +1,15 @@
 """The transcription service: one request a channel, with a token where it asks for one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from callpipeline.domain.audio import ChannelAudio
-from callpipeline.domain.transcript import Segment, Transcript, Word, numbered
+from callpipeline.domain.transcript import Segment, Transcript, numbered
 from callpipeline.engines.http.requests import Request, Upload
 from callpipeline.engines.http.service import Service
 from callpipeline.engines.transcribe.remote_answer import Heard, Part, heard
-from callpipeline.engines.transcribe.timed_words import text_of, timed_words
+from callpipeline.engines.transcribe.timed_words import text_of, timed_words, within, words_within
 from callpipeline.errors import EngineRefused
 
 PATH = "/api/v1/transcriptions/"
@@ -94,23 +93,13 @@ def _segment(place: int, part: Part, about: ChannelAudio) -> Segment:
     words = timed_words(part.text, part.given)
     return Segment(
         0,
-        _within(start_s, about),
-        _within(end_s, about),
+        within(start_s, about),
+        within(end_s, about),
         about.channel,
         about.speaker,
         text_of(part.text, words),
-        tuple(_words_within(words, about)),
+        tuple(words_within(words, about)),
     )
-
-
-def _words_within(words: Sequence[Word], about: ChannelAudio) -> Iterator[Word]:
-    for word in words:
-        start_s, end_s = _within(word.start_s, about), _within(word.end_s, about)
-        yield replace(word, start_s=start_s, end_s=end_s)
-
-
-def _within(at_s: float, about: ChannelAudio) -> float:
-    return min(max(at_s, 0.0), about.duration_s)
 
 
 def _named(model: str | None) -> str:

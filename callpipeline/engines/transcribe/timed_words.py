@@ -1,8 +1,9 @@
 """Words with times under the text that they are the words of."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from callpipeline.domain.audio import ChannelAudio
 from callpipeline.domain.transcript import Word
 
 
@@ -34,6 +35,17 @@ def timed_words(written: str, given: Sequence[GivenWord]) -> tuple[Word, ...]:
 def text_of(written: str, words: Sequence[Word]) -> str:
     """What is said: the words joined by spaces where there are any, else what is written."""
     return " ".join(word.text for word in words) or " ".join(written.split())
+
+
+def words_within(words: Iterable[Word], about: ChannelAudio) -> Iterator[Word]:
+    """The words, none of which begins or ends outside of the channel."""
+    for word in words:
+        yield replace(word, start_s=within(word.start_s, about), end_s=within(word.end_s, about))
+
+
+def within(at_s: float, about: ChannelAudio) -> float:
+    """The time (seconds), or the channel's edge where it lies beyond."""
+    return min(max(at_s, 0.0), about.duration_s)
 
 
 def _timed(word: GivenWord, text: str) -> Word | None:
