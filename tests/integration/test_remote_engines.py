@@ -161,17 +161,34 @@ def test_audio_that_only_the_service_knows_is_sent(desk: Desk, tmp_path: Path):
     assert desk.services.requests("split")[0].file.content_type == "application/octet-stream"
 
 
+def test_a_files_name_is_never_taken_for_what_its_content_is(desk: Desk, tmp_path: Path):
+    (tmp_path / "recording").write_bytes(bytes(range(1, 256)) * 40)
+    desk.run(desk.split("data:audio/x\r\nX-Planted: yes,call"))
+    assert desk.services.requests("split")[0].file.content_type == "application/octet-stream"
+
+
+FOUND = {
+    "container": "mp4",
+    "codec": "aac",
+    "sample_rate_hz": 16000,
+    "channel_count": 2,
+    "duration_s": 4.0,
+    "declared_duration_s": None,
+    "bad_packets": 3,
+}
+
+
+@pytest.mark.parametrize("field", ["sample_rate_hz", "channel_count", "bad_packets"])
+def test_a_number_that_nothing_can_keep_is_refused(desk: Desk, field: str):
+    told = {"format": {**FOUND, field: 2**31}}
+    desk.services.plan("split", changed("ours", lambda answer: {**answer, **told}))
+    error = desk.run(desk.split())
+    assert isinstance(error, EngineRefused) and f"format.{field}" in str(error)
+
+
 def test_what_our_own_server_found_is_taken(desk: Desk):
     told = {
-        "format": {
-            "container": "mp4",
-            "codec": "aac",
-            "sample_rate_hz": 16000,
-            "channel_count": 2,
-            "duration_s": 4.0,
-            "declared_duration_s": None,
-            "bad_packets": 3,
-        },
+        "format": FOUND,
         "flags": [{"flag": "damaged", "detail": "3 packets could not be decoded"}],
     }
     desk.services.plan("split", changed("ours", lambda answer: {**answer, **told}))

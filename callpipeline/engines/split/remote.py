@@ -3,7 +3,7 @@
 import asyncio
 import mimetypes
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
@@ -36,14 +36,18 @@ MAGIC_TYPES = (
 Url = Annotated[str, Field(min_length=1, max_length=8000)]
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+"""As large as the database takes."""
+
+
 class _Format(BaseModel):
     container: Text
     codec: Text
-    sample_rate_hz: Annotated[int, Field(gt=0)]
-    channel_count: Annotated[int, Field(gt=0)]
+    sample_rate_hz: Annotated[Count, Field(gt=0)]
+    channel_count: Annotated[int, Field(gt=0, lt=2**15)]
     duration_s: Seconds
     declared_duration_s: Seconds | None = None
-    bad_packets: Annotated[int, Field(ge=0)] = 0
+    bad_packets: Count = 0
 
 
 class _Flag(BaseModel):
@@ -58,7 +62,7 @@ class _Split(BaseModel):
     left_channel_url: Url
     right_channel_url: Url
     format: _Format | None = None
-    flags: list[_Flag] | None = None
+    flags: Annotated[list[_Flag], Field(max_length=100)] | None = None
 
     @property
     def urls(self) -> dict[Channel, str]:
@@ -128,7 +132,8 @@ def content_type(recording: Path, file_name: str | None) -> str:
         return "audio/mp4"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # an MP3 frame, layer III
         return "audio/mpeg"
-    guessed, _ = mimetypes.guess_type(file_name or "")
+    # Of its ending alone: a whole name like "data:audio/x," would be taken for a URL that says it.
+    guessed, _ = mimetypes.guess_type("x" + PurePath(file_name or "").suffix)
     is_sound = guessed is not None and guessed.startswith(("audio/", "video/"))
     return guessed if is_sound and guessed else "application/octet-stream"
 
