@@ -125,6 +125,10 @@ def test_a_token_can_be_asked_for_everywhere(settings: Settings) -> None:
         for method, path, body in OPEN_IN_CONTRACT:
             assert served.http.request(method, path, json=body).status_code == 401, path
         assert served.split().status_code == 401
+        broken = {"Content-Type": "application/json"}
+        for path in ("/analyze/contextual", "/analyze/overall", "/patterns/positive"):
+            # Not even read: a body in JSON lies in memory whole.
+            assert served.http.post(path, content=b"{", headers=broken).status_code == 401, path
         files = {"file": ("call.wav", b"call 1")}
         split = served.http.post("/split", files=files, headers=served.bearer())
         assert served.http.get(split.json()["left_channel_url"]).status_code == 200

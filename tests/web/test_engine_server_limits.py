@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_an_upload_that_stops_is_given_up(
             connection.sendall(head + kind + HEAD + b"sss")
             assert connection.recv(1000).startswith(b"HTTP/1.1 408")
     assert list((settings.home / "engine-server" / "files").iterdir()) == []
+
+
+def test_an_upload_that_drips_is_given_up_when_its_time_is_over(settings: Settings) -> None:
+    def dripping() -> Iterator[bytes]:
+        yield HEAD
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b"s"
+
+    with serving(settings, serve_timeout_s=0.4) as served:
+        try:
+            assert served.http.post("/split", content=dripping(), headers=FORM).status_code == 408
+        except httpx.WriteError:  # closed before all was sent
+            pass
+        until(lambda: served.opened.splits.taken == 0, "its place is free")
 
 
 def test_an_upload_that_is_broken_off_leaves_nothing(settings: Settings) -> None:

@@ -259,6 +259,36 @@ def test_what_cannot_be_read_is_refused_without_quoting_it(served: Served) -> No
     assert (reply.status_code, "pin" in reply.text) == (422, False)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ['"start": NaN', '"start": Infinity', '"start": 1e999', '"start": ' + "9" * 400],
+)
+def test_a_time_that_is_none_is_refused(served: Served, odd: str) -> None:
+    body = f'{{"context": "EE", "transcript": {{"segments": [{{"text": "well EE", {odd}}}]}}}}'
+    json_type = {"Content-Type": "application/json"}
+    reply = served.http.post("/analyze/contextual", content=body, headers=json_type)
+    assert (reply.status_code, "start" in reply.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("odd", ["NaN", '"\\ud800"', '{"\\ud800": 1}'])
+def test_metadata_that_could_not_go_back_is_refused(served: Served, odd: str) -> None:
+    segments = '"segments": [{"text": "well EE are good"}]'
+    body = f'{{"context": "EE", "transcript": {{"metadata": {{"ref": {odd}}}, {segments}}}}}'
+    json_type = {"Content-Type": "application/json"}
+    reply = served.http.post("/analyze/contextual", content=body, headers=json_type)
+    assert reply.status_code == 422
+
+
+def test_a_name_that_stands_everywhere_is_refused(served: Served) -> None:
+    reply = served.analyse("EE", transcript("ee " * 10_001))
+    assert (reply.status_code, "10000 times" in reply.json()["detail"]) == (422, True)
+
+
+def test_the_tone_of_a_text_without_an_end_takes_no_minutes(served: Served) -> None:
+    reply = served.http.post("/analyze/overall", json={"text": "good bad like " * 20_000})
+    assert reply.status_code == 200 and reply.elapsed.total_seconds() < 15
+
+
 @effort(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     texts=st.lists(st.text(max_size=30) | st.just("well EE and ee's <target> E E"), max_size=4),

@@ -126,8 +126,9 @@ def _cut(tokens: Sequence[tuple[str, str]], speaker: Speaker) -> list[Clause]:
     clauses: list[Clause] = []
     begin, link = 0, "."
     lower = [masked.lower().replace("’", "'") for masked, _ in tokens]
+    is_marked = not (_STOPS | {","}).isdisjoint(lower[:-1])
     for place in range(len(tokens) + 1):
-        turn = _turn(lower, begin, place)
+        turn = _turn(lower, begin, place, is_marked=is_marked)
         if turn is None:
             continue
         if place > begin:
@@ -147,7 +148,7 @@ def _clause(
     return Clause(words, tuple(tokens[place][1] for place in kept), link, speaker, asks)
 
 
-def _turn(words: Sequence[str], begin: int, place: int) -> str | None:
+def _turn(words: Sequence[str], begin: int, place: int, *, is_marked: bool) -> str | None:
     """What begins a new clause at `place`, or None where none begins."""
     if place == len(words):
         return "."
@@ -164,7 +165,7 @@ def _turn(words: Sequence[str], begin: int, place: int) -> str | None:
         return ","
     if word in ("and", "then") and _is_subject(following):
         return "and"
-    if place - begin > 2 and _begins_unmarked(words, place):
+    if place - begin > 2 and not is_marked and _begins_unmarked(words, place):
         return ","
     return None
 
@@ -181,7 +182,7 @@ def _really_turns(words: Sequence[str], place: int) -> bool:
 
 def _begins_unmarked(words: Sequence[str], place: int) -> bool:
     """Where a recogniser wrote no comma: "i asked X | they were too expensive"."""
-    if _STOPS.union(",").intersection(words[:-1]) or words[place - 1] in _TAKES_A_CLAUSE:
+    if words[place - 1] in _TAKES_A_CLAUSE:
         return False
     word, following = words[place], words[place + 1 : place + 2]
     alone = word in _THEY - {"it"} or word in _CONTRACTED

@@ -125,28 +125,28 @@ async def contextual_file(request: Request, here: Here) -> Analysis | list[Analy
         return await _analysed(request, here, context, transcript)
 
 
-@router.post("/overall", responses=problems(413, 422, 503))
-async def whole(asked: OverallRequest, here: Here) -> OverallAnalysis:
+@router.post("/overall", responses=problems(413, 422, 503, 504))
+async def whole(asked: OverallRequest, request: Request, here: Here) -> OverallAnalysis:
     """The tone of a text, whoever is spoken of."""
     async with here.analyses.place():
-        return await _tone(here, asked.text)
+        return await _told(request, here, asked.text)
 
 
 @router.post(
     "/overall/file",
     openapi_extra=a_form(_NoFields, file_field="file", holds=_FILE),
-    responses=problems(400, 408, 413, 415, 422, 503),
+    responses=problems(400, 408, 413, 415, 422, 503, 504),
 )
 async def whole_file(request: Request, here: Here) -> OverallAnalysis:
     """The tone of a transcript in a file."""
     async with here.analyses.place():
         transcript, _ = await _received(request, here)
-        return await _tone(here, transcript.whole_text)
+        return await _told(request, here, transcript.whole_text)
 
 
 async def _received(request: Request, here: Opened) -> tuple[SentTranscript, dict[str, str]]:
     with here.shelf.workplace(2 * here.options.serve_timeout_s) as folder:
-        form = await receive(request, "file", folder)
+        form = await receive(request, "file", folder, here.options.serve_timeout_s)
         content = await asyncio.to_thread(form.file.read_bytes)
     try:
         return await asyncio.to_thread(_transcript.validate_json, content), form.last()
@@ -219,6 +219,10 @@ def _verdict(mention: Mention, judgement: Judgement) -> Verdict:
 def _in_contract(sentiment: Sentiment) -> Sentiment:
     """The contract has no word for "unsure": it is neutral there."""
     return Sentiment.NEUTRAL if sentiment is Sentiment.UNSURE else sentiment
+
+
+async def _told(request: Request, here: Opened, text: str) -> OverallAnalysis:
+    return await while_asked(request, _tone(here, text), here.options.serve_timeout_s)
 
 
 async def _tone(here: Opened, text: str) -> OverallAnalysis:

@@ -32,6 +32,8 @@ from callpipeline.web.engine_server.signing import Signer
 from callpipeline.web.engine_server.users import Users
 
 SWEEP_S = 30.0
+WITH_TOKEN = ("/split", "/analyze/", "/patterns/")
+"""Where a token is asked for besides transcription, if it is asked for everywhere."""
 
 OpenEngines = Callable[[Settings], AbstractContextManager[Engines]]
 
@@ -63,11 +65,14 @@ def create_app(options: Settings, engines: OpenEngines = wiring.open_engines) ->
         responses=problems(422),
     )
     explain_errors(app)
+    needs_token = login.needs_token_everywhere(options)
+    if needs_token:
+        app.add_middleware(login.TokenFirst, paths=WITH_TOKEN)
     app.add_middleware(LimitedBodies, most_sound_bytes=options.serve_max_upload_mb * 1_000_000)
     app.add_middleware(Guarded)
     for router in (login.router, transcribing.router, splitting.channels):
         app.include_router(router)
-    guards = [Depends(login.known)] if login.needs_token_everywhere(options) else []
+    guards = [Depends(login.known)] if needs_token else []
     for router in (splitting.router, analysing.router, pattern_routes.router):
         app.include_router(router, dependencies=guards)
     _add_pages(app)

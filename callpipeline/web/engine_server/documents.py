@@ -1,10 +1,11 @@
 """Transcripts as they are sent to be analysed, and what stands in them about a name."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import HTTPException
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, FiniteFloat
 
 from callpipeline.domain.audio import Channel, Speaker, speaker_of
 from callpipeline.domain.catalog import Catalog, Competitor
@@ -13,6 +14,18 @@ from callpipeline.domain.mention import Mention, MentionStatus
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.spelling import normalise
 from callpipeline.domain.transcript import Segment, Transcript, interleave
+
+MOST_MENTIONS = 10_000
+
+
+def _can_be_told(metadata: dict[str, Any]) -> dict[str, Any]:
+    """It goes back as it came. Python reads as JSON what is none, such as NaN and half letters."""
+    try:
+        json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("it holds what is no JSON") from None
+    return metadata
+
 
 SegmentId = int | Annotated[str, Field(max_length=200)]
 
@@ -23,8 +36,8 @@ class SentSegment(BaseModel):
     id: SegmentId | None = Field(
         default=None, validation_alias=AliasChoices("id", "segment-id", "segment_id")
     )
-    start: float | None = None
-    end: float | None = None
+    start: FiniteFloat | None = None
+    end: FiniteFloat | None = None
     text: Annotated[str, Field(max_length=100_000)]
     channel: Channel | None = None
     speaker: Speaker | None = None
@@ -48,10 +61,10 @@ class SentTranscript(BaseModel):
     are judged whose competitor, or whose words, are the `context`.
     """
 
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], AfterValidator(_can_be_told)] = Field(default_factory=dict)
     text: str | None = None
     segments: Annotated[list[SentSegment], Field(max_length=50_000)] = []
-    mentions: Annotated[list[SentMention] | None, Field(max_length=10_000)] = None
+    mentions: Annotated[list[SentMention] | None, Field(max_length=MOST_MENTIONS)] = None
 
     @property
     def whole_text(self) -> str:
@@ -83,6 +96,8 @@ class Document:
         if self.sent.mentions is None:
             matcher = Matcher(Catalog((Competitor(context),)))
             found = list(find_mentions(self._transcripts(), matcher))
+            if len(found) > MOST_MENTIONS:
+                raise HTTPException(422, f"segments: it is in them over {MOST_MENTIONS} times.")
             return found, found
         named = self._named(self.sent.mentions)
         return [m for m in named if wanted in (normalise(m.competitor), normalise(m.said))], named

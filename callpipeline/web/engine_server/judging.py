@@ -1,6 +1,7 @@
 """The contract's rule of sentiment: patterns first, then the judge."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from callpipeline.domain.mention import Mention
@@ -31,11 +32,12 @@ async def judged(
 
     A segment of one word says nothing, unless its mention was sent to be judged.
     """
-    mentions, beside = document.mentions(context)
+    # In threads: of a large transcript it takes seconds, in which the server answers others.
+    mentions, beside = await asyncio.to_thread(document.mentions, context)
     segments = {segment.index: segment for segment in document.conversation}
     if document.sent.mentions is None:
         mentions = [m for m in mentions if len(segments[m.segment_index].text.split()) > 1]
-    by_pattern = {m: _by_pattern(m, segments[m.segment_index], lists) for m in mentions}
+    by_pattern = await asyncio.to_thread(_patterned, mentions, segments, lists)
     by_judge: dict[Mention, Judgement] = {}
     if any(judgement is None for judgement in by_pattern.values()):
         # All names there are: the judge leaves out what is said of the others.
@@ -57,6 +59,12 @@ def _by_segment(document: Document, verdicts: Mapping[Mention, Judgement]) -> li
         for segment in document.conversation
         if segment.index in of_segment
     ]
+
+
+def _patterned(
+    mentions: Sequence[Mention], segments: Mapping[int, Segment], lists: Lists
+) -> dict[Mention, Judgement | None]:
+    return {m: _by_pattern(m, segments[m.segment_index], lists) for m in mentions}
 
 
 def _by_pattern(mention: Mention, segment: Segment, lists: Lists) -> Judgement | None:

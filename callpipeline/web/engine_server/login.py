@@ -3,9 +3,11 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, HTTPException
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callpipeline.config import Settings
 from callpipeline.web.engine_server.opened import Here
@@ -46,7 +48,7 @@ async def log_in(
 def known(
     here: Here, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> None:
-    """Lets in who sends a token that holds; before anything of the body is read."""
+    """Lets in who sends a token that holds; before anything of a form is read."""
     if not here.users:
         raise HTTPException(401, NOBODY, _CHALLENGE)
     token = here.signer.read(PURPOSE, sent.credentials) if sent else None
@@ -56,6 +58,28 @@ def known(
         raise _refused("The token has expired: log in again.", error="invalid_token")
     if token.text not in here.users:
         raise _refused("The user of this token is not known any more.", error="invalid_token")
+
+
+class TokenFirst:
+    """Asks for a token below some paths before FastAPI looks at the request at all.
+
+    It reads a body in JSON before any dependency is asked.
+    """
+
+    def __init__(self, app: ASGIApp, paths: tuple[str, ...]) -> None:
+        self._app = app
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(self._paths):
+            request = Request(scope)
+            try:
+                known(request.app.state.opened, await bearer(request))
+            except HTTPException as error:
+                reply = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+                await reply(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def needs_token_everywhere(options: Settings) -> bool:

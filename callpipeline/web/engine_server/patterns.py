@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 from callpipeline.domain.spelling import normalise
@@ -64,7 +65,12 @@ class Patterns:
 def first_held(patterns: tuple[str, ...], text: str) -> str | None:
     """The first pattern that stands in the text in whole words; case and punctuation aside."""
     words = f" {normalise(text)} "
-    return next((each for each in patterns if f" {normalise(each)} " in words), None)
+    return next((each for each in patterns if _form(each) in words), None)
+
+
+@lru_cache(maxsize=4096)
+def _form(pattern: str) -> str:
+    return f" {normalise(pattern)} "
 
 
 def _text(pattern: object) -> str:

@@ -82,7 +82,7 @@ async def split(request: Request, here: Here) -> Split:
     options = here.options
     async with here.splits.place():
         with here.shelf.workplace(2 * options.serve_timeout_s) as folder:
-            form = await receive(request, "file", folder)
+            form = await receive(request, "file", folder, options.serve_timeout_s)
             work = _taken_apart(here, form, folder / "channels")
             found = await while_asked(request, work, options.serve_timeout_s)
             kept = here.shelf.add(options.serve_keep_s)

@@ -104,7 +104,7 @@ async def transcribe(request: Request, here: Here) -> Transcription:
     limit_s = here.options.serve_timeout_s
     async with here.transcriptions.place():
         with here.shelf.workplace(2 * limit_s) as folder:
-            form = await receive(request, "audio_file", folder)
+            form = await receive(request, "audio_file", folder, limit_s)
             fields = _asked_for(form, wiring.language_heard(here.options))
             work = _heard(here, form.file, folder / "channels", fields.vocabulary)
             transcripts = await while_asked(request, work, limit_s)

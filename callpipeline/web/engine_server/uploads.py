@@ -37,9 +37,9 @@ class Form:
 
 
 async def receive(
-    request: Request, file_field: str, into: Path, idle_s: float | None = None
+    request: Request, file_field: str, into: Path, within_s: float, idle_s: float | None = None
 ) -> Form:
-    """Read the form; its file is `into/upload`, whatever name it was sent under.
+    """Read the form within its time; its file is `into/upload`, whatever name it was sent under.
 
     Raises HTTPException for what is no such form, stops in the middle, or comes too slowly.
     """
@@ -50,7 +50,7 @@ async def receive(
     file = await asyncio.to_thread(path.open, "wb")
     try:
         reader = _Reader(file_field, options[b"boundary"], file)
-        async for piece in _pieces(request, IDLE_S if idle_s is None else idle_s):
+        async for piece in _pieces(request, within_s, IDLE_S if idle_s is None else idle_s):
             reader.take(piece)
             if reader.held >= WRITTEN_FROM:
                 await asyncio.to_thread(reader.write)
@@ -64,16 +64,20 @@ async def receive(
     return Form(reader.finished(), path)
 
 
-async def _pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
+async def _pieces(request: Request, within_s: float, idle_s: float) -> AsyncIterator[bytes]:
     pieces = request.stream()
+    now = asyncio.get_running_loop().time
+    until = now() + within_s
     while True:
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(min(idle_s, until - now())):
                 piece = await anext(pieces)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise HTTPException(408, f"Nothing came for {idle_s:g} s.", CLOSE) from None
+            what = "Nothing" if now() < until else "No whole form"
+            for_s = idle_s if now() < until else within_s
+            raise HTTPException(408, f"{what} came for {for_s:g} s.", CLOSE) from None
         yield piece
 
 
