@@ -171,9 +171,9 @@ def test_what_is_said_where_nobody_speaks_is_left_out(hear: Hear) -> None:
 
 
 def test_no_time_lies_beyond_the_channel(server: FaultServer, hear: Hear) -> None:
-    *first, last = said("Thank you for calling.", "I would rather go to T-Mobile.")
-    last["end"] = last["words"][-1]["end"] = 1e308
-    server.script.speech = {"right.flac": [*first, last]}
+    first, last = SAID
+    endless = [*last["words"][:-1], {**last["words"][-1], "end": 1e308}]
+    server.script.speech = {"right.flac": [first, {**last, "end": 1e308, "words": endless}]}
     segment = hear().segments[-1]
     assert (segment.end_s, segment.words[-1].end_s) == (ABOUT.duration_s, ABOUT.duration_s)
 
