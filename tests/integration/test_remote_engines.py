@@ -33,6 +33,7 @@ from tests.builders import a_channel, a_mention
 from tests.fakes.services import FaultServer, about, said
 from tests.fakes.services import faults as fault
 from tests.fakes.services.bodies import changed
+from tests.fakes.services.exchange import json_reply
 from tests.integration.remote_engines import RATE_HZ, Desk, a_stereo_recording
 
 
@@ -511,3 +512,21 @@ def test_speech_that_is_laid_beside_the_channel_is_clipped_to_it(desk: Desk):
     [segment] = transcript.segments
     assert (segment.start_s, segment.end_s) == (19.8, 20.0)
     assert [word.end_s for word in segment.words] == [20.0, 20.0, 20.0]
+
+
+def test_an_answer_with_more_segments_than_were_sent_is_not_looked_through(desk: Desk):
+    found = {"segment_id": 0, "start": 0.0, "end": 1.0, "text": "x", "sentiment": "positive"}
+    answer = {"context": "Vodafone", "segments": [found] * 10_000}
+    desk.services.plan("sentiment", fault.answering("many", json_reply(answer)))
+    error = desk.run(desk.judged())
+    assert isinstance(error, EngineRefused)
+    assert str(error).endswith("it found more segments than it was sent.")
+
+
+def test_a_path_that_may_hold_a_key_is_not_in_what_is_known_of_an_outage():
+    with closing(Http()) as http:
+        service = http.service("transcription", "https://host/planted-key/v1")
+        other = http.service("transcription", "https://host/other-key/v1")
+    names = {service._breaker._service, other._breaker._service}
+    assert len(names) == 2
+    assert not any("key" in name for name in names)

@@ -1,6 +1,7 @@
 """A service over HTTP: asked with patience, never again and again while it is away."""
 
 import asyncio
+import hashlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -68,8 +69,9 @@ class Service:
         self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         """Without a user's name and password; a path may hold a key."""
         self._http = http
-        known_as = f"{name} {self.where}{parts.path.rstrip('/')}"
-        self._breaker = Breaker(known_as, http.outages, http.clock)
+        self._breaker = Breaker(
+            f"{name} {self.where}{_digest(parts.path.rstrip('/'))}", http.outages, http.clock
+        )
         self._serves_no_call = serves_no_call
         self._bearer = bearer
         self._if_unknown = if_unknown
@@ -239,6 +241,11 @@ def _below(base_url: str, url: str) -> str:
     prefix = urlsplit(base_url).path
     is_below = url.startswith("/") and not url.startswith(("//", f"{prefix}/"))
     return base_url + url if prefix and is_below else urljoin(f"{base_url}/", url)
+
+
+def _digest(path: str) -> str:
+    """What tells two paths apart, for what is stored and shown: a path may hold a key."""
+    return f" ({hashlib.sha256(path.encode()).hexdigest()[:6]})" if path else ""
 
 
 def wait_before_next(state: tenacity.RetryCallState) -> float:

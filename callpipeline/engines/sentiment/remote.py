@@ -18,9 +18,12 @@ from callpipeline.engines.http.service import Service
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.apart import judge_apart
 from callpipeline.engines.sentiment.remote_answer import Found, Opinion, found_in, places_of
+from callpipeline.errors import EngineRefused
 
 PATH = "/analyze/contextual/file"
 SCORES = {Sentiment.POSITIVE: 1.0, Sentiment.NEGATIVE: -1.0}
+MOST_FOR_EACH = 4
+"""A segment may be answered more than once; an answer without end would hold up all requests."""
 NOTHING = "the service found nothing about this name here"
 """Of a name that stands there all the same: what is meant is not known, which is not neutral."""
 
@@ -67,7 +70,10 @@ class RemoteJudge:
     async def _said(self, inquiry: "Inquiry", spelling: str) -> Said:
         def read(document: Any) -> Said:
             said: dict[int, list[Found]] = {}
-            for number, found in enumerate(found_in(document, spelling)):
+            answer = found_in(document, spelling)
+            if len(answer) > MOST_FOR_EACH * len(inquiry.segments):
+                raise EngineRefused("it found more segments than it was sent")
+            for number, found in enumerate(answer):
                 for place in places_of(found, number, inquiry.segments):
                     said.setdefault(place, []).append(found)
             return said
