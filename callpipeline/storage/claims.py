@@ -1,6 +1,5 @@
 """A run's hold on calls: taken at once, checked by every write, lost when the run is gone."""
 
-import random
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,33 +23,15 @@ from callpipeline.errors import (
 from callpipeline.storage.contents import Owner, own_content
 from callpipeline.storage.database import Database, Row, name_of_run, storable
 from callpipeline.storage.sql import query
-
-MAX_ATTEMPTS = 3
-"""Runs that may be lost while working on a call before it is taken to be what kills them."""
-
-RETRY_WAITS_S = (30.0, 120.0, 480.0)
-"""Waits before each new try after an error that may pass: ten and a half minutes in all."""
-
-FRUITLESS_WAITS = {"first_wait_s": 5.0, "longest_wait_s": 600.0}
-"""Calls of a run that ends before they do are asked for again, later each time in a row."""
-
-MAX_GIVEN_BACK = 10
-"""Runs in a row that may end in order while they hold a call, before it ends with them."""
-
-OUTAGE_PATIENCE_S = 86_400.0
-"""How long a call waits for a service that is away before it ends FAILED."""
-
-JITTER = 0.2
-"""Calls that failed together are not to come back together: waits differ by a fifth."""
-
-_POISON = (
-    f"The run that processed this call died {MAX_ATTEMPTS} times. The recording may be what kills "
-    "it: look at the last run's log in Dagster."
-)
-
-_GIVEN_UP = (
-    f"The runs that were to process this call ended {MAX_GIVEN_BACK} times before it did: look at "
-    "the last run in Dagster. `callpipeline retry` tries again."
+from callpipeline.storage.tries import (
+    FRUITLESS_WAITS,
+    GIVEN_UP,
+    MAX_ATTEMPTS,
+    MAX_GIVEN_BACK,
+    OUTAGE_PATIENCE_S,
+    POISON,
+    RETRY_WAITS_S,
+    jittered,
 )
 
 
@@ -175,7 +156,7 @@ class Claims:
 
         Those of which MAX_GIVEN_BACK runs in a row let go end FAILED.
         """
-        given_up = {"error_class": UnexpectedError.__name__, "message": _GIVEN_UP}
+        given_up = {"error_class": UnexpectedError.__name__, "message": GIVEN_UP}
         held = {"run_id": run_id, "most": MAX_GIVEN_BACK, **FRUITLESS_WAITS, **given_up}
 
         def end(connection: Connection[DictRow]) -> int:
@@ -208,7 +189,7 @@ class Claims:
         """Take back the calls of runs that are gone: PENDING, or FAILED after MAX_ATTEMPTS."""
         names = [name_of_run(run_id) for run_id in run_ids]
         self._database.rows("calls/cut_off", {"names": names})
-        poison = {"error_class": PoisonCall.__name__, "message": _POISON}
+        poison = {"error_class": PoisonCall.__name__, "message": POISON}
         lost = {"run_ids": list(run_ids), "max_attempts": MAX_ATTEMPTS} | poison
         rows = self._database.rows("calls/release", lost)
         return {row["call_id"]: CallState(row["state"]) for row in rows}
@@ -248,10 +229,6 @@ def _away_s(error: CallpipelineError) -> float | None:
     if not isinstance(error, EngineAway):
         return None
     return error.again_s if error.service else jittered(error.again_s)
-
-
-def jittered(wait_s: float) -> float:
-    return wait_s * random.uniform(1 - JITTER, 1 + JITTER)
 
 
 def _call(row: Row) -> Call:

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from callpipeline.domain.call import Lane
-from callpipeline.storage.claims import FRUITLESS_WAITS, MAX_ATTEMPTS, OUTAGE_PATIENCE_S
 from callpipeline.storage.database import Database
+from callpipeline.storage.tries import FRUITLESS_WAITS, MAX_ATTEMPTS, OUTAGE_PATIENCE_S
 
 UNASKED_S = 60.0
 """A run that was to try a service, and has not after so long, has gone astray: another one does."""

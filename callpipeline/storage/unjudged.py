@@ -15,10 +15,10 @@ from psycopg.rows import DictRow
 from callpipeline.domain.sentiment import Unjudged, Verdict, judged, unjudged
 from callpipeline.errors import ClaimLost
 from callpipeline.storage import rows, tables
-from callpipeline.storage.claims import OUTAGE_PATIENCE_S, jittered
 from callpipeline.storage.database import Database, Row, storable
 from callpipeline.storage.ports import StageWrite
 from callpipeline.storage.sql import query
+from callpipeline.storage.tries import OUTAGE_PATIENCE_S, jittered
 
 WAITS_S = (120.0, 600.0, 3600.0, *(21_600.0,) * 8)
 """Waits before each new try of a mention: 2 and 10 minutes, an hour, then six hours; two days."""

@@ -8,7 +8,8 @@ import pytest
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Call, CallState, Stage, needed_for
 from callpipeline.errors import ClaimLost, EngineUnavailable, SameRecording, UnsupportedAudio
-from callpipeline.storage.claims import MAX_ATTEMPTS, MAX_GIVEN_BACK, Claims
+from callpipeline.storage.claims import Claims
+from callpipeline.storage.tries import MAX_ATTEMPTS, MAX_GIVEN_BACK
 from callpipeline.wiring import Storage
 from tests.builders import (
     a_judgement,

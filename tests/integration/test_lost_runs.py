@@ -11,9 +11,10 @@ import stamina
 
 from callpipeline.domain.call import CallState
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, EngineUnavailable
-from callpipeline.storage.claims import MAX_ATTEMPTS, ClaimingRun, Claims
+from callpipeline.storage.claims import ClaimingRun, Claims
 from callpipeline.storage.database import Database
 from callpipeline.storage.life import signs_of_life
+from callpipeline.storage.tries import MAX_ATTEMPTS
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, lose
 from tests.integration.databases import asked

@@ -18,7 +18,8 @@ from callpipeline.domain.notification import (
 from callpipeline.errors import ReceiverGone, UnsupportedAudio
 from callpipeline.notify.message import Message
 from callpipeline.pipeline.dispatch import WAITS_S
-from callpipeline.storage.claims import MAX_ATTEMPTS, MAX_GIVEN_BACK, Claims
+from callpipeline.storage.claims import Claims
+from callpipeline.storage.tries import MAX_ATTEMPTS, MAX_GIVEN_BACK
 from callpipeline.wiring import Storage
 from tests.fakes.notifiers import DOWN as RECEIVER_DOWN
 from tests.integration.calls import at_once, change, enter, erase, lose, store
