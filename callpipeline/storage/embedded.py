@@ -48,6 +48,9 @@ class EmbeddedPostgres:
             yield url
 
     def _answering_url(self) -> str | None:
+        """The URL of a server that answers and will go on: one without a supervisor shuts down."""
+        if not self._is_supervised():
+            return None
         try:
             server = json.loads((self._folder / "server.json").read_text())
             password = (self._folder / "password").read_text().strip()
@@ -59,6 +62,16 @@ class EmbeddedPostgres:
         except psycopg.OperationalError:
             return None
         return url
+
+    def _is_supervised(self) -> bool:
+        try:
+            with (self._folder / "supervisor.lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:  # before the first start
+            return (self._folder / "server.json").exists()
+        except BlockingIOError:
+            return True
+        return False
 
     def _start(self) -> str:
         log = self._folder / "postgres.log"

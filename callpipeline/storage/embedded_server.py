@@ -26,6 +26,9 @@ POLL_S = 0.2
 def main(folder: Path, major: int, fsync: str) -> int:
     """Serve until no process holds `users.lock`; returns the exit code."""
     binaries = binaries_of(major)
+    supervising = os.open(folder / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    # Until this process is gone, whatever ends it: its server follows it within moments.
+    fcntl.flock(supervising, fcntl.LOCK_EX)
     alone = _after_the_last_server(folder / "server.lock")
     password = _password(folder)
     cluster = folder / f"cluster-{major}"

@@ -149,6 +149,22 @@ def test_a_user_that_comes_right_after_the_kill_of_a_supervisor_is_served(folder
             until(lambda: _answers(new_url), "the server that was promised answers")
 
 
+def test_a_server_that_answers_without_a_supervisor_is_not_handed_out(folder: Path):
+    """It shuts down in a moment; one whose supervisor is only slow goes on."""
+    with embedded(folder).running() as url:
+        supervisor = parent(server_of(folder))
+        os.kill(supervisor, signal.SIGSTOP)
+        with embedded(folder).running() as same:
+            assert same == url, "one that is slow is there all the same"
+        os.kill(supervisor, signal.SIGCONT)
+        assert embedded(folder)._answering_url() == url
+        os.kill(supervisor, signal.SIGKILL)
+        until(lambda: not is_alive(supervisor), "the supervisor is gone")
+        assert embedded(folder)._answering_url() is None
+        with embedded(folder).running() as new_url:
+            assert _answers(new_url)
+
+
 def _answers(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=2).close()
