@@ -104,8 +104,8 @@ def test_an_engine_of_another_package_is_chosen_by_its_name(
 def test_it_gets_retries_and_breaker_with_the_services_of_its_parts(
     installed: Settings, acme: type[Acme], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callpipeline.engines.http.service.WAIT_BASE", 0.0)
-    monkeypatch.setattr("callpipeline.engines.http.service.JITTER_S", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.attempts.WAIT_BASE", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.attempts.JITTER_S", 0.0)
     monkeypatch.setattr(acme, "status", 503)
     _, heard, _ = tried(installed, tmp_path / "call")
     assert isinstance(heard.error, EngineAway)

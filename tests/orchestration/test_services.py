@@ -26,8 +26,8 @@ NAMES = {"Vodafone", "TalkTalk", "Virgin Media"}
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callpipeline.engines.http.service.WAIT_BASE", 0.0)
-    monkeypatch.setattr("callpipeline.engines.http.service.JITTER_S", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.attempts.WAIT_BASE", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.attempts.JITTER_S", 0.0)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-import tenacity
 
 from callpipeline.engines.http.answers import Unanswered, broken, parsed, refused
+from callpipeline.engines.http.attempts import ATTEMPTS, attempts, is_worth_another
 from callpipeline.engines.http.breaker import Breaker
 from callpipeline.engines.http.requests import Request, body_of
 from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
@@ -24,14 +23,9 @@ Read = TypeVar("Read")
 Explain = Callable[[httpx.Response, bytes], Unanswered | EngineRefused | None]
 """Why an answer that is not 2xx is none, by its beginning; None where it tells nothing more."""
 
-ATTEMPTS = 3
-WAIT_BASE, JITTER_S = 2.0, 1.0
-"""Before the next attempt: 2^attempt seconds, and up to a second more."""
 MOST_OF_A_REFUSAL = 65_536
 NOT_TAKEN = frozenset({400, 422})
 """Besides 401 and 403, how a login says that a name or a password is wrong."""
-LONGEST_RETRY_AFTER_S = 60.0
-"""A service that asks for a longer wait than this is away: its calls wait in the ledger."""
 
 
 class Bearer(Protocol):
@@ -121,15 +115,8 @@ class Service:
 
     async def _patiently(self, answer: Callable[[], Awaitable[Read]]) -> Read:
         """Several attempts, and what the last of them says of the service."""
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_is_worth_another),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=wait_before_next,
-            sleep=self._sleep,
-            reraise=True,
-        )
         began = self._http.clock()
-        async for attempt in attempts:
+        async for attempt in attempts(self._sleep):
             with attempt:
                 return await self._attempt(answer, attempt.retry_state.attempt_number, began)
         raise AssertionError("the last attempt returns or raises")
@@ -141,7 +128,7 @@ class Service:
         try:
             made = await self._explained(answer)
         except Unanswered as why:
-            if number < ATTEMPTS and _is_worth_another(why) and not is_try:
+            if number < ATTEMPTS and is_worth_another(why) and not is_try:
                 raise
             told = f"The {self.name} service at {self.where} gave no result: {why}."
             told += f" {self._if_unknown}" if self._if_unknown and not why.knows_us else ""
@@ -246,17 +233,3 @@ def _below(base_url: str, url: str) -> str:
 def _digest(path: str) -> str:
     """What tells two paths apart, for what is stored and shown: a path may hold a key."""
     return f" ({hashlib.sha256(path.encode()).hexdigest()[:6]})" if path else ""
-
-
-def wait_before_next(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next attempt: what the service asked for, else the contract's."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Unanswered) and error.wait_s is not None:
-        return error.wait_s
-    return WAIT_BASE**state.attempt_number + random.uniform(0, JITTER_S)
-
-
-def _is_worth_another(error: BaseException) -> bool:
-    if not isinstance(error, Unanswered):
-        return False
-    return error.again and (error.wait_s or 0) <= LONGEST_RETRY_AFTER_S
