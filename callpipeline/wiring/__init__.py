@@ -33,7 +33,6 @@ from callpipeline.storage.retention import Retained
 from callpipeline.storage.unjudged import UnjudgedMentions
 from callpipeline.wiring.engines import (
     in_turn,
-    language_heard,
     open_engines,
     refuse_to_serve_remote,
     tone_of,
@@ -49,6 +48,7 @@ from callpipeline.wiring.periods import periods
 from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
 from callpipeline.wiring.recognisers import choose as choose_recogniser
 from callpipeline.wiring.recognisers import shelf as model_shelf
+from callpipeline.wiring.registry import language_heard
 
 __all__ = [
     "HOME_SOURCE",

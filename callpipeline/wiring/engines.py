@@ -85,11 +85,6 @@ def open_engines(
         )
 
 
-def language_heard(settings: Settings) -> str | None:
-    """Which language the recogniser hears, as in ISO 639; None where it finds out by itself."""
-    return None if settings.language == AUTO else settings.language
-
-
 def refuse_to_serve_remote(settings: Settings) -> None:
     """Raises SettingsInvalid where an engine is a service: a server could then ask itself."""
     for role, name in chosen(settings).items():

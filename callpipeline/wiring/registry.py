@@ -83,17 +83,18 @@ class Parts:
     @property
     def language(self) -> str:
         """What is spoken, for an engine that must know. Raises SettingsInvalid for `auto`."""
-        if self.settings.language == AUTO:
+        spoken = language_heard(self.settings)
+        if spoken is None:
             raise SettingsInvalid(
                 "CALLPIPELINE_LANGUAGE is auto, and the chosen recogniser does not find out itself "
                 "what is spoken: name the language, as in CALLPIPELINE_LANGUAGE=en."
             )
-        return self.settings.language
+        return spoken
 
     @property
     def language_or_none(self) -> str | None:
         """What is spoken; None where the engine is to find out."""
-        return None if self.settings.language == AUTO else self.settings.language
+        return language_heard(self.settings)
 
     def needed(self, setting: str) -> Any:
         """The value of a setting. Raises SettingsInvalid where it has none."""
@@ -101,6 +102,11 @@ class Parts:
         if value is None:
             raise SettingsInvalid(f"Set CALLPIPELINE_{setting.upper()}: {self.wanted_by} needs it.")
         return value
+
+
+def language_heard(settings: Settings) -> str | None:
+    """Which language the recogniser hears, as in ISO 639; None where it finds out by itself."""
+    return None if settings.language == AUTO else settings.language
 
 
 Build = Callable[[Parts], Any]
