@@ -91,7 +91,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 def test_each_major_version_starts_from_nothing_and_takes_the_schema(tmp_path: Path, major: int):
     assert (binaries_of(major) / "postgres").exists()
     with EmbeddedPostgres(tmp_path / "new", major=major, durable=False).running() as url:
-        assert migrate(url) == "0010"
+        assert migrate(url) == "0015"
         with psycopg.connect(url) as connection:
             row = connection.execute("SHOW server_version").fetchone()
     assert row

@@ -17,7 +17,7 @@ from callpipeline.storage.sql import SCHEMA
 from tests.builders import a_recording
 from tests.integration.databases import asked, new_database
 
-NEWEST = "0010"
+NEWEST = "0015"
 
 
 @pytest.fixture

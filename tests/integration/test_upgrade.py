@@ -67,7 +67,7 @@ def test_calls_of_the_first_slice_are_all_there_after_it(first_slice_url: str):
     columns = "call_id, key, sha256, state, batch_id, claimed_by, error_message, created_at"
     everything = f"SELECT {columns} FROM calls ORDER BY call_id"
     before = asked(first_slice_url, everything)
-    assert migrate(first_slice_url) == "0010"
+    assert migrate(first_slice_url) == "0015"
     assert asked(first_slice_url, everything) == before
     assert len(before) == 8
     assert asked(first_slice_url, "SELECT call_id, stage FROM call_stages") == [
