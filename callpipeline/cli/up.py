@@ -33,7 +33,7 @@ def up(
         typer.Option(help="Port of Dagster's UI; 0 takes any that is free.", min=0, max=65535),
     ] = None,
 ) -> None:
-    """Run it all: Postgres, the sensors and runs, and Dagster's UI. Ctrl-C stops it cleanly.
+    """Run it all: Postgres, the sensors and runs, Dagster's UI, the web app. Ctrl-C stops it.
 
     Every recording that lands in the recordings folder or bucket is processed by itself. A service
     that dies is started again; one that dies five times in ten minutes stops it all.
@@ -44,20 +44,19 @@ def up(
     with sole_operator(options.home) as alone:
         if not alone:
             refuse_second_operator(options.home)
-        ui_port = _free_port(options.port if port is None else port)
+        ui_port = _free_port(options.port if port is None else port, "--port or CALLPIPELINE_PORT")
+        web_port = _free_port(options.web_port, "CALLPIPELINE_WEB_PORT")
         console.print("starting Postgres …", highlight=False)
         with opened() as storage, sole_operator_of(storage.database.url) as operator:
             wiring.load_catalog(options)
             _take_back(storage, options)
-            code_port = _free_port(0)
+            code_port = _free_port(0, "another one")
             environment = {
                 "CALLPIPELINE_CODE_SERVER_PORT": str(code_port),
                 # Notifications have buttons that lead there.
                 "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or _at(ui_port),
+                "CALLPIPELINE_WEB_PORT": str(web_port),
             }
-            web_port = _free_port(options.web_port) if options.api_key else None
-            if web_port:
-                environment["CALLPIPELINE_WEB_PORT"] = str(web_port)
             with Services(options.home / "logs", environment) as services:
                 if _start(services, code_port, ui_port, web_port, stop):
                     _tell(options, ui_port, web_port, [str(n.channel) for n in notifiers])
@@ -77,15 +76,15 @@ def _stop_on_signals() -> list[int]:
     return asked
 
 
-def _free_port(wanted: int) -> int:
-    """The wanted port, or any; raises SettingsInvalid when it is taken."""
+def _free_port(wanted: int, by: str) -> int:
+    """The wanted port, or any. Raises SettingsInvalid that says what another is chosen `by`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError as error:
             raise SettingsInvalid(
-                f"Port {wanted} is in use: choose another with --port or CALLPIPELINE_PORT."
+                f"Port {wanted} is in use: choose another with {by}; 0 takes any."
             ) from error
         return probe.getsockname()[1]
 
@@ -99,7 +98,7 @@ def _take_back(storage: wiring.Storage, options: Settings) -> None:
 
 
 def _start(
-    services: Services, code_port: int, ui_port: int, web_port: int | None, stop: list[int]
+    services: Services, code_port: int, ui_port: int, web_port: int, stop: list[int]
 ) -> bool:
     """Whether all is up; False when it was asked to stop meanwhile."""
     console.print("starting Dagster …", highlight=False)
@@ -114,8 +113,6 @@ def _start(
     services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
     if not _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop):
         return False
-    if web_port is None:
-        return True
     services.start("web", ["-m", "callpipeline.web"])
     return _wait_for("web", services, lambda: _answers(web_port, "/health"), stop)
 
@@ -145,10 +142,10 @@ def _answers(port: int, path: str | None = None) -> bool:
         return False
 
 
-def _tell(options: Settings, ui_port: int, web_port: int | None, channels: Sequence[str]) -> None:
+def _tell(options: Settings, ui_port: int, web_port: int, channels: Sequence[str]) -> None:
     lines = {
         "Dagster's UI": _at(ui_port),
-        **({"API": f"{_at(web_port)}/notify"} if web_port else {}),
+        "pages": _at(web_port),
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "tells": ", ".join(channels) or "nobody: see docs/notifications.md",

@@ -1,62 +1,70 @@
-"""The app: what is opened for it, who may ask, and how much they may send."""
+"""The app: what is opened for it, its pages and routes, and what stands around them."""
 
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline import wiring
 from callpipeline.config import Settings
-from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
-from callpipeline.web import notify
+from callpipeline.web.api import health, notify
+from callpipeline.web.guarded import Guarded
+from callpipeline.web.opened import Here, Opened
+from callpipeline.web.pages import home
+from callpipeline.web.problems import explain_errors
 
 MOST_BYTES = 1_000_000
 """Of a request's body."""
 
+STATIC = Path(__file__).parent / "static"
+
+ROUTES = (health.router,)
+"""Of the API: all are in its description."""
+
+PAGES = (home.router,)
+
 
 def create_app(options: Settings) -> FastAPI:
-    """The app for these settings. Raises SettingsInvalid where no API key is set."""
-    if options.api_key is None:
-        raise SettingsInvalid("The API needs a key: set CALLPIPELINE_API_KEY.")
+    """The app for these settings. Raises SettingsInvalid where it may not be served like this."""
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
             url = stack.enter_context(wiring.open_database_url(options))
             storage = stack.enter_context(wiring.open_storage(options, url))
-            app.state.storage = storage
-            app.state.dispatcher = wiring.open_dispatcher(options, storage.outbox)
+            app.state.opened = Opened(
+                options=options,
+                storage=storage,
+                dispatcher=wiring.open_dispatcher(options, storage.outbox),
+            )
             yield
 
     # FastAPI's own pages of the API load scripts from elsewhere.
     app = FastAPI(title="callpipeline", lifespan=opened, docs_url=None, redoc_url=None)
-    app.state.api_key = options.api_key.get_secret_value()
+    explain_errors(app)
     app.add_middleware(LimitedBodies)
-    app.add_exception_handler(DatabaseUnavailable, _unavailable)
+    app.add_middleware(Guarded)
+    for router in ROUTES:
+        app.include_router(router)
     app.include_router(notify.router, dependencies=[Depends(known)])
-
-    @app.get("/health")
-    def health(request: Request) -> JSONResponse:
-        """Whether Postgres answers: 200 or 503."""
-        request.app.state.storage.notifications.backlog()
-        return JSONResponse({"database": "ok"})
-
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
-def known(request: Request, x_api_key: Annotated[str | None, Header()] = None) -> None:
+def known(here: Here, x_api_key: Annotated[str | None, Header()] = None) -> None:
     """Lets in who sends the key; the time it takes tells nothing of how much of it was right."""
-    expected: str = request.app.state.api_key
-    if not hmac.compare_digest((x_api_key or "").encode(), expected.encode()):
+    key = here.options.api_key
+    if key is None or not hmac.compare_digest(
+        (x_api_key or "").encode(), key.get_secret_value().encode()
+    ):
         raise HTTPException(401, "Send the key of this installation in the header X-API-KEY.")
-
-
-def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"database": "down", "detail": str(error)}, status_code=503)
 
 
 class LimitedBodies:

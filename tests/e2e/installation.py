@@ -25,7 +25,8 @@ def environment(home: Path) -> dict[str, str]:
     """This process's environment without settings of callpipeline but the data folder."""
     ours = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return clean | {"CALLPIPELINE_HOME": str(home), "CALLPIPELINE_SETTLE_S": "1"}
+    ours = {"HOME": str(home), "SETTLE_S": "1", "WEB_PORT": "0"}
+    return clean | {f"CALLPIPELINE_{name}": value for name, value in ours.items()}
 
 
 def command(
@@ -50,6 +51,7 @@ class Up:
     home: Path
     process: subprocess.Popen[str]
     ui: str
+    web: str
 
     def status(self) -> dict[str, Any]:
         return json.loads(command(self.home, "status", "--json").stdout)
@@ -116,9 +118,9 @@ def start_up(home: Path, timeout_s: float = 90, also: Mapping[str, str] | None =
         if "is up" in line:
             break
         assert time.monotonic() < deadline, "".join(said)
-    found = re.search(r"http://127\.0\.0\.1:\d+", "".join(said))
-    assert found, "".join(said)
-    return Up(home, process, found.group())
+    found = re.findall(r"(?:UI|pages) +(http://127\.0\.0\.1:\d+)", "".join(said))
+    assert len(found) == 2, "".join(said)
+    return Up(home, process, *found)
 
 
 def processes_of(home: Path) -> Sequence[str]:

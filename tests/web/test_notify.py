@@ -1,25 +1,21 @@
 """`/notify` as the old system's users call it."""
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.errors import SettingsInvalid
-from callpipeline.web.app import MOST_BYTES, create_app
+from callpipeline.web.app import MOST_BYTES
 from callpipeline.wiring import Storage
 from tests.fakes.receivers import Answer, HttpReceiver
 from tests.integration.calls import enter
-from tests.processes import until
-from tests.soak.installation import free_port
+from tests.web.app_server import asked
 
 KEY = "a key of sixteen or more"
 WISH = {"type": "task_failed", "severity": "warning", "title": "Backup failed", "message": "disk"}
@@ -38,17 +34,8 @@ def client(settings: Settings, database_url: str, receiver: HttpReceiver) -> Ite
         "api_key": SecretStr(KEY),
         "notify_webhook_url": SecretStr(f"{receiver.url}/hook"),
     }
-    app = create_app(settings.model_copy(update=where))
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", loop="asyncio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until(lambda: server.started, "the app", 20, every_s=0.02)
-    address = f"http://127.0.0.1:{config.port}"
-    with httpx.Client(base_url=address, headers={"X-API-KEY": KEY}, timeout=30) as client:
+    with asked(settings.model_copy(update=where), **{"X-API-KEY": KEY}) as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 def test_a_word_is_delivered_and_the_answer_says_where(
@@ -166,8 +153,3 @@ def test_numbers_that_json_does_not_know_do_no_harm(client: httpx.Client) -> Non
 
 def test_health(client: httpx.Client) -> None:
     assert client.get("/health").json() == {"database": "ok"}
-
-
-def test_without_a_key_there_is_no_api(settings: Settings) -> None:
-    with pytest.raises(SettingsInvalid, match="CALLPIPELINE_API_KEY"):
-        create_app(settings)

@@ -11,13 +11,14 @@ from callpipeline import wiring
 from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment, overall
-from callpipeline.web.engine_server.answers import of_fields, problems, sentence_of
+from callpipeline.web.engine_server.answers import of_fields, problems
 from callpipeline.web.engine_server.documents import Document, SentTranscript
 from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.judging import PATTERN, Judged, judged
 from callpipeline.web.engine_server.opened import Here, Opened
 from callpipeline.web.engine_server.places import while_asked
 from callpipeline.web.engine_server.uploads import receive
+from callpipeline.web.sentences import sentence_of
 
 router = APIRouter(prefix="/analyze", tags=["sentiment"])
 

@@ -20,7 +20,7 @@ from callpipeline.web.engine_server import (
     splitting,
     transcribing,
 )
-from callpipeline.web.engine_server.answers import Guarded, explain_errors, problems
+from callpipeline.web.engine_server.answers import explain_errors, problems
 from callpipeline.web.engine_server.health import Engine, Health, Role
 from callpipeline.web.engine_server.limits import LimitedBodies
 from callpipeline.web.engine_server.listing import HEADERS, listing
@@ -30,6 +30,7 @@ from callpipeline.web.engine_server.places import Places
 from callpipeline.web.engine_server.shelf import Shelf
 from callpipeline.web.engine_server.signing import Signer
 from callpipeline.web.engine_server.users import Users
+from callpipeline.web.guarded import Guarded
 
 SWEEP_S = 30.0
 WITH_TOKEN = ("/split", "/analyze/", "/patterns/")

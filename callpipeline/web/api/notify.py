@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.notification import EventKind, NotificationChannel, Occurrence, Severity
 from callpipeline.pipeline.telling import tell_now
+from callpipeline.web.opened import Here
 from callpipeline.wiring import Storage
 
 CALL_ID = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", re.ASCII)
@@ -41,12 +42,10 @@ class Reply(BaseModel):
 
 
 @router.post("/notify")
-def notify(wish: Wish, request: Request) -> Reply:
+def notify(wish: Wish, here: Here) -> Reply:
     """Tell people by the channels that are asked for, or that the rules name for `custom`."""
-    storage: Storage = request.app.state.storage
-    answered = tell_now(
-        request.app.state.dispatcher, storage.notifications, _occurrence(wish, storage)
-    )
+    storage = here.storage
+    answered = tell_now(here.dispatcher, storage.notifications, _occurrence(wish, storage))
     count = len(answered.sent) + len(answered.failed)
     return Reply(
         success=not answered.failed,
@@ -59,11 +58,10 @@ def notify(wish: Wish, request: Request) -> Reply:
 
 @router.get("/notify/history")
 def history(
-    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    here: Here, limit: Annotated[int, Query(ge=1, le=500)] = 50
 ) -> dict[str, list[dict[str, Any]]]:
     """The newest messages, each with its state and the last answer."""
-    storage: Storage = request.app.state.storage
-    return {"notifications": storage.notifications.listed(limit=limit)}
+    return {"notifications": here.storage.notifications.listed(limit=limit)}
 
 
 def _occurrence(wish: Wish, storage: Storage) -> Occurrence:

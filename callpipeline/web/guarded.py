@@ -1,0 +1,64 @@
+"""The outermost layer of our servers: what is logged of a request, and the answer to a fault."""
+
+import asyncio
+import logging
+import time
+import traceback
+
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("uvicorn.callpipeline")
+
+
+class Guarded:
+    """A line in the log for each request, and an answer for every fault.
+
+    Neither holds words of the request: of an address only its pattern, of an error its class.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            status = status or 499
+        except asyncio.CancelledError:  # its grace is over: nothing is above this but uvicorn
+            if not status:
+                await _stopping(scope, receive, noted)
+        except Exception as error:
+            _log_fault(error)
+            if not status:
+                await _fault(scope, receive, noted)
+        finally:
+            took_s = time.monotonic() - started
+            log.info("%s %s %d %.3f s", scope["method"], _route(scope), status, took_s)
+
+
+_stopping = JSONResponse(
+    {"detail": "The server is being stopped: try again."}, 503, {"Retry-After": "5"}
+)
+_fault = JSONResponse({"detail": "A fault of the server: its log says where."}, 500)
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "(no route)")
+
+
+def _log_fault(error: Exception) -> None:
+    # Without its text, which may quote what was said in a call.
+    at = "".join(traceback.format_tb(error.__traceback__))
+    log.error("fault: %s\n%s", type(error).__name__, at)

@@ -1,0 +1,1 @@
+"""The pages that people open; each is parse, one call, present."""
