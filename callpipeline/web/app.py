@@ -1,8 +1,8 @@
 """The app: what is opened for it, its pages and routes, and what stands around them."""
 
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.web.api import health, notify
 from callpipeline.web.guarded import Guarded
+from callpipeline.web.health import Doctor
+from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opened import Here, Opened
 from callpipeline.web.pages import home
 from callpipeline.web.problems import explain_errors
@@ -32,16 +34,11 @@ PAGES = (home.router,)
 def create_app(options: Settings) -> FastAPI:
     """The app for these settings. Raises SettingsInvalid where it may not be served like this."""
 
+    metrics = Metrics()
+
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
-        with ExitStack() as stack:
-            url = stack.enter_context(wiring.open_database_url(options))
-            storage = stack.enter_context(wiring.open_storage(options, url))
-            app.state.opened = Opened(
-                options=options,
-                storage=storage,
-                dispatcher=wiring.open_dispatcher(options, storage.outbox),
-            )
+        with _opened(options, metrics) as app.state.opened:
             yield
 
     # FastAPI's own pages of the API load scripts from elsewhere.
@@ -49,6 +46,7 @@ def create_app(options: Settings) -> FastAPI:
     explain_errors(app)
     app.add_middleware(LimitedBodies)
     app.add_middleware(Guarded)
+    app.add_middleware(Measured, metrics=metrics)
     for router in ROUTES:
         app.include_router(router)
     app.include_router(notify.router, dependencies=[Depends(known)])
@@ -56,6 +54,23 @@ def create_app(options: Settings) -> FastAPI:
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+@contextmanager
+def _opened(options: Settings, metrics: Metrics) -> Iterator[Opened]:
+    with (
+        wiring.open_database_url(options) as url,
+        wiring.open_storage(options, url) as storage,
+        storage.database.apart(patience_s=2) as probe,
+    ):
+        metrics.watch(probe)
+        yield Opened(
+            options=options,
+            storage=storage,
+            dispatcher=wiring.open_dispatcher(options, storage.outbox),
+            doctor=Doctor(storage, probe),
+            metrics=metrics,
+        )
 
 
 def known(here: Here, x_api_key: Annotated[str | None, Header()] = None) -> None:

@@ -7,16 +7,20 @@ from fastapi import Depends, Request
 
 from callpipeline.config import Settings
 from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.web.health import Doctor
+from callpipeline.web.metrics import Metrics
 from callpipeline.wiring import Storage
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The settings, all that is kept, and who delivers notifications."""
+    """The settings, all that is kept, who delivers notifications, and what monitors ask."""
 
     options: Settings
     storage: Storage
     dispatcher: Dispatcher
+    doctor: Doctor
+    metrics: Metrics
 
 
 def opened_for(request: Request) -> Opened:

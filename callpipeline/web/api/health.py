@@ -1,19 +1,39 @@
-"""`/health`: whether all that the app needs answers."""
+"""`/health` for monitors, `/metrics` for Prometheus."""
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 
-from callpipeline.errors import DatabaseUnavailable
+from callpipeline.web.metrics import CONTENT_TYPE
 from callpipeline.web.opened import Here
+from callpipeline.web.problems import problems
 
 router = APIRouter(tags=["server"])
 
 
-@router.get("/health")
-def health(here: Here) -> JSONResponse:
-    """Whether Postgres answers: 200 or 503."""
-    try:
-        here.storage.notifications.backlog()
-    except DatabaseUnavailable as error:
-        return JSONResponse({"database": "down", "detail": str(error)}, 503)
-    return JSONResponse({"database": "ok"})
+@router.get("/health", responses={503: {"description": "Something is down"}})
+async def health(here: Here) -> JSONResponse:
+    """Each dependency's state: 200, or 503 where one is down.
+
+    `database`, `results` and `recordings` are always there; an engine service is listed while it
+    is away.
+    """
+    found = await here.doctor.health()
+    return JSONResponse(found.document(), 200 if found.is_up else 503)
+
+
+@router.get("/health/live", status_code=204)
+async def live() -> None:
+    """Whether the app runs at all: for who would start it again if it did not."""
+
+
+@router.get("/health/ready", responses=problems(503), status_code=204)
+async def ready(here: Here) -> Response:
+    """Whether the app can do its work, 204 or 503: for who sends requests to one of many."""
+    found = await here.doctor.health()
+    return Response(status_code=204) if found.serves else JSONResponse(found.document(), 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(here: Here) -> Response:
+    """Numbers for Prometheus: requests, calls by state, what waits, what was not told."""
+    return Response(here.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
