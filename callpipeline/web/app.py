@@ -17,6 +17,7 @@ from callpipeline.web.guarded import Guarded
 from callpipeline.web.health import Doctor
 from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opened import Here, Opened
+from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import home
 from callpipeline.web.problems import explain_errors
 
@@ -28,7 +29,7 @@ STATIC = Path(__file__).parent / "static"
 ROUTES = (health.router,)
 """Of the API: all are in its description."""
 
-PAGES = (home.router,)
+PAGES = (home.router, api_page.router)
 
 
 def create_app(options: Settings) -> FastAPI:
