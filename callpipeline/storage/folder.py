@@ -69,6 +69,11 @@ class Folder(ObjectStore):
         with self._translated(), self._opened(key) as file:
             return file.read()
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        with self._translated(), self._opened(key) as file:
+            file.seek(start)
+            return file.read(length)
+
     def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
         with self._translated(), self._opened(key) as file, into.open("wb") as copy:
             shutil.copyfileobj(file, copy, BLOCK_BYTES)

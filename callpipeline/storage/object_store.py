@@ -80,6 +80,17 @@ class ObjectStore(ABC):
         """A small object's content. Raises MissingObject."""
 
     @abstractmethod
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes from `start` on, fewer where the object ends before. Raises MissingObject.
+
+        Behind the end there are none.
+        """
+
+    def size(self, key: str) -> int:
+        """How many bytes an object has. Raises MissingObject."""
+        return self.recording(key).size_bytes
+
+    @abstractmethod
     def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
         """Copy an object to a local file, block by block. Raises MissingObject.
 

@@ -64,6 +64,24 @@ def test_an_empty_object_is_an_object(store: Store, tmp_path: Path):
     assert store.read("a.wav") == (tmp_path / "back").read_bytes() == b""
 
 
+@pytest.mark.parametrize("key", ["a.wav", "größe #1?.wav"])
+def test_a_part_of_an_object_is_read_alone(store: Store, key: str):
+    content = bytes(range(256)) * 5_000
+    store.put(key, content)
+    assert store.size(key) == len(content)
+    for start, length in ((0, 1), (0, 256), (255, 70_000), (1_279_999, 1), (0, len(content))):
+        assert store.read_range(key, start, length) == content[start : start + length]
+
+
+def test_a_part_ends_where_the_object_ends_and_behind_it_is_nothing(store: Store):
+    store.put("a.wav", b"sound")
+    store.put("empty.wav", b"")
+    assert store.read_range("a.wav", 3, 100) == b"nd"
+    assert store.read_range("a.wav", 5, 1) == store.read_range("a.wav", 600, 10) == b""
+    assert store.read_range("a.wav", 2, 0) == store.read_range("empty.wav", 0, 10) == b""
+    assert store.size("empty.wav") == 0
+
+
 def test_an_object_is_described_as_a_recording(store: Store):
     before = datetime.now(UTC)
     store.put("deep/a.wav", b"sound")
@@ -87,7 +105,14 @@ def test_other_content_under_the_same_name_is_another_recording(store: Store):
 
 
 def test_what_is_not_there_is_missing_whatever_is_asked(store: Store, tmp_path: Path):
-    for ask in (store.read, store.recording, lambda key: store.fetch(key, tmp_path / "back")):
+    for ask in (
+        store.read,
+        store.recording,
+        store.size,
+        lambda key: store.read_range(key, 0, 0),
+        lambda key: store.read_range(key, 7, 9),
+        lambda key: store.fetch(key, tmp_path / "back"),
+    ):
         with pytest.raises(MissingObject):
             ask("mrs-smith.wav")
     assert not store.exists("mrs-smith.wav")

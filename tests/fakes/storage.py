@@ -61,6 +61,12 @@ class InMemoryRecordings:
             raise MissingObject(f"{self.name} does not hold the object any more.")
         return self.objects[key][0]
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self.read(key)[start : start + length]
+
+    def size(self, key: str) -> int:
+        return len(self.read(key))
+
     def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
         content = self.read(key)
         if etag is not None and self.recording(key).etag != etag:
