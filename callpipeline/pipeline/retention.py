@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from callpipeline.domain.audio import Channel
 from callpipeline.domain.retention import Kept, Periods
 from callpipeline.errors import MissingObject, StoreUnavailable
 from callpipeline.pipeline.removal import Place, remove_recording
+from callpipeline.storage import keys
 from callpipeline.storage.database import Row
 from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.object_store import ObjectStore
@@ -70,7 +72,7 @@ class Retention:
     def _objects(self, kept: Kept, older_than: datetime) -> Deleted:
         remove = {
             Kept.RECORDINGS: self._remove_recording,
-            Kept.AUDIO: lambda row: self._remove(row["channel_audio"]),
+            Kept.AUDIO: self._remove_audio,
             Kept.TRANSCRIPTS: lambda row: self._remove(row["transcripts"]),
         }[kept]
         items, troubles = 0, dict[str, str]()
@@ -92,9 +94,15 @@ class Retention:
         place = Place(row["call_id"], row["bucket"], row["key"], row["etag"])
         return remove_recording(self.recordings, self.erasures, place)
 
-    def _remove(self, keys: Iterable[str]) -> int:
+    def _remove_audio(self, row: Row) -> int:
+        """The sound of each channel, and its waveform, which is not counted."""
+        peaks = [keys.peaks(row["call_id"], Channel(channel)) for channel in row["channels"]]
+        self._remove(peaks)
+        return self._remove(row["channel_audio"])
+
+    def _remove(self, names: Iterable[str]) -> int:
         items = 0
-        for key in keys:
+        for key in names:
             self.store.delete(key)
             items += 1
         return items

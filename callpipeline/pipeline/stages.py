@@ -29,6 +29,7 @@ from callpipeline.engines.ports import (
 )
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.ingest import sha256_of
+from callpipeline.pipeline.waveform import peaks_of
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates, RecordingSource, ResultStore, StageWrite
 
@@ -93,9 +94,10 @@ class Stages:
         name = PurePosixPath(call.recording.key).name
         split = await splitter.split(recording, bench.folder, call.agent_channel, file_name=name)
         recording.unlink()
+        peaks = await asyncio.to_thread(peaks_of, split, bench.folder)
         split = await self._with_speech(split, bench.folder)
         write = clock.write(engine=splitter.name)
-        await asyncio.to_thread(self.results.save_audio, write, split, bench.folder)
+        await asyncio.to_thread(self.results.save_audio, write, split, bench.folder, peaks)
         bench.made_audio = split
         return _audio_facts(split)
 

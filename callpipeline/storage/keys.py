@@ -13,6 +13,11 @@ def channel_audio(call_id: str, channel: Channel) -> str:
     return f"calls/{call_id}/{channel}.flac"
 
 
+def peaks(call_id: str, channel: Channel) -> str:
+    """How loud one channel is over time, JSON."""
+    return f"calls/{call_id}/peaks.{channel}.json"
+
+
 def of_call(call_id: str) -> str:
     """The folder of everything that is kept of a call."""
     return f"calls/{call_id}"

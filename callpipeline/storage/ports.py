@@ -1,6 +1,6 @@
 """What the pipeline needs of storage; the adapters are Claims, Results and Recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,13 @@ from callpipeline.domain.call import Call, CallState, Recording, Stage
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.metrics import CallMetrics
+from callpipeline.domain.peaks import Peaks
 from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict
 from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import CallpipelineError
+
+ChannelPeaks = Mapping[Channel, Peaks]
+NONE: ChannelPeaks = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ class CallStates(Protocol):
 class ResultStore(Protocol):
     """Keeps what each stage made. Saving raises ClaimLost, loading MissingObject."""
 
-    def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None: ...
+    def save_audio(
+        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NONE
+    ) -> None: ...
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None: ...
 

@@ -4,8 +4,7 @@ Every write replaces what the stage stored before, in one transaction that first
 run still holds the call: the late write of a run that lost its claim changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import Connection
@@ -23,13 +22,15 @@ from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
 from callpipeline.storage import keys, rows, tables, unjudged
 from callpipeline.storage.database import Database, Row
+from callpipeline.storage.deleted import explained
 from callpipeline.storage.documents import (
     catalog_to_jsonable,
+    peaks_to_json,
     transcript_from_json,
     transcript_to_json,
 )
 from callpipeline.storage.objects import ObjectStore
-from callpipeline.storage.ports import StageWrite
+from callpipeline.storage.ports import NONE, ChannelPeaks, StageWrite
 from callpipeline.storage.sql import query
 
 
@@ -40,21 +41,24 @@ class Results:
         self._database = database
         self._store = store
 
-    def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
-        """Store each channel's `folder/<channel>.flac` and what is known of the recording."""
+    def save_audio(
+        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NONE
+    ) -> None:
+        """Store each channel's `folder/<channel>.flac`, its peaks, and what is known of it all."""
         call_id = write.call_id
         recording = rows.of_recording(call_id, split)
         channels = [rows.of_channel(call_id, channel) for channel in split.channels]
 
-        files = {
+        objects: dict[str, bytes | Path] = {
             keys.channel_audio(call_id, channel.channel): folder / f"{channel.channel}.flac"
             for channel in split.channels
         }
+        objects |= {keys.peaks(call_id, c): peaks_to_json(found) for c, found in peaks.items()}
 
         def store(connection: Connection[DictRow]) -> None:
             tables.replace(connection, "recordings", "call_id", [call_id], [recording])
             tables.replace(connection, "channels", "call_id", [call_id], channels)
-            self._put(connection, write, files)
+            self._put(connection, write, objects)
 
         self._write(write, store)
 
@@ -115,7 +119,7 @@ class Results:
 
     def fetch_channel(self, call_id: str, channel: Channel, into: Path) -> None:
         """Copy one channel's FLAC to a local file. Raises MissingObject."""
-        with self._explained(call_id, Stage.CHANNEL_AUDIO):
+        with explained(self._database, call_id, Stage.CHANNEL_AUDIO):
             self._store.fetch(keys.channel_audio(call_id, channel), into)
 
     def transcripts(self, call_id: str) -> tuple[Transcript, ...]:
@@ -125,24 +129,9 @@ class Results:
             raise MissingObject(
                 f"Call {call_id} has no transcripts yet: materialize that asset first."
             )
-        with self._explained(call_id, Stage.TRANSCRIPTS):
+        with explained(self._database, call_id, Stage.TRANSCRIPTS):
             read = [self._store.read(head["object_key"]) for head in heads]
         return tuple(map(transcript_from_json, read))
-
-    @contextmanager
-    def _explained(self, call_id: str, stage: Stage) -> Iterator[None]:
-        """Say of what is missing when it was deleted, where it was."""
-        try:
-            yield
-        except MissingObject:
-            what = {"call_id": call_id, "what": stage}
-            [deleted] = self._database.rows("retention/deleted_on", what)
-            if deleted["at"] is None:
-                raise
-            raise MissingObject(
-                f"The stage {stage} of call {call_id} was deleted on {deleted['at']:%Y-%m-%d}, "
-                "when its time was over (`callpipeline retention`)."
-            ) from None
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]:
         """All mentions, also those that do not count, in order of time."""

@@ -30,6 +30,7 @@ from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
 from callpipeline.storage.retention import Retained
+from callpipeline.storage.sound import Sound
 from callpipeline.storage.unjudged import UnjudgedMentions
 from callpipeline.wiring.engines import (
     in_turn,
@@ -97,6 +98,7 @@ class Storage:
     erasures: Erasures
     outages: Outages
     results: Results
+    sound: Sound
     unjudged: UnjudgedMentions
     home: Source
     inbox: ObjectStore
@@ -140,6 +142,7 @@ def open_storage(
             erasures=Erasures(database),
             outages=Outages(database),
             results=Results(database, store),
+            sound=Sound(database, store),
             unjudged=UnjudgedMentions(database, outage_patience_s=patience_s),
             home=sources[0],
             inbox=stores[0],

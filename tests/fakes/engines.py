@@ -75,7 +75,7 @@ class ScriptedSpeechDetector(_Scripted):
         self.hears = hears or {}
 
     async def detect(self, audio: Path) -> tuple[Interval, ...]:
-        content = audio.read_text()
+        content = audio.read_text(errors="replace")
         await self._work_on(content)
         return tuple(self.hears.get(content, (Interval(0.0, 1.0),)))
 

@@ -32,7 +32,7 @@ from callpipeline.errors import (
     SameRecording,
     TransientError,
 )
-from callpipeline.storage.ports import StageWrite
+from callpipeline.storage.ports import NONE, ChannelPeaks, StageWrite
 
 
 class InMemoryRecordings:
@@ -311,6 +311,7 @@ class InMemoryResults:
         self.catalogs: dict[str, Catalog] = {}
         self.writes: list[StageWrite] = []
         self._audio: dict[str, SplitRecording] = {}
+        self.peaks: dict[str, ChannelPeaks] = {}
         self._files: dict[tuple[str, Channel], bytes] = {}
         self._metrics: dict[str, CallMetrics] = {}
         self._transcripts: dict[str, tuple[Transcript, ...]] = {}
@@ -324,11 +325,14 @@ class InMemoryResults:
         self.writes.append(write)
         return write.call_id
 
-    def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
+    def save_audio(
+        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NONE
+    ) -> None:
         for channel in split.channels:
             content = (folder / f"{channel.channel}.flac").read_bytes()
             self._files[write.call_id, channel.channel] = content
         self._audio[self._stored(write)] = split
+        self.peaks[write.call_id] = dict(peaks)
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
         self._metrics[self._stored(write)] = metrics

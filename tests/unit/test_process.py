@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from callpipeline.domain.audio import SplitRecording
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.errors import (
     CallpipelineError,
@@ -22,7 +21,6 @@ from callpipeline.pipeline.process import (
     Processor,
     StageStored,
 )
-from callpipeline.storage.ports import StageWrite
 from tests.builders import a_split, a_transcript, a_write, channel_files
 from tests.fakes.engines import ScriptedJudge, ScriptedSplitter, ScriptedTranscriber
 from tests.fakes.storage import InMemoryResults, InMemoryStates
@@ -224,7 +222,7 @@ def test_the_working_folder_is_gone_whatever_happens(
 
 def test_a_database_that_is_gone_is_not_blamed_on_the_call():
     class Unreachable(InMemoryResults):
-        def save_audio(self, write: StageWrite, split: SplitRecording, folder: Path) -> None:
+        def save_audio(self, *_: object, **__: object) -> None:
             raise DatabaseUnavailable("Postgres did not answer")
 
     class AlsoUnreachable(InMemoryStates):

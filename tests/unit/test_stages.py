@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from callpipeline.domain.audio import Channel, Interval
 from callpipeline.domain.call import Call, Stage
@@ -89,6 +91,23 @@ def test_audio_is_split_listened_to_and_stored(bench: Bench):
     assert (bench.bench.folder / "back").read_text() == "one left"
     assert facts["channels"] == "left (agent), right (customer)"
     assert facts["flags"] == "none"
+
+
+def test_a_waveform_is_made_of_what_any_splitter_leaves(bench: Bench):
+    class WritesSound(ScriptedSplitter):
+        async def split(self, recording: Path, into: Path, *_: object, **__: object):
+            for channel in (Channel.LEFT, Channel.RIGHT):
+                soundfile.write(into / f"{channel}.flac", np.full(8000, 0.5), 8000)
+            return a_split()
+
+    bench.place.splitter = WritesSound()
+    bench.place.detector = ScriptedSpeechDetector()
+    bench.make(Stage.CHANNEL_AUDIO)
+    kept = bench.place.results.peaks[bench.call.call_id]
+    assert {channel: found.maxima for channel, found in kept.items()} == dict.fromkeys(
+        (Channel.LEFT, Channel.RIGHT), bytes([128] * 20)
+    )
+    assert {found.sha256 for found in kept.values()} == {"ab" * 32}
 
 
 def test_the_recording_itself_does_not_stay_on_the_disk(bench: Bench):
