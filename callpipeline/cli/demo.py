@@ -20,6 +20,7 @@ from callpipeline.cli.services import Services, is_operated, sole_operator
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.pipeline.documents import call_document
 from callpipeline.pipeline.ingest import Ingested, ingest
 from callpipeline.storage.catalog_file import read_catalog
 from callpipeline.storage.ledger import CallRecord
@@ -135,7 +136,7 @@ def _documents(storage: wiring.Storage, taken: Sequence[Ingested]) -> list[dict[
     """Each sample's call with what is truly said in it."""
     documents: list[dict[str, Any]] = []
     for each in sorted(taken, key=lambda taken: taken.path):
-        document = present.call_document(storage, storage.ledger.find(each.call_id))
+        document = call_document(storage, storage.ledger.find(each.call_id))
         truth = json.loads(each.path.with_suffix(".truth.json").read_text())
         counted = [m for m in document["mentions"] if m["sentiment"]]
         score = compare(counted, truth["mentions"])

@@ -1,22 +1,18 @@
 """The commands below `export`: results as files."""
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated
 
 import typer
 
-from callpipeline.cli import present
 from callpipeline.cli.opening import errors, explained, opened
 from callpipeline.cli.times import HELP, moment_of
-from callpipeline.domain.cues import as_srt, as_vtt
-from callpipeline.domain.transcript import Segment, interleave
 from callpipeline.errors import SettingsInvalid
+from callpipeline.pipeline.downloads import CallFormat, download
 from callpipeline.storage.export import Format, What, write
 from callpipeline.storage.export import opened as opened_table
 
@@ -32,14 +28,6 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
 ]
 As = Annotated[Format, typer.Option("--format", help="json is a document a line.")]
-
-
-class CallFormat(StrEnum):
-    """How one call is exported."""
-
-    SRT = "srt"
-    VTT = "vtt"
-    JSON = "json"
 
 
 def calls(
@@ -70,18 +58,10 @@ def call(
     format: Annotated[CallFormat, typer.Option("--format", help="As what.")] = CallFormat.JSON,
     output: Output = None,
 ) -> None:
-    """One call: its conversation as subtitles, or all that is known of it as JSON."""
+    """One call: its conversation as subtitles or a table, or all that is known of it as JSON."""
     with opened() as storage, _file(output) as file:
-        record = storage.ledger.find(call)
-        if format is CallFormat.JSON:
-            document = present.call_document(storage, record)
-            file.write(json.dumps(document, indent=2).encode() + b"\n")
-            return
-        make: Callable[[Iterable[Segment]], Iterator[str]] = (
-            as_srt if format is CallFormat.SRT else as_vtt
-        )
-        for line in make(interleave(storage.results.transcripts(record.call_id))):
-            file.write(line.encode())
+        for piece in download(storage, storage.ledger.find(call), format):
+            file.write(piece)
 
 
 def _export(

@@ -13,6 +13,7 @@ from callpipeline.cli.calls import AsJson
 from callpipeline.cli.opening import console, opened
 from callpipeline.config import settings
 from callpipeline.domain.call import CallState
+from callpipeline.pipeline.documents import call_document, record_as_json
 
 
 def a_state(text: str) -> CallState:
@@ -44,8 +45,7 @@ def status(
     more = sum(counts.get(s, 0) for s in set(state or CallState)) - len(records)
     if as_json:
         listed = [
-            present.record_as_json(record)
-            | {"doubt": doubts.get(id_), "unjudged": unjudged.get(id_)}
+            record_as_json(record) | {"doubt": doubts.get(id_), "unjudged": unjudged.get(id_)}
             for id_, record in zip(ids, records, strict=True)
         ]
         waiting = [lane.as_json() for lane in lanes]
@@ -80,7 +80,7 @@ def show(
 ) -> None:
     """One call: its state, what was said by whom, the competitors named, and the sentiment."""
     with opened() as storage:
-        document = present.call_document(storage, storage.ledger.find(call))
+        document = call_document(storage, storage.ledger.find(call))
     if as_json:
         print(json.dumps(document, indent=2))
         return

@@ -1,7 +1,6 @@
-"""Calls as a person reads them in a terminal, and as JSON."""
+"""Calls as a person reads them in a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -11,12 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from callpipeline.domain.call import CallState, Stage
+from callpipeline.domain.call import CallState
 from callpipeline.domain.sentiment import Sentiment, overall
-from callpipeline.domain.transcript import interleave
-from callpipeline.storage.ledger import CallRecord
-from callpipeline.storage.unjudged import Missing
-from callpipeline.wiring import Storage
 
 COLOURS = {
     "positive": "green",
@@ -73,63 +68,6 @@ def grid(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in NEVER_FOLDED)
     return table
-
-
-def record_as_json(record: CallRecord) -> dict[str, Any]:
-    """A ledger record in plain types."""
-    document = {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(record).items()
-    }
-    return document | {"flags": list(record.flags), "stages": [str(s) for s in record.stages]}
-
-
-def missing_as_json(missing: Missing) -> dict[str, Any]:
-    """Why a mention is not judged, in plain types; without `next_try_at` it is not tried again."""
-    next_at = missing.not_before
-    return {
-        "reason": missing.reason,
-        "error_class": missing.error_class,
-        "tries": missing.tries,
-        "next_try_at": next_at.isoformat() if next_at else None,
-    }
-
-
-def call_document(storage: Storage, record: CallRecord) -> dict[str, Any]:
-    """Everything known of a call, in plain types; what is not made yet is empty."""
-    call_id, results = record.call_id, storage.results
-    said = results.transcripts(call_id) if Stage.TRANSCRIPTS in record.stages else ()
-    judged = {judgement.mention_id: judgement for judgement in results.judgements(call_id)}
-    missing = {one.mention_id: missing_as_json(one) for one in storage.unjudged.of_calls([call_id])}
-    mentions = [
-        asdict(mention)
-        | {
-            "sentiment": asdict(judged[mention.mention_id])
-            if mention.mention_id in judged
-            else None,
-            "not_judged": missing.get(mention.mention_id),
-        }
-        for mention in results.mentions(call_id)
-    ]
-    return record_as_json(record) | {
-        "metrics": results.metrics(call_id),
-        "transcripts": [
-            {
-                "channel": transcript.channel,
-                "speaker": transcript.speaker,
-                "engine": transcript.engine,
-                "words": transcript.word_count,
-                "confidence": transcript.confidence,
-                "reliable": transcript.is_reliable,
-            }
-            for transcript in said
-        ],
-        "segments": [
-            {"start_s": s.start_s, "end_s": s.end_s, "speaker": s.speaker, "text": s.text}
-            for s in interleave(said)
-        ],
-        "mentions": mentions,
-    }
 
 
 def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
