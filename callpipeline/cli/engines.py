@@ -60,7 +60,7 @@ def serve(
 
 def password() -> None:
     """Make the hash of a password, to stand in CALLPIPELINE_SERVE_USERS in its place."""
-    from callpipeline.web.engine_server.users import hashed
+    from callpipeline.web.access.users import hashed
 
     plain = typer.prompt("password", hide_input=True, confirmation_prompt=True, err=True)
     if len(plain) < 12:

@@ -13,6 +13,7 @@ from callpipeline.config.engines import EngineSettings
 from callpipeline.config.serving import ServingSettings
 from callpipeline.config.telling import TellingSettings
 from callpipeline.config.values import WebAddress
+from callpipeline.config.web import WebSettings
 from callpipeline.errors import SettingsInvalid
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -24,7 +25,7 @@ def _default_home() -> Path:
     return (CHECKOUT if in_checkout else Path.cwd()) / "data"
 
 
-class Settings(EngineSettings, ServingSettings, TellingSettings):
+class Settings(EngineSettings, ServingSettings, TellingSettings, WebSettings):
     """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
 
     model_config = SettingsConfigDict(
@@ -65,9 +66,6 @@ class Settings(EngineSettings, ServingSettings, TellingSettings):
 
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: WebAddress | None = None
-
-    api_key: SecretStr | None = Field(default=None, min_length=16)
-    web_port: int = Field(default=8100, ge=0, le=65535)
 
     @field_validator("database_url")
     @classmethod

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.web.api import health, notify
+from callpipeline.web.bodies import SMALL, LimitedBodies
 from callpipeline.web.guarded import Guarded
 from callpipeline.web.health import Doctor
 from callpipeline.web.metrics import Measured, Metrics
@@ -21,8 +21,7 @@ from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import home
 from callpipeline.web.problems import explain_errors
 
-MOST_BYTES = 1_000_000
-"""Of a request's body."""
+MOST_BYTES = SMALL
 
 STATIC = Path(__file__).parent / "static"
 
@@ -81,26 +80,3 @@ def known(here: Here, x_api_key: Annotated[str | None, Header()] = None) -> None
         (x_api_key or "").encode(), key.get_secret_value().encode()
     ):
         raise HTTPException(401, "Send the key of this installation in the header X-API-KEY.")
-
-
-class LimitedBodies:
-    """Answers 413 to a body that is too large, without reading more of it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MOST_BYTES:
-                raise HTTPException(413, f"A request may have {MOST_BYTES:,} bytes at most.")
-            return message
-
-        await self._app(scope, counted, send)

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from callpipeline.cli import app as commands
 from callpipeline.config import Settings
 from callpipeline.errors import SettingsInvalid
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.access.users import Users, hashed
 from callpipeline.web.engine_server.app import create_app
 from callpipeline.web.engine_server.login import PURPOSE
-from callpipeline.web.engine_server.signing import Signer
-from callpipeline.web.engine_server.users import Users, hashed
 from tests.web.engine_servers import NAME, PASSWORD, USERS, Served, serving
 
 TRANSCRIPTIONS = "/api/v1/transcriptions/"

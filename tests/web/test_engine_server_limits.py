@@ -19,9 +19,9 @@ from callpipeline.engines.ports import Conversation
 from callpipeline.errors import EngineUnavailable
 from callpipeline.web.engine_server import uploads
 from callpipeline.web.engine_server.analysing import Verdict
+from callpipeline.web.engine_server.app import MOST_JSON_BYTES
 from callpipeline.web.engine_server.documents import SentMention
 from callpipeline.web.engine_server.health import TRY_AGAIN_S, Health
-from callpipeline.web.engine_server.limits import MOST_JSON_BYTES
 from callpipeline.web.engine_server.shelf import Shelf
 from tests.fakes.engines import ScriptedJudge, ScriptedSplitter, ScriptedTranscriber
 from tests.processes import until

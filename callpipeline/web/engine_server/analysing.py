@@ -16,8 +16,8 @@ from callpipeline.web.engine_server.documents import Document, SentTranscript
 from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.judging import PATTERN, Judged, judged
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.places import while_asked
 from callpipeline.web.engine_server.uploads import receive
+from callpipeline.web.places import while_asked
 from callpipeline.web.sentences import sentence_of
 
 router = APIRouter(prefix="/analyze", tags=["sentiment"])

@@ -17,7 +17,7 @@ from callpipeline.errors import (
     TransientError,
     UnsupportedAudio,
 )
-from callpipeline.web.engine_server.places import RETRY_AFTER_S
+from callpipeline.web.places import RETRY_AFTER_S
 from callpipeline.web.sentences import sentence_of
 
 Model = TypeVar("Model")

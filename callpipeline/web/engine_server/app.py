@@ -13,6 +13,9 @@ from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.stages import Engines
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.access.users import Users
+from callpipeline.web.bodies import LimitedBodies
 from callpipeline.web.engine_server import (
     analysing,
     login,
@@ -22,17 +25,17 @@ from callpipeline.web.engine_server import (
 )
 from callpipeline.web.engine_server.answers import explain_errors, problems
 from callpipeline.web.engine_server.health import Engine, Health, Role
-from callpipeline.web.engine_server.limits import LimitedBodies
 from callpipeline.web.engine_server.listing import HEADERS, listing
 from callpipeline.web.engine_server.opened import Here, Opened
 from callpipeline.web.engine_server.patterns import Patterns
-from callpipeline.web.engine_server.places import Places
 from callpipeline.web.engine_server.shelf import Shelf
-from callpipeline.web.engine_server.signing import Signer
-from callpipeline.web.engine_server.users import Users
 from callpipeline.web.guarded import Guarded
+from callpipeline.web.places import Places
 
 SWEEP_S = 30.0
+MOST_JSON_BYTES = 16_000_000
+"""Of a body without sound: three hours of talk with the times of all words have 2 MB."""
+WITH_SOUND = ("/split", "/api/v1/transcriptions")
 WITH_TOKEN = ("/split", "/analyze/", "/patterns/")
 """Where a token is asked for besides transcription, if it is asked for everywhere."""
 
@@ -69,7 +72,8 @@ def create_app(options: Settings, engines: OpenEngines = wiring.open_engines) ->
     needs_token = login.needs_token_everywhere(options)
     if needs_token:
         app.add_middleware(login.TokenFirst, paths=WITH_TOKEN)
-    app.add_middleware(LimitedBodies, most_sound_bytes=options.serve_max_upload_mb * 1_000_000)
+    most = dict.fromkeys(WITH_SOUND, options.serve_max_upload_mb * 1_000_000)
+    app.add_middleware(LimitedBodies, most=most, otherwise=MOST_JSON_BYTES)
     app.add_middleware(Guarded)
     for router in (login.router, transcribing.router, splitting.channels):
         app.include_router(router)

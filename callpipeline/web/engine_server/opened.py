@@ -7,12 +7,12 @@ from fastapi import Depends, Request
 
 from callpipeline.config import Settings
 from callpipeline.pipeline.stages import Engines
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.access.users import Users
 from callpipeline.web.engine_server.health import Health
 from callpipeline.web.engine_server.patterns import Patterns
-from callpipeline.web.engine_server.places import Places
 from callpipeline.web.engine_server.shelf import Shelf
-from callpipeline.web.engine_server.signing import Signer
-from callpipeline.web.engine_server.users import Users
+from callpipeline.web.places import Places
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from callpipeline.domain.audio import (
 from callpipeline.web.engine_server.answers import of_fields, problems
 from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.places import while_asked
 from callpipeline.web.engine_server.uploads import Form, receive
+from callpipeline.web.places import while_asked
 
 PURPOSE = "channel"
 

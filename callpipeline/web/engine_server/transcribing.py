@@ -16,8 +16,8 @@ from callpipeline.web.engine_server.answers import of_fields, problems
 from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.login import known
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.places import while_asked
 from callpipeline.web.engine_server.uploads import Form, receive
+from callpipeline.web.places import while_asked
 
 router = APIRouter(tags=["transcription"])
 

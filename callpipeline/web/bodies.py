@@ -1,29 +1,35 @@
-"""How large a body may be."""
+"""How large the body of a request may be, by where it is sent."""
+
+from collections.abc import Mapping
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST_JSON_BYTES = 16_000_000
-"""Of a body without sound: three hours of talk with the times of all words have 2 MB."""
-SOUND = frozenset({"/split", "/api/v1/transcriptions/", "/api/v1/transcriptions"})
+SMALL = 1_000_000
+"""Bytes, of a body that is read whole and of which nothing else is said."""
 
 
 class LimitedBodies:
     """Answers 413 to a body that is too large: one that says so before any of it is read.
 
-    The connection is closed with it, so that the rest is not read either.
+    The connection is closed with it, so that the rest is not read either. `most` has bytes by the
+    beginning of a path, where the longest one decides; `otherwise` is for all other paths.
     """
 
-    def __init__(self, app: ASGIApp, most_sound_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, most: Mapping[str, int] | None = None, otherwise: int = SMALL
+    ) -> None:
         self._app = app
-        self._most_sound_bytes = most_sound_bytes
+        longest_first = sorted((most or {}).items(), key=lambda rule: -len(rule[0]))
+        self._rules = tuple(longest_first)
+        self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._most_sound_bytes if scope["path"] in SOUND else MOST_JSON_BYTES
+        most = self.most_for(scope["path"])
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > most:
             problem = _too_large(most)
@@ -31,6 +37,13 @@ class LimitedBodies:
             await reply(scope, receive, send)
             return
         await self._app(scope, _counted(receive, most), send)
+
+    def most_for(self, path: str) -> int:
+        """The bytes that a body sent there may have. `/a` is the beginning of `/a/b`, not `/ab`."""
+        for beginning, most in self._rules:
+            if path == beginning or path.startswith(beginning.rstrip("/") + "/"):
+                return most
+        return self._otherwise
 
 
 def _counted(receive: Receive, most: int) -> Receive:

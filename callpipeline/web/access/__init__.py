@@ -1,0 +1,1 @@
+"""Who may ask: visitors and what they may do, keys, logins, and what their browsers may do."""
