@@ -11,6 +11,7 @@ CallpipelineError
 │   ├── MissingObject         what a row points to is not in the object store
 │   ├── UnknownCall           no such call in the ledger
 │   ├── UnknownNotification   no such notification in the outbox
+│   ├── UnknownKey            no such key of the API
 │   ├── SettingsInvalid       a setting is missing or contradicts another
 │   ├── PoisonCall            the runs that worked on the call died, every time
 │   ├── ReceiverGone          a receiver wants no notifications any more
@@ -79,6 +80,10 @@ class UnknownCall(PermanentError):
 
 class UnknownNotification(PermanentError):
     """The outbox has no such notification."""
+
+
+class UnknownKey(PermanentError):
+    """There is no such key of the API, or more than one is meant."""
 
 
 class SettingsInvalid(PermanentError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, engines, export, look, models, notifications, operate
+from callpipeline.cli import calls, engines, export, keys, look, models, notifications, operate
 from callpipeline.cli.demo import demo
 from callpipeline.cli.erase import erase
 from callpipeline.cli.opening import explained
@@ -59,3 +59,4 @@ app.add_typer(export.app)
 app.add_typer(notifications.app)
 app.add_typer(engines.app)
 app.add_typer(models.app)
+app.add_typer(keys.app)

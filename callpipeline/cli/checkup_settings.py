@@ -18,6 +18,8 @@ from pydantic import AliasChoices
 from callpipeline import wiring
 from callpipeline.cli.findings import Finding, Level
 from callpipeline.config import Settings
+from callpipeline.errors import SettingsInvalid
+from callpipeline.web.access.starting import refuse_unguarded
 
 PREFIX = "CALLPIPELINE_"
 OURS_ALONE = frozenset({"CALLPIPELINE_CODE_SERVER_PORT"})
@@ -90,6 +92,7 @@ def _unsafe(options: Settings) -> Iterator[Finding]:
                 f"CALLPIPELINE_{name} is http://: {what} the network for anybody to read; use "
                 "https://",
             )
+    yield from _exposed(options)
     if webhook and not options.notify_webhook_secret:
         yield Complaint(
             Level.WARN,
@@ -101,6 +104,21 @@ def _unsafe(options: Settings) -> Iterator[Finding]:
             Level.WARN,
             "CALLPIPELINE_SMTP_SECURITY is none: mails and the password cross the network for "
             "anybody to read; use starttls or tls",
+        )
+
+
+def _exposed(options: Settings) -> Iterator[Finding]:
+    """The web app, where others than this machine reach it."""
+    try:
+        refuse_unguarded(options)
+    except SettingsInvalid as error:
+        yield Complaint(Level.BAD, str(error))
+    encrypted = options.web_url is not None and options.web_url.startswith("https://")
+    if not options.web_on_loopback and not encrypted:
+        yield Complaint(
+            Level.WARN,
+            "CALLPIPELINE_WEB_URL is not https://: passwords, and what is said in calls, cross the "
+            "network for anybody to read; put a proxy with TLS before the web app",
         )
 
 

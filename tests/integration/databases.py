@@ -9,7 +9,16 @@ import psycopg
 
 from callpipeline.storage.sql import SCHEMA
 
-KEPT = ("calls", "runs", "catalog_versions", "deletions", "discovery", "outages")
+KEPT = (
+    "calls",
+    "runs",
+    "catalog_versions",
+    "deletions",
+    "discovery",
+    "outages",
+    "api_keys",
+    "web_sessions",
+)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from callpipeline.cli import COMMANDS, app, models, notifications
+from callpipeline.cli import COMMANDS, app, keys, models, notifications
 from callpipeline.config import Settings
 from callpipeline.domain.notification import EventKind, NotificationChannel
 from callpipeline.pipeline.dispatch import WAITS_S
@@ -32,7 +32,9 @@ def test_every_command_named_exists_and_every_command_is_named() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-@pytest.mark.parametrize("group", [notifications, models], ids=lambda group: group.app.info.name)
+@pytest.mark.parametrize(
+    "group", [notifications, models, keys], ids=lambda group: group.app.info.name
+)
 def test_every_command_below_a_group_that_is_named_exists(
     document: Path, group: ModuleType
 ) -> None:

@@ -35,7 +35,7 @@ from callpipeline.web.places import Places
 SWEEP_S = 30.0
 MOST_JSON_BYTES = 16_000_000
 """Of a body without sound: three hours of talk with the times of all words have 2 MB."""
-WITH_SOUND = ("/split", "/api/v1/transcriptions")
+WITH_SOUND: tuple[str, ...] = ("/split", "/api/v1/transcriptions")
 WITH_TOKEN = ("/split", "/analyze/", "/patterns/")
 """Where a token is asked for besides transcription, if it is asked for everywhere."""
 
@@ -72,7 +72,7 @@ def create_app(options: Settings, engines: OpenEngines = wiring.open_engines) ->
     needs_token = login.needs_token_everywhere(options)
     if needs_token:
         app.add_middleware(login.TokenFirst, paths=WITH_TOKEN)
-    most = dict.fromkeys(WITH_SOUND, options.serve_max_upload_mb * 1_000_000)
+    most = dict.fromkeys(WITH_SOUND, options.serve_max_upload_mb * 1000000)
     app.add_middleware(LimitedBodies, most=most, otherwise=MOST_JSON_BYTES)
     app.add_middleware(Guarded)
     for router in (login.router, transcribing.router, splitting.channels):
