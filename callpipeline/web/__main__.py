@@ -1,14 +1,18 @@
-"""`python -m callpipeline.web`: the API on this machine's loopback, which `up` starts."""
+"""`python -m callpipeline.web`: the API, which `up` starts."""
 
 import uvicorn
 
 from callpipeline.config import settings
+from callpipeline.web import access
 from callpipeline.web.app import create_app
 
 
 def main() -> None:
     options = settings()
-    uvicorn.run(create_app(options), host="127.0.0.1", port=options.web_port, server_header=False)
+    access.refuse_unguarded(options)
+    # IPv6 addresses stand in brackets in settings and URLs, not here.
+    host = options.web_host.strip("[]")
+    uvicorn.run(create_app(options), host=host, port=options.web_port, **access.SERVER)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Proxies:
             said = ",".join(request.headers.getlist("x-forwarded-proto"))
             if said:
                 return said.rpartition(",")[2].strip().lower() == "https"
-        return request.url.scheme == "https"
+        return request.scope.get("scheme") == "https"
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)

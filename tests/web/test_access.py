@@ -1,0 +1,287 @@
+"""Who may do what: each kind of visitor, with each scope, on each kind of route."""
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
+from callpipeline.web import access
+from callpipeline.web.access import Scope
+from tests.web.guarded import OWN_KEY, WITH_USERS, Guarded, guarded_app, guarding
+
+ROUTES = ("GET /results", "POST /upload", "GET /job", "POST /erase", "GET /calls")
+PROXY = {
+    "web_proxy_header": "X-Forwarded-User",
+    "web_trusted_proxies": (ip_network("127.0.0.0/8"),),
+}
+
+
+@pytest.fixture
+def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
+    with guarding(settings, database_url, **WITH_USERS, **PROXY) as served:
+        yield served
+
+
+def asked(served: Guarded, headers: dict[str, str]) -> dict[str, int]:
+    """The status of each route; what changes something sends the token of a page."""
+    token = {"X-CSRF-Token": served.form_token(**headers)} if _sees_pages(served, headers) else {}
+    answers: dict[str, int] = {}
+    for route in ROUTES:
+        method, path = route.split()
+        sent: dict[str, Any] = {"json": {}} if method == "POST" else {}
+        answers[route] = served.http.request(
+            method, path, headers=headers | token, **sent
+        ).status_code
+    return answers
+
+
+def _sees_pages(served: Guarded, headers: dict[str, str]) -> bool:
+    return served.http.get("/calls", headers=headers).status_code == 200
+
+
+def expected(read: int, upload: int, job: int, admin: int) -> dict[str, int]:
+    return dict(zip(ROUTES, (read, upload, job, admin, read), strict=True))
+
+
+NOBODY = expected(401, 401, 401, 401)
+READS = expected(200, 403, 200, 403)
+UPLOADS = expected(403, 200, 200, 403)
+BOTH = expected(200, 200, 200, 403)
+ALL = expected(200, 200, 200, 200)
+
+KEYS = [
+    ((Scope.READ,), READS),
+    ((Scope.UPLOAD,), UPLOADS),
+    ((Scope.READ, Scope.UPLOAD), BOTH),
+    ((Scope.ADMIN,), ALL),
+]
+
+
+@pytest.mark.parametrize(("scopes", "may"), KEYS)
+def test_a_key_may_what_its_scopes_say(
+    served: Guarded, scopes: tuple[Scope, ...], may: dict[str, int]
+) -> None:
+    headers = served.key(*scopes)
+    assert asked(served, headers) == may
+    assert asked(served, {"Authorization": f"Bearer {headers['X-API-KEY']}"}) == may
+
+
+def test_the_key_of_the_settings_may_everything(served: Guarded) -> None:
+    assert asked(served, {"X-API-KEY": OWN_KEY}) == ALL
+
+
+@pytest.mark.parametrize(("name", "may"), [("ann", ALL), ("ben", BOTH), ("eve", READS)])
+def test_who_has_logged_in_may_what_the_settings_say(
+    served: Guarded, name: str, may: dict[str, int]
+) -> None:
+    assert served.log_in(name).status_code == 303
+    assert asked(served, {}) == may
+
+
+@pytest.mark.parametrize(("name", "may"), [("ann", ALL), ("zoe", BOTH), ("eve", READS)])
+def test_whom_a_proxy_names_may_what_the_settings_say(
+    served: Guarded, name: str, may: dict[str, int]
+) -> None:
+    assert asked(served, {"X-Forwarded-User": name}) == may
+
+
+def test_nobody_else_is_let_in(served: Guarded) -> None:
+    assert asked(served, {}) == NOBODY
+    assert served.http.get("/open").status_code == 200
+
+
+def test_this_machine_may_everything_where_nobody_logs_in(
+    settings: Settings, database_url: str
+) -> None:
+    with guarding(settings, database_url) as served:
+        assert asked(served, {}) == ALL
+        assert served.http.get("/results").json()["how"] == "loopback"
+        # Who does send a key is taken at that word.
+        assert asked(served, served.key(Scope.READ)) == READS
+        assert asked(served, {"X-API-KEY": "wrong"}) == NOBODY
+        assert asked(served, {"X-API-KEY": ""}) == NOBODY
+        assert served.http.get("/login").headers["location"] == "/"
+        assert served.http.post("/login", data={"name": "a", "password": "b"}).status_code == 404
+
+
+def test_a_visitor_is_the_same_at_each_request_and_nobody_else(served: Guarded) -> None:
+    one, other = served.key(Scope.READ), served.key(Scope.READ)
+    ids = [served.http.get("/results", headers=h).json()["id"] for h in (one, other, one)]
+    assert ids[0] == ids[2] != ids[1]
+    assert one["X-API-KEY"] not in ids[0]
+
+
+def test_who_is_refused_is_told_why(served: Guarded) -> None:
+    nobody = served.http.get("/results")
+    assert nobody.headers["WWW-Authenticate"].startswith("Bearer")
+    assert "X-API-KEY" in nobody.json()["detail"]
+    few = served.http.post("/erase", json={}, headers=served.key(Scope.READ))
+    assert "needs scope admin" in few.json()["detail"]
+    wrong = served.http.get("/results", headers={"X-API-KEY": "wrong"})
+    assert 'error="invalid_token"' in wrong.headers["WWW-Authenticate"]
+
+
+def sent_headers(served: Guarded, head: str) -> bytes:
+    """The answer to a request of which only the head is ever sent."""
+    port = int(served.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        return connection.recv(1000)
+
+
+@pytest.mark.parametrize("path", ["/upload", "/erase"])
+def test_nothing_of_a_body_is_read_of_who_may_not_send_it(served: Guarded, path: str) -> None:
+    key = served.key(Scope.READ)["X-API-KEY"]
+    for credentials, status in (("", b"401"), (f"X-API-KEY: {key}\r\n", b"403")):
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credentials}"
+        kind = "Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+        assert sent_headers(served, head + kind).startswith(b"HTTP/1.1 " + status)
+
+
+def test_what_is_no_json_is_not_even_looked_at(served: Guarded) -> None:
+    kind = {"Content-Type": "application/json"}
+    assert served.http.post("/erase", content=b"{", headers=kind).status_code == 401
+    assert (
+        served.http.post("/erase", content=b"{", headers=kind | {"X-API-KEY": OWN_KEY}).status_code
+        == 422
+    )
+
+
+def test_a_person_before_a_page_is_led_to_the_login(served: Guarded) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    led = served.http.get("/calls?q=a&page=2", headers=browser)
+    assert led.status_code == 303
+    assert led.headers["location"] == "/login?next=%2Fcalls%3Fq%3Da%26page%3D2"
+    assert served.http.get("/results", headers=browser).status_code == 401
+    assert served.http.get("/calls").status_code == 401
+    part = served.http.get("/calls", headers=browser | {"HX-Request": "true"})
+    assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/login")
+
+
+def test_where_a_proxy_logs_people_in_there_is_no_login(
+    settings: Settings, database_url: str
+) -> None:
+    with guarding(settings, database_url, **PROXY) as served:
+        assert served.http.get("/calls", headers={"Accept": "text/html"}).status_code == 401
+        assert asked(served, {"X-Forwarded-User": "ann"}) == BOTH
+
+
+def test_routes_tell_what_they_ask_for(settings: Settings) -> None:
+    app = guarded_app(settings)
+    asked_for = {
+        (route.path, method): [needs.scopes for needs in route.asked]
+        for route in access.guarded_routes(app.routes)
+        for method in route.methods
+    }
+    assert asked_for["/calls", "POST"] == [(Scope.READ,)]
+    assert asked_for["/job", "GET"] == [(Scope.READ, Scope.UPLOAD)]
+    assert asked_for["/logout", "POST"] == [()]
+    assert asked_for["/open", "GET"] == []
+    described = app.openapi()["paths"]["/results"]["get"]["security"]
+    assert {name for each in described for name in each} == {"APIKeyHeader", "HTTPBearer"}
+
+
+USERS = {"web_users": {"ann": SecretStr("a password of mine")}}
+HOSTS = ["0.0.0.0", "::", "192.168.1.5", "calls.example.com"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_beyond_this_machine_nothing_is_served_without_a_login(
+    settings: Settings, host: str
+) -> None:
+    opened = settings.model_copy(update={"web_host": host, "api_key": SecretStr(OWN_KEY)})
+    with pytest.raises(SettingsInvalid, match="CALLPIPELINE_WEB_USERS.*_WEB_PROXY_HEADER"):
+        access.refuse_unguarded(opened)
+    access.refuse_unguarded(opened.model_copy(update=USERS))
+    access.refuse_unguarded(opened.model_copy(update=PROXY))
+
+
+def test_an_address_for_others_needs_a_login_too(settings: Settings) -> None:
+    """A proxy on this machine hands on to loopback what the whole network sends."""
+    public = settings.model_copy(update={"web_url": "https://calls.example.com"})
+    with pytest.raises(SettingsInvalid, match=r"calls\.example\.com"):
+        access.refuse_unguarded(public)
+    access.refuse_unguarded(settings.model_copy(update={"web_url": "http://localhost:9000"}))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
+def test_this_machine_alone_needs_no_login(settings: Settings, host: str) -> None:
+    access.refuse_unguarded(settings.model_copy(update={"web_host": host}))
+
+
+@pytest.mark.parametrize(
+    ("contradiction", "named"),
+    [
+        ({"web_proxy_header": "X-Forwarded-User"}, "CALLPIPELINE_WEB_TRUSTED_PROXIES"),
+        (USERS | {"web_admins": ("anne",)}, "CALLPIPELINE_WEB_ADMINS names anne"),
+        (USERS | {"web_readers": ("zoe",)}, "CALLPIPELINE_WEB_READERS names zoe"),
+    ],
+)
+def test_logins_that_contradict_each_other_are_refused(
+    settings: Settings, contradiction: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SettingsInvalid, match=named):
+        access.refuse_unguarded(settings.model_copy(update=contradiction))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEB_USERS", '{"ann": "short"}'),
+        ("WEB_USERS", '{"ann,ben": "a password of mine"}'),
+        ("WEB_TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("WEB_TRUSTED_PROXIES", "10.0.0.1/8, proxy"),
+        ("WEB_CORS_ORIGINS", "https://crm.example.com/"),
+        ("WEB_CORS_ORIGINS", "crm.example.com"),
+        ("WEB_PROXY_HEADER", "X-User:"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
+    with pytest.raises(ValueError, match=name.lower()):
+        Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+
+
+def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLPIPELINE_WEB_TRUSTED_PROXIES", "10.0.0.5, fd00::/8")
+    monkeypatch.setenv("CALLPIPELINE_WEB_ADMINS", "ann, ben ,")
+    monkeypatch.setenv("CALLPIPELINE_WEB_CORS_ORIGINS", "https://a.example.com,http://b:8080")
+    options = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+    assert options.web_trusted_proxies == (ip_network("10.0.0.5"), ip_network("fd00::/8"))
+    assert options.web_admins == ("ann", "ben")
+    assert options.web_cors_origins == ("https://a.example.com", "http://b:8080")
+
+
+def test_without_a_list_every_user_may_everything_and_nobody_whom_a_proxy_names(
+    settings: Settings,
+) -> None:
+    options = settings.model_copy(update=USERS)
+    assert options.scopes_of("ann") == frozenset(Scope)
+    assert options.scopes_of("zoe") == {Scope.READ, Scope.UPLOAD}
+
+
+def test_a_websocket_is_refused(served: Guarded) -> None:
+    head = "GET /calls HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    more = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    assert b" 101 " not in sent_headers(served, head + more)
+
+
+def test_a_database_that_is_away_is_said_so_and_opens_nothing(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with guarding(settings, database_url, **WITH_USERS) as served:
+
+        def gone(key_id: str) -> None:
+            raise DatabaseUnavailable("Postgres did not answer.")
+
+        key = served.key(Scope.READ)
+        monkeypatch.setattr(served.door.keys._keys, "find", gone)
+        assert served.http.get("/results", headers=key).status_code == 503
+        assert served.http.get("/results", headers={"X-API-KEY": OWN_KEY}).status_code == 200
