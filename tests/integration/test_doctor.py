@@ -513,6 +513,21 @@ def test_a_receiver_that_wants_nothing_any_more_is_told(storage: Storage, settin
     assert checkup_telling.outbox(elsewhere, storage.database) == "nothing waits"
 
 
+WEB_USERS = {"web_users": {"ann": SecretStr("a password of mine")}}
+
+
+@pytest.mark.parametrize("changed", [{"web_host": "0.0.0.0"}, {"web_proxy_header": "X-User"}])
+def test_a_web_app_that_would_not_start_is_bad(settings: Settings, changed: dict[str, Any]):
+    found = checkup_settings.examine(settings.model_copy(update=changed))
+    assert Level.BAD in {finding.level for finding in found}
+
+
+def test_a_web_app_behind_tls_is_well(settings: Settings):
+    safe = {"web_host": "0.0.0.0", "web_url": "https://calls.example.com"} | WEB_USERS
+    found = checkup_settings.examine(settings.model_copy(update=safe))
+    assert {finding.level for finding in found} == {Level.OK}
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -523,6 +538,8 @@ def test_a_receiver_that_wants_nothing_any_more_is_told(storage: Storage, settin
         ({"split_url": "http://split.example.com"}, "SPLIT_URL is http://: recordings cross"),
         ({"auth_url": "http://auth.example.com"}, "AUTH_URL is http://: a password crosses"),
         ({"openai_url": "http://llm.example.com"}, "OPENAI_URL is http://: calls cross"),
+        ({"web_host": "0.0.0.0"} | WEB_USERS, "CALLPIPELINE_WEB_URL is not https://"),
+        ({"web_url": "http://calls.example.com"} | WEB_USERS, "CALLPIPELINE_WEB_URL is not https"),
     ],
 )
 def test_what_crosses_the_network_unprotected_is_told(
