@@ -15,6 +15,9 @@ CallpipelineError
 │   ├── SettingsInvalid       a setting is missing or contradicts another
 │   ├── PoisonCall            the runs that worked on the call died, every time
 │   ├── ReceiverGone          a receiver wants no notifications any more
+│   ├── AnnouncementInvalid   what was announced cannot be taken
+│   │   └── AddressInvalid        its address is none from which recordings are fetched
+│   ├── DownloadRefused       a host does not hand out an announced recording, or may not be asked
 │   └── UnexpectedError       a fault of callpipeline itself
 ├── TransientError      another try might
 │   ├── EngineUnavailable     an engine crashed, timed out or refused for now
@@ -22,6 +25,7 @@ CallpipelineError
 │   ├── StoreUnavailable      the object store did not answer
 │   ├── DatabaseUnavailable   Postgres did not answer
 │   ├── DeliveryRefused       a receiver did not take a notification
+│   ├── DownloadFailed        an announced recording did not arrive whole
 │   ├── ModelUnavailable      a recogniser's model could not be fetched
 │   └── MachineExhausted      no disk space, memory or open files are left here
 ├── ClaimLost           the call belongs to another run now; nothing was written
@@ -102,6 +106,18 @@ class ReceiverGone(PermanentError):
         self.code = code
 
 
+class AnnouncementInvalid(PermanentError):
+    """What was announced cannot be taken as it is; whoever announces it has to correct it."""
+
+
+class AddressInvalid(AnnouncementInvalid):
+    """An address is none of HTTP, or none from which recordings may be fetched; never quoted."""
+
+
+class DownloadRefused(PermanentError):
+    """A host does not hand out an announced recording, or it may not be fetched from there."""
+
+
 class UnexpectedError(PermanentError):
     """A fault of callpipeline itself, not of the recording or an engine."""
 
@@ -148,6 +164,17 @@ class DeliveryRefused(TransientError):
     def __init__(self, code: str, answer: str, retry_after_s: float | None = None) -> None:
         super().__init__(answer)
         self.code = code
+        self.retry_after_s = retry_after_s
+
+
+class DownloadFailed(TransientError):
+    """An announced recording did not arrive whole; another try may do better.
+
+    `retry_after_s` is how long its host wants to be left alone, in seconds.
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
         self.retry_after_s = retry_after_s
 
 
