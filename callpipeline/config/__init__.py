@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from callpipeline.config.engines import EngineSettings
+from callpipeline.config.fetching import FetchingSettings
 from callpipeline.config.serving import ServingSettings
 from callpipeline.config.telling import TellingSettings
 from callpipeline.config.values import WebAddress
@@ -25,7 +26,7 @@ def _default_home() -> Path:
     return (CHECKOUT if in_checkout else Path.cwd()) / "data"
 
 
-class Settings(EngineSettings, ServingSettings, TellingSettings, WebSettings):
+class Settings(EngineSettings, FetchingSettings, ServingSettings, TellingSettings, WebSettings):
     """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
 
     model_config = SettingsConfigDict(

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -54,9 +55,14 @@ class Source:
     lane: Lane | None = None
     day_folders: str | None = None
 
-    def facts_of(self, key: str, *, now: datetime | None = None) -> CallFacts:
-        """What an object's key tells; a time that makes no sense stays in the metadata as text."""
-        told = _groups(self.filename, key)
+    def facts_of(
+        self, key: str, *, now: datetime | None = None, told: Mapping[str, str] | None = None
+    ) -> CallFacts:
+        """What an object's key tells; a time that makes no sense stays in the metadata as text.
+
+        What somebody `told` besides, by the names of groups, goes before that.
+        """
+        told = _groups(self.filename, key) | _cleaned(told or {})
         started_at = time_told(told, self.timezone, now or datetime.now(UTC))
         if started_at:
             told = {name: value for name, value in told.items() if name not in TIME_GROUPS}
@@ -71,7 +77,10 @@ class Source:
 def _groups(pattern: str | None, key: str) -> dict[str, str]:
     """The named groups that matched something, fit to be shown and stored."""
     found = re.search(pattern, key[-SEARCHED:]) if pattern else None
-    told = found.groupdict("") if found else {}
+    return _cleaned(found.groupdict("")) if found else {}
+
+
+def _cleaned(told: Mapping[str, str]) -> dict[str, str]:
     cleaned = {name: _clean(value) for name, value in told.items()}
     return {name: value for name, value in cleaned.items() if value}
 

@@ -10,7 +10,7 @@ from callpipeline.pipeline.removal import Place, remove_recording
 from callpipeline.storage import keys
 from callpipeline.storage.erasures import Erasure, Erasures
 from callpipeline.storage.object_store import ObjectStore
-from callpipeline.storage.recordings import Recordings
+from callpipeline.storage.recordings import Arrivals, Recordings
 
 QUIET_S = 120.0
 """While somebody is at work, an erasure is finished when nothing is found so long after it began:
@@ -103,7 +103,7 @@ class Eraser:
             return _Deleted(items, str(error))
         return _Deleted(items, None)
 
-    def _read(self, erasure: Erasure, place: ObjectStore, key: str) -> None:
+    def _read(self, erasure: Erasure, place: Arrivals, key: str) -> None:
         """Learn of which bytes the call is, so that they are known when they come in again."""
         # Always the same: should this process be killed, the next look removes what it left.
         copy = self.workspace / f"erasing-{erasure.call_id}"

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from callpipeline.domain.audio import Channel
@@ -11,6 +11,7 @@ from callpipeline.domain.retention import Kept, Periods
 from callpipeline.errors import MissingObject, StoreUnavailable
 from callpipeline.pipeline.removal import Place, remove_recording
 from callpipeline.storage import keys
+from callpipeline.storage.announced import Announcements
 from callpipeline.storage.database import Row
 from callpipeline.storage.erasures import Erasures
 from callpipeline.storage.object_store import ObjectStore
@@ -21,6 +22,8 @@ IN_A_ROW = 3
 """Calls of a bucket that does not answer, one after the other, before its others are let be."""
 ERASED_AT_ONCE = 500
 BECAUSE = "kept long enough"
+ADDRESSES_KEPT = timedelta(days=30)
+"""Of recordings that could not be fetched, for a person to try again; signatures end sooner."""
 CALL_BY_CALL = (Kept.RECORDINGS, Kept.AUDIO, Kept.TRANSCRIPTS)
 
 
@@ -46,6 +49,7 @@ class Retention:
     recordings: Recordings
     store: ObjectStore
     periods: Periods
+    announcements: Announcements
 
     def plan(self, now: datetime) -> list[Deleted]:
         """What would go now."""
@@ -67,6 +71,7 @@ class Retention:
         for kept, older_than in self.periods.due(now, Kept.NOTIFICATIONS):
             gone = self.retained.delete_notifications(older_than)
             done.append(Deleted(kept, older_than, gone))
+        self.announcements.forget_old(now - ADDRESSES_KEPT)
         return done
 
     def _objects(self, kept: Kept, older_than: datetime) -> Deleted:

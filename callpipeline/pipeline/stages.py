@@ -29,6 +29,7 @@ from callpipeline.engines.ports import (
 )
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.ingest import sha256_of
+from callpipeline.pipeline.threads import on_its_own_thread
 from callpipeline.pipeline.waveform import peaks_of
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates, RecordingSource, ResultStore, StageWrite
@@ -85,7 +86,7 @@ class Stages:
 
     async def _channel_audio(self, bench: Workbench, clock: "_Clock") -> Facts:
         recording = bench.folder / "recording"
-        await asyncio.to_thread(self.recordings.fetch, bench.call.recording, recording)
+        await on_its_own_thread(self.recordings.fetch, bench.call.recording, recording)
         sha256 = await asyncio.to_thread(sha256_of, recording)
         # Before anything that costs: bytes that a call is made of already are not worked on twice.
         await asyncio.to_thread(self.states.own_content, bench.call, clock.run_id, sha256)

@@ -12,6 +12,7 @@ from callpipeline.domain.call import Call, CallState, DuplicatePolicy, Recording
 from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
+    DownloadFailed,
     DuplicateRecording,
     EngineAway,
     MissingObject,
@@ -136,6 +137,7 @@ class Claims:
         for what another copy of its bytes may not share, a duplicate of it waits to be tried
         instead. Raises ClaimLost when another run holds it.
         """
+        least_s = (error.retry_after_s or 0.0) if isinstance(error, DownloadFailed) else 0.0
         failure = {
             "call_id": call_id,
             "run_id": run_id,
@@ -143,7 +145,7 @@ class Claims:
             "error_class": type(error).__name__,
             "message": storable(str(error)),
             "transient": isinstance(error, TransientError),
-            "waits_s": [jittered(wait_s) for wait_s in self._retry_waits_s],
+            "waits_s": [max(jittered(wait_s), least_s) for wait_s in self._retry_waits_s],
             "away_s": _away_s(error),
             "away_from": error.service if isinstance(error, EngineAway) else None,
             "patience_s": self._outage_patience_s,

@@ -162,7 +162,7 @@ def _bury(connection: Connection[DictRow], how: Row) -> list[str]:
     if not ids:
         return []
     these = how | {"call_ids": ids, "event_ids": []}
-    for step in ("begin", "forget_results", "forget_told", "bury", "pass_on"):
+    for step in ("begin", "forget_results", "forget_address", "forget_told", "bury", "pass_on"):
         connection.execute(query(f"erasures/{step}"), these)
     why = "retention" if how["by_retention"] else "erasure"
     noted = {"what": "call", "why": why, "items": [1] * len(ids)}

@@ -8,6 +8,11 @@ def inbox(sha256: str, name: str) -> str:
     return f"{sha256[:12]}/{name}"
 
 
+def announced(key: str) -> str:
+    """Where an announced recording is kept in the inbox; looking for recordings passes it over."""
+    return f".announced/{key}"
+
+
 def channel_audio(call_id: str, channel: Channel) -> str:
     """One channel's sound, mono FLAC."""
     return f"calls/{call_id}/{channel}.flac"

@@ -75,7 +75,7 @@ class Ledger:
         given = list(registrations)
         if not given:
             return []
-        return self._database.patiently(lambda c: _enter_all(c, given))
+        return self._database.patiently(lambda c: enter_all(c, given))
 
     def unknown(self, recordings: Sequence[Recording]) -> list[Recording]:
         """Those recordings (of one bucket) that the ledger does not have."""
@@ -158,7 +158,8 @@ class Ledger:
         return {row["call_id"] for row in (*failed, *waiting, *duplicates, *missing)}
 
 
-def _enter_all(connection: Connection[DictRow], given: Sequence[Registration]) -> list[Registered]:
+def enter_all(connection: Connection[DictRow], given: Sequence[Registration]) -> list[Registered]:
+    """Enter recordings in a transaction; returns what became of each, in the order given."""
     # In one order everywhere, else two that register the same calls, or bytes, wait for each other.
     by_id = sorted(given, key=lambda registration: registration.recording.call_id)
     rows = connection.execute(query("calls/register"), _columns(by_id)).fetchall()

@@ -2,16 +2,35 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from callpipeline.domain.call import Recording
 from callpipeline.errors import MissingObject
-from callpipeline.storage.object_store import ObjectStore
+
+
+class Arrivals(Protocol):
+    """Where recordings of a bucket are: an object store, or one that fetches them first."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fetch(self, key: str, into: Path, etag: str | None = None) -> None: ...
+
+    def read(self, key: str) -> bytes: ...
+
+    def recording(self, key: str) -> Recording: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def tidy(self, key: str) -> None: ...
 
 
 class Recordings:
     """Reads recordings and what lies beside them, wherever they arrived."""
 
-    def __init__(self, stores: Iterable[ObjectStore]) -> None:
+    def __init__(self, stores: Iterable[Arrivals]) -> None:
         self._stores = {store.name: store for store in stores}
 
     def fetch(self, recording: Recording, into: Path) -> None:
@@ -29,7 +48,7 @@ class Recordings:
         """Remove an object where it arrived; one that is not there is removed already."""
         self.store(bucket).delete(key)
 
-    def store(self, bucket: str) -> ObjectStore:
+    def store(self, bucket: str) -> Arrivals:
         """The store of a bucket. Raises MissingObject where no source has it any more."""
         if bucket not in self._stores:
             raise MissingObject(

@@ -11,11 +11,13 @@ from callpipeline.domain.call import Lane
 from callpipeline.domain.catalog import Catalog
 from callpipeline.domain.hints import hints_of
 from callpipeline.domain.matching import Matcher
+from callpipeline.domain.reach import Reach
 from callpipeline.domain.source import Source
 from callpipeline.pipeline.erasing import QUIET_S, Elsewhere, Eraser
 from callpipeline.pipeline.retention import Retention
 from callpipeline.pipeline.sidecar import SidecarTranscripts
 from callpipeline.pipeline.stages import Stages
+from callpipeline.storage.announced import Announcements
 from callpipeline.storage.catalog_file import read_catalog
 from callpipeline.storage.claims import Claims
 from callpipeline.storage.database import Database
@@ -39,6 +41,7 @@ from callpipeline.wiring.engines import (
     tone_of,
 )
 from callpipeline.wiring.environment import dagster_environment
+from callpipeline.wiring.fetching import open_announced, reach
 from callpipeline.wiring.notifiers import (
     configured_channels,
     notification_policy,
@@ -85,8 +88,9 @@ __all__ = [
 class Storage:
     """Everything that is kept, opened.
 
-    `recordings` are those of all sources; `inbox` is the store of the source `home`, to which
-    what people hand over is copied.
+    `recordings` are those of all sources, and those that were announced by an address, which may
+    be fetched from where `reach` says; `inbox` is the store of the source `home`, to which what
+    people hand over is copied.
     """
 
     database: Database
@@ -102,6 +106,8 @@ class Storage:
     unjudged: UnjudgedMentions
     home: Source
     inbox: ObjectStore
+    announcements: Announcements
+    reach: Reach
     recordings: Recordings
     store: ObjectStore
 
@@ -127,6 +133,8 @@ def open_storage(
     connections = min(settings.concurrency, 32) + 2
     patience_s = settings.outage_patience_h * 3600
     with Database(database_url, run_id=run_id, max_connections=connections) as database:
+        announcements = Announcements(database)
+        announced = open_announced(settings, announcements, stores[0])
         yield Storage(
             database=database,
             ledger=Ledger(database),
@@ -146,7 +154,9 @@ def open_storage(
             unjudged=UnjudgedMentions(database, outage_patience_s=patience_s),
             home=sources[0],
             inbox=stores[0],
-            recordings=Recordings(stores),
+            announcements=announcements,
+            reach=reach(settings),
+            recordings=Recordings([*stores, announced]),
             store=store,
         )
 
@@ -173,6 +183,7 @@ def open_retention(settings: Settings, storage: Storage) -> Retention:
         recordings=storage.recordings,
         store=storage.store,
         periods=periods(settings),
+        announcements=storage.announcements,
     )
 
 

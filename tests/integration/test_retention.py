@@ -35,6 +35,7 @@ def kept_for(storage: Storage, **days: int) -> Retention:
         storage.recordings,
         storage.store,
         Periods({kept: days.get(kept) for kept in Kept}),
+        storage.announcements,
     )
 
 

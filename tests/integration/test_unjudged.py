@@ -161,7 +161,12 @@ def test_with_the_words_goes_what_they_could_be_judged_by(storage: Storage, call
     asked(storage, "UPDATE call_stages SET stored_at = now() - interval '99 days' RETURNING 1")
     periods = Periods({kept: 90 if kept is Kept.TRANSCRIPTS else None for kept in Kept})
     at_hand = Retention(
-        Retained(storage.database), storage.erasures, storage.recordings, storage.store, periods
+        Retained(storage.database),
+        storage.erasures,
+        storage.recordings,
+        storage.store,
+        periods,
+        storage.announcements,
     )
     at_hand.apply(datetime.now(UTC))
     assert storage.unjudged.due(9) == []

@@ -243,7 +243,7 @@ def test_recordings_are_found_in_the_bucket_they_came_from(settings: Settings, t
 
 def test_a_recording_that_was_replaced_is_not_fetched(settings: Settings, tmp_path: Path):
     recordings = all_recordings(settings)
-    store = recordings.store("recordings")
+    store = open_source(settings, load_sources(settings)[0])
     store.put("a.wav", b"one")
     one = store.recording("a.wav")
     store.put("a.wav", b"another")

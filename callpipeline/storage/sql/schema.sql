@@ -91,6 +91,22 @@ COMMENT ON COLUMN calls.away_from IS
     'The service for which the call waits, as table outages names it; null where for none.';
 COMMENT ON COLUMN calls.not_before IS 'A waiting call is not asked for before this time.';
 
+-- No CHECK on url: Postgres would write it into its log when one fails.
+CREATE TABLE announced (
+    call_id       text PRIMARY KEY REFERENCES calls ON DELETE CASCADE,
+    identity      text NOT NULL,
+    url           text,
+    announced_at  timestamptz NOT NULL DEFAULT now(),
+    fetched_at    timestamptz
+);
+CREATE INDEX announced_by_identity ON announced (identity);
+CREATE INDEX announced_with_url ON announced (announced_at) WHERE url IS NOT NULL;
+COMMENT ON TABLE announced IS 'Calls whose recording was announced by an address.';
+COMMENT ON COLUMN announced.identity IS
+    'A hash of the address and of the key that was sent with it: what is announced twice.';
+COMMENT ON COLUMN announced.url IS
+    'The address, which may be signed and so a secret; null as soon as the recording is kept.';
+
 -- Whose bytes these are: the one call that was made of them first.
 CREATE TABLE contents (
     sha256   text PRIMARY KEY,
