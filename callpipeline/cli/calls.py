@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from callpipeline.cli.announcing import announced, is_url
 from callpipeline.cli.opening import complain, console, opened
 from callpipeline.cli.services import is_operated
 from callpipeline.config import settings
@@ -22,24 +23,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders with recordings.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Recordings, folders with recordings, or addresses of recordings."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Hand recordings over: copies each into the recordings store and enters it into the ledger.
 
     Of a folder, files are taken whose names end like audio; of single files, any.
-    The same bytes are one call, however often they are ingested. `callpipeline up` processes what
-    waits. Exit code 1 when a path does not exist or holds no recording, or when the call of a
-    recording that is known already has failed or was erased.
+    The same bytes are one call, however often they are ingested. What begins with https:// or
+    http:// is entered at once and fetched when it is processed; it may be a signed address.
+    `callpipeline up` processes what waits. Exit code 1 when a path does not exist or holds no
+    recording, an address cannot be taken, or when the call of a recording that is known already
+    has failed or was erased.
     """
-    missing = [path for path in paths if not path.exists()]
+    urls = [path for path in paths if is_url(path)]
+    given = [Path(path) for path in paths if not is_url(path)]
+    missing = [path for path in given if not path.exists()]
     for path in missing:
         complain(f"{path} does not exist.")
-    files = list(recordings_below(path for path in paths if path.exists()))
-    if not files and not missing:
+    files = list(recordings_below(path for path in given if path.exists()))
+    if not files and not missing and not urls:
         complain("No recordings there: give files, or folders of them.")
     with opened() as storage:
-        done = list(_ingested(files, storage))
+        done = [*_ingested(files, storage), *announced(urls, storage)]
         failed = _failed(done, storage)
     if as_json:
         print(json.dumps([_row(each, failed) for each in done], indent=2))
@@ -48,7 +56,7 @@ def ingest(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not as_json and any(each.is_new for each in done) and not is_operated(settings().home):
         console.print("They wait for `callpipeline up`.", highlight=False)
-    whole = files and not missing and len(done) == len(files) and not failed
+    whole = done and not missing and len(done) == len(files) + len(urls) and not failed
     raise typer.Exit(0 if whole else 1)
 
 

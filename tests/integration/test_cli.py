@@ -122,6 +122,27 @@ def test_a_folder_without_recordings_is_said(here: Installation, tmp_path: Path)
     assert "No recordings there" in done.stderr
 
 
+def test_an_address_is_announced_and_shown_by_the_name_of_its_recording(
+    here: Installation, tmp_path: Path
+):
+    url, path = "https://media.example/deep/call.mp3?key=0ff1ce", wav(tmp_path / "call.wav")
+    done = here.json("ingest", url, path)
+    assert {each["path"] for each in done if each["new"]} == {"call.mp3", str(path)}
+    again = here.run("ingest", url).stdout
+    assert again.endswith("  call.mp3  (known already)\n") and "0ff1ce" not in again
+    assert "PENDING" in here.run("show", "call.mp3").stdout
+
+
+def test_an_address_that_cannot_be_taken_is_said_and_the_others_are_announced(here: Installation):
+    private = "http://ann:0ff1ce@media.example/a.wav", "http://10.0.0.1/0ff1ce.wav"
+    done = here.run("ingest", *private, "https://media.example/call.wav", exit_code=1)
+    assert "Address 1 cannot be taken. The address has a name and password" in done.stderr
+    assert "Address 2 cannot be taken. The address is of this machine" in done.stderr
+    assert "  call.wav\n" in done.stdout and "0ff1ce" not in done.stderr
+    allowed = here.run("ingest", private[1], CALLPIPELINE_FETCH_ALLOW="10.0.0.0/8")
+    assert "0ff1ce.wav" in allowed.stdout, "which is the name of the recording"
+
+
 def test_a_file_that_cannot_be_read_is_said_and_the_others_are_ingested(
     here: Installation, tmp_path: Path
 ):
