@@ -17,12 +17,12 @@ from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Verdict as Judged
 from callpipeline.engines.ports import Conversation
 from callpipeline.errors import EngineUnavailable
-from callpipeline.web.engine_server import uploads
 from callpipeline.web.engine_server.analysing import Verdict
 from callpipeline.web.engine_server.app import MOST_JSON_BYTES
 from callpipeline.web.engine_server.documents import SentMention
 from callpipeline.web.engine_server.health import TRY_AGAIN_S, Health
 from callpipeline.web.engine_server.shelf import Shelf
+from callpipeline.web.forms import reading
 from tests.fakes.engines import ScriptedJudge, ScriptedSplitter, ScriptedTranscriber
 from tests.processes import until
 from tests.web.engine_servers import Served, scripted, serving
@@ -82,7 +82,7 @@ def test_other_bodies_are_limited_too(served: Served) -> None:
 def test_an_upload_that_stops_is_given_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "IDLE_S", 0.2)
+    monkeypatch.setattr(reading, "IDLE_S", 0.2)
     with serving(settings) as served:
         host, port = served.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:

@@ -13,10 +13,10 @@ from callpipeline.domain.mention import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment, overall
 from callpipeline.web.engine_server.answers import of_fields, problems
 from callpipeline.web.engine_server.documents import Document, SentTranscript
-from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.judging import PATTERN, Judged, judged
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.uploads import receive
+from callpipeline.web.forms.described import a_form
+from callpipeline.web.forms.reading import Terms, receive
 from callpipeline.web.places import while_asked
 from callpipeline.web.sentences import sentence_of
 
@@ -147,7 +147,7 @@ async def whole_file(request: Request, here: Here) -> OverallAnalysis:
 
 async def _received(request: Request, here: Opened) -> tuple[SentTranscript, dict[str, str]]:
     with here.shelf.workplace(2 * here.options.serve_timeout_s) as folder:
-        form = await receive(request, "file", folder, here.options.serve_timeout_s)
+        form = await receive(request, "file", folder, Terms(here.options.serve_timeout_s))
         content = await asyncio.to_thread(form.file.read_bytes)
     try:
         return await asyncio.to_thread(_transcript.validate_json, content), form.last()

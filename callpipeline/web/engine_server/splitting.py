@@ -18,9 +18,9 @@ from callpipeline.domain.audio import (
     SplitRecording,
 )
 from callpipeline.web.engine_server.answers import of_fields, problems
-from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.uploads import Form, receive
+from callpipeline.web.forms.described import a_form
+from callpipeline.web.forms.reading import Form, Terms, receive
 from callpipeline.web.places import while_asked
 
 PURPOSE = "channel"
@@ -82,7 +82,7 @@ async def split(request: Request, here: Here) -> Split:
     options = here.options
     async with here.splits.place():
         with here.shelf.workplace(2 * options.serve_timeout_s) as folder:
-            form = await receive(request, "file", folder, options.serve_timeout_s)
+            form = await receive(request, "file", folder, Terms(options.serve_timeout_s))
             work = _taken_apart(here, form, folder / "channels")
             found = await while_asked(request, work, options.serve_timeout_s)
             kept = here.shelf.add(options.serve_keep_s)

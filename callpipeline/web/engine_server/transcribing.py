@@ -13,10 +13,10 @@ from callpipeline.domain.audio import Channel, ChannelAudio
 from callpipeline.domain.transcript import Segment, Transcript, interleave
 from callpipeline.engines.ports import ListensForNames
 from callpipeline.web.engine_server.answers import of_fields, problems
-from callpipeline.web.engine_server.forms import a_form
 from callpipeline.web.engine_server.login import known
 from callpipeline.web.engine_server.opened import Here, Opened
-from callpipeline.web.engine_server.uploads import Form, receive
+from callpipeline.web.forms.described import a_form
+from callpipeline.web.forms.reading import Form, Terms, receive
 from callpipeline.web.places import while_asked
 
 router = APIRouter(tags=["transcription"])
@@ -104,7 +104,7 @@ async def transcribe(request: Request, here: Here) -> Transcription:
     limit_s = here.options.serve_timeout_s
     async with here.transcriptions.place():
         with here.shelf.workplace(2 * limit_s) as folder:
-            form = await receive(request, "audio_file", folder, limit_s)
+            form = await receive(request, "audio_file", folder, Terms(limit_s))
             fields = _asked_for(form, wiring.language_heard(here.options))
             work = _heard(here, form.file, folder / "channels", fields.vocabulary)
             transcripts = await while_asked(request, work, limit_s)

@@ -1,0 +1,1 @@
+"""Requests that carry a file: read as they come, named, and kept on the disk meanwhile."""
