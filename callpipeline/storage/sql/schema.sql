@@ -565,6 +565,24 @@ COMMENT ON COLUMN daily_agents.positive IS 'Mentions that speak well of it.';
 COMMENT ON COLUMN daily_agents.negative IS 'Mentions that speak badly of it.';
 COMMENT ON COLUMN daily_agents.mean_score IS 'Mean score, -1 to 1.';
 
+-- Requests that may be sent again with the same Idempotency-Key, and what was answered.
+CREATE TABLE idempotent_requests (
+    key_hash     text PRIMARY KEY,
+    fingerprint  text NOT NULL,
+    holder       text NOT NULL,
+    held_until   timestamptz NOT NULL,
+    answer       jsonb,
+    begun_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idempotent_requests_by_age ON idempotent_requests (begun_at);
+COMMENT ON TABLE idempotent_requests IS
+    'Requests that may be sent again with the same Idempotency-Key, for two days.';
+COMMENT ON COLUMN idempotent_requests.key_hash IS 'SHA-256 of who asks, for what, and the key.';
+COMMENT ON COLUMN idempotent_requests.fingerprint IS 'SHA-256 of what was asked.';
+COMMENT ON COLUMN idempotent_requests.holder IS
+    'Who works on it; until held_until nobody else does, unless it is answered.';
+COMMENT ON COLUMN idempotent_requests.answer IS 'What was answered; null while it is worked on.';
+
 -- What is kept for a time is kept from the first end on: to judge calls anew is no reason to keep
 -- them longer.
 CREATE FUNCTION note_first_end() RETURNS trigger LANGUAGE plpgsql AS $$
