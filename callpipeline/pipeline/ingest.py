@@ -30,6 +30,15 @@ class RecordingBucket(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A file on this machine, what it is called, and the SHA-256 of its bytes."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ingested:
     """A file and its call; `is_new` is False for bytes that were ingested before."""
 
@@ -52,13 +61,34 @@ def ingest(
     The same bytes are one call, whatever their name, also when they are handed over twice at the
     same time. `store` is that of `source`. Raises OSError when the file is unreadable.
     """
-    sha256 = sha256_of(path)
-    if known := registry.call_of_content(sha256):
-        return Ingested(path, known, is_new=False)
-    recording = store.recording(store.key_of(path) or _copied(path, store, sha256))
-    [entered] = register(registry, source, [recording], lane=lane, priority=priority, sha256=sha256)
+    # Of bytes that are no text and of control characters, which no key of ours has in it.
+    name = re.sub("[\x00-\x1f\x7f\ud800-\udfff]", "_", path.name)
+    file = HandedOver(path, name, sha256_of(path))
+    return take_in(file, store, registry, source, lane=lane, priority=priority)
+
+
+def take_in(
+    file: HandedOver,
+    store: RecordingBucket,
+    registry: ContentRegistry,
+    source: Source,
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+) -> Ingested:
+    """The same of a file that was read already, under any name that a key can have in it.
+
+    Where it ends between the store and the ledger, whoever hands the file over again, or looks at
+    what is in the store, goes on with the same object: it is one call.
+    """
+    if known := registry.call_of_content(file.sha256):
+        return Ingested(file.path, known, is_new=False)
+    recording = store.recording(store.key_of(file.path) or _copied(file, store))
+    [entered] = register(
+        registry, source, [recording], lane=lane, priority=priority, sha256=file.sha256
+    )
     is_new = entered.is_new and not entered.duplicate_of
-    return Ingested(path, entered.duplicate_of or entered.call_id, is_new)
+    return Ingested(file.path, entered.duplicate_of or entered.call_id, is_new)
 
 
 def sha256_of(path: Path) -> str:
@@ -67,20 +97,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _copied(path: Path, store: RecordingBucket, sha256: str) -> str:
+def _copied(file: HandedOver, store: RecordingBucket) -> str:
     """The key under which the recording and a transcript beside it are in the store now.
 
     In a folder of their own: recordings of one name would take each other's transcripts. What is
     there already are the same bytes, which another hand-over put there; put again they would be
     another recording.
     """
-    # Of bytes that are no text and of control characters, which no key of ours has in it.
-    name = re.sub("[\x00-\x1f\x7f\ud800-\udfff]", "_", path.name)
-    key = PurePosixPath(keys.inbox(sha256, name))
+    key = PurePosixPath(keys.inbox(file.sha256, file.name))
     # The transcript first: a sensor may take the recording up as soon as it is there.
     for suffix in SUFFIXES:
-        beside = path.with_suffix(suffix)
+        beside = file.path.with_suffix(suffix)
         if beside.exists():
             store.put_new(str(key.with_suffix(suffix)), beside)
-    store.put_new(str(key), path)
+    store.put_new(str(key), file.path)
     return str(key)
