@@ -9,6 +9,7 @@ CallpipelineError
 │   ├── TranscriptInvalid     a supplied transcript cannot be read
 │   ├── EngineRefused         a service does not take what it was sent, or answers otherwise
 │   ├── MissingObject         what a row points to is not in the object store
+│   ├── PathRefused           a path outside of what may be read or written there
 │   ├── UnknownCall           no such call in the ledger
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such key of the API
@@ -76,6 +77,10 @@ class EngineRefused(PermanentError):
 
 class MissingObject(PermanentError):
     """An object that should be in the store is not there."""
+
+
+class PathRefused(PermanentError):
+    """A path leads out of what may be read or written, or is none that a store can have."""
 
 
 class UnknownCall(PermanentError):

@@ -40,6 +40,10 @@ RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=6
 """obstore's own default goes on for three minutes while a sensor has one."""
 
 
+PARTS_AT_ONCE = 3
+"""Of a large object, 5 MB each, all of them in memory: obstore's own default is 12."""
+
+
 @dataclass(frozen=True, slots=True)
 class S3Access:
     """How to reach an S3-compatible server; None leaves it to the AWS environment."""
@@ -63,7 +67,7 @@ class Bucket(ObjectStore):
     def put(self, key: str, content: bytes | Path) -> None:
         with translated(self.name):
             _refuse_odd(key)
-            obstore.put(self._store, key, content)
+            obstore.put(self._store, key, content, max_concurrency=PARTS_AT_ONCE)
 
     def put_new(self, key: str, content: bytes | Path) -> None:
         # Not atomic, and need not be: the same bytes have the same etag, however often put.
@@ -106,6 +110,11 @@ class Bucket(ObjectStore):
             return
         with contextlib.suppress(MissingObject), translated(self.name):
             obstore.delete(self._store, key)
+
+    def address(self, key: str, for_s: int) -> str | None:
+        with translated(self.name):
+            _refuse_odd(key)
+            return obstore.sign(self._store, "GET", key, timedelta(seconds=for_s))
 
     def recording(self, key: str) -> Recording:
         if is_odd(key):

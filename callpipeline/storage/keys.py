@@ -31,3 +31,11 @@ def of_call(call_id: str) -> str:
 def transcript(call_id: str, channel: Channel) -> str:
     """One channel's transcript with its words, JSON."""
     return f"calls/{call_id}/transcript.{channel}.json"
+
+
+SHARED = "shared/"
+
+
+def shared(path: str) -> str:
+    """What others keep here: apart from everything of calls."""
+    return SHARED + path

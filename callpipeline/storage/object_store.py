@@ -144,6 +144,13 @@ class ObjectStore(ABC):
             return False
         return True
 
+    def address(self, key: str, for_s: int) -> str | None:
+        """A URL under which whoever has it may read an object for so many seconds.
+
+        None where the store has no such addresses. Nobody is asked whether the object is there.
+        """
+        return None
+
     def key_of(self, path: Path) -> str | None:
         """The key of a local file that lies in this store already."""
         return None
