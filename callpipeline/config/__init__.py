@@ -13,6 +13,7 @@ from callpipeline.config.engines import EngineSettings
 from callpipeline.config.fetching import FetchingSettings
 from callpipeline.config.serving import ServingSettings
 from callpipeline.config.telling import TellingSettings
+from callpipeline.config.uploading import UploadSettings
 from callpipeline.config.values import WebAddress
 from callpipeline.config.web import WebSettings
 from callpipeline.errors import SettingsInvalid
@@ -26,7 +27,9 @@ def _default_home() -> Path:
     return (CHECKOUT if in_checkout else Path.cwd()) / "data"
 
 
-class Settings(EngineSettings, FetchingSettings, ServingSettings, TellingSettings, WebSettings):
+class Settings(
+    EngineSettings, FetchingSettings, ServingSettings, TellingSettings, UploadSettings, WebSettings
+):
     """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
 
     model_config = SettingsConfigDict(

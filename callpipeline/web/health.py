@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from callpipeline.errors import CallpipelineError
@@ -40,8 +40,9 @@ class Health:
     def is_up(self) -> bool:
         return all(each.state == "up" for each in self.dependencies.values())
 
-    def document(self) -> dict[str, object]:
-        each = {name: _shown(found) for name, found in self.dependencies.items()}
+    def document(self, *, with_details: bool) -> dict[str, object]:
+        """As JSON; details name buckets and hosts."""
+        each = {n: _shown(d, with_details=with_details) for n, d in self.dependencies.items()}
         return {"status": "up" if self.is_up else "down", "dependencies": each}
 
 
@@ -102,5 +103,6 @@ def _answers(store: ObjectStore) -> None:
     store.exists(PROBE)
 
 
-def _shown(found: Dependency) -> dict[str, str]:
-    return {name: value for name, value in asdict(found).items() if value}
+def _shown(found: Dependency, *, with_details: bool) -> dict[str, str]:
+    detail = {"detail": found.detail} if with_details and found.detail else {}
+    return {"state": found.state, **detail}

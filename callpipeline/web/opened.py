@@ -1,12 +1,19 @@
 """What the app holds while it runs; routes find it at `request.app.state.opened`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from callpipeline.config import Settings
+from callpipeline.pipeline.announcing import Announced, Announcement
 from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.repeats import Repeats
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.competitor_list import CompetitorList
+from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
 from callpipeline.web.metrics import Metrics
 from callpipeline.wiring import Storage
@@ -14,13 +21,22 @@ from callpipeline.wiring import Storage
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The settings, all that is kept, who delivers notifications, and what monitors ask."""
+    """The settings, all that is kept, who delivers notifications, and what monitors ask.
+
+    `repeats` are requests that may be sent again, `shared` what others keep in our store.
+    """
 
     options: Settings
     storage: Storage
     dispatcher: Dispatcher
     doctor: Doctor
     metrics: Metrics
+    uploads: Uploads
+    repeats: Repeats
+    shared: SharedObjects
+    competitors: CompetitorList
+    signer: Signer
+    announce: Callable[[Announcement], Announced]
 
 
 def opened_for(request: Request) -> Opened:

@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from callpipeline.errors import (
+    AnnouncementInvalid,
     CallpipelineError,
     EmptyRecording,
     MissingObject,
+    PathRefused,
     PermanentError,
     TransientError,
     UnknownCall,
@@ -25,6 +27,8 @@ from callpipeline.web.sentences import sentence_of
 STATUS: Mapping[type[CallpipelineError], int] = {
     UnknownCall: 404,
     MissingObject: 404,
+    PathRefused: 422,
+    AnnouncementInvalid: 422,
     UnsupportedAudio: 415,
     EmptyRecording: 422,
     TransientError: 503,

@@ -1,7 +1,7 @@
 """The app on a socket of this machine: Starlette's own client would skip what servers do."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -9,21 +9,27 @@ import uvicorn
 
 from callpipeline.config import Settings
 from callpipeline.web.app import create_app
+from callpipeline.web.opened import Opened
 from tests.processes import until
 from tests.soak.installation import free_port
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of the app with these settings, while this is open."""
-    config = uvicorn.Config(
-        create_app(settings), port=free_port(), log_level="warning", loop="asyncio"
-    )
+def serving(
+    settings: Settings, change: Callable[[Opened], Opened] = lambda opened: opened
+) -> Iterator[str]:
+    """The address of the app with these settings, while this is open.
+
+    `change` is given what the app has opened, and returns what it is to have instead.
+    """
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=free_port(), log_level="warning", loop="asyncio")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), "the app", 20, every_s=0.02)
     assert thread.is_alive(), "the app did not start"
+    app.state.opened = change(app.state.opened)
     try:
         yield f"http://127.0.0.1:{config.port}"
     finally:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.web.app import MOST_BYTES
+from callpipeline.web.bodies import SMALL
 from callpipeline.wiring import Storage
 from tests.fakes.receivers import Answer, HttpReceiver
 from tests.integration.calls import enter
@@ -127,7 +127,7 @@ def test_a_wish_that_makes_no_sense_is_refused(client: httpx.Client, wrong: dict
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, receiver: HttpReceiver) -> None:
-    large = WISH | {"metadata": {"x": "y" * MOST_BYTES}}
+    large = WISH | {"metadata": {"x": "y" * SMALL}}
     assert client.post("/notify", json=large).status_code == 413
     assert receiver.requests == []
 

@@ -6,16 +6,18 @@ from typing import Any
 from fastapi import HTTPException
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from callpipeline.web.forms.arriving import CLOSE, Arriving
+from callpipeline.web.forms.arriving import CLOSE, Arriving, Look
 
 MOST_FIELD_BYTES, MOST_FIELDS = 100_000, 1_100
 
 
 class Parts:
-    """What the parser finds; the pieces of the file go on to `file`."""
+    """What the parser finds; the pieces of the file go on to `file`, its name to `named`."""
 
-    def __init__(self, file_field: str, boundary: bytes, file: Arriving) -> None:
-        self._file_field, self._file = file_field, file
+    def __init__(
+        self, file_field: str, boundary: bytes, file: Arriving, named: Look | None = None
+    ) -> None:
+        self._file_field, self._file, self._named = file_field, file, named
         self._fields: dict[str, list[str]] = {}
         self._headers: dict[bytes, bytes] = {}
         self._header = [b"", b""]
@@ -64,6 +66,8 @@ class Parts:
                 )
             self._has_file = True
             self.sent_name = options.get(b"filename", b"")
+            if self._named:
+                self._named(self.sent_name)
         elif b"filename" in options:
             raise HTTPException(422, f"A file belongs in the field `{self._file_field}`.", CLOSE)
 

@@ -28,11 +28,15 @@ FORM_ITSELF_BYTES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is taken: within so many seconds, so many bytes, and what `look` lets pass."""
+    """What is taken: within so many seconds, so many bytes, and what two others let pass.
+
+    `look` is shown the first bytes of the file, `named` the name that it is sent under.
+    """
 
     within_s: float
     most_bytes: int | None = None
     look: Look | None = None
+    named: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ async def receive(request: Request, file_field: str, into: Path, terms: Terms) -
     _refuse_announced(request, terms, around=FORM_ITSELF_BYTES)
     async with _arriving(into, terms) as (file, write):
         try:
-            parts = Parts(file_field, options[b"boundary"], file)
+            parts = Parts(file_field, options[b"boundary"], file, terms.named)
             async for piece in pieces(request, terms.within_s):
                 parts.take(piece)
                 await write(WRITTEN_FROM)

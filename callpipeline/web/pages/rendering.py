@@ -10,6 +10,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from callpipeline.web import access
+
 FOLDER = Path(__file__).parent.parent
 IS_BUILT = FOLDER / "static" / "vendor" / "built"
 
@@ -21,10 +23,9 @@ def page(
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> HTMLResponse:
-    """The template with what it is given, and `request`."""
-    html = _environment.get_template(name).render(
-        request=request, is_built=IS_BUILT.exists(), **context
-    )
+    """The template with what it is given, `request`, visitor, csrf_token and csp_nonce."""
+    given = {"request": request, "is_built": IS_BUILT.exists(), **access.in_templates(request)}
+    html = _environment.get_template(name).render(given | context)
     return HTMLResponse(html, status, dict(headers or {}))
 
 

@@ -1,0 +1,48 @@
+"""Opens what the app holds, and closes it in order."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from callpipeline import wiring
+from callpipeline.config import Settings
+from callpipeline.pipeline.announcing import Announced, Announcement, announce
+from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.repeats import Repeats
+from callpipeline.storage.shared import StoredTranscripts
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.competitor_list import CompetitorList
+from callpipeline.web.forms.landing import Landing
+from callpipeline.web.forms.uploads import Uploads
+from callpipeline.web.health import Doctor
+from callpipeline.web.metrics import Metrics
+from callpipeline.web.opened import Opened
+from callpipeline.web.own_key import own_key
+
+
+@contextmanager
+def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
+    """All that routes and pages work with, while this is open."""
+    with (
+        wiring.open_database_url(options) as url,
+        wiring.open_storage(options, url) as storage,
+        storage.database.apart(patience_s=2) as probe,
+        Landing(options.home / "uploads") as landing,
+    ):
+        metrics.watch(probe)
+
+        def announced(said: Announcement) -> Announced:
+            return announce(said, storage.announcements, storage.home, storage.reach)
+
+        yield Opened(
+            options=options,
+            storage=storage,
+            dispatcher=wiring.open_dispatcher(options, storage.outbox),
+            doctor=Doctor(storage, probe),
+            metrics=metrics,
+            uploads=Uploads(landing),
+            repeats=Repeats(storage.database),
+            shared=SharedObjects(storage.store, StoredTranscripts(storage.database)),
+            competitors=CompetitorList(options.catalog_path, lambda: wiring.load_catalog(options)),
+            signer=Signer(own_key(options.home)),
+            announce=announced,
+        )

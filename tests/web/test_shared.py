@@ -1,0 +1,265 @@
+"""`/storage`: what others keep beside calls, and what of calls they can read."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+import httpx
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.domain.audio import Channel
+from callpipeline.domain.call import Stage
+from callpipeline.errors import PathRefused
+from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.shared import StoredTranscripts
+from callpipeline.web.access.signing import Signer
+from callpipeline.web.own_key import own_key
+from callpipeline.wiring import Storage, open_storage
+from tests.builders import a_transcript, a_write
+from tests.integration.calls import enter
+from tests.web.uploads import Sender, sending
+
+DOCUMENT = {"text": "Grüße", "segments": [{"start": 0.5, "end": None}]}
+
+
+@pytest.fixture(params=["folder", "s3"])
+def options(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    if request.param == "folder":
+        return settings
+    endpoint = request.getfixturevalue("s3_server")
+    bucket = f"shared-{id(settings)}"
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=bucket)
+    where = {
+        "storage": f"s3://{bucket}/results",
+        "s3_endpoint": endpoint,
+        "s3_access_key_id": SecretStr("x"),
+        "s3_secret_access_key": SecretStr("y"),
+    }
+    return settings.model_copy(update=where)
+
+
+@pytest.fixture
+def kept(options: Settings, database_url: str) -> Iterator[Storage]:
+    with open_storage(options, database_url) as storage:
+        yield storage
+
+
+@pytest.fixture
+def sender(options: Settings, kept: Storage) -> Iterator[Sender]:
+    with sending(options, kept) as sender:
+        yield sender
+
+
+@pytest.fixture
+def client(sender: Sender) -> httpx.Client:
+    return sender.client
+
+
+def keep(client: httpx.Client, path: str, data: object = DOCUMENT) -> httpx.Response:
+    return client.post("/storage/upload", json={"object_path": path, "data": data})
+
+
+def a_transcribed_call(storage: Storage) -> tuple[str, str]:
+    """A call and the path of its left transcript."""
+    [call_id] = enter(storage, "mine.wav")
+    storage.claims.claim([call_id], "run-1")
+    write = a_write(call_id, Stage.TRANSCRIPTS, run_id="run-1")
+    storage.results.save_transcripts(write, [a_transcript("secret words", channel=Channel.LEFT)])
+    [row] = storage.database.rows("shared/is_transcript", {"call_id": call_id, "key": "x"})
+    assert row["is_one"] is False
+    return call_id, f"calls/{call_id}/transcript.left.json"
+
+
+def test_what_is_kept_is_there_until_it_is_deleted(client: httpx.Client, kept: Storage) -> None:
+    path = "transcripts/2026/Anna Müller #1.json"
+    assert client.get(f"/storage/exists/{quote(path)}").json()["exists"] is False
+    assert keep(client, path).json()["object_path"] == path
+    assert client.get(f"/storage/exists/{quote(path)}").json()["exists"] is True
+    reply = client.get(f"/storage/download/{quote(path)}")
+    assert (reply.json(), reply.headers["Content-Type"]) == (DOCUMENT, "application/json")
+    keep(client, path, ["other"])
+    assert client.get(f"/storage/download/{quote(path)}").json() == ["other"]
+    assert kept.store.exists(f"shared/{path}")
+    assert client.delete(f"/storage/delete/{quote(path)}").status_code == 200
+    for reply in (
+        client.get(f"/storage/download/{quote(path)}"),
+        client.delete(f"/storage/delete/{quote(path)}"),
+        client.get(f"/storage/presigned-url/{quote(path)}"),
+    ):
+        assert reply.status_code == 404
+    assert list(kept.store.list()) == []
+
+
+def test_a_list_has_what_begins_so_page_by_page(client: httpx.Client) -> None:
+    paths = ["a/1.json", "a/10.json", "a/2.json", "ab.json", "b/c/d.json"]
+    for path in paths:
+        keep(client, path)
+
+    def listed(**asked: object) -> list[str]:
+        document = client.get("/storage/list", params=asked).json()  # type: ignore[arg-type]
+        assert document["count"] == len(document["objects"])
+        return [each["object_path"] for each in document["objects"]]
+
+    assert listed() == paths
+    assert listed(prefix="a/") == paths[:3]
+    assert listed(prefix="a") == paths[:4]
+    assert listed(prefix="a/1") == paths[:2]
+    assert listed(prefix="a/1.json") == ["a/1.json"]
+    assert listed(prefix="c") == []
+    first = client.get("/storage/list", params={"limit": 2}).json()
+    assert first["next"] == "a/10.json"
+    assert listed(limit=2, after=first["next"]) == paths[2:4]
+    assert listed(prefix="a/", limit=2, after=first["next"]) == ["a/2.json"]
+
+
+def test_an_address_can_be_handed_on_for_a_time(sender: Sender) -> None:
+    keep(sender.client, "a b.json")
+    document = sender.client.get("/storage/presigned-url/a b.json?expires=60").json()
+    assert document["expires"] == 60
+    assert httpx.get(document["url"]).json() == DOCUMENT  # without a key
+    for expires in (59, 604_801, "soon"):
+        reply = sender.client.get(f"/storage/presigned-url/a b.json?expires={expires}")
+        assert reply.status_code == 422
+
+
+def test_an_address_that_was_not_made_here_or_is_old_leads_nowhere(
+    settings: Settings, storage: Storage
+) -> None:
+    with sending(settings, storage) as sender:
+        keep(sender.client, "a.json")
+        url = sender.client.get("/storage/presigned-url/a.json").json()["url"]
+        assert httpx.get(url).status_code == 200
+        assert httpx.get(url + "x").status_code == 404
+        signer = Signer(own_key(settings.home))
+        old = signer.sign("storage", "a.json", for_s=-1)
+        assert sender.client.get(f"/storage/signed/{old}").status_code == 410
+        other = signer.sign("something else", "a.json", for_s=60)
+        assert sender.client.get(f"/storage/signed/{other}").status_code == 404
+    with sending(settings, storage) as again:  # after a restart
+        assert httpx.get(str(again.client.base_url.copy_with(path=httpx.URL(url).path))).is_success
+
+
+def test_transcripts_of_calls_are_read_by_the_paths_that_jobs_name(
+    client: httpx.Client, kept: Storage
+) -> None:
+    call_id, path = a_transcribed_call(kept)
+    document = client.get(f"/storage/download/{path}").json()
+    assert "secret words" in json.dumps(document)
+    assert client.get(f"/storage/exists/{path}").json()["exists"] is True
+    assert client.get(f"/storage/presigned-url/{path}").status_code == 200
+    kept.erasures.begin([call_id], keep_recording=True)
+    assert client.get(f"/storage/download/{path}").status_code == 404
+    assert client.get(f"/storage/exists/{path}").json()["exists"] is False
+
+
+def test_nothing_of_calls_is_written_or_deleted(client: httpx.Client, kept: Storage) -> None:
+    _, path = a_transcribed_call(kept)
+    before = kept.store.read(path)
+    for reply in (keep(client, path), client.delete(f"/storage/delete/{path}")):
+        assert reply.status_code == 422
+        assert "kept of calls" in reply.json()["detail"]
+    assert kept.store.read(path) == before
+
+
+HOSTILE = [
+    "../calls/x.json",
+    "..%2Fcalls%2Fx.json",
+    "a/../../x",
+    "a//b",
+    "/etc/passwd",
+    "%2Fetc%2Fpasswd",
+    "a%00b",
+    "a%0Ab",
+    ".hidden",
+    "a/.callpipeline-1",
+    "x" * 241,
+    "a/",
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_no_path_leads_out(client: httpx.Client, kept: Storage, path: str) -> None:
+    [call_id] = enter(kept, "mine.wav")
+    kept.store.put(f"calls/{call_id}/left.flac", b"sound")
+    plain = path.replace("%2F", "/").replace("%00", "\0").replace("%0A", "\n")
+    assert keep(client, plain).status_code == 422
+    for method, action in (("GET", "download"), ("GET", "exists"), ("DELETE", "delete")):
+        raw = httpx.URL(str(client.base_url)).copy_with(
+            raw_path=f"/storage/{action}/{path}".encode()
+        )
+        assert client.request(method, raw).status_code in (404, 405, 422)
+    for other in (f"calls/{call_id}/left.flac", f"calls/{call_id}/../../x", "calls/x", "calls/"):
+        reply = client.get(f"/storage/download/{quote(other, safe='')}")
+        assert reply.status_code == 404
+    assert [found.key for found in kept.store.list()] == [f"calls/{call_id}/left.flac"]
+
+
+def test_an_object_does_not_lie_below_another(client: httpx.Client, options: Settings) -> None:
+    keep(client, "a")
+    reply = keep(client, "a/b")
+    if options.storage:  # to S3 these are two names
+        assert reply.status_code == 200
+    else:
+        assert reply.status_code == 422
+        assert "another path" in reply.json()["detail"]
+        assert keep(client, "c/d").status_code == 200
+        assert keep(client, "c").status_code == 422
+
+
+def test_what_json_cannot_say_or_is_too_large_is_refused(client: httpx.Client) -> None:
+    head = {"Content-Type": "application/json"}
+    for data, status in (
+        ("NaN", 422),
+        ('"\\ud800"', 422),
+        ("[" * 100_000 + "]" * 100_000, 400),
+        ("1", 200),
+        ("null", 200),
+        ('"' + "x" * 2_000_000 + '"', 200),
+        ('"' + "x" * 16_000_001 + '"', 413),
+    ):
+        body = f'{{"object_path": "a.json", "data": {data}}}'
+        reply = client.post("/storage/upload", content=body, headers=head)
+        assert reply.status_code == status, data[:20]
+
+
+def test_nobody_asks_without_a_key(sender: Sender) -> None:
+    with httpx.Client(base_url=sender.client.base_url) as nobody:
+        assert keep(nobody, "a.json").status_code == 401
+        assert nobody.get("/storage/list").status_code == 401
+        assert nobody.get("/storage/download/a.json").status_code == 401
+        assert nobody.get("/storage/signed/abc.def").status_code == 404
+
+
+@effort(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(
+    path=st.text(min_size=1, max_size=30)
+    | st.lists(
+        st.sampled_from(["..", ".", "a", "calls", "é", "%2e", "\\", " ", "shared"]), min_size=1
+    ).map("/".join)
+)
+def test_any_path_is_kept_below_the_prefix_or_refused(
+    settings: Settings, storage: Storage, path: str
+) -> None:
+    shared = SharedObjects(storage.store, StoredTranscripts(storage.database))
+    try:
+        shared.put(path, b"1")
+    except PathRefused:
+        return
+    assert shared.read(path) == b"1"
+    assert [each.path for each in shared.listed(path, None, 2)] == [path]
+    root = Path(settings.storage_url)
+    assert all(p.is_relative_to(root / "shared") for p in root.rglob("*") if p.is_file())
+    shared.delete(path)
+    assert not shared.exists(path)

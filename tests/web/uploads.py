@@ -1,0 +1,127 @@
+"""Recordings sent to the app, and what is left of them."""
+
+import io
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import soundfile
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.web.opened import Opened
+from callpipeline.wiring import Storage
+from tests.processes import until
+from tests.soak.installation import free_port
+from tests.web.app_server import serving
+
+KEY = "a key of sixteen or more"
+_numbers = itertools.count()
+
+
+def a_recording(seed: int | None = None) -> bytes:
+    """A tenth of a second of noise that no other recording has."""
+    noise = np.random.default_rng(next(_numbers) + 1000 if seed is None else seed)
+    wav = io.BytesIO()
+    soundfile.write(wav, noise.uniform(-0.3, 0.3, (800, 2)), 8000, "PCM_16", format="WAV")
+    return wav.getvalue()
+
+
+@dataclass
+class Sender:
+    """Sends files to an app, and looks behind its back at what is there."""
+
+    client: httpx.Client
+    settings: Settings
+    storage: Storage
+
+    def upload(
+        self, content: bytes, name: str | bytes = "call.wav", **headers: str
+    ) -> httpx.Response:
+        """Written by hand: clients clean names before they send them."""
+        sent = name if isinstance(name, bytes) else name.encode("utf-8", "surrogatepass")
+        body = (
+            b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n'
+            b"Content-Type: audio/wav\r\n\r\n%s\r\n--xyz--\r\n" % (sent, content)
+        )
+        form = {"Content-Type": "multipart/form-data; boundary=xyz"}
+        return self.client.post("/upload", content=body, headers=form | headers)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(str(self.client.base_url))
+        assert parts.hostname and parts.port
+        return parts.hostname, parts.port
+
+    def objects(self) -> list[str]:
+        """The keys of all recordings."""
+        return [found.key for found in self.storage.inbox.list()]
+
+    def calls(self) -> int:
+        return sum(self.storage.ledger.count().values())
+
+    def landed(self) -> list[Path]:
+        """Files that lie where files come in; the process' lock is none of them."""
+        below = (self.settings.home / "uploads").rglob("*")
+        return [path for path in below if path.is_file() and path.name != "lock"]
+
+
+@contextmanager
+def sending(
+    settings: Settings,
+    storage: Storage,
+    change: Callable[[Opened], Opened] = lambda opened: opened,
+) -> Iterator[Sender]:
+    """An app with a key, over the same store and ledger as `storage`."""
+    known = {
+        "database_url": SecretStr(storage.database.url),
+        "api_key": SecretStr(KEY),
+    }
+    options = settings.model_copy(update=known)
+    headers = {"X-API-KEY": KEY}
+    with (
+        serving(options, change) as address,
+        httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+    ):
+        yield Sender(client, options, storage)
+
+
+@contextmanager
+def app_process(
+    settings: Settings, storage: Storage
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The app in a process of its own, and its port."""
+    port = free_port()
+    environment = os.environ | {
+        "CALLPIPELINE_HOME": str(settings.home),
+        "DATABASE_URL": storage.database.url,
+        "CALLPIPELINE_API_KEY": KEY,
+        "CALLPIPELINE_WEB_PORT": str(port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "callpipeline.web"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: _answers(port), "the app", 60, every_s=0.1)
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code in (200, 503)
+    except httpx.TransportError:
+        return False
