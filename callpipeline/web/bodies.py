@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from fastapi import HTTPException
-from fastapi.responses import JSONResponse
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callpipeline.web.answering import answer_of
 
 SMALL = 1_000_000
 """Bytes, of a body that is read whole and of which nothing else is said."""
@@ -32,8 +34,7 @@ class LimitedBodies:
         most = self.most_for(scope["path"])
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > most:
-            problem = _too_large(most)
-            reply = JSONResponse({"detail": problem.detail}, 413, problem.headers)
+            reply = await answer_of(Request(scope), _too_large(most))
             await reply(scope, receive, send)
             return
         await self._app(scope, _counted(receive, most), send)

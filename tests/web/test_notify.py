@@ -128,7 +128,9 @@ def test_a_wish_that_makes_no_sense_is_refused(client: httpx.Client, wrong: dict
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, receiver: HttpReceiver) -> None:
     large = WISH | {"metadata": {"x": "y" * SMALL}}
-    assert client.post("/notify", json=large).status_code == 413
+    refused = client.post("/notify", json=large)
+    assert (refused.status_code, refused.headers["Connection"]) == (413, "close")
+    assert refused.headers["Content-Type"] == "application/problem+json"
     assert receiver.requests == []
 
 

@@ -1,6 +1,5 @@
 """Asks who is there before anything else is done: no body is read of who may not send it."""
 
-import inspect
 from urllib.parse import parse_qs, quote
 
 from fastapi import HTTPException, Request
@@ -13,6 +12,7 @@ from callpipeline.web.access import crossing, tokens
 from callpipeline.web.access.door import Door
 from callpipeline.web.access.needs import Guards, Needs
 from callpipeline.web.access.visitors import Identified
+from callpipeline.web.answering import answer_of
 
 MOST_FORM_BYTES = 65_536
 FOREIGN = "This request was made by a page of another site: it is refused."
@@ -66,7 +66,7 @@ class Guard:
     async def _answer(self, request: Request, error: Exception) -> Response:
         is_unknown = isinstance(error, HTTPException) and error.status_code == 401
         login = _login(request, self._guards.of(request.scope)) if is_unknown else None
-        return login or await _handled(request, error)
+        return login or await answer_of(request, error)
 
 
 async def _uncrossed(door: Door, request: Request, identified: Identified) -> Receive:
@@ -144,13 +144,3 @@ def _login(request: Request, asked: tuple[Needs, ...]) -> Response | None:
     query = f"?{request.url.query}" if request.url.query else ""
     target = quote(request.scope["path"] + query, safe="")
     return RedirectResponse(f"/login?next={target}", 303)
-
-
-async def _handled(request: Request, error: Exception) -> Response:
-    """As the app answers this error elsewhere."""
-    handlers = request.app.exception_handlers
-    for kind in type(error).__mro__:
-        if kind in handlers:
-            answer = handlers[kind](request, error)
-            return await answer if inspect.isawaitable(answer) else answer
-    raise error
