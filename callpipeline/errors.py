@@ -11,6 +11,8 @@ CallpipelineError
 │   ├── MissingObject         what a row points to is not in the object store
 │   ├── PathRefused           a path outside of what may be read or written there
 │   ├── UnknownCall           no such call in the ledger
+│   ├── UnknownMention        no such mention in the call
+│   ├── ReviewOutdated        somebody else decided about the mention since
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such key of the API
 │   ├── SettingsInvalid       a setting is missing or contradicts another
@@ -85,6 +87,14 @@ class PathRefused(PermanentError):
 
 class UnknownCall(PermanentError):
     """The ledger has no such call."""
+
+
+class UnknownMention(PermanentError):
+    """The call has no such mention."""
+
+
+class ReviewOutdated(PermanentError):
+    """Somebody else decided about the mention since."""
 
 
 class UnknownNotification(PermanentError):

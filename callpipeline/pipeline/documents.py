@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from callpipeline.domain.call import Stage
+from callpipeline.domain.review import Review
 from callpipeline.domain.transcript import interleave
 from callpipeline.storage.ledger import CallRecord
 from callpipeline.storage.results import Results
+from callpipeline.storage.reviews import Reviews
 from callpipeline.storage.unjudged import Missing
 
 
@@ -26,6 +28,9 @@ class Kept(Protocol):
 
     @property
     def unjudged(self) -> MissingOf: ...
+
+    @property
+    def reviews(self) -> Reviews: ...
 
 
 def call_document(kept: Kept, record: CallRecord) -> dict[str, Any]:
@@ -67,14 +72,23 @@ def _mentions(kept: Kept, call_id: str) -> list[dict[str, Any]]:
         judgement.mention_id: asdict(judgement) for judgement in kept.results.judgements(call_id)
     }
     missing = {one.mention_id: _missing(one) for one in kept.unjudged.of_calls([call_id])}
+    decided = kept.reviews.holding(call_id)
     return [
         asdict(mention)
         | {
             "sentiment": judged.get(mention.mention_id),
             "not_judged": missing.get(mention.mention_id),
+            "review": _review(decided.get(mention.mention_id)),
         }
         for mention in kept.results.mentions(call_id)
     ]
+
+
+def _review(review: Review | None) -> dict[str, Any] | None:
+    """What a person decided; not who, which is for those to see who review."""
+    if review is None:
+        return None
+    return {"decision": review.decision, "decided_at": review.decided_at.isoformat()}
 
 
 def _missing(missing: Missing) -> dict[str, Any]:

@@ -145,9 +145,9 @@ class Stages:
     async def _competitor_mentions(self, bench: Workbench, clock: "_Clock") -> Facts:
         transcripts = await bench.transcripts()
         speech = await bench.speech()
-        mentions = await asyncio.to_thread(find_mentions, transcripts, self.matcher, speech)
+        found = await asyncio.to_thread(find_mentions, transcripts, self.matcher, speech)
         write = clock.write(catalog_version=self.catalog.version)
-        await asyncio.to_thread(self.results.save_mentions, write, mentions)
+        mentions = await asyncio.to_thread(self.results.save_mentions, write, found)
         bench.made_mentions, bench.mentions_by = mentions, self.catalog.version
         counted = [mention for mention in mentions if mention.counts]
         return {

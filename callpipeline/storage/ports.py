@@ -64,7 +64,9 @@ class ResultStore(Protocol):
 
     def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None: ...
 
-    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None: ...
+    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
+        """Returns the mentions as they stand: what people decided about them holds."""
+        ...
 
     def save_sentiment(
         self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()

@@ -6,6 +6,7 @@ run still holds the call: the late write of a run that lost its claim changes no
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from psycopg import Connection
 from psycopg.errors import ForeignKeyViolation
@@ -20,7 +21,7 @@ from callpipeline.domain.metrics import CallMetrics
 from callpipeline.domain.sentiment import Judgement, Unjudged
 from callpipeline.domain.transcript import Transcript
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
-from callpipeline.storage import keys, rows, tables, unjudged
+from callpipeline.storage import keys, reviews, rows, tables, unjudged
 from callpipeline.storage.database import Database, Row
 from callpipeline.storage.deleted import explained
 from callpipeline.storage.documents import (
@@ -32,6 +33,8 @@ from callpipeline.storage.documents import (
 from callpipeline.storage.objects import ObjectStore
 from callpipeline.storage.ports import NONE, ChannelPeaks, StageWrite
 from callpipeline.storage.sql import query
+
+Stored = TypeVar("Stored")
 
 
 class Results:
@@ -79,16 +82,20 @@ class Results:
 
         self._write(write, store)
 
-    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
-        """Mentions that are found again keep their sentiment until it is judged anew."""
+    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
+        """Mentions that are found again keep their sentiment until it is judged anew.
+
+        Returns them as they stand: what people decided about them holds.
+        """
         found = [rows.of_mention(write.call_id, mention) for mention in mentions]
         vanished = {"call_id": write.call_id, "mention_ids": [row["mention_id"] for row in found]}
 
-        def store(connection: Connection[DictRow]) -> None:
+        def store(connection: Connection[DictRow]) -> tuple[Mention, ...]:
             connection.execute(query("results/delete_vanished_mentions"), vanished)
             tables.upsert(connection, "mentions", ("call_id", "mention_id"), found)
+            return reviews.apply(connection, write.call_id, tuple(mentions))
 
-        self._write(write, store)
+        return self._write(write, store)
 
     def save_sentiment(
         self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()
@@ -99,6 +106,8 @@ class Results:
         def store(connection: Connection[DictRow]) -> None:
             _replace(connection, "sentiment", write, judged)
             unjudged.replace(connection, write, missing)
+            # Of what was decided while it was judged.
+            reviews.settle(connection, write.call_id)
 
         self._write(write, store)
 
@@ -155,7 +164,7 @@ class Results:
     def _rows(self, table: str, call_id: str) -> list[Row]:
         return self._database.patiently(lambda c: tables.select(c, table, "call_id", [call_id]))
 
-    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], object]) -> None:
+    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], Stored]) -> Stored:
         """In one transaction: hold the run's claim, store, and mark the stage as stored.
 
         Objects are put inside it, after the rows: the lock on the call's row keeps a late writer
@@ -166,13 +175,14 @@ class Results:
         made = {"stage": write.stage, "took_s": write.took_s, "engine": write.engine}
         version = {"catalog_version": write.catalog_version}
 
-        def under_claim(connection: Connection[DictRow]) -> None:
+        def under_claim(connection: Connection[DictRow]) -> Stored:
             _hold(connection, write)
-            store(connection)
+            stored = store(connection)
             connection.execute(query("results/save_stage"), claim | made | version)
+            return stored
 
         try:
-            self._database.patiently(under_claim)
+            return self._database.patiently(under_claim)
         except ForeignKeyViolation:
             # A server that took the place of another may lack what the other one had committed.
             raise DatabaseUnavailable("Postgres lost what an earlier stage had stored.") from None

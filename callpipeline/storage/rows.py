@@ -86,7 +86,9 @@ def of_segment(call_id: str, segment: Segment) -> Row:
 
 
 def of_mention(call_id: str, mention: Mention) -> Row:
-    return {"call_id": call_id, "mention_id": mention.mention_id, **asdict(mention)}
+    """As the rules found it: what people decided is applied to it afterwards."""
+    known = {"call_id": call_id, "mention_id": mention.mention_id, **asdict(mention)}
+    return known | {"found_status": None, "found_reason": None}
 
 
 def to_mention(row: Row) -> Mention:

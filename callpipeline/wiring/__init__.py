@@ -32,6 +32,7 @@ from callpipeline.storage.queue import Queue
 from callpipeline.storage.recordings import Recordings
 from callpipeline.storage.results import Results
 from callpipeline.storage.retention import Retained
+from callpipeline.storage.reviews import Reviews
 from callpipeline.storage.sound import Sound
 from callpipeline.storage.unjudged import UnjudgedMentions
 from callpipeline.wiring.engines import (
@@ -103,6 +104,7 @@ class Storage:
     outages: Outages
     results: Results
     sound: Sound
+    reviews: Reviews
     unjudged: UnjudgedMentions
     home: Source
     inbox: ObjectStore
@@ -151,6 +153,7 @@ def open_storage(
             outages=Outages(database),
             results=Results(database, store),
             sound=Sound(database, store),
+            reviews=Reviews(database),
             unjudged=UnjudgedMentions(database, outage_patience_s=patience_s),
             home=sources[0],
             inbox=stores[0],

@@ -341,13 +341,14 @@ class InMemoryResults:
         in_order = sorted(transcripts, key=lambda transcript: transcript.channel)
         self._transcripts[self._stored(write)] = tuple(in_order)
 
-    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> None:
+    def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
         call_id = self._stored(write)
         found = {mention.mention_id: mention for mention in mentions}
         known, waits = self._judgements.get(call_id, {}), self.missing.get(call_id, {})
         self._mentions[call_id] = found
         self._judgements[call_id] = {id_: known[id_] for id_ in known if id_ in found}
         self.missing[call_id] = {id_: waits[id_] for id_ in waits if id_ in found}
+        return tuple(mentions)
 
     def save_sentiment(
         self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()

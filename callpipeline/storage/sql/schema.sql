@@ -233,10 +233,38 @@ CREATE TABLE mentions (
     confidence     double precision,
     status         text NOT NULL CHECK (status IN ('accepted', 'unsure', 'rejected')),
     reason         text NOT NULL,
+    found_status   text,
+    found_reason   text,
     PRIMARY KEY (call_id, mention_id)
 );
 CREATE INDEX mentions_by_competitor ON mentions (competitor, status);
+CREATE INDEX mentions_unsure ON mentions (competitor, call_id) WHERE status = 'unsure';
 COMMENT ON COLUMN mentions.reason IS 'The rule that set the status, with the words it saw.';
+COMMENT ON COLUMN mentions.found_status IS
+    'What the rules say, where a person decided otherwise or the same; else null.';
+COMMENT ON COLUMN mentions.found_reason IS 'The rule that said so.';
+
+-- What people decided about mentions. The last decision of a mention holds; none is changed.
+CREATE TABLE reviews (
+    review_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    call_id     text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    mention_id  text NOT NULL,
+    start_s     double precision NOT NULL,
+    decision    text NOT NULL CHECK (decision IN ('accepted', 'refused', 'left')),
+    decided_by  text,
+    decided_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    undoes      bigint REFERENCES reviews ON DELETE CASCADE
+);
+CREATE INDEX reviews_by_mention ON reviews (call_id, mention_id, review_id DESC);
+COMMENT ON TABLE reviews IS
+    'What people decided about mentions, each decision; the last one of a mention holds.';
+COMMENT ON COLUMN reviews.mention_id IS
+    'Of no foreign key: a mention that is not found any more may be found again.';
+COMMENT ON COLUMN reviews.start_s IS
+    'Where it was said: in another transcript the same id may be another word.';
+COMMENT ON COLUMN reviews.decision IS
+    'accepted, refused, or left to the rules, as before anybody decided.';
+COMMENT ON COLUMN reviews.undoes IS 'The decision that this one takes back.';
 
 CREATE TABLE sentiment (
     call_id     text NOT NULL,

@@ -10,4 +10,7 @@ unheard AS (
     UPDATE sentiment SET quote = '', rule = regexp_replace(rule, ':.*$', ':')
     WHERE call_id = %(call_id)s
 )
-UPDATE mentions SET reason = '' WHERE call_id = %(call_id)s;
+-- That a person decided quotes nothing.
+UPDATE mentions SET reason = CASE WHEN found_status IS NULL THEN '' ELSE reason END,
+    found_reason = CASE WHEN found_status IS NOT NULL THEN '' END
+WHERE call_id = %(call_id)s;

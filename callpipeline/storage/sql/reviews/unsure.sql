@@ -1,0 +1,14 @@
+-- Mentions of complete calls that wait for a person, of the newest calls first, in each in order of
+-- time, with what was said; those behind a place in this order.
+SELECT m.*, coalesce(c.started_at, c.last_modified) AS took_place_at,
+       c.metadata ->> 'agent' AS agent, s.text
+FROM mentions m JOIN calls c USING (call_id)
+LEFT JOIN segments s USING (call_id, channel, segment_index)
+WHERE m.status = 'unsure' AND c.state = 'COMPLETED'
+  AND (%(competitor)s::text IS NULL OR m.competitor = %(competitor)s)
+  AND (%(call_id)s::text IS NULL
+       OR (coalesce(c.started_at, c.last_modified), c.call_id)
+          < (%(took_place_at)s::timestamptz, %(call_id)s)
+       OR c.call_id = %(call_id)s AND (m.start_s, m.mention_id) > (%(start_s)s, %(mention_id)s))
+ORDER BY took_place_at DESC, m.call_id DESC, m.start_s, m.mention_id
+LIMIT %(limit)s;
