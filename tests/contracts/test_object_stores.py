@@ -4,13 +4,16 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpipeline.errors import MissingObject
 from callpipeline.storage.folder import Folder
 from callpipeline.storage.objects import ObjectStore, S3Access, open_store
+from callpipeline.storage.range_file import RangeFile
 from tests.contracts.conftest import Store
 
 
@@ -80,6 +83,17 @@ def test_a_part_ends_where_the_object_ends_and_behind_it_is_nothing(store: Store
     assert store.read_range("a.wav", 5, 1) == store.read_range("a.wav", 600, 10) == b""
     assert store.read_range("a.wav", 2, 0) == store.read_range("empty.wav", 0, 10) == b""
     assert store.size("empty.wav") == 0
+
+
+def test_sound_is_decoded_from_its_middle_without_being_fetched(store: Store, tmp_path: Path):
+    sound = (np.sin(np.arange(400_000) / 7) * 9000).astype(np.int16)
+    soundfile.write(tmp_path / "a.flac", sound, 8000, format="FLAC")
+    store.put("a.flac", tmp_path / "a.flac")
+    file = RangeFile(store, "a.flac")  # pyright: ignore[reportArgumentType]
+    with soundfile.SoundFile(file) as opened:  # pyright: ignore[reportArgumentType]
+        opened.seek(399_000)
+        assert np.array_equal(opened.read(5000, "int16"), sound[399_000:])
+    file.check()
 
 
 def test_an_object_is_described_as_a_recording(store: Store):

@@ -16,6 +16,8 @@ from dagster._core.storage.tags import (
 from callpipeline.config import Settings
 from callpipeline.definitions import build
 from callpipeline.defs.marts import PARENTS, REFRESH
+from callpipeline.domain.review import Decision
+from callpipeline.storage.marts import Marts
 from tests.orchestration.known_calls import Known, Named, enter, many
 from tests.orchestration.lab import Lab
 
@@ -85,6 +87,24 @@ def test_a_day_with_known_calls(lab: Lab) -> None:
     )
     [ann] = rows(lab, "SELECT * FROM analytics.daily_agents")
     assert (ann["agent"], ann["competitor"], ann["mentions"]) == ("ann", "Vodafone", 2)
+
+
+def test_what_people_decide_is_counted_at_the_next_refresh(lab: Lab) -> None:
+    doubt = Named("Three", "customer", "unsure", None)
+    call = Known(1, NOON, named=[GOOD, doubt, BAD])
+    enter(lab.storage.database, [call])
+    assert refresh(lab, DAY).success
+    change(lab, "UPDATE daily_calls SET made_at = made_at - interval '10 minutes'")
+    marts, hour = Marts(lab.storage.database), datetime.now(UTC) - timedelta(minutes=30)
+    assert marts.stale_days(DAY, hour)[0] == []
+
+    lab.storage.reviews.decide(call.call_id, "m1", Decision.ACCEPTED)
+    lab.storage.reviews.decide(call.call_id, "m2", Decision.REFUSED)
+    [stale], _ = marts.stale_days(DAY, hour)
+    assert refresh(lab, stale.day).success
+    columns = "competitor, mentions, positive, negative"
+    counted = rows(lab, f"SELECT {columns} FROM daily_competitors ORDER BY competitor")
+    assert [tuple(row.values()) for row in counted] == [("Three", 1, 0, 0), ("Vodafone", 1, 1, 0)]
 
 
 COUNTED = "calls, mentions, by_customer, by_agent, positive, negative"
