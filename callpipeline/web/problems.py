@@ -17,8 +17,10 @@ from callpipeline.errors import (
     MissingObject,
     PathRefused,
     PermanentError,
+    ReviewOutdated,
     TransientError,
     UnknownCall,
+    UnknownMention,
     UnsupportedAudio,
 )
 from callpipeline.web.pages.rendering import page
@@ -26,6 +28,8 @@ from callpipeline.web.sentences import sentence_of
 
 STATUS: Mapping[type[CallpipelineError], int] = {
     UnknownCall: 404,
+    UnknownMention: 404,
+    ReviewOutdated: 409,
     MissingObject: 404,
     PathRefused: 422,
     AnnouncementInvalid: 422,
