@@ -1,0 +1,189 @@
+"""Fill a database with many calls, as an installation has them after a year.
+
+Run with `DATABASE_URL=… python -m benchmarks.crowd --calls 100000`, on a migrated database without
+calls; 100,000 calls with 2 million segments take two to three minutes. Words follow Zipf's law:
+those of the telephone first, then a dictionary's. All of it is made up, and the same each time.
+"""
+
+import argparse
+import itertools
+import os
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg import Connection
+
+from benchmarks.crowd_calls import CALL_COLUMNS, Made, Row, Size, calls_of, zipf
+from benchmarks.crowd_words import COMPETITORS, PHRASES, vocabulary
+from callpipeline.domain.call import Stage
+
+SIDES = (("left", "agent"), ("right", "customer"))
+STANCES = ("positive", "neutral", "negative", "unsure")
+SCORES = {"positive": 0.6, "neutral": 0.0, "negative": -0.6, "unsure": 0.0}
+ENGINES = ("pyav", "silero", "faster-whisper base", None, "lexicon")
+CATALOG = "made-up"
+
+
+def fill(url: str, size: Size, *, now: datetime | None = None) -> None:
+    """Make the calls and all that belongs to them in a migrated database without calls."""
+    chance = np.random.default_rng(size.seed)
+    calls = list(calls_of(size, chance, now or datetime.now(UTC)))
+    done = [call for call in calls if call.segments]
+    with psycopg.connect(url, options="-c search_path=callpipeline") as connection:
+        connection.execute(
+            "INSERT INTO catalog_versions (version, content) VALUES (%s, '{}')", [CATALOG]
+        )
+        _copy(connection, f"calls ({', '.join(CALL_COLUMNS)})", (c.row for c in calls))
+        _copy_audio(connection, done, chance)
+        _copy_segments(connection, done, chance, size)
+        _copy_mentions(connection, done, chance, size)
+        connection.commit()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+
+
+def _copy_audio(connection: Connection[Any], done: list[Made], chance: np.random.Generator) -> None:
+    lengths = {call.call_id: call.segments * 7.5 for call in done}
+    items = lengths.items()
+    flags = ('[{"flag": "clipped", "detail": "3 % of the samples are clipped", "channel": "left"}]', "[]")  # noqa: E501  # fmt: skip
+    _copy(connection, "recordings", (
+        (each, "wav", "pcm_s16le", 8000, 2, length, length, 0, flags[n % 50 > 0])
+        for n, (each, length) in enumerate(items)))  # fmt: skip
+    _copy(connection, "channels", (
+        (each, channel, speaker, f"calls/{each}/{channel}.flac", 8000, length, -23.0, 400_000,
+         "ab" * 32, f"[[0.5, {length / 2:.1f}], [{length * 0.6:.1f}, {length * 0.9:.1f}]]")
+        for each, length in items for channel, speaker in SIDES))  # fmt: skip
+    _copy(connection, "call_metrics", (
+        (each, length, length * 0.4, length * 0.35, 0, length * 0.25, 8, 2, "silero")
+        for each, length in items))  # fmt: skip
+    _copy(connection, "transcripts", (
+        (each, channel, speaker, ENGINES[2], "en", int(length), 0.9, True,
+         f"calls/{each}/transcript.{channel}.json")
+        for each, length in items for channel, speaker in SIDES))  # fmt: skip
+    took = chance.exponential(4.0, (len(done), len(Stage)))
+    _copy(connection, "call_stages", (
+        (call.call_id, stage, "run-of-the-crowd", ENGINES[place],
+         CATALOG if place > 2 else None, float(took[n][place]),
+         call.created_at + timedelta(seconds=10 * (place + 1)))
+        for n, call in enumerate(done) for place, stage in enumerate(Stage)))  # fmt: skip
+
+
+def _copy_segments(
+    connection: Connection[Any], done: list[Made], chance: np.random.Generator, size: Size
+) -> None:
+    """The index of words is made once at the end: entry by entry it takes five times as long."""
+    words = vocabulary()
+    competitors = COMPETITORS[: size.competitors]
+    many = len(done) > 10_000
+    if many:
+        connection.execute("DROP INDEX segments_by_words")
+        connection.execute("SET session_replication_role = replica")  # foreign keys are right
+    with connection.cursor() as cursor, cursor.copy("COPY segments FROM STDIN") as copy:
+        for piece in range(0, len(done), 2_000):
+            calls = done[piece : piece + 2_000]
+            texts = _texts(sum(c.segments for c in calls), words, competitors, chance)
+            copy.write("".join(_segment_lines(calls, texts)).encode())
+    if many:
+        connection.execute("SET session_replication_role = origin")
+        connection.execute("SET maintenance_work_mem = '512MB'")
+        connection.execute(
+            "CREATE INDEX segments_by_words ON segments USING gin (to_tsvector('english', text))"
+        )
+
+
+def _texts(
+    count: int, words: list[str], competitors: tuple[str, ...], chance: np.random.Generator
+) -> Iterator[str]:
+    """Segments of 3 to 20 words; in one of ten is a phrase of the trade, or a competitor."""
+    lengths = chance.integers(3, 21, count)
+    ranks = iter(zipf(len(words), int(lengths.sum()), chance, steepness=1.1).tolist())
+    extra = chance.random(count)
+    phrases = zipf(len(PHRASES), count, chance)
+    named = zipf(len(competitors), count, chance)
+    for n, length in enumerate(lengths.tolist()):
+        text = " ".join([words[rank] for rank in itertools.islice(ranks, length)])
+        if extra[n] < 0.05:
+            text = f"{text} {PHRASES[phrases[n]]}"
+        elif extra[n] < 0.1:
+            text = f"{text} with {competitors[named[n]].lower()}"
+        yield text
+
+
+def _segment_lines(calls: Iterable[Made], texts: Iterator[str]) -> Iterator[str]:
+    for call in calls:
+        for n in range(call.segments):
+            channel, speaker = SIDES[n % 2]
+            at = n * 7.5
+            yield (
+                f"{call.call_id}\t{channel}\t{n // 2}\t{speaker}\t{at}\t{at + 6.5}\t{next(texts)}\n"
+            )
+
+
+def _copy_mentions(
+    connection: Connection[Any], done: list[Made], chance: np.random.Generator, size: Size
+) -> None:
+    """In every second call somebody names competitors; longer calls name more."""
+    weights = np.array([call.segments for call in done], dtype=float)
+    weights *= chance.random(len(done)) < 0.5
+    if not weights.sum():
+        return
+    rows = list(_mentions(done, weights / weights.sum(), chance, size))
+    _copy(connection, "mentions", (row[:15] for row in rows))
+    _copy(connection, "sentiment", (
+        (row[0], row[1], row[2], row[15], SCORES[row[15]] + 0.01 * (n % 30), "praise: 'good'",
+         f"about {row[4]}", "lexicon")
+        for n, row in enumerate(rows) if row[15] and row[13] == "accepted"))  # fmt: skip
+    columns = "call_id, mention_id, competitor, reason, error_class, transient"
+    _copy(connection, f"unjudged ({columns})", (
+        (*row[:3], "The judge did not answer.", "EngineUnavailable", True)
+        for row in rows if not row[15] and row[13] == "accepted"))  # fmt: skip
+
+
+def _mentions(
+    done: list[Made], weights: np.ndarray, chance: np.random.Generator, size: Size
+) -> Iterator[Row]:
+    """A row of `mentions` each, and its stance, which one of a hundred lacks."""
+    names = COMPETITORS[: size.competitors]
+    places = np.sort(chance.choice(len(done), size.mentions, p=weights))
+    named = zipf(len(names), size.mentions, chance, steepness=0.8)
+    status = chance.choice(["accepted", "unsure", "rejected"], size.mentions, p=[0.88, 0.08, 0.04])
+    stance = chance.choice([*STANCES, ""], size.mentions, p=[0.25, 0.44, 0.24, 0.06, 0.01])
+    where = chance.random(size.mentions)
+    for n, place in enumerate(places.tolist()):
+        call, name = done[place], names[named[n]]
+        segment = int(where[n] * call.segments)
+        channel, speaker = SIDES[segment % 2]
+        at = segment * 7.5 + 2
+        yield (
+            *(call.call_id, f"{channel}.{segment // 2}.{n}.{name}", name, name, name.lower()),
+            *(channel, speaker, segment // 2, 5, 5 + len(name), at, at + 0.6, 0.9),
+            *(str(status[n]), "unambiguous name", str(stance[n])),
+        )
+
+
+def _copy(connection: Connection[Any], table: str, rows: Iterable[Row]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def size_of(options: argparse.Namespace) -> Size:
+    """The size that was asked for: ten calls have 200 segments and 20 mentions."""
+    return Size(options.calls, options.calls * 20, options.calls * 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=100_000)
+    options = parser.parse_args()
+    began = time.monotonic()
+    fill(os.environ["DATABASE_URL"], size_of(options))
+    print(f"{options.calls:,} calls made in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
