@@ -11,6 +11,10 @@ def ids_in(text: str | None) -> set[str]:
     return set(CALL_ID.findall(text or ""))
 
 
+def is_call_id(text: str) -> bool:
+    return CALL_ID.fullmatch(text) is not None
+
+
 def masked(text: str, call_ids: Collection[str], by: str) -> str:
     """The text with `by` in place of these ids."""
     return CALL_ID.sub(lambda found: by if found[0] in call_ids else found[0], text)
