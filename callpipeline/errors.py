@@ -15,6 +15,7 @@ CallpipelineError
 │   ├── ReviewOutdated        somebody else decided about the mention since
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such key of the API
+│   ├── CursorInvalid         a page is asked for after a place that is none
 │   ├── SettingsInvalid       a setting is missing or contradicts another
 │   ├── PoisonCall            the runs that worked on the call died, every time
 │   ├── ReceiverGone          a receiver wants no notifications any more
@@ -103,6 +104,10 @@ class UnknownNotification(PermanentError):
 
 class UnknownKey(PermanentError):
     """There is no such key of the API, or more than one is meant."""
+
+
+class CursorInvalid(PermanentError):
+    """What tells where a page begins was not made by callpipeline, or is for another list."""
 
 
 class SettingsInvalid(PermanentError):

@@ -11,6 +11,8 @@ import typer
 
 from callpipeline.cli.opening import errors, explained, opened
 from callpipeline.cli.times import HELP, moment_of
+from callpipeline.domain.audio import Speaker
+from callpipeline.domain.filters import Filters, Stance
 from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.downloads import CallFormat, download
 from callpipeline.storage.export import Format, What, write
@@ -27,28 +29,62 @@ Until = Annotated[str | None, typer.Option(help="Calls before then.", metavar="W
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
 ]
+Competitor = Annotated[
+    list[str] | None, typer.Option(help="Of calls in which it is named; may be given again.")
+]
+Agent = Annotated[str | None, typer.Option(help="Calls of this agent.")]
+Spoken = Annotated[
+    Stance | None, typer.Option("--sentiment", help="Of calls in which one is spoken of so.")
+]
+Said = Annotated[
+    Speaker | None, typer.Option("--speaker", help="Who named it; of segments, who said it.")
+]
 As = Annotated[Format, typer.Option("--format", help="json is a document a line.")]
 
 
-def calls(
-    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+def calls(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    since: Since = None,
+    until: Until = None,
+    competitor: Competitor = None,
+    agent: Agent = None,
+    sentiment: Spoken = None,
+    speaker: Said = None,
+    format: As = Format.CSV,
+    output: Output = None,
 ) -> None:
     """Calls: when, who, how long, in what state."""
-    _export(What.CALLS, since, until, format, output)
+    filters = _filters(competitor, agent, sentiment, speaker)
+    _export(What.CALLS, since, until, filters, format, output)
 
 
-def segments(
-    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+def segments(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    since: Since = None,
+    until: Until = None,
+    competitor: Competitor = None,
+    agent: Agent = None,
+    sentiment: Spoken = None,
+    speaker: Said = None,
+    format: As = Format.CSV,
+    output: Output = None,
 ) -> None:
     """What was said, by whom and when: a row for each stretch of speech."""
-    _export(What.SEGMENTS, since, until, format, output)
+    filters = _filters(competitor, agent, sentiment, speaker)
+    _export(What.SEGMENTS, since, until, filters, format, output)
 
 
-def mentions(
-    since: Since = None, until: Until = None, format: As = Format.CSV, output: Output = None
+def mentions(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    since: Since = None,
+    until: Until = None,
+    competitor: Competitor = None,
+    agent: Agent = None,
+    sentiment: Spoken = None,
+    speaker: Said = None,
+    format: As = Format.CSV,
+    output: Output = None,
 ) -> None:
     """Mentions of competitors with their sentiment, also those that do not count (see status)."""
-    _export(What.MENTIONS, since, until, format, output)
+    filters = _filters(competitor, agent, sentiment, speaker)
+    _export(What.MENTIONS, since, until, filters, format, output)
 
 
 def call(
@@ -64,8 +100,24 @@ def call(
             file.write(piece)
 
 
+def _filters(
+    competitor: list[str] | None,
+    agent: str | None,
+    sentiment: Stance | None,
+    speaker: Speaker | None,
+) -> Filters:
+    return Filters(
+        agent=agent, competitors=tuple(competitor or ()), sentiment=sentiment, speaker=speaker
+    )
+
+
 def _export(
-    what: What, since: str | None, until: str | None, format: Format, output: Path | None
+    what: What,
+    since: str | None,
+    until: str | None,
+    filters: Filters,
+    format: Format,
+    output: Path | None,
 ) -> None:
     now = datetime.now(UTC)
     begin = moment_of(since, now) if since else None
@@ -74,7 +126,7 @@ def _export(
         raise SettingsInvalid("Parquet is nothing to read in a terminal: name a file by --output.")
     with (
         opened() as storage,
-        opened_table(storage.database, what, begin, end) as table,
+        opened_table(storage.database, what, begin, end, filters=filters) as table,
         _file(output) as file,
     ):
         count = write(table, format, file)

@@ -4,15 +4,16 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
-from callpipeline.storage.database import Database
-from callpipeline.storage.sql import query
+from callpipeline.domain.filters import Filters
+from callpipeline.storage.database import Database, storable
+from callpipeline.storage.reading.asking import named_as_known, parameters_of, text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,15 +53,32 @@ class Table:
 
 @contextmanager
 def opened(
-    database: Database, what: What, since: datetime | None, until: datetime | None
+    database: Database,
+    what: What,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    filters: Filters | None = None,
+    words: str | None = None,
 ) -> Iterator[Table]:
-    """The rows of calls of a time, read a piece at a time, all of one moment's state."""
+    """The rows of calls of a time, read a piece at a time, all of one moment's state.
+
+    With `filters` only those that a list, or a search for `words`, shows: of the calls that they
+    let through the mentions that they want, and what `speaker` said. Without any the mentions that
+    do not count are there too.
+    """
+    known = named_as_known(database, filters or Filters())
+    said_by = known.speaker and str(known.speaker)
+    if what is What.SEGMENTS:  # as in a search, whoever named the competitor
+        known = replace(known, speaker=None)
+    more = {"since": since, "until": until, "said_by": said_by, "of_mentions": known.wants_mention}
+    asked = parameters_of(known) | more | {"words": None if words is None else storable(words)}
     with (
         database.transaction() as connection,
         connection.cursor("export", row_factory=tuple_row) as cursor,
     ):
         cursor.itersize = AT_ONCE
-        cursor.execute(query(f"export/{what}"), {"since": since, "until": until})
+        cursor.execute(text_of(f"export/{what}", known), asked)
         described = cursor.description or []
         yield Table([c.name for c in described], [c.type_display for c in described], iter(cursor))
 

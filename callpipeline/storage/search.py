@@ -1,11 +1,19 @@
-"""Full-text search in what was said."""
+"""Full-text search in what was said: the best at once, or all of it page by page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from callpipeline.domain.audio import Speaker
+from callpipeline.domain.filters import Filters
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.storage.database import Database
+from callpipeline.storage.database import Database, storable
+from callpipeline.storage.reading import cursors
+from callpipeline.storage.reading.asking import ask, named_as_known
+
+LIST = "words"
+COUNTED_TO = 1_000
+LOOKED_AT = 20_000
+"""As many segments with the words are looked at to count those of the calls that are wanted."""
 
 BEGIN, END = "⟦", "⟧"
 """Around the words that were looked for, in `Hit.marked`."""
@@ -45,6 +53,60 @@ def search(database: Database, wanted: Wanted) -> list[Hit]:
     """The best of the newest 5,000 segments that match, best first."""
     asked = {name: getattr(wanted, name) for name in Wanted.__dataclass_fields__}
     return [Hit(**row) for row in database.rows("search/segments", asked)]
+
+
+@dataclass(frozen=True, slots=True)
+class HitPage:
+    """Segments with the words, and the cursor of those after them; None where there are none."""
+
+    hits: tuple[Hit, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HitCount:
+    """`segments` have the words, and more where they were not counted to the end."""
+
+    segments: int
+    is_more: bool
+
+
+def page(
+    database: Database, words: str, filters: Filters, *, limit: int = 20, after: str | None = None
+) -> HitPage:
+    """Segments with the words, the newest call first, in each call in the order of speech.
+
+    `filters.speaker` is who said them; competitors and sentiment are those of the call, whoever
+    spoke of them. Raises CursorInvalid.
+    """
+    kinds = (float, str, int)
+    place = cursors.read(after, LIST, kinds) if after else (None,) * 5
+    names = ("after_at", "after_id", "after_s", "after_channel", "after_index")
+    where = dict(zip(names, place, strict=True)) | {"limit": limit + 1}
+    known, said = _said_by(database, words, filters)
+    rows = ask(database, "search/page", known, said | where)
+    hits = tuple(Hit(**row) for row in rows[:limit])
+    if len(rows) <= limit or not hits:
+        return HitPage(hits, None)
+    last = hits[-1]
+    more = (float(last.start_s), last.channel, last.segment_index)
+    return HitPage(hits, cursors.written(LIST, last.took_place_at, last.call_id, *more))
+
+
+def count(database: Database, words: str, filters: Filters) -> HitCount:
+    """In how many segments they were said: to 1,000, and of the first 20,000 with the words."""
+    known, said = _said_by(database, words, filters)
+    most = {"most": COUNTED_TO, "looked_at": LOOKED_AT}
+    [row] = ask(database, "search/count", known, said | most)
+    found = row["segments"]
+    return HitCount(min(found, COUNTED_TO), found > COUNTED_TO or row["may_be_more"])
+
+
+def _said_by(database: Database, words: str, filters: Filters) -> tuple[Filters, dict[str, object]]:
+    """Of a call the speaker is not asked for, but of the segment."""
+    said_by = str(filters.speaker) if filters.speaker else None
+    known = named_as_known(database, replace(filters, speaker=None).counted())
+    return known, {"words": storable(words), "said_by": said_by}
 
 
 def is_too_common(database: Database, words: str) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel, Speaker
-from callpipeline.domain.call import Stage
+from callpipeline.domain.call import CallState, Stage
+from callpipeline.domain.filters import Filters, Stance
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.storage.export import Format, What, guarded, opened, write
-from callpipeline.storage.search import Wanted, is_too_common, search
+from callpipeline.storage.reading.reader import Reading
+from callpipeline.storage.search import HitCount, Wanted, is_too_common, search
 from callpipeline.wiring import Storage
 from tests.builders import a_judgement, a_mention, a_transcript, a_write
 from tests.integration.calls import change, enter, erase
@@ -130,6 +132,75 @@ def test_any_words_can_be_looked_for(storage: Storage, calls: dict[str, str], wo
     assert is_too_common(storage.database, words) or len(words) > 100 or words == "🙂"
 
 
+# Page by page
+
+
+def told_again(storage: Storage, number: int) -> str:
+    day = f"2026-02-{1 + number % 5:02}"
+    return told(storage, f"more-{number}.wav", day, "cancel it or cancel that", "i cancel")
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_no_segment_comes_twice_or_is_missing_while_new_ones_arrive(
+    storage: Storage, limit: int
+) -> None:
+    reading = Reading(storage.database)
+    known = {told_again(storage, number) for number in range(8)}
+    found, after, times = [], None, []
+    while True:
+        page = reading.search("cancel", limit=limit, after=after)
+        found += [(hit.call_id, hit.channel, hit.segment_index) for hit in page.hits]
+        times += [hit.took_place_at for hit in page.hits]
+        if not (after := page.after):
+            break
+        told_again(storage, 10 + len(found))
+    assert len(found) == len(set(found))
+    assert {(call, side, 0) for call in known for side in ("left", "right")} <= set(found)
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(), {"cancel", "praise"}),
+        (Filters(competitors=("ee",)), {"cancel"}),
+        (Filters(sentiment=Stance.NEGATIVE), {"cancel"}),
+        (Filters(competitors=("Sky",), sentiment=Stance.NEGATIVE), set()),
+        (Filters(speaker=Speaker.AGENT), {"praise"}),
+        (Filters(speaker=Speaker.AGENT, competitors=("Sky",)), {"praise"}),
+        (Filters(agent="=ANN"), {"cancel", "praise"}),
+        (Filters(agent="bob"), set()),
+        (Filters(source="elsewhere"), set()),
+        (Filters(from_day=date(2026, 3, 9)), {"praise"}),
+        (Filters(to_day=date(2026, 3, 8)), {"cancel"}),
+    ],
+)
+def test_pages_and_exports_are_narrowed_by_the_same_filters(
+    storage: Storage, calls: dict[str, str], filters: Filters, expected: set[str]
+) -> None:
+    reading = Reading(storage.database)
+    hits = reading.search("cancel", filters).hits
+    assert {name for name in calls for hit in hits if hit.call_id == calls[name]} == expected
+    assert reading.count_hits("cancel", filters) == HitCount(len(hits), is_more=False)
+    with reading.table(What.SEGMENTS, filters, words="cancel") as table:
+        place = list(table.columns).index("call_id")
+        assert [row[place] for row in table.rows] == [hit.call_id for hit in reversed(hits)]
+
+
+def test_marked_words_come_with_pages_too(storage: Storage, calls: dict[str, str]) -> None:
+    [hit] = Reading(storage.database).search('"cancel my contract"').hits
+    assert "⟦cancel⟧ my ⟦contract⟧" in hit.marked
+    assert hit.agent == "=ann"
+
+
+def test_many_are_not_counted_to_the_end(
+    storage: Storage, calls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callpipeline.storage.search.COUNTED_TO", 1)
+    assert Reading(storage.database).count_hits("cancel") == HitCount(1, is_more=True)
+    assert Reading(storage.database).count_hits("bill") == HitCount(1, is_more=False)
+
+
 # Export
 
 
@@ -198,6 +269,30 @@ def test_only_calls_of_a_time_are_exported(storage: Storage, calls: dict[str, st
         assert {json.loads(line)["call_id"] for line in lines} == {calls["praise"]}
 
 
+@pytest.mark.parametrize(
+    ("what", "filters", "expected"),
+    [
+        (What.CALLS, Filters(competitors=("EE",)), ["cancel"]),
+        (What.CALLS, Filters(states=(CallState.FAILED,)), []),
+        (What.CALLS, Filters(name="B.wav"), ["praise"]),
+        (What.MENTIONS, Filters(sentiment=Stance.POSITIVE), ["praise"]),
+        (What.MENTIONS, Filters(speaker=Speaker.AGENT), []),
+        (What.MENTIONS, Filters(from_day=date(2026, 3, 3)), ["praise"]),
+        (What.SEGMENTS, Filters(speaker=Speaker.CUSTOMER, competitors=("Sky",)), ["praise"]),
+    ],
+)
+def test_what_a_list_shows_is_exported(
+    storage: Storage,
+    calls: dict[str, str],
+    what: What,
+    filters: Filters,
+    expected: list[str],
+) -> None:
+    lines = exported(storage, what, Format.JSON, filters=filters).decode().splitlines()
+    names = {call_id: name for name, call_id in calls.items()}
+    assert [names[json.loads(line)["call_id"]] for line in lines] == expected
+
+
 # The commands
 
 
@@ -219,6 +314,9 @@ def test_the_commands(installation: Installation, calls: dict[str, str], tmp_pat
     assert whole["call_id"] == calls["cancel"]
     text = installation.run("export", "calls", "--since", "2026-04-01").stdout
     assert len(text.splitlines()) == 2
+    filters = ("--competitor", "ee", "--sentiment", "negative", "--speaker", "customer")
+    only = installation.run("export", "mentions", *filters, "--agent", "=ann").stdout
+    assert len(only.splitlines()) == 2
     wrong = installation.run("export", "calls", "--since", "yesterday", exit_code=2)
     assert "is no time" in wrong.stderr
     unknown = installation.run("export", "call", "2020", exit_code=1)
