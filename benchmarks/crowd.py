@@ -171,9 +171,9 @@ def _copy(connection: Connection[Any], table: str, rows: Iterable[Row]) -> None:
             copy.write_row(row)
 
 
-def size_of(options: argparse.Namespace) -> Size:
-    """The size that was asked for: ten calls have 200 segments and 20 mentions."""
-    return Size(options.calls, options.calls * 20, options.calls * 2)
+def size_of(calls: int) -> Size:
+    """Ten calls have 200 segments and 20 mentions."""
+    return Size(calls, calls * 20, calls * 2)
 
 
 def main() -> None:
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100_000)
     options = parser.parse_args()
     began = time.monotonic()
-    fill(os.environ["DATABASE_URL"], size_of(options))
+    fill(os.environ["DATABASE_URL"], size_of(options.calls))
     print(f"{options.calls:,} calls made in {time.monotonic() - began:.0f} s")
 
 

@@ -117,7 +117,7 @@ def test_everything_of_a_call_goes_and_nothing_of_another(
     assert [one.finished for one in at_hand.finish()] == [False]
     assert [one.finished for one in at_hand.finish()] == [True]
     left = [table for table, text in _rows(storage) if call_id in text]
-    # Of what bytes it was made is known, so that these do not come in again; and that it was erased.
+    # Of what bytes it was made is known, so that these do not come in again; and that it is gone.
     known = ["calls", "contents", "deletions", "erasures", "reading_calls"]
     assert sorted(left) == [f"callpipeline.{table}" for table in known]
     assert not [text for _, text in _rows(storage) if call_id in text and NAME in text]
