@@ -3,12 +3,13 @@
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
+from psycopg import Connection, Error
 from psycopg.rows import tuple_row
 
 from callpipeline.domain.filters import Filters
@@ -44,11 +45,15 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as they come, with the names of their columns and the types that Postgres has."""
+    """Rows as they come, with the names of their columns and the types that Postgres has.
+
+    `cut` ends the query from another thread, whatever it is at.
+    """
 
     columns: Sequence[str]
     types: Sequence[str]
     rows: Iterator[Row]
+    cut: Callable[[], None]
 
 
 @contextmanager
@@ -80,7 +85,13 @@ def opened(
         cursor.itersize = AT_ONCE
         cursor.execute(text_of(f"export/{what}", known), asked)
         described = cursor.description or []
-        yield Table([c.name for c in described], [c.type_display for c in described], iter(cursor))
+        names, types = [c.name for c in described], [c.type_display for c in described]
+        yield Table(names, types, iter(cursor), lambda: _cut(connection))
+
+
+def _cut(connection: Connection[Any]) -> None:
+    with suppress(Error):  # it is over already
+        connection.cancel()
 
 
 def write(table: Table, format: Format, file: IO[bytes]) -> int:

@@ -111,5 +111,5 @@ def _said_by(database: Database, words: str, filters: Filters) -> tuple[Filters,
 
 def is_too_common(database: Database, words: str) -> bool:
     """Whether the words are all ones that are not looked for, such as `the` and `to`."""
-    [row] = database.rows("search/is_empty", {"words": words})
+    [row] = database.rows("search/is_empty", {"words": storable(words)})
     return row["is_empty"]

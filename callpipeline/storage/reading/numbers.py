@@ -26,6 +26,8 @@ class Counts:
     negative: int = 0
     unsure: int = 0
     unjudged: int = 0
+    by_agent: int = 0
+    by_customer: int = 0
     mean_score: float | None = None
 
     def of(self, stance: Stance) -> int:
