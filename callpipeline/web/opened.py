@@ -13,6 +13,7 @@ from callpipeline.pipeline.shared import SharedObjects
 from callpipeline.storage.repeats import Repeats
 from callpipeline.web.access.signing import Signer
 from callpipeline.web.competitor_list import CompetitorList
+from callpipeline.web.exporting import Exports
 from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
 from callpipeline.web.metrics import Metrics
@@ -23,7 +24,8 @@ from callpipeline.wiring import Storage
 class Opened:
     """The settings, all that is kept, who delivers notifications, and what monitors ask.
 
-    `repeats` are requests that may be sent again, `shared` what others keep in our store.
+    `repeats` are requests that may be sent again, `shared` what others keep in our store,
+    `exports` files on their way to people.
     """
 
     options: Settings
@@ -36,6 +38,7 @@ class Opened:
     shared: SharedObjects
     competitors: CompetitorList
     signer: Signer
+    exports: Exports
     announce: Callable[[Announcement], Announced]
 
 

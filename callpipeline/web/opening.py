@@ -1,7 +1,7 @@
 """Opens what the app holds, and closes it in order."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from callpipeline import wiring
 from callpipeline.config import Settings
@@ -11,6 +11,7 @@ from callpipeline.storage.repeats import Repeats
 from callpipeline.storage.shared import StoredTranscripts
 from callpipeline.web.access.signing import Signer
 from callpipeline.web.competitor_list import CompetitorList
+from callpipeline.web.exporting import Exports
 from callpipeline.web.forms.landing import Landing
 from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
@@ -26,6 +27,7 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
         wiring.open_database_url(options) as url,
         wiring.open_storage(options, url) as storage,
         storage.database.apart(patience_s=2) as probe,
+        closing(Exports(storage.database)) as exports,
         Landing(options.home / "uploads") as landing,
     ):
         metrics.watch(probe)
@@ -44,5 +46,6 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
             shared=SharedObjects(storage.store, StoredTranscripts(storage.database)),
             competitors=CompetitorList(options.catalog_path, lambda: wiring.load_catalog(options)),
             signer=Signer(own_key(options.home)),
+            exports=exports,
             announce=announced,
         )
