@@ -11,7 +11,17 @@ from fastapi.staticfiles import StaticFiles
 from callpipeline.config import Settings
 from callpipeline.web import access
 from callpipeline.web.access import Scope, needs
-from callpipeline.web.api import announcing, exports, finding, health, notify, shared, uploading
+from callpipeline.web.api import (
+    analytics,
+    announcing,
+    exports,
+    finding,
+    health,
+    notify,
+    search,
+    shared,
+    uploading,
+)
 from callpipeline.web.bodies import SMALL, LimitedBodies
 from callpipeline.web.guarded import Guarded
 from callpipeline.web.metrics import Measured, Metrics
@@ -33,6 +43,8 @@ API: Sequence[tuple[APIRouter, Scope]] = (
     (announcing.router, Scope.UPLOAD),
     (finding.router, Scope.READ),
     (shared.reading, Scope.READ),
+    (analytics.router, Scope.READ),
+    (search.router, Scope.READ),
     (exports.router, Scope.READ),
     (shared.writing, Scope.ADMIN),
 )

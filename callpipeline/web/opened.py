@@ -10,6 +10,7 @@ from callpipeline.config import Settings
 from callpipeline.pipeline.announcing import Announced, Announcement
 from callpipeline.pipeline.dispatch import Dispatcher
 from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.reading.reader import Reading
 from callpipeline.storage.repeats import Repeats
 from callpipeline.web.access.signing import Signer
 from callpipeline.web.competitor_list import CompetitorList
@@ -24,12 +25,13 @@ from callpipeline.wiring import Storage
 class Opened:
     """The settings, all that is kept, who delivers notifications, and what monitors ask.
 
-    `repeats` are requests that may be sent again, `shared` what others keep in our store,
+    `reading` is what people see of what is kept, `repeats` are requests that may be sent again, `shared` what others keep in our store,
     `exports` files on their way to people.
     """
 
     options: Settings
     storage: Storage
+    reading: Reading
     dispatcher: Dispatcher
     doctor: Doctor
     metrics: Metrics

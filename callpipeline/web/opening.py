@@ -7,6 +7,7 @@ from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.pipeline.announcing import Announced, Announcement, announce
 from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.reading.reader import Reading
 from callpipeline.storage.repeats import Repeats
 from callpipeline.storage.shared import StoredTranscripts
 from callpipeline.web.access.signing import Signer
@@ -38,6 +39,7 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
         yield Opened(
             options=options,
             storage=storage,
+            reading=Reading(storage.database),
             dispatcher=wiring.open_dispatcher(options, storage.outbox),
             doctor=Doctor(storage, probe),
             metrics=metrics,

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from callpipeline.errors import (
     AnnouncementInvalid,
     CallpipelineError,
+    CursorInvalid,
     EmptyRecording,
     MissingObject,
     PathRefused,
@@ -35,6 +36,7 @@ STATUS: Mapping[type[CallpipelineError], int] = {
     AnnouncementInvalid: 422,
     UnsupportedAudio: 415,
     EmptyRecording: 422,
+    CursorInvalid: 422,
     TransientError: 503,
     PermanentError: 500,
     CallpipelineError: 500,
