@@ -26,8 +26,10 @@ from callpipeline.web.bodies import SMALL, LimitedBodies
 from callpipeline.web.guarded import Guarded
 from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opening import opening
+from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import home
+from callpipeline.web.pages import search as search_page
 from callpipeline.web.pages.login import login_page
 from callpipeline.web.problems import explain_errors
 
@@ -50,7 +52,7 @@ API: Sequence[tuple[APIRouter, Scope]] = (
 )
 """The routes of the API, and what it takes to ask for them."""
 
-PAGES = (home.router, api_page.router)
+PAGES = (home.router, analytics_page.router, search_page.router, api_page.router)
 """What people open who may read; a route may ask for more."""
 
 LARGE = {

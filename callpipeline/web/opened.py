@@ -25,8 +25,8 @@ from callpipeline.wiring import Storage
 class Opened:
     """The settings, all that is kept, who delivers notifications, and what monitors ask.
 
-    `reading` is what people see of what is kept, `repeats` are requests that may be sent again, `shared` what others keep in our store,
-    `exports` files on their way to people.
+    `reading` is what people see of what is kept, `repeats` are requests that may be sent again,
+    `shared` what others keep in our store, `exports` files on their way to people.
     """
 
     options: Settings

@@ -62,8 +62,17 @@ def shown(text: str) -> Markup:
 
     Isolated, so that what is written from right to left turns nothing around it.
     """
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return Markup("<bdi>{}</bdi>").format(escape(plain))
+    return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
+
+
+def visible(text: str) -> str:
+    """With a sign in place of characters that are not shown."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def signed(value: float | None) -> str:
+    """With its sign and two digits, such as +0.25."""
+    return "–" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 _environment = Environment(
@@ -78,5 +87,6 @@ _environment.filters |= {
     "moment": moment,
     "number": number,
     "percent": percent,
+    "signed": signed,
     "shown": shown,
 }
