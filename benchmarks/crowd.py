@@ -132,7 +132,11 @@ def _copy_mentions(
     if not weights.sum():
         return
     rows = list(_mentions(done, weights / weights.sum(), chance, size))
-    _copy(connection, "mentions", (row[:15] for row in rows))
+    columns = (
+        "call_id, mention_id, competitor, alias, said, channel, speaker, segment_index, char_start, "
+        "char_end, start_s, end_s, confidence, status, reason"
+    )
+    _copy(connection, f"mentions ({columns})", (row[:15] for row in rows))
     _copy(connection, "sentiment", (
         (row[0], row[1], row[2], row[15], SCORES[row[15]] + 0.01 * (n % 30), "praise: 'good'",
          f"about {row[4]}", "lexicon")
