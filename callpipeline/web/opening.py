@@ -47,7 +47,13 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
             repeats=Repeats(storage.database),
             shared=SharedObjects(storage.store, StoredTranscripts(storage.database)),
             competitors=CompetitorList(options.catalog_path, lambda: wiring.load_catalog(options)),
-            signer=Signer(own_key(options.home)),
+            signer=Signer(_key(options)),
             exports=exports,
             announce=announced,
         )
+
+
+def _key(options: Settings) -> bytes:
+    """What signs the addresses that the app hands out: they hold longer than it runs."""
+    key = options.web_key
+    return key.get_secret_value().encode() if key else own_key(options.home)

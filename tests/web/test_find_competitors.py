@@ -75,10 +75,10 @@ def test_what_is_too_long_is_refused(client: httpx.Client) -> None:
     assert client.post("/find-competitors", json={}).status_code == 422
 
 
-def test_the_most_names_in_one_line_take_seconds_at_most(client: httpx.Client) -> None:
+def test_a_thousand_names_in_one_line_take_seconds_at_most(client: httpx.Client) -> None:
     started = time.process_time()
-    assert found(client, "three-" * 2000).status_code == 200
-    assert time.process_time() - started < 20
+    assert found(client, "three-" * 1000).status_code == 200
+    assert time.process_time() - started < 10
 
 
 def test_a_list_that_was_changed_counts_and_one_that_is_broken_does_not(

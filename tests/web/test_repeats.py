@@ -256,3 +256,31 @@ def test_an_announcement_that_failed_may_be_sent_again_at_once(
     announcing.error = None
     reply = client.post("/webhook", json=ADDRESS, headers=KEYED)
     assert (reply.status_code, REPLAYED in reply.headers) == (200, False)
+
+
+def test_what_is_announced_waits_and_addresses_of_this_machine_are_refused(
+    sender: Sender,
+) -> None:
+    reply = sender.client.post("/webhook", json=ADDRESS)
+    assert (reply.status_code, reply.json()["status"]) == (200, "PENDING")
+    assert sender.calls() == 1
+    for url in ("http://127.0.0.1/a.wav", "http://[::ffff:10.0.0.1]/a.wav", "file:///etc/passwd"):
+        reply = sender.client.post("/webhook", json={"file_url": url})
+        assert reply.status_code == 422
+        assert reply.headers["Content-Type"] == "application/problem+json"
+    assert sender.calls() == 1
+
+
+def test_announcements_with_one_key_are_one_call_also_when_the_answer_was_lost(
+    settings: Settings, storage: Storage
+) -> None:
+    def dying(opened: Opened) -> Opened:
+        return replace(opened, repeats=Dying(storage.database))
+
+    with sending(settings, storage, dying) as sender:
+        assert sender.client.post("/webhook", json=ADDRESS, headers=KEYED).status_code == 503
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE idempotent_requests SET held_until = now()")
+    with sending(settings, storage) as sender:
+        assert sender.client.post("/webhook", json=ADDRESS, headers=KEYED).status_code == 200
+        assert sender.calls() == 1

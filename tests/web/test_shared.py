@@ -230,8 +230,8 @@ def test_what_json_cannot_say_or_is_too_large_is_refused(client: httpx.Client) -
         assert reply.status_code == status, data[:20]
 
 
-def test_nobody_asks_without_a_key(sender: Sender) -> None:
-    with httpx.Client(base_url=sender.client.base_url) as nobody:
+def test_a_wrong_key_opens_nothing(sender: Sender) -> None:
+    with httpx.Client(base_url=sender.client.base_url, headers={"X-API-KEY": "no"}) as nobody:
         assert keep(nobody, "a.json").status_code == 401
         assert nobody.get("/storage/list").status_code == 401
         assert nobody.get("/storage/download/a.json").status_code == 401

@@ -166,7 +166,7 @@ def test_nobody_uploads_without_a_key(sender: Sender) -> None:
 def _head(sender: Sender, length: int, *more: str) -> bytes:
     lines = (
         "PUT /upload/call.wav HTTP/1.1",
-        "Host: here",
+        "Host: 127.0.0.1",
         f"X-API-KEY: {KEY}",
         f"Content-Length: {length}",
         *more,
@@ -281,12 +281,12 @@ def read_by_a_run(storage: Storage, call_id: str, sha256: str) -> str:
     return call_id
 
 
-def test_uploads_and_a_drop_of_the_same_bytes_at_once_cost_once(
+def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
     sender: Sender, storage: Storage
 ) -> None:
     for number in range(100 if "LARGE" in os.environ else 10):
         content = a_recording()
-        together = threading.Barrier(4, timeout=10)
+        together = threading.Barrier(5, timeout=10)
 
         def send(name: str, content: bytes = content, together: threading.Barrier = together):
             together.wait()
@@ -299,10 +299,18 @@ def test_uploads_and_a_drop_of_the_same_bytes_at_once_cost_once(
             storage.inbox.put(f"dropped/{number}.wav", content)
             return next((each.call_id for each in look(storage)), "")
 
-        with ThreadPoolExecutor(4) as hands:
-            dropping = hands.submit(drop)
+        def announce(
+            together: threading.Barrier = together, number: int = number
+        ) -> httpx.Response:
+            together.wait()
+            url = f"https://recorder.example.com/{number}.wav"
+            return sender.client.post("/webhook", json={"file_url": url})
+
+        with ThreadPoolExecutor(5) as hands:
+            dropping, announcing = hands.submit(drop), hands.submit(announce)
             told = set(hands.map(send, ["a.wav", "b.wav", "a.wav"]))
             dropping.result()
+            announcing.result().raise_for_status()
         look(storage)
         assert len(told) == 1
         sha256 = hashlib.sha256(content).hexdigest()

@@ -17,7 +17,7 @@ from tests.processes import until
 from tests.web.uploads import KEY, Sender, a_recording, app_process, sending
 
 HEAD = (
-    b"POST /upload HTTP/1.1\r\nHost: here\r\nX-API-KEY: %s\r\nContent-Length: 3000000\r\n"
+    b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: %s\r\nContent-Length: 3000000\r\n"
     b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="call.wav"\r\n\r\n'
 ) % KEY.encode()
@@ -32,6 +32,7 @@ def sender(settings: Settings, storage: Storage) -> Iterator[Sender]:
 def break_off(sender: Sender, after: int, *, rudely: bool) -> None:
     with socket.create_connection(sender.address, timeout=10) as there:
         there.sendall(HEAD + os.urandom(after))
+        until(lambda: bool(sender.landed()), "a file comes in")
         if rudely:  # a reset instead of an end
             there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 

@@ -70,8 +70,10 @@ class Sender:
 
     def landed(self) -> list[Path]:
         """Files that lie where files come in; the process' lock is none of them."""
-        below = (self.settings.home / "uploads").rglob("*")
-        return [path for path in below if path.is_file() and path.name != "lock"]
+        # Not by a glob, which fails where a folder goes while it looks.
+        below = os.walk(self.settings.home / "uploads")
+        found = [Path(folder, name) for folder, _, names in below for name in names]
+        return [path for path in found if path.name != "lock"]
 
 
 @contextmanager
