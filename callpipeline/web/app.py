@@ -28,7 +28,7 @@ from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opening import opening
 from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
-from callpipeline.web.pages import home
+from callpipeline.web.pages import call, calls, events, home
 from callpipeline.web.pages import search as search_page
 from callpipeline.web.pages.login import login_page
 from callpipeline.web.problems import explain_errors
@@ -52,7 +52,14 @@ API: Sequence[tuple[APIRouter, Scope]] = (
 )
 """The routes of the API, and what it takes to ask for them."""
 
-PAGES = (home.router, analytics_page.router, search_page.router, api_page.router)
+PAGES = (
+    home.router,
+    calls.router,
+    call.router,
+    analytics_page.router,
+    search_page.router,
+    api_page.router,
+)
 """What people open who may read; a route may ask for more."""
 
 LARGE = {
@@ -94,4 +101,7 @@ def _add_routes(app: FastAPI) -> None:
     for router in PAGES:
         may_read = Depends(needs(Scope.READ, page=True))
         app.include_router(router, dependencies=[may_read], include_in_schema=False)
+    # Not as a page: who is logged out is told so, since a stream cannot show the login.
+    listens = Depends(needs(Scope.READ))
+    app.include_router(events.router, dependencies=[listens], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

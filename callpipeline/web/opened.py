@@ -8,8 +8,10 @@ from fastapi import Depends, Request
 
 from callpipeline.config import Settings
 from callpipeline.pipeline.announcing import Announced, Announcement
+from callpipeline.pipeline.composing import Links
 from callpipeline.pipeline.dispatch import Dispatcher
 from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.reading.following import Following
 from callpipeline.storage.reading.reader import Reading
 from callpipeline.storage.repeats import Repeats
 from callpipeline.web.access.signing import Signer
@@ -17,6 +19,7 @@ from callpipeline.web.competitor_list import CompetitorList
 from callpipeline.web.exporting import Exports
 from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
+from callpipeline.web.live.watch import Watch
 from callpipeline.web.metrics import Metrics
 from callpipeline.wiring import Storage
 
@@ -27,6 +30,8 @@ class Opened:
 
     `reading` is what people see of what is kept, `repeats` are requests that may be sent again,
     `shared` what others keep in our store, `exports` files on their way to people.
+    `following` has the calls as people see them under way, of which `watch` tells open pages;
+    `links` lead to Dagster's UI.
     """
 
     options: Settings
@@ -41,6 +46,9 @@ class Opened:
     competitors: CompetitorList
     signer: Signer
     exports: Exports
+    following: Following
+    links: Links
+    watch: Watch
     announce: Callable[[Announcement], Announced]
 
 

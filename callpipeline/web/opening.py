@@ -7,6 +7,7 @@ from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.pipeline.announcing import Announced, Announcement, announce
 from callpipeline.pipeline.shared import SharedObjects
+from callpipeline.storage.reading.following import Following
 from callpipeline.storage.reading.reader import Reading
 from callpipeline.storage.repeats import Repeats
 from callpipeline.storage.shared import StoredTranscripts
@@ -16,9 +17,11 @@ from callpipeline.web.exporting import Exports
 from callpipeline.web.forms.landing import Landing
 from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
+from callpipeline.web.live.watch import Watch
 from callpipeline.web.metrics import Metrics
 from callpipeline.web.opened import Opened
 from callpipeline.web.own_key import own_key
+from callpipeline.web.pages.standing import pieces_of, standing
 
 
 @contextmanager
@@ -32,6 +35,7 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
         Landing(options.home / "uploads") as landing,
     ):
         metrics.watch(probe)
+        following, links = Following(storage.database), wiring.links_to_dagster(options)
 
         def announced(said: Announcement) -> Announced:
             return announce(said, storage.announcements, storage.home, storage.reach)
@@ -49,6 +53,9 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
             competitors=CompetitorList(options.catalog_path, lambda: wiring.load_catalog(options)),
             signer=Signer(_key(options)),
             exports=exports,
+            following=following,
+            links=links,
+            watch=Watch(following, lambda call: pieces_of(standing(call, links))),
             announce=announced,
         )
 

@@ -45,6 +45,7 @@ from callpipeline.wiring.environment import dagster_environment
 from callpipeline.wiring.fetching import open_announced, reach
 from callpipeline.wiring.notifiers import (
     configured_channels,
+    links_to_dagster,
     notification_policy,
     open_dispatcher,
     open_notifiers,
@@ -63,6 +64,7 @@ __all__ = [
     "configured_channels",
     "dagster_environment",
     "language_heard",
+    "links_to_dagster",
     "load_catalog",
     "load_sources",
     "model_shelf",

@@ -33,8 +33,13 @@ GO_TOGETHER = (
 def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) -> Dispatcher:
     """Who delivers; `slack` is a client of Slack's Web API where there is one already."""
     policy = notification_policy(settings)
-    links = Links((settings.dagster_ui_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
+    links = links_to_dagster(settings)
     return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
+
+
+def links_to_dagster(settings: Settings) -> Links:
+    """Addresses of pages of Dagster's UI, where people reach it."""
+    return Links((settings.dagster_ui_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
 
 
 def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:

@@ -10,6 +10,7 @@ import uvicorn
 from callpipeline.config import Settings
 from callpipeline.web.app import create_app
 from callpipeline.web.opened import Opened
+from callpipeline.web.stopping import StoppingServer
 from tests.processes import until
 from tests.soak.installation import free_port
 
@@ -24,7 +25,7 @@ def serving(
     """
     app = create_app(settings)
     config = uvicorn.Config(app, port=free_port(), log_level="warning", loop="asyncio")
-    server = uvicorn.Server(config)
+    server = StoppingServer(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), "the app", 20, every_s=0.02)

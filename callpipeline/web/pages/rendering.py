@@ -29,6 +29,11 @@ def page(
     return HTMLResponse(html, status, dict(headers or {}))
 
 
+def fragment(name: str, **context: Any) -> Markup:
+    """A part of a page, which is the same for everybody who sees it."""
+    return Markup(_environment.get_template(name).render(**context).strip())
+
+
 def clock(seconds: float | None) -> str:
     """Seconds as m:ss, or h:mm:ss from an hour on."""
     if seconds is None:
@@ -58,21 +63,18 @@ def percent(share: float | None) -> str:
 
 
 def shown(text: str) -> Markup:
-    """What users supply, with characters that are not shown, or turn others around, made visible.
-
-    Isolated, so that what is written from right to left turns nothing around it.
-    """
-    return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
-
-
-def visible(text: str) -> str:
-    """With a sign in place of characters that are not shown."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """What users supply, isolated: what is written from right to left turns nothing around it."""
+    return Markup("<bdi>{}</bdi>").format(escape(plain(text)))
 
 
 def signed(value: float | None) -> str:
     """With its sign and two digits, such as +0.25."""
     return "–" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def plain(text: str) -> str:
+    """With characters that are not shown, or turn others around, made visible."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 _environment = Environment(
@@ -88,5 +90,6 @@ _environment.filters |= {
     "number": number,
     "percent": percent,
     "signed": signed,
+    "plain": plain,
     "shown": shown,
 }

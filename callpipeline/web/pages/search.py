@@ -14,7 +14,7 @@ from callpipeline.web.filters import Asked, address
 from callpipeline.web.opened import Here
 from callpipeline.web.pages.exports import Saved
 from callpipeline.web.pages.filter_form import FilterForm
-from callpipeline.web.pages.rendering import page, visible
+from callpipeline.web.pages.rendering import page, plain
 
 router = APIRouter()
 
@@ -67,7 +67,7 @@ def _found(
 
 def marked(text: str) -> Markup:
     """What was said, escaped, with its marks as elements; a mark without its end is text."""
-    pieces = escape(visible(text)).split(BEGIN)
+    pieces = escape(plain(text)).split(BEGIN)
     html = [pieces[0]]
     for piece in pieces[1:]:
         word, end, rest = piece.partition(END)

@@ -1,0 +1,30 @@
+"""Rows of lists of calls, as pages have them when they open; the watch tells how they go on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from callpipeline.storage.reading.following import FollowedCall
+from callpipeline.web.live.pieces import Piece
+from callpipeline.web.opened import Opened
+from callpipeline.web.pages.standing import Standing, pieces_of, standing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A call in a list."""
+
+    it: Standing
+    piece: Piece
+
+
+def rows_of(here: Opened, calls: Sequence[FollowedCall]) -> list[Row]:
+    """The rows of these calls, in the order given."""
+    found = [standing(call, here.links) for call in calls]
+    return [Row(it, pieces_of(it).row) for it in found]
+
+
+def stream_of(path: str, rows: Sequence[Row], **more: str) -> str:
+    """The address at which the page that shows these rows is told how they go on."""
+    shown = [("row", f"{row.it.call.call_id}.{row.piece.mark}") for row in rows]
+    return f"{path}?{urlencode([*shown, *more.items()])}"
