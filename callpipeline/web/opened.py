@@ -12,6 +12,7 @@ from callpipeline.pipeline.composing import Links
 from callpipeline.pipeline.dispatch import Dispatcher
 from callpipeline.pipeline.shared import SharedObjects
 from callpipeline.storage.reading.following import Following
+from callpipeline.storage.reading.numbers import Choices
 from callpipeline.storage.reading.reader import Reading
 from callpipeline.storage.repeats import Repeats
 from callpipeline.web.access.signing import Signer
@@ -21,6 +22,7 @@ from callpipeline.web.forms.uploads import Uploads
 from callpipeline.web.health import Doctor
 from callpipeline.web.live.watch import Watch
 from callpipeline.web.metrics import Metrics
+from callpipeline.web.remembered import Remembered
 from callpipeline.wiring import Storage
 
 
@@ -31,7 +33,7 @@ class Opened:
     `reading` is what people see of what is kept, `repeats` are requests that may be sent again,
     `shared` what others keep in our store, `exports` files on their way to people.
     `following` has the calls as people see them under way, of which `watch` tells open pages;
-    `links` lead to Dagster's UI.
+    `links` lead to Dagster's UI. `choices` is what lists can be filtered by.
     """
 
     options: Settings
@@ -46,6 +48,7 @@ class Opened:
     competitors: CompetitorList
     signer: Signer
     exports: Exports
+    choices: Remembered[Choices]
     following: Following
     links: Links
     watch: Watch

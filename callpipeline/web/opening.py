@@ -22,6 +22,7 @@ from callpipeline.web.metrics import Metrics
 from callpipeline.web.opened import Opened
 from callpipeline.web.own_key import own_key
 from callpipeline.web.pages.standing import pieces_of, standing
+from callpipeline.web.remembered import Remembered
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
         Landing(options.home / "uploads") as landing,
     ):
         metrics.watch(probe)
-        following, links = Following(storage.database), wiring.links_to_dagster(options)
+        reading, following = Reading(storage.database), Following(storage.database)
+        links = wiring.links_to_dagster(options)
 
         def announced(said: Announcement) -> Announced:
             return announce(said, storage.announcements, storage.home, storage.reach)
@@ -43,7 +45,6 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
         yield Opened(
             options=options,
             storage=storage,
-            reading=Reading(storage.database),
             dispatcher=wiring.open_dispatcher(options, storage.outbox),
             doctor=Doctor(storage, probe),
             metrics=metrics,
@@ -53,6 +54,8 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
             competitors=CompetitorList(options.catalog_path, lambda: wiring.load_catalog(options)),
             signer=Signer(_key(options)),
             exports=exports,
+            reading=reading,
+            choices=Remembered(reading.choices),
             following=following,
             links=links,
             watch=Watch(following, lambda call: pieces_of(standing(call, links))),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from callpipeline.storage.reading.calls import CallRow
 from callpipeline.web.live.pieces import Piece
 from callpipeline.web.opened import Opened
-from callpipeline.web.pages.standing import Standing, pieces_of, standing
+from callpipeline.web.pages.standing import Standing, standing, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,6 @@ def head_of(here: Opened, call: CallRow) -> Head:
     """The head of this call's page."""
     [followed] = here.following.followed([call])
     it = standing(followed, here.links)
-    piece = pieces_of(it).state
+    piece = state_of(it)
     stream = f"/events/calls/{call.call_id}?mark={piece.mark}" if it.is_open else None
     return Head(it, piece, stream)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from callpipeline.storage.reading.following import FollowedCall
 from callpipeline.web.live.pieces import Piece
 from callpipeline.web.opened import Opened
-from callpipeline.web.pages.standing import Standing, pieces_of, standing
+from callpipeline.web.pages.standing import Standing, row_of, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Row:
 def rows_of(here: Opened, calls: Sequence[FollowedCall]) -> list[Row]:
     """The rows of these calls, in the order given."""
     found = [standing(call, here.links) for call in calls]
-    return [Row(it, pieces_of(it).row) for it in found]
+    return [Row(it, row_of(it)) for it in found]
 
 
 def stream_of(path: str, rows: Sequence[Row], **more: str) -> str:

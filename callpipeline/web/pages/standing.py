@@ -9,7 +9,7 @@ from callpipeline.pipeline.composing import Links
 from callpipeline.storage.reading.calls import CallRow
 from callpipeline.storage.reading.following import FollowedCall
 from callpipeline.web.advice import advice
-from callpipeline.web.live.pieces import Pieces, piece
+from callpipeline.web.live.pieces import Piece, Pieces, piece
 from callpipeline.web.pages.rendering import fragment
 
 WORDS: Mapping[CallState, str] = {
@@ -99,13 +99,19 @@ def standing(followed: FollowedCall, links: Links, now: datetime | None = None) 
     )
 
 
+def row_of(standing: Standing) -> Piece:
+    """It in a list."""
+    return piece(fragment("calls/row.html", it=standing))
+
+
+def state_of(standing: Standing) -> Piece:
+    """It at the head of its page."""
+    return piece(fragment("call/standing.html", it=standing))
+
+
 def pieces_of(standing: Standing) -> Pieces:
-    """The pieces of pages that show it."""
-    return Pieces(
-        row=piece(fragment("calls/row.html", it=standing)),
-        state=piece(fragment("call/standing.html", it=standing)),
-        is_final=standing.call.state.is_final,
-    )
+    """All pieces of pages that show it."""
+    return Pieces(row_of(standing), state_of(standing), standing.call.state.is_final)
 
 
 def _queue(place: int | None) -> str | None:
