@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None or not BUILT.exists():
         pytest.skip("no Chromium here, or the pages are not built: apt-get install chromium")
-    expect.set_options(timeout=10_000)  # a machine with much to do is slow
+    expect.set_options(timeout=20_000)  # a machine with much to do is slow
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield browser
