@@ -133,8 +133,8 @@ def _copy_mentions(
         return
     rows = list(_mentions(done, weights / weights.sum(), chance, size))
     columns = (
-        "call_id, mention_id, competitor, alias, said, channel, speaker, segment_index, char_start, "
-        "char_end, start_s, end_s, confidence, status, reason"
+        "call_id, mention_id, competitor, alias, said, channel, speaker, segment_index, "
+        "char_start, char_end, start_s, end_s, confidence, status, reason"
     )
     _copy(connection, f"mentions ({columns})", (row[:15] for row in rows))
     _copy(connection, "sentiment", (
