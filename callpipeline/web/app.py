@@ -17,6 +17,7 @@ from callpipeline.web.api import (
     exports,
     finding,
     health,
+    jobs,
     notify,
     search,
     shared,
@@ -43,6 +44,8 @@ API: Sequence[tuple[APIRouter, Scope]] = (
     (notify.router, Scope.ADMIN),
     (uploading.router, Scope.UPLOAD),
     (announcing.router, Scope.UPLOAD),
+    (jobs.reading, Scope.READ),
+    (jobs.changing, Scope.ADMIN),
     (finding.router, Scope.READ),
     (shared.reading, Scope.READ),
     (analytics.router, Scope.READ),
@@ -98,6 +101,9 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(router)
     for router, scope in API:
         app.include_router(router, dependencies=[Depends(needs(scope))])
+    # Who hands recordings over follows them, too.
+    follows = Depends(needs(Scope.READ, Scope.UPLOAD))
+    app.include_router(jobs.router, dependencies=[follows])
     for router in PAGES:
         may_read = Depends(needs(Scope.READ, page=True))
         app.include_router(router, dependencies=[may_read], include_in_schema=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Stage
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import EngineUnavailable, UnsupportedAudio
@@ -49,7 +50,9 @@ def find(storage: Storage, call_id: str, **competitors: Sentiment) -> None:
     judgements = [a_judgement(each, competitors[each.competitor]) for each in mentions]
     results = storage.results
     results.save_metrics(a_write(call_id, Stage.CALL_METRICS, RUN), some_metrics())
-    results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS, RUN), [a_transcript(*texts)])
+    results.save_transcripts(
+        a_write(call_id, Stage.TRANSCRIPTS, RUN), [a_transcript(*texts, channel=Channel.RIGHT)]
+    )
     results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS, RUN), mentions)
     results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT, RUN), judgements)
 

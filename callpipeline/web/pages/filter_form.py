@@ -21,13 +21,17 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class FilterForm:
-    """A form that leads to `path`; `kept` are parameters that are no filters of the form."""
+    """A form that leads to `path`; `kept` are parameters that are no filters of the form.
+
+    `more` are filters for which the page adds fields.
+    """
 
     path: str
     filters: Filters
     choices: Choices
     today: date
     kept: tuple[tuple[str, str], ...] = ()
+    more: frozenset[str] = frozenset()
 
     stances = tuple(Stance)
     speakers = (Speaker.AGENT, Speaker.CUSTOMER)
@@ -54,7 +58,7 @@ class FilterForm:
     @property
     def hidden(self) -> list[tuple[str, str]]:
         """What the form has no field for but must not lose."""
-        mine = {"from", "to", "agent", "competitor", "sentiment", "speaker", "source"}
+        mine = {"from", "to", "agent", "competitor", "sentiment", "speaker", "source"} | self.more
         return [*self.kept, *(each for each in parameters(self.filters) if each[0] not in mine)]
 
     def is_agent(self, name: str) -> bool:
