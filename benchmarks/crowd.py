@@ -20,6 +20,7 @@ from psycopg import Connection
 from benchmarks.crowd_calls import CALL_COLUMNS, Made, Row, Size, calls_of, zipf
 from benchmarks.crowd_words import COMPETITORS, PHRASES, vocabulary
 from callpipeline.domain.call import Stage
+from callpipeline.storage.tables import columns
 
 SIDES = (("left", "agent"), ("right", "customer"))
 STANCES = ("positive", "neutral", "negative", "unsure")
@@ -132,17 +133,12 @@ def _copy_mentions(
     if not weights.sum():
         return
     rows = list(_mentions(done, weights / weights.sum(), chance, size))
-    columns = (
-        "call_id, mention_id, competitor, alias, said, channel, speaker, segment_index, "
-        "char_start, char_end, start_s, end_s, confidence, status, reason"
-    )
-    _copy(connection, f"mentions ({columns})", (row[:15] for row in rows))
+    _copy(connection, "mentions", (row[:15] for row in rows))
     _copy(connection, "sentiment", (
         (row[0], row[1], row[2], row[15], SCORES[row[15]] + 0.01 * (n % 30), "praise: 'good'",
          f"about {row[4]}", "lexicon")
         for n, row in enumerate(rows) if row[15] and row[13] == "accepted"))  # fmt: skip
-    columns = "call_id, mention_id, competitor, reason, error_class, transient"
-    _copy(connection, f"unjudged ({columns})", (
+    _copy(connection, "unjudged", (
         (*row[:3], "The judge did not answer.", "EngineUnavailable", True)
         for row in rows if not row[15] and row[13] == "accepted"))  # fmt: skip
 
@@ -170,8 +166,14 @@ def _mentions(
 
 
 def _copy(connection: Connection[Any], table: str, rows: Iterable[Row]) -> None:
+    """Rows have the first columns of their table, where none are named."""
+    rows = iter(rows)
+    if (first := next(rows, None)) is None:
+        return
+    if "(" not in table:
+        table = f"{table} ({', '.join(columns(connection, table)[: len(first)])})"
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
-        for row in rows:
+        for row in itertools.chain([first], rows):
             copy.write_row(row)
 
 
