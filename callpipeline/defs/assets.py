@@ -13,6 +13,7 @@ from callpipeline.defs.selection import OP, CallSelection, is_batch, resumes, se
 from callpipeline.defs.told import told
 from callpipeline.domain.call import NEEDS, Call, CallState, Stage, needed_for
 from callpipeline.pipeline.batch import process_calls as process_batch
+from callpipeline.pipeline.links import Links
 from callpipeline.pipeline.process import (
     CallFailed,
     CallGivenUp,
@@ -117,7 +118,7 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
                         if _is_failure(event):
                             failures[event.call_id] = reason
                         if not isinstance(event, CallGivenUp):
-                            yield _as_asset_event(event)
+                            yield _as_asset_event(event, stages.links)
             finally:
                 # First: a run that cannot write it stays in the ledger, where it is found dead.
                 write_waiting(context.instance)
@@ -197,10 +198,11 @@ def _is_failure(event: Event) -> bool:
     return isinstance(event, CallGivenUp) or (isinstance(event, CallFailed) and not event.again_at)
 
 
-def _as_asset_event(event: Event) -> AssetEvent:
+def _as_asset_event(event: Event, links: Links | None) -> AssetEvent:
     if isinstance(event, StageStored):
         kept = {"kept_from_earlier_run": True} if event.kept else {}
-        metadata = dict(event.facts) | kept
+        page = {"page": dg.MetadataValue.url(links.call(event.call_id))} if links else {}
+        metadata = dict(event.facts) | kept | page
         return dg.AssetMaterialization(event.stage, partition=event.call_id, metadata=metadata)
     if isinstance(event, CallLinked):
         link = {"duplicate_of": event.first}

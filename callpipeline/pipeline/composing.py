@@ -1,30 +1,15 @@
 """What a notification says of its events: pure, so that the same events give the same words."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo
 
 from callpipeline.domain.notification import EventKind, Severity, wire_type
 from callpipeline.notify.message import LONGEST_ERROR, CallLine, Message, one_line, shortened
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.messages import Content, Told
 
 OF_CALLS = {EventKind.CALL_FAILED: "failed", EventKind.CALL_COMPLETED: "completed"}
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Addresses of pages, for buttons; `dagster_url` is where people reach Dagster's UI."""
-
-    dagster_url: str
-
-    def call(self, call_id: str, stage: str | None) -> str:
-        """The call's partition of the asset that it failed at."""
-        asset = "channel_audio" if stage in (None, "run") else stage
-        return f"{self.dagster_url}/assets/{asset}?view=partitions&partition={call_id}"
-
-    def run(self, run_id: str) -> str:
-        return f"{self.dagster_url}/runs/{run_id}"
 
 
 def compose(content: Content, links: Links, zone: ZoneInfo) -> Message:
@@ -66,9 +51,7 @@ def _calls(content: Content, links: Links) -> tuple[CallLine, ...]:
     """Each call once; a recording is told by the last part of its name."""
     seen = {event.call_id: event for event in content.events if event.call_id}
     return tuple(
-        CallLine(
-            call_id, one_line(PurePosixPath(event.key or "").name), links.call(call_id, event.stage)
-        )
+        CallLine(call_id, one_line(PurePosixPath(event.key or "").name), links.call(call_id))
         for call_id, event in seen.items()
     )
 
@@ -153,7 +136,7 @@ def _metadata(content: Content, lead: Told, links: Links) -> dict[str, object]:
         "run_url": links.run(lead.run_id) if lead.run_id else None,
         "event_ids": [event.event_id for event in content.events],
         "calls": [
-            {"job_id": event.call_id, "url": links.call(event.call_id, event.stage)}
+            {"job_id": event.call_id, "url": links.call(event.call_id)}
             for event in content.events
             if event.call_id
         ],

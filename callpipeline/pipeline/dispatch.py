@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from callpipeline.domain.notification import EventKind, NotificationChannel, Policy
 from callpipeline.errors import DeliveryRefused, ReceiverGone
 from callpipeline.notify.ports import Notifier, Receipt
-from callpipeline.pipeline.composing import Links, compose
+from callpipeline.pipeline.composing import compose
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.messages import Content, Lease, Outcome
 from callpipeline.storage.outbox import Outbox
 

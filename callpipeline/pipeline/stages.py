@@ -29,6 +29,7 @@ from callpipeline.engines.ports import (
 )
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.ingest import sha256_of
+from callpipeline.pipeline.links import Links
 from callpipeline.pipeline.threads import on_its_own_thread
 from callpipeline.pipeline.waveform import peaks_of
 from callpipeline.pipeline.workbench import Workbench
@@ -60,7 +61,8 @@ class Stages:
     """Everything the stages work with; the same for all calls of a run.
 
     `workspace` is the folder for files of calls under way, the system's own by default;
-    `stage_timeout_s` is how long one stage of a call may take.
+    `stage_timeout_s` is how long one stage of a call may take. `links` lead to what people
+    see of a call.
     """
 
     engines: Engines
@@ -72,6 +74,7 @@ class Stages:
     matcher: Matcher
     workspace: Path | None = None
     stage_timeout_s: float = 14_400.0
+    links: Links | None = None
 
     async def run(self, stage: Stage, bench: Workbench, run_id: str) -> Facts:
         """Make and store one stage of the call on the bench."""

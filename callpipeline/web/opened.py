@@ -8,8 +8,8 @@ from fastapi import Depends, Request
 
 from callpipeline.config import Settings
 from callpipeline.pipeline.announcing import Announced, Announcement
-from callpipeline.pipeline.composing import Links
 from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.pipeline.links import Links
 from callpipeline.pipeline.shared import SharedObjects
 from callpipeline.storage.reading.following import Following
 from callpipeline.storage.reading.numbers import Choices

@@ -37,7 +37,7 @@ def opening(options: Settings, metrics: Metrics) -> Iterator[Opened]:
     ):
         metrics.watch(probe)
         reading, following = Reading(storage.database), Following(storage.database)
-        links = wiring.links_to_dagster(options)
+        links = wiring.open_links(options)
 
         def announced(said: Announcement) -> Announced:
             return announce(said, storage.announcements, storage.home, storage.reach)

@@ -45,9 +45,9 @@ from callpipeline.wiring.environment import dagster_environment
 from callpipeline.wiring.fetching import open_announced, reach
 from callpipeline.wiring.notifiers import (
     configured_channels,
-    links_to_dagster,
     notification_policy,
     open_dispatcher,
+    open_links,
     open_notifiers,
 )
 from callpipeline.wiring.periods import periods
@@ -64,7 +64,6 @@ __all__ = [
     "configured_channels",
     "dagster_environment",
     "language_heard",
-    "links_to_dagster",
     "load_catalog",
     "load_sources",
     "model_shelf",
@@ -73,6 +72,7 @@ __all__ = [
     "open_dispatcher",
     "open_engines",
     "open_eraser",
+    "open_links",
     "open_notifiers",
     "open_results_store",
     "open_retention",
@@ -214,6 +214,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             matcher=Matcher(catalog),
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,
+            links=open_links(settings),
         )
 
 

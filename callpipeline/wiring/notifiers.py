@@ -14,8 +14,8 @@ from callpipeline.domain.notification import (
 )
 from callpipeline.errors import SettingsInvalid
 from callpipeline.notify.ports import Notifier
-from callpipeline.pipeline.composing import Links
 from callpipeline.pipeline.dispatch import Dispatcher
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.outbox import Outbox
 
 GO_TOGETHER = (
@@ -33,13 +33,17 @@ GO_TOGETHER = (
 def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) -> Dispatcher:
     """Who delivers; `slack` is a client of Slack's Web API where there is one already."""
     policy = notification_policy(settings)
-    links = links_to_dagster(settings)
+    links = open_links(settings)
     return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
 
 
-def links_to_dagster(settings: Settings) -> Links:
-    """Addresses of pages of Dagster's UI, where people reach it."""
-    return Links((settings.dagster_ui_url or f"http://127.0.0.1:{settings.port}").rstrip("/"))
+def open_links(settings: Settings) -> Links:
+    """Addresses of pages, where people reach them."""
+    here = "http://127.0.0.1"
+    return Links(
+        app_url=(settings.web_url or f"{here}:{settings.web_port}").rstrip("/"),
+        dagster_url=(settings.dagster_ui_url or f"{here}:{settings.port}").rstrip("/"),
+    )
 
 
 def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:

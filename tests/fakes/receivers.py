@@ -267,13 +267,14 @@ class Receivers:
             "email_to": "ops@example.com, ci@example.com",
             "notify_webhook_url": f"{self.webhook.url}/hook?token=planted-query",
             "dagster_ui_url": "https://dagster.example.com",
+            "web_url": "https://calls.example.com",
             "web_port": free_port(),
         }
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings as variables, with links that lead where `up` serves Dagster's UI."""
+        """The settings as variables, with links that lead where `up` serves its pages."""
         named = self.settings.items()
         variables = {f"CALLPIPELINE_{name.upper()}": str(value) for name, value in named}
-        del variables["CALLPIPELINE_DAGSTER_UI_URL"]
+        del variables["CALLPIPELINE_DAGSTER_UI_URL"], variables["CALLPIPELINE_WEB_URL"]
         return variables

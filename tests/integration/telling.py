@@ -15,8 +15,8 @@ from callpipeline.domain.notification import (
     Severity,
 )
 from callpipeline.errors import CallpipelineError, EngineUnavailable, UnsupportedAudio
-from callpipeline.pipeline.composing import Links
 from callpipeline.pipeline.dispatch import Dispatcher, Tried
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.claims import Claims
 from callpipeline.wiring import Storage
 from tests.fakes.notifiers import InMemoryNotifier
@@ -47,7 +47,7 @@ class Desk:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        zone, links = ZoneInfo("UTC"), Links("http://dagster")
+        zone, links = ZoneInfo("UTC"), Links("http://app", "http://dagster")
         outbox, policy = self.storage.outbox, self.policy
         return Dispatcher(outbox, self.notifiers, policy, links, zone, lambda: self.now)
 

@@ -82,7 +82,7 @@ def test_a_failed_call_reaches_every_channel(told_lab: Lab, receivers: Receivers
         receivers.mail.mails,
         receivers.webhook.requests,
     )
-    link = f"https://dagster.example.com/assets/channel_audio?view=partitions&partition={call_id}"
+    link = f"https://calls.example.com/calls/{call_id}"
     assert slack["channel"] == "#calls"
     assert link in str(slack["attachments"])
     assert mail["Subject"] == "[ERROR] A call failed at channel_audio (UnsupportedAudio)"

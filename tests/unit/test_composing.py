@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callpipeline.domain.notification import EventKind, NotificationChannel, Severity
-from callpipeline.pipeline.composing import Links, compose
+from callpipeline.pipeline.composing import compose
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.messages import Content, Told
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-LINKS = Links("https://d")
+LINKS = Links("https://a", "https://d")
 
 
 def told(number: int = 0, **other: Any) -> Told:
@@ -146,11 +147,15 @@ def test_what_is_ours_does_not_stand_in_the_metadata_of_others():
     assert not {"type", "stack_trace", "advice"} & set(message.metadata)
 
 
-def test_a_run_that_died_leads_to_its_page_and_the_call_to_its_first_asset():
-    assert said(content(told(stage="run"))).call_link.startswith("https://d/assets/channel_audio?")
-    assert said(content(told())).call_link == (
-        "https://d/assets/transcripts?view=partitions&partition=2026-03-02-000000000000"
-    )
+def test_a_call_leads_to_its_page():
+    assert said(content(told())).call_link == "https://a/calls/2026-03-02-000000000000"
+
+
+def test_a_partition_is_that_of_the_asset_it_failed_at_or_the_first():
+    begin, end = "https://d/assets", "?view=partitions&partition=2026-03-02-000000000000"
+    call_id = "2026-03-02-000000000000"
+    assert LINKS.partition(call_id, "run") == f"{begin}/channel_audio{end}"
+    assert LINKS.partition(call_id, "transcripts") == f"{begin}/transcripts{end}"
 
 
 def test_the_gravest_event_leads_a_message_of_several_kinds():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callpipeline.domain.call import CallState, Stage
-from callpipeline.pipeline.composing import Links
+from callpipeline.pipeline.links import Links
 from callpipeline.storage.reading.calls import CallRow
 from callpipeline.storage.reading.following import FollowedCall
 from callpipeline.web.advice import advice
@@ -95,7 +95,7 @@ def standing(followed: FollowedCall, links: Links, now: datetime | None = None) 
         queue=_queue(followed.outlook.place),
         left=None if left_s is None else _about(left_s),
         run_url=links.run(followed.run_id) if followed.run_id else None,
-        partition_url=links.call(call.call_id, call.error_stage),
+        partition_url=links.partition(call.call_id, call.error_stage),
     )
 
 
