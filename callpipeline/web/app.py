@@ -14,10 +14,12 @@ from callpipeline.web.access import Scope, needs
 from callpipeline.web.api import (
     analytics,
     announcing,
+    downloads,
     exports,
     finding,
     health,
     jobs,
+    listening,
     notify,
     search,
     shared,
@@ -51,6 +53,8 @@ API: Sequence[tuple[APIRouter, Scope]] = (
     (analytics.router, Scope.READ),
     (search.router, Scope.READ),
     (exports.router, Scope.READ),
+    (listening.router, Scope.READ),
+    (downloads.router, Scope.READ),
     (shared.writing, Scope.ADMIN),
 )
 """The routes of the API, and what it takes to ask for them."""
