@@ -31,7 +31,7 @@ from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opening import opening
 from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
-from callpipeline.web.pages import call, calls, events, home
+from callpipeline.web.pages import call, calls, events, home, review
 from callpipeline.web.pages import search as search_page
 from callpipeline.web.pages.login import login_page
 from callpipeline.web.problems import explain_errors
@@ -63,6 +63,7 @@ PAGES = (
     home.router,
     calls.router,
     call.router,
+    review.router,
     analytics_page.router,
     search_page.router,
     api_page.router,
