@@ -16,8 +16,9 @@ from callpipeline.engines.asking import on_behalf_of
 from callpipeline.engines.sentiment.apart import unjudged_by
 from callpipeline.errors import ClaimLost
 from callpipeline.pipeline.batch import at_once
+from callpipeline.pipeline.facts import Facts, sentiment_facts
 from callpipeline.pipeline.process import as_ours, in_time
-from callpipeline.pipeline.stages import Facts, Stages, sentiment_facts
+from callpipeline.pipeline.stages import Stages
 from callpipeline.storage.ports import MissingJudgements, StageWrite
 
 

@@ -21,7 +21,8 @@ from callpipeline.errors import (
     TransientError,
     UnexpectedError,
 )
-from callpipeline.pipeline.stages import Facts, Stages
+from callpipeline.pipeline.facts import Facts
+from callpipeline.pipeline.stages import Stages
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates
 

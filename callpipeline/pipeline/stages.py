@@ -1,7 +1,6 @@
 """The stages of a call: each makes one thing from what came before it, stores it, and tells facts.
 
-Facts are what a person wants to see at a glance. They hold counts and names of competitors and
-never a word of what was said: they go to Dagster's event log, which is no place for that.
+Facts are what a person wants to see at a glance; see `facts`.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from callpipeline.domain.matching import Matcher
 from callpipeline.domain.mention import Mention
 from callpipeline.domain.mentions import find_mentions
 from callpipeline.domain.metrics import measure
-from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict, judged, overall, unjudged
+from callpipeline.domain.sentiment import Verdict, judged, unjudged
 from callpipeline.domain.transcript import SUPPLIED, Transcript, interleave
 from callpipeline.engines.ports import (
     Conversation,
@@ -28,6 +27,7 @@ from callpipeline.engines.ports import (
     Transcriber,
 )
 from callpipeline.errors import MissingObject
+from callpipeline.pipeline.facts import Facts, audio_facts, sentiment_facts, transcript_facts
 from callpipeline.pipeline.ingest import sha256_of
 from callpipeline.pipeline.links import Links
 from callpipeline.pipeline.threads import on_its_own_thread
@@ -35,8 +35,6 @@ from callpipeline.pipeline.waveform import peaks_of
 from callpipeline.pipeline.workbench import Workbench
 from callpipeline.storage.ports import CallStates, RecordingSource, ResultStore, StageWrite
 
-Fact = str | int | float | bool
-Facts = Mapping[str, Fact]
 Made = TypeVar("Made")
 
 
@@ -103,7 +101,7 @@ class Stages:
         write = clock.write(engine=splitter.name)
         await asyncio.to_thread(self.results.save_audio, write, split, bench.folder, peaks)
         bench.made_audio = split
-        return _audio_facts(split)
+        return audio_facts(split)
 
     async def _with_speech(self, split: SplitRecording, folder: Path) -> SplitRecording:
         async def heard(channel: ChannelAudio) -> ChannelAudio:
@@ -136,7 +134,7 @@ class Stages:
         write = clock.write(engine=engine)
         await asyncio.to_thread(self.results.save_transcripts, write, transcripts)
         bench.made_transcripts = transcripts
-        return _transcript_facts(transcripts)
+        return transcript_facts(transcripts)
 
     async def _heard(self, bench: Workbench, split: SplitRecording) -> tuple[Transcript, ...]:
         async def hear(channel: ChannelAudio) -> Transcript:
@@ -210,15 +208,6 @@ def _refuse_stale(mentions: Sequence[Mention], conversation: Conversation) -> No
         )
 
 
-def sentiment_facts(made: Sequence[Judgement], missing: Sequence[Unjudged]) -> Facts:
-    """The stance towards each competitor, and how many mentions could not be judged."""
-    facts: dict[str, Fact] = {
-        name: str(overall(j.sentiment for j in made if j.competitor == name))
-        for name in sorted({judgement.competitor for judgement in made})
-    }
-    return facts | ({"not_judged": len(missing)} if missing else {})
-
-
 def with_silent_channels(
     supplied: Sequence[Transcript], split: SplitRecording
 ) -> tuple[Transcript, ...]:
@@ -232,22 +221,3 @@ def with_silent_channels(
     silent = [c for c in split.channels if c.channel not in told]
     empty = [Transcript(c.channel, c.speaker, engine=SUPPLIED) for c in silent]
     return (*supplied, *empty)
-
-
-def _audio_facts(split: SplitRecording) -> Facts:
-    return {
-        "duration_s": round(split.format.duration_s, 1),
-        "format": f"{split.format.container} {split.format.codec} {split.format.sample_rate_hz} Hz",
-        "channels": ", ".join(f"{c.channel} ({c.speaker})" for c in split.channels),
-        "flags": "; ".join(flag.detail for flag in split.flags) or "none",
-    }
-
-
-def _transcript_facts(transcripts: Sequence[Transcript]) -> Facts:
-    sure = [t.confidence for t in transcripts if t.confidence is not None]
-    facts: dict[str, Fact] = {
-        "words": sum(transcript.word_count for transcript in transcripts),
-        "engine": transcripts[0].engine,
-        "reliable": all(transcript.is_reliable for transcript in transcripts),
-    }
-    return facts | ({"lowest_confidence": round(min(sure), 2)} if sure else {})

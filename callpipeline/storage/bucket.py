@@ -120,7 +120,9 @@ class Bucket(ObjectStore):
         if is_odd(key):
             with self._translated():
                 found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
-                return self._listed(found | {"Key": self._prefix + key, "Size": _size(found)})
+                return self._listed(
+                    found | {"Key": self._prefix + key, "Size": found["ContentLength"]}
+                )
         with translated(self.name):
             return self._recording(obstore.head(self._store, key))
 
@@ -243,10 +245,6 @@ def _refuse_odd(key: str) -> None:
     """obstore takes such a key for something else, or for none at all."""
     if is_odd(key):
         raise ValueError
-
-
-def _size(found: dict[str, Any]) -> int:
-    return found["ContentLength"]
 
 
 def _plain(etag: str | None) -> str:

@@ -55,6 +55,7 @@ from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_s
 from callpipeline.wiring.recognisers import choose as choose_recogniser
 from callpipeline.wiring.recognisers import shelf as model_shelf
 from callpipeline.wiring.registry import language_heard
+from callpipeline.wiring.workspace import clear_workspace, workspace, workspace_of
 
 __all__ = [
     "HOME_SOURCE",
@@ -201,7 +202,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     storage.results.remember_catalog(catalog)
     with (
         open_engines(settings, lane, hints=hints_of(catalog), outages=storage.outages) as engines,
-        _workspace_of(settings, storage.database.run_id) as folder,
+        workspace_of(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):
         yield Stages(
@@ -216,29 +217,6 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
         )
-
-
-def workspace(settings: Settings) -> Path:
-    """The folder for the files of calls under way; what a killed run leaves lies here."""
-    folder = settings.home / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def _workspace_of(settings: Settings, run_id: str | None) -> Iterator[Path]:
-    """A run's own folder in it, which goes with the run."""
-    folder = workspace(settings) / (run_id or "no-run")
-    folder.mkdir(exist_ok=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def clear_workspace(settings: Settings, run_id: str) -> None:
-    """Remove what a dead run left, where that was on this machine."""
-    shutil.rmtree(workspace(settings) / run_id, ignore_errors=True)
 
 
 def load_catalog(settings: Settings) -> Catalog:

@@ -17,7 +17,8 @@ from callpipeline.errors import (
     SameRecording,
     UnsupportedAudio,
 )
-from callpipeline.pipeline.stages import Facts, with_silent_channels
+from callpipeline.pipeline.facts import Facts
+from callpipeline.pipeline.stages import with_silent_channels
 from callpipeline.pipeline.workbench import Workbench
 from tests.builders import (
     CATALOG,
