@@ -67,17 +67,17 @@ def _database(options: argparse.Namespace) -> Iterator[str]:
 def _questions(reading: Reading) -> dict[str, Callable[[], Question]]:
     """Each makes a question of its own, with random filters, places, calls or words."""
     choices = reading.choices()
-    pages = _places(reading)
+    pages = places(reading)
     words = [*COMMON[60:], *PHRASES, *(f'"{p}"' for p in PHRASES), *vocabulary()[300:20_000:97]]
 
     def of(pick: Callable[[], Kind], ask: Callable[[Kind], object]) -> Callable[[], Question]:
         return lambda: partial(ask, pick())
 
     def over(ask: Callable[[Filters], object]) -> Callable[[], Question]:
-        return of(lambda: _random_filters(choices), ask)
+        return of(lambda: random_filters(choices), ask)
 
     def about(ask: Callable[[str, Filters], object]) -> Callable[[], Question]:
-        return of(lambda: (_any(words), _random_filters(choices)), lambda both: ask(*both))
+        return of(lambda: (_any(words), random_filters(choices)), lambda both: ask(*both))
 
     return {
         "job list, no filter, by cursor": of(lambda: _any(pages), lambda a: _listed(reading, a)),
@@ -108,7 +108,7 @@ def _any(of: Sequence[Kind]) -> Kind:
     return DICE.choice(of)
 
 
-def _random_filters(choices: Choices) -> Filters:
+def random_filters(choices: Choices) -> Filters:
     """Half of them of some weeks; each of the others in every third or fourth."""
     found = Filters()
     if choices.last_day and DICE.random() < 0.5:
@@ -129,7 +129,7 @@ def _named(agents: tuple[str, ...]) -> Filters:
     return Filters(name=f"{DICE.choice(agents).split()[0]} {DICE.randrange(100)}")
 
 
-def _places(reading: Reading) -> list[str | None]:
+def places(reading: Reading) -> list[str | None]:
     """Cursors of the first pages, and of some far behind."""
     found: list[str | None] = [None]
     for skip in (0, 50, 100, 1_000, 20_000, 50_000, 90_000):

@@ -20,12 +20,12 @@ from pathlib import Path
 import boto3
 import httpx
 
+from benchmarks.serving import KEY, answers, app
 from callpipeline.storage.embedded import EmbeddedPostgres
 from callpipeline.storage.migrations import migrate
 from tests.processes import until
 from tests.soak.installation import free_port
 
-KEY = "a key of sixteen or more"
 BLOCK = os.urandom(1_000_000)
 S3 = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
 
@@ -87,27 +87,6 @@ def send(address: str, number: int, mb: int) -> None:
 
 
 @contextmanager
-def app(place: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """The process and the address of an app with these settings."""
-    port = free_port()
-    environment = os.environ | place
-    environment |= {"CALLPIPELINE_API_KEY": KEY, "CALLPIPELINE_WEB_PORT": str(port)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "callpipeline.web"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: answers(f"{address}/health"), "the app", 60, every_s=0.2)
-        yield process.pid, address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """Settings that lead to a bucket of an S3 server in a process of its own."""
     port = free_port()
@@ -151,13 +130,6 @@ def resident_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     [found] = [line for line in lines if line.startswith("VmRSS:")]
     return int(found.split()[1]) / 1024
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code < 500
-    except httpx.TransportError:
-        return False
 
 
 if __name__ == "__main__":
