@@ -91,9 +91,7 @@ def _copy_segments(
     if many:
         connection.execute("SET session_replication_role = origin")
         connection.execute("SET maintenance_work_mem = '512MB'")
-        connection.execute(
-            "CREATE INDEX segments_by_words ON segments USING gin (to_tsvector('english', text))"
-        )
+        connection.execute("CREATE INDEX segments_by_words ON segments USING gin (lexemes)")
 
 
 def _texts(

@@ -212,10 +212,11 @@ CREATE TABLE segments (
     start_s        double precision NOT NULL,
     end_s          double precision NOT NULL,
     text           text NOT NULL,
+    lexemes        tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
     PRIMARY KEY (call_id, channel, segment_index),
     FOREIGN KEY (call_id, channel) REFERENCES transcripts ON DELETE CASCADE
 );
-CREATE INDEX segments_by_words ON segments USING gin (to_tsvector('english', text));
+CREATE INDEX segments_by_words ON segments USING gin (lexemes);
 
 CREATE TABLE mentions (
     call_id        text NOT NULL REFERENCES calls ON DELETE CASCADE,

@@ -124,6 +124,12 @@ CREATE INDEX reading_mentions_by_competitor ON callpipeline.reading_mentions (co
 CREATE INDEX reading_mentions_by_agent ON callpipeline.reading_mentions (agent, call_id)
     INCLUDE (day, competitor, source, speaker, stance, score);
 
+-- Whoever looks for common words, or phrases, reads thousands of segments: their words are kept.
+DROP INDEX callpipeline.segments_by_words;
+ALTER TABLE callpipeline.segments ADD COLUMN lexemes tsvector
+    GENERATED ALWAYS AS (to_tsvector('english', text)) STORED;
+CREATE INDEX segments_by_words ON callpipeline.segments USING gin (lexemes);
+
 CREATE TRIGGER read_call AFTER INSERT OR UPDATE OF
     state, created_at, started_at, last_modified, metadata, bucket, key
     ON callpipeline.calls FOR EACH ROW EXECUTE FUNCTION callpipeline.read_call();

@@ -4,6 +4,8 @@ WITH newest AS (
     FROM reading_mentions m JOIN reading_calls r USING (call_id)
     WHERE (%(after_id)s::text IS NULL OR (r.took_place_at, m.call_id, m.mention_id)
            < (%(after_at)s::timestamptz, %(after_id)s, %(after_mention)s)) AND
+    -- include reading/days_wanted
+      AND
     -- include reading/mentions_wanted
     ORDER BY r.took_place_at DESC, m.call_id DESC, m.mention_id DESC LIMIT %(limit)s
 )

@@ -1,14 +1,16 @@
--- In how many segments words were said, of calls that Filters let through: up to `most`, and of the
--- first `looked_at` segments that have the words.
-WITH found AS MATERIALIZED (
-    SELECT s.call_id, s.speaker FROM segments s
-    WHERE to_tsvector('english', s.text) @@ websearch_to_tsquery('english', %(words)s)
-      AND (%(said_by)s::text IS NULL OR s.speaker = %(said_by)s)
-    LIMIT %(looked_at)s
-), counted AS (
-    SELECT FROM found f JOIN reading_calls r USING (call_id) WHERE
-    -- include reading/calls_wanted
-    LIMIT %(most)s + 1
+-- In how many segments words were said, of calls that Filters let through: to `limit` at most, and of
+-- the first `looked_at` segments that have the words, of which no more are read than it takes to know.
+WITH
+    -- include search/found
+, counted AS (
+    SELECT FROM found f CROSS JOIN LATERAL (
+        SELECT FROM reading_calls r WHERE r.call_id = f.call_id AND
+        -- include reading/calls_wanted
+        OFFSET 0
+    ) AS r
+    LIMIT %(limit)s
 )
-SELECT (SELECT count(*) FROM counted) AS segments,
-       (SELECT count(*) FROM found) >= %(looked_at)s AS may_be_more;
+SELECT CASE WHEN is_enough THEN segments ELSE far END AS segments,
+       NOT is_enough AND far < %(limit)s AND (SELECT count(*) FROM found) >= %(looked_at)s
+           AS may_be_more
+FROM nearness, (SELECT count(*) AS far FROM counted) AS counting;

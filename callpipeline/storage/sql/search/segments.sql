@@ -4,10 +4,10 @@ WITH asked AS (
     SELECT websearch_to_tsquery('english', %(words)s) AS query
 ), hits AS MATERIALIZED (
     SELECT s.call_id, s.channel, s.segment_index, s.speaker, s.start_s, s.end_s, s.text,
-           coalesce(c.started_at, c.last_modified) AS took_place_at,
+           s.lexemes, coalesce(c.started_at, c.last_modified) AS took_place_at,
            c.metadata ->> 'agent' AS agent
     FROM asked, callpipeline.segments s JOIN callpipeline.calls c USING (call_id)
-    WHERE to_tsvector('english', s.text) @@ asked.query
+    WHERE s.lexemes @@ asked.query
       AND c.state NOT IN ('DUPLICATE', 'ERASED')
       AND (%(speaker)s::text IS NULL OR s.speaker = %(speaker)s)
       AND (%(since)s::timestamptz IS NULL OR coalesce(c.started_at, c.last_modified) >= %(since)s)
@@ -21,7 +21,7 @@ WITH asked AS (
                         AND (%(sentiment)s::text IS NULL OR j.sentiment = %(sentiment)s)))
     ORDER BY took_place_at DESC, s.call_id, s.start_s LIMIT 5000
 ), best AS (
-    SELECT hits.*, ts_rank_cd(to_tsvector('english', text), query) AS rank, query
+    SELECT hits.*, ts_rank_cd(lexemes, query) AS rank, query
     FROM hits, asked ORDER BY rank DESC, took_place_at DESC, call_id, start_s LIMIT %(limit)s
 )
 SELECT call_id, channel, segment_index, speaker, start_s, end_s, text, took_place_at, agent,
