@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 from callpipeline.domain.filters import Filters
+from callpipeline.storage.reading import together
 from callpipeline.storage.reading.contract import MentionPage
 from callpipeline.storage.reading.numbers import (
     Choices,
@@ -21,12 +22,16 @@ NEWEST = 20
 class Numbers(Protocol):
     """What is asked of storage; `Reading` has it."""
 
-    def totals(self, filters: Filters) -> Totals: ...
-    def by_competitor(self, filters: Filters) -> tuple[OfCompetitor, ...]: ...
-    def by_agent(self, filters: Filters) -> tuple[OfAgent, ...]: ...
-    def over_time(self, filters: Filters) -> OverTime: ...
-    def choices(self) -> Choices: ...
+    def analytics(
+        self, filters: Filters, *, earlier: Filters | None, days: tuple[date, date] | None
+    ) -> together.Analytics: ...
     def mentions(self, filters: Filters, *, limit: int, after: str | None) -> MentionPage: ...
+
+
+class OverTimes(Protocol):
+    """What is asked of storage for voices alone."""
+
+    def over_time(self, filters: Filters) -> OverTime: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Analytics:
 
     @property
     def is_installation_empty(self) -> bool:
-        return self.choices.first_day is None
+        """`choices` may have been read before the first call came."""
+        return self.choices.first_day is None and not self.totals.calls
 
     def share(self, competitor: OfCompetitor) -> float:
         """Its part of the mentions of all competitors, 0..1."""
@@ -68,34 +74,35 @@ class Analytics:
 
 
 def analyse(
-    reading: Numbers, filters: Filters, *, today: date, after: str | None = None
+    reading: Numbers, filters: Filters, choices: Choices, *, today: date, after: str | None = None
 ) -> Analytics:
     """The numbers of these calls; `after` is where the page of newest mentions begins.
 
-    Raises CursorInvalid.
+    `choices` may be a minute old. Raises CursorInvalid.
     """
-    choices = reading.choices()
-    competitors = reading.by_competitor(filters)
-    earlier = the_days_before(filters, today)
-    shown = _within(filters, choices)
-    over_time = reading.over_time(shown)
     newest = None
     if filters.competitors:
         newest = reading.mentions(filters, limit=NEWEST, after=after)
+    first, last = choices.first_day, choices.last_day
+    found = reading.analytics(
+        filters,
+        earlier=the_days_before(filters, today),
+        days=(first, last) if first and last else None,
+    )
     return Analytics(
         filters=filters,
         choices=choices,
-        totals=reading.totals(filters),
-        competitors=competitors,
-        before=_mentions(reading.by_competitor(earlier)) if earlier else None,
-        agents=reading.by_agent(filters),
-        over_time=over_time,
-        voices=voices(reading, shown) if filters.competitors else over_time,
+        totals=found.totals,
+        competitors=found.by_competitor,
+        before=found.before,
+        agents=found.by_agent,
+        over_time=found.over_time,
+        voices=found.voices,
         newest=newest,
     )
 
 
-def voices(reading: Numbers, filters: Filters) -> OverTime:
+def voices(reading: OverTimes, filters: Filters) -> OverTime:
     """Of the competitors that are asked for the mentions, among those of all competitors."""
     return reading.over_time(replace(filters, competitors=()))
 
@@ -110,19 +117,3 @@ def the_days_before(filters: Filters, today: date) -> Filters | None:
         return None
     first = filters.from_day - timedelta(days=days)
     return replace(filters, from_day=first, to_day=filters.from_day - timedelta(days=1))
-
-
-def _mentions(competitors: tuple[OfCompetitor, ...]) -> dict[str, int]:
-    return {each.name: each.counts.mentions for each in competitors}
-
-
-def _within(filters: Filters, choices: Choices) -> Filters:
-    """Without days before the first call and after the last one, which would be empty charts."""
-    if choices.first_day is None or choices.last_day is None:
-        return filters
-    first, last = filters.from_day, filters.to_day
-    return replace(
-        filters,
-        from_day=max(first, choices.first_day) if first else None,
-        to_day=min(last, choices.last_day) if last else None,
-    )

@@ -99,41 +99,19 @@ class Choices:
     competitors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Analytics:
-    """The numbers of one page, each query asked once."""
-
-    totals: Totals
-    by_competitor: tuple[OfCompetitor, ...]
-    by_agent: tuple[OfAgent, ...]
-    over_time: OverTime
-
-
-def analytics(database: Database, filters: Filters) -> Analytics:
-    """All numbers at once, in two thirds of the time that they take one by one."""
-    known = named_as_known(database, filters)
-    agents, named = _agents(database, known)
-    summed = _totals(agents, named)
-    return Analytics(
-        summed,
-        _by_competitor(ask(database, "reading/by_competitor", known)),
-        _by_agent(agents, named),
-        _over_days(database, known, summed.first_day, summed.last_day),
-    )
-
-
 def totals(database: Database, filters: Filters) -> Totals:
     """What all the calls that are let through add up to."""
-    return _totals(*_agents(database, named_as_known(database, filters)))
+    return totals_of(*agents_of(database, named_as_known(database, filters)))
 
 
-def _agents(database: Database, known: Filters) -> tuple[list[Row], list[Row]]:
+def agents_of(database: Database, known: Filters) -> tuple[list[Row], list[Row]]:
     """Calls and mentions by agent. Each call has one agent, so that both add up to the totals."""
     agents = ask(database, "reading/agents", known.counted())
     return agents, ask(database, "reading/by_agent", known)
 
 
-def _totals(agents: Sequence[Row], named: Sequence[Row]) -> Totals:
+def totals_of(agents: Sequence[Row], named: Sequence[Row]) -> Totals:
+    """What calls and mentions by agent add up to."""
     return Totals(
         calls=sum(row["calls"] for row in agents),
         completed=sum(row["completed"] for row in agents),
@@ -148,10 +126,11 @@ def _totals(agents: Sequence[Row], named: Sequence[Row]) -> Totals:
 
 def by_competitor(database: Database, filters: Filters) -> tuple[OfCompetitor, ...]:
     """The competitors that are named, those named most first."""
-    return _by_competitor(ask(database, "reading/by_competitor", named_as_known(database, filters)))
+    return competitors_of(ask(database, "reading/by_competitor", named_as_known(database, filters)))
 
 
-def _by_competitor(rows: Sequence[Row]) -> tuple[OfCompetitor, ...]:
+def competitors_of(rows: Sequence[Row]) -> tuple[OfCompetitor, ...]:
+    """Competitors with their share of all that are named."""
     total = sum(row["mentions"] for row in rows)
     return tuple(
         OfCompetitor(r["competitor"], r["calls"], r["mentions"] / total, _counts(r)) for r in rows
@@ -160,10 +139,11 @@ def _by_competitor(rows: Sequence[Row]) -> tuple[OfCompetitor, ...]:
 
 def by_agent(database: Database, filters: Filters) -> tuple[OfAgent, ...]:
     """The agents with calls that are let through, most mentions first."""
-    return _by_agent(*_agents(database, named_as_known(database, filters)))
+    return by_agent_of(*agents_of(database, named_as_known(database, filters)))
 
 
-def _by_agent(agents: Sequence[Row], named: Sequence[Row]) -> tuple[OfAgent, ...]:
+def by_agent_of(agents: Sequence[Row], named: Sequence[Row]) -> tuple[OfAgent, ...]:
+    """Agents with their calls and mentions, most mentions first."""
     by_key = {row["agent"]: row for row in named}
     found = [_of_agent(row, by_key.get(row["agent"])) for row in agents]
     return tuple(sorted(found, key=lambda each: (-each.counts.mentions, each.key)))
@@ -173,14 +153,15 @@ def over_time(database: Database, filters: Filters) -> OverTime:
     """Mentions over the days asked for, else over those of the calls that are let through."""
     known = named_as_known(database, filters)
     if known.from_day and known.to_day:
-        return _over_days(database, known, None, None)
+        return over_days(database, known, None, None)
     [span] = ask(database, "reading/span", known.counted())
-    return _over_days(database, known, span["first_day"], span["last_day"])
+    return over_days(database, known, span["first_day"], span["last_day"])
 
 
-def _over_days(
+def over_days(
     database: Database, known: Filters, first_day: date | None, last_day: date | None
 ) -> OverTime:
+    """Mentions over the days asked for; where none are, from `first_day` to `last_day`."""
     first, last = known.from_day or first_day, known.to_day or last_day
     if first is None or last is None or first > last:
         return OverTime(Step.DAY, (), (), {}, {}, ())

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 
 from callpipeline.domain.filters import Filters
 from callpipeline.storage import search as said
 from callpipeline.storage.database import Database
 from callpipeline.storage.export import Table, What, opened
 from callpipeline.storage.reading import calls as listed
-from callpipeline.storage.reading import contract, numbers, waiting
+from callpipeline.storage.reading import contract, numbers, together, waiting
 from callpipeline.storage.reading import one_call as single
 
 ALL = Filters()
@@ -52,9 +53,15 @@ class Reading:
 
     # Numbers
 
-    def analytics(self, filters: Filters = ALL) -> numbers.Analytics:
+    def analytics(
+        self,
+        filters: Filters = ALL,
+        *,
+        earlier: Filters | None = None,
+        days: tuple[date, date] | None = None,
+    ) -> together.Analytics:
         """All of the four below at once, for a page that shows them."""
-        return numbers.analytics(self._database, filters)
+        return together.analytics(self._database, filters, earlier=earlier, days=days)
 
     def totals(self, filters: Filters = ALL) -> numbers.Totals:
         return numbers.totals(self._database, filters)

@@ -101,7 +101,7 @@ def analytics(
     after: Annotated[str | None, Query(max_length=400)] = None,
 ) -> HTMLResponse:
     today = datetime.now(UTC).date()
-    found = analyse(here.reading, filters, today=today, after=after)
+    found = analyse(here.reading, filters, here.choices(), today=today, after=after)
     return page(request, "analytics.html", **shown(found, today, sorting))
 
 

@@ -39,7 +39,7 @@ def search(
         "search.html",
         words=words,
         filters=filters,
-        form=FilterForm(PATH, filters, here.reading.choices(), today, kept),
+        form=FilterForm(PATH, filters, here.choices(), today, kept),
         found=found,
         count=count,
         trouble=trouble,
