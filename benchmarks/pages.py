@@ -2,10 +2,13 @@
 
 Run with `python -m benchmarks.pages`; with `--keep FOLDER` what was filled stays for the next time.
 The app is a process of its own, asked by one client at a time: each address once (`first`), and all
-of them again (`again`). Prints p50, p95 and most in ms, and KB of an answer. It asserts nothing.
+of them again (`again`). Prints p50, p95 and most in ms; what an answer takes of the
+processor, app and Postgres together, in ms, which depends least on what else the machine does; and
+KB. It asserts nothing.
 """
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -50,12 +53,13 @@ def main() -> None:
         kinds = _addresses(place, options.times)
         print(machine())
         print(f"{'':32}{'first p50':>10}{'p95':>6}{'most':>6}{'again p50':>11}{'p95':>6}{'most':>6}"
-              f"{'target':>8}{'KB':>6}")  # fmt: skip
-        with app(place) as (_, url), httpx.Client(
+              f"{'target':>8}{'CPU':>6}{'KB':>6}")  # fmt: skip
+        server = json.loads((folder / "postgres" / "server.json").read_text())["pid"]
+        with app(place) as (process, url), httpx.Client(
             base_url=url, headers={"X-API-KEY": KEY, "Accept": "text/html"}, timeout=60
         ) as client:  # fmt: skip
             for name, paths in kinds.items():
-                _measure(client, name, paths)
+                _measure(client, name, paths, (server, process))
         print(machine())
 
 
@@ -67,10 +71,12 @@ def machine() -> str:
     return f"{os.cpu_count()} × {model}; load {load}"
 
 
-def _measure(client: httpx.Client, name: str, paths: Paths) -> None:
+def _measure(client: httpx.Client, name: str, paths: Paths, processes: Sequence[int]) -> None:
     for path in paths[:3]:
         client.get(path)
+    before = _processor_ms(processes)
     rounds = [[_ask(client, path) for path in paths] for _ in range(2)]
+    spent = (_processor_ms(processes) - before) / (2 * len(paths))
     cells = ""
     for width, times in zip((10, 11), rounds, strict=True):
         took = [ms for ms, _ in times]
@@ -78,7 +84,7 @@ def _measure(client: httpx.Client, name: str, paths: Paths) -> None:
         cells += f"{of[9]:{width}.0f}{of[18]:6.0f}{max(took):6.0f}"
     target = TARGETS.get(name.split(maxsplit=1)[0], 0)
     size = quantiles([kb for _, kb in rounds[0]], n=2)[0]
-    print(f"{name:32}{cells}{target or '':>8}{size:6.0f}", flush=True)
+    print(f"{name:32}{cells}{target or '':>8}{spent:6.0f}{size:6.0f}", flush=True)
 
 
 def _ask(client: httpx.Client, path: str) -> tuple[float, float]:
@@ -88,6 +94,17 @@ def _ask(client: httpx.Client, path: str) -> tuple[float, float]:
     took = time.perf_counter() - began
     reply.raise_for_status()
     return took * 1000, reply.num_bytes_downloaded / 1024
+
+
+def _processor_ms(processes: Sequence[int]) -> float:
+    """What these took so far, with their children, also those that are gone."""
+    spent = 0
+    for process in processes:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for each in (str(process), *children):
+            times = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:15]
+            spent += sum(map(int, times if each == str(process) else times[:2]))
+    return spent * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
