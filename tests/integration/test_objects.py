@@ -69,6 +69,15 @@ def test_a_folders_name_is_its_last_part_so_that_a_checkout_may_move(tmp_path: P
     assert one.name == other.name == "recordings"
 
 
+def test_tidying_after_an_object_leaves_its_neighbours_and_is_no_trouble(store: ObjectStore):
+    for key in ("2026/03/a.wav", "2026/b.wav"):
+        store.put(key, b"sound")
+    store.delete("2026/03/a.wav")
+    for key in ("2026/03/a.wav", "2026/03/a.wav", "nowhere/c.wav", "../d.wav", "a\0b/c.wav"):
+        store.tidy(key)
+    assert [recording.key for recording in store.list()] == ["2026/b.wav"]
+
+
 def test_an_s3_url_without_a_bucket_is_refused():
     with pytest.raises(SettingsInvalid, match="names no bucket"):
         open_store("s3:///prefix", S3Access())

@@ -98,6 +98,14 @@ def test_what_is_kept_is_there_until_it_is_deleted(client: httpx.Client, kept: S
     assert list(kept.store.list()) == []
 
 
+def test_one_of_several_in_a_folder_is_deleted(client: httpx.Client) -> None:
+    for path in ("a/1.json", "a/2.json"):
+        keep(client, path)
+    assert client.delete("/storage/delete/a/1.json").status_code == 200
+    listed = client.get("/storage/list").json()["objects"]
+    assert [each["object_path"] for each in listed] == ["a/2.json"]
+
+
 def test_a_list_has_what_begins_so_page_by_page(client: httpx.Client) -> None:
     paths = ["a/1.json", "a/10.json", "a/2.json", "ab.json", "b/c/d.json"]
     for path in paths:
