@@ -26,6 +26,7 @@ from callpipeline.web.api import (
     uploading,
 )
 from callpipeline.web.bodies import SMALL, LimitedBodies
+from callpipeline.web.description import describe
 from callpipeline.web.guarded import Guarded
 from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opening import opening
@@ -94,6 +95,7 @@ def create_app(options: Settings) -> FastAPI:
     app = FastAPI(title="callpipeline", lifespan=opened, docs_url=None, redoc_url=None)
     explain_errors(app)
     _add_routes(app)
+    describe(app)
     app.add_middleware(LimitedBodies, most=LARGE)
     access.install(app, options, login_page)
     app.add_middleware(Guarded)

@@ -1,0 +1,186 @@
+"""The app's description of itself: whether it is one, and whether the app keeps to it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as effort
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import SecretStr
+from schemathesis import checks
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi import checks as conformance
+
+from callpipeline.config import Settings
+from callpipeline.web.app import create_app
+from callpipeline.wiring import Storage
+from tests.web import standing_calls
+from tests.web.app_server import serving
+from tests.web.uploads import KEY
+
+LARGE = "LARGE" in os.environ
+KEEPS_TO_IT = [
+    checks.not_a_server_error,
+    conformance.status_code_conformance,
+    conformance.content_type_conformance,
+    conformance.response_headers_conformance,
+    conformance.response_schema_conformance,
+]
+TRY = effort(
+    max_examples=200 if LARGE else 6,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+OPEN = {"/health", "/health/live", "/health/ready", "/storage/signed/{token}"}
+SOUND = ("/audio.wav", "/peaks")
+"""Of these calls there is none that can be heard."""
+
+
+@pytest.fixture
+def document(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
+
+
+def routes(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        yield from ((path, route) for route in methods.values())
+
+
+def test_it_is_a_valid_description(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_every_route_says_what_it_does_and_who_may(document: dict[str, Any]) -> None:
+    for path, route in routes(document):
+        assert route["description"], path
+        assert route["tags"], path
+        assert bool(route["security"]) == (path not in OPEN), path
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    for path, route in routes(document):
+        guarded = {"401", "403", "429"} if path not in OPEN else set[str]()
+        body = {"400", "408", "413", "422"} if "requestBody" in route else set[str]()
+        assert route["responses"].keys() >= guarded | body | {"503"}, path
+        for status, answer in route["responses"].items():
+            if status >= "400" and not path.startswith("/health"):
+                assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+@pytest.fixture
+def calls(storage: Storage, tmp_path: Path) -> dict[str, str]:
+    return standing_calls.one_of_each(storage, tmp_path / "sound")
+
+
+@pytest.fixture
+def api(settings: Settings, database_url: str, calls: dict[str, str]) -> Iterator[Any]:
+    """The description as the app sends it, over a socket, with calls in every state."""
+    known = {
+        "database_url": SecretStr(database_url),
+        "api_key": SecretStr(KEY),
+        "web_users": {"ann": SecretStr("a password of mine")},
+        "web_requests_per_min": 0,
+        "web_uploads_per_min": 0,
+    }
+    with serving(settings.model_copy(update=known)) as address:
+        yield schemathesis.openapi.from_url(f"{address}/openapi.json")
+
+
+def operations(api: Any) -> Iterator[Any]:
+    for found in api.get_all_operations():
+        yield found.ok()
+
+
+@contextmanager
+def noted(failures: list[str], operation: Any) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, FailureGroup) as error:
+        failures.append(f"{operation.label}: {error}"[:2000])
+
+
+def ask(case: Any, **headers: str) -> int:
+    """The status of the answer, which is as the description says."""
+    reply = case.call(headers=headers, timeout=20)
+    case.validate_response(reply, checks=KEEPS_TO_IT)
+    return reply.status_code
+
+
+@pytest.mark.parametrize("mode", schemathesis.GenerationMode)
+def test_whatever_is_sent_is_answered_as_described(
+    api: Any, mode: schemathesis.GenerationMode
+) -> None:
+    failures: list[str] = []
+    for operation in operations(api):
+        is_bare = not operation.definition.raw.get("parameters") and not operation.body
+        if is_bare and mode is schemathesis.GenerationMode.NEGATIVE:
+            continue
+        with noted(failures, operation):
+
+            @TRY
+            @given(operation.as_strategy(generation_mode=mode))
+            def asked(case: Any) -> None:
+                ask(case, **{"X-API-KEY": KEY})
+
+            asked()
+    assert not failures, "\n\n".join(failures)
+
+
+def test_what_is_there_is_answered_as_described(api: Any, calls: dict[str, str]) -> None:
+    failures: list[str] = []
+    ids = [*calls.values(), "2020-01-01-000000000000", "\0"]
+    others = {"competitor_name": "Sky", "object_path": "a/b.json", "what": "calls", "kind": "csv"}
+    others |= {"token": "x.y", "filename": "a.wav", "format": "json"}
+    seen: dict[str, set[int]] = {}
+    for operation in operations(api):
+        if operation.path.endswith(SOUND):
+            continue
+        for call_id in ids:
+            named = {"call_id": call_id, "job_id": call_id, **others}
+            wanted = {each.name: named[each.name] for each in operation.path_parameters}
+            with noted(failures, operation):
+                status = ask(operation.Case(path_parameters=wanted), **{"X-API-KEY": KEY})
+                seen.setdefault(operation.label, set()).add(status)
+    assert not failures, "\n\n".join(failures)
+    of_calls = [seen[label] for label in seen if "{call_id}" in label or "{job_id}" in label]
+    assert len(of_calls) >= 3
+    assert all({200, 404} <= found or {202, 404} <= found for found in of_calls), seen
+
+
+def test_who_is_not_known_is_told_so_as_described(api: Any) -> None:
+    failures: list[str] = []
+    for operation in operations(api):
+        named = {each.name: "x" for each in operation.path_parameters}
+        for headers in ({}, {"X-API-KEY": "no"}, {"Authorization": "Bearer no"}):
+            with noted(failures, operation):
+                status = ask(operation.Case(path_parameters=named), **headers)
+                assert (status == 401) == (operation.path not in OPEN), status
+    assert not failures, "\n\n".join(failures)
+
+
+def test_what_is_kept_is_found_until_it_is_deleted_as_described(api: Any) -> None:
+    by_label = {operation.label: operation for operation in operations(api)}
+
+    def status(label: str, **how: Any) -> int:
+        operation = by_label[label]
+        names = {each.name: "a/b.json" for each in operation.path_parameters}
+        return ask(operation.Case(path_parameters=names, **how), **{"X-API-KEY": KEY})
+
+    body = {"object_path": "a/b.json", "data": [1, "é"]}
+    how = {"body": body, "media_type": "application/json"}
+    assert status("POST /storage/upload", **how) == 200
+    for label in ("download", "exists", "presigned-url"):
+        assert status(f"GET /storage/{label}/{{object_path}}") == 200
+    assert status("GET /storage/list") == 200
+    assert status("DELETE /storage/delete/{object_path}") == 200
+    assert status("GET /storage/download/{object_path}") == 404
