@@ -36,6 +36,7 @@ def serve(
     import uvicorn
 
     from callpipeline.web.engine_server.app import create_app
+    from callpipeline.web.heads import LimitedHeads
 
     chosen = {"serve_port": port, "serve_host": host}
     options = settings().model_copy(
@@ -50,6 +51,8 @@ def serve(
             server_header=False,
             access_log=False,
             log_level="info",
+            http=LimitedHeads,
+            ws="none",
             timeout_graceful_shutdown=GRACE_S,
         )
         # uvicorn raises the signal that stopped it once more when all is closed.

@@ -27,7 +27,6 @@ from callpipeline.web.api import (
 )
 from callpipeline.web.bodies import SMALL, LimitedBodies
 from callpipeline.web.description import describe
-from callpipeline.web.guarded import Guarded
 from callpipeline.web.metrics import Measured, Metrics
 from callpipeline.web.opening import opening
 from callpipeline.web.pages import analytics as analytics_page
@@ -97,8 +96,7 @@ def create_app(options: Settings) -> FastAPI:
     _add_routes(app)
     describe(app)
     app.add_middleware(LimitedBodies, most=LARGE)
-    access.install(app, options, login_page)
-    app.add_middleware(Guarded)
+    access.install(app, options, login_page, streamed=("/upload",))
     app.add_middleware(Measured, metrics=metrics)
     return app
 

@@ -1,6 +1,7 @@
-"""How large the body of a request may be, by where it is sent."""
+"""How large the body of a request may be, by where it is sent, and how slowly it may come."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from fastapi import HTTPException
 from starlette.requests import Request
@@ -10,6 +11,9 @@ from callpipeline.web.answering import answer_of
 
 SMALL = 1_000_000
 """Bytes, of a body that is read whole and of which nothing else is said."""
+
+IDLE_S, WITHIN_S = 20.0, 120.0
+"""Between two pieces of a body that is read whole, and for all of it."""
 
 
 class LimitedBodies:
@@ -59,6 +63,55 @@ def _counted(receive: Receive, most: int) -> Receive:
         return message
 
     return counted
+
+
+class PromptBodies:
+    """Answers 408 to a body that does not come. What is `streamed` has times of its own."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        streamed: Sequence[str] = (),
+        *,
+        idle_s: float = IDLE_S,
+        within_s: float = WITHIN_S,
+    ) -> None:
+        self._app = app
+        self._streamed = tuple(streamed)
+        self._idle_s, self._within_s = idle_s, within_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(self._streamed):
+            await self._app(scope, receive, send)
+            return
+        now = asyncio.get_running_loop().time
+        until, is_whole, is_answered = now() + self._within_s, False, False
+
+        async def prompt() -> Message:
+            nonlocal is_whole
+            if is_whole:  # what comes then is that the client leaves
+                return await receive()
+            try:
+                async with asyncio.timeout(min(self._idle_s, until - now())):
+                    message = await receive()
+            except TimeoutError:
+                if is_answered:
+                    return {"type": "http.disconnect"}
+                raise _too_slow() from None
+            is_whole = not message.get("more_body", False)
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        await self._app(scope, prompt, noted)
+
+
+def _too_slow() -> HTTPException:
+    sentence = "The body of this request did not come, or too slowly: send it again."
+    return HTTPException(408, sentence, {"Connection": "close"})
 
 
 def _too_large(most: int) -> HTTPException:

@@ -5,9 +5,13 @@ import logging
 import time
 import traceback
 
+from fastapi import HTTPException
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callpipeline.web.answering import answer_of
 
 log = logging.getLogger("uvicorn.callpipeline")
 
@@ -38,20 +42,26 @@ class Guarded:
             status = status or 499
         except asyncio.CancelledError:  # its grace is over: nothing is above this but uvicorn
             if not status:
-                await _stopping(scope, receive, noted)
+                await (await _answer(scope, STOPPING))(scope, receive, noted)
         except Exception as error:
             _log_fault(error)
             if not status:
-                await _fault(scope, receive, noted)
+                await (await _answer(scope, FAULT))(scope, receive, noted)
         finally:
             took_s = time.monotonic() - started
             log.info("%s %s %d %.3f s", scope["method"], _route(scope), status, took_s)
 
 
-_stopping = JSONResponse(
-    {"detail": "The server is being stopped: try again."}, 503, {"Retry-After": "5"}
-)
-_fault = JSONResponse({"detail": "A fault of the server: its log says where."}, 500)
+STOPPING = HTTPException(503, "The server is being stopped: try again.", {"Retry-After": "5"})
+FAULT = HTTPException(500, "A fault of the server: its log says where.")
+
+
+async def _answer(scope: Scope, error: HTTPException) -> Response:
+    """As the app answers its other errors, unless that is where the fault is."""
+    try:
+        return await answer_of(Request(scope), error)
+    except Exception:
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 def _route(scope: Scope) -> str:

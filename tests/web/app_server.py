@@ -8,6 +8,7 @@ import httpx
 import uvicorn
 
 from callpipeline.config import Settings
+from callpipeline.web import access
 from callpipeline.web.app import create_app
 from callpipeline.web.opened import Opened
 from callpipeline.web.stopping import StoppingServer
@@ -24,7 +25,9 @@ def serving(
     `change` is given what the app has opened, and returns what it is to have instead.
     """
     app = create_app(settings)
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", loop="asyncio")
+    config = uvicorn.Config(
+        app, port=free_port(), log_level="warning", loop="asyncio", **access.SERVER
+    )
     server = StoppingServer(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

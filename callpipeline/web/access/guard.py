@@ -16,6 +16,7 @@ from callpipeline.web.answering import answer_of
 
 MOST_FORM_BYTES = 65_536
 FOREIGN = "This request was made by a page of another site: it is refused."
+TWO_HOSTS = "This request names two hosts."
 STALE = "This page is too old, or was not made here: load it again, and repeat what you did."
 
 
@@ -49,6 +50,8 @@ class Guard:
         """What to receive the body from. Raises HTTPException."""
         door: Door = request.app.state.door
         state["is_https"] = door.is_https(request)
+        if len(request.headers.getlist("host")) > 1:
+            raise HTTPException(400, TWO_HOSTS)
         door.check_address(request)
         asked = self._guards.of(request.scope)
         if not asked:

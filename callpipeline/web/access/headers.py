@@ -2,7 +2,7 @@
 
 import secrets
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import URL, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,6 +70,16 @@ class SecureHeaders:
                     wanted["Strict-Transport-Security"] = HSTS
                 for name, value in wanted.items():
                     headers.setdefault(name, value)
+                if location := headers.get("location"):
+                    headers["location"] = _without_host(location, scope)
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _without_host(location: str, scope: Scope) -> str:
+    """A redirect of ours as a path: the Host header says whatever a client likes, and a proxy has
+    taken https off it."""
+    asked = URL(scope=scope)
+    path = location.removeprefix(f"{asked.scheme}://{asked.netloc}")
+    return path if path.startswith("/") and not path.startswith("//") else location

@@ -1,5 +1,6 @@
 """How an app gets its guard, and what its templates need of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,15 +13,25 @@ from callpipeline.web.access.login import LoginPage, login_routes
 from callpipeline.web.access.login_page import plain_login_page
 from callpipeline.web.access.needs import visitor_of
 from callpipeline.web.access.visitors import Identified
+from callpipeline.web.bodies import PromptBodies
+from callpipeline.web.guarded import Guarded
 
 MAY_SEND = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Range")
 MAY_SEE = ("Content-Disposition", "Content-Range", "ETag", "Link", "Location", "Retry-After")
 
 
-def install(app: FastAPI, options: Settings, login_page: LoginPage = plain_login_page) -> None:
+def install(
+    app: FastAPI,
+    options: Settings,
+    login_page: LoginPage = plain_login_page,
+    *,
+    streamed: Sequence[str] = (),
+) -> None:
     """Put the guard before all that the app has been given until now, and the routes of the login.
 
-    Its door is opened with the database: `app.state.door = open_door(options, database)`.
+    Around it stand what waits for bodies, but for those that are `streamed` (the beginnings of
+    their paths), what answers faults, and the headers of every answer. Its door is opened with the
+    database: `app.state.door = open_door(options, database)`.
     """
     app.include_router(login_routes(login_page))
     app.add_middleware(Guard)
@@ -35,6 +46,8 @@ def install(app: FastAPI, options: Settings, login_page: LoginPage = plain_login
             allow_credentials=False,
             max_age=600,
         )
+    app.add_middleware(PromptBodies, streamed=streamed)
+    app.add_middleware(Guarded)
     app.add_middleware(SecureHeaders)
 
 

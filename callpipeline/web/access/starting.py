@@ -4,10 +4,18 @@ from typing import Any
 
 from callpipeline.config import Settings
 from callpipeline.errors import SettingsInvalid
+from callpipeline.web.heads import LimitedHeads
 
-SERVER: dict[str, Any] = {"proxy_headers": False, "server_header": False, "access_log": False}
-"""For uvicorn. It would believe X-Forwarded-For of every program on this machine, and write
-addresses, with what people search for, to its log."""
+SERVER: dict[str, Any] = {
+    "proxy_headers": False,
+    "server_header": False,
+    "access_log": False,
+    "http": LimitedHeads,
+    "ws": "none",
+}
+"""For uvicorn. It would believe X-Forwarded-For of every program on this machine, write addresses,
+with what people search for, to its log, wait for ever for the head of a request, and answer
+websockets, of which there are none, itself."""
 
 
 def refuse_unguarded(options: Settings) -> None:

@@ -14,7 +14,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from callpipeline.pipeline.shared import SharedObjects
-from callpipeline.web.opened import Here
+from callpipeline.web.opened import Here, Opened
 from callpipeline.web.problems import problems
 
 PURPOSE = "storage"
@@ -96,7 +96,8 @@ def presigned_url(
 
     def sign(path: str) -> str:
         token = here.signer.sign(PURPOSE, path, expires)
-        return str(request.url_for("signed_download", token=token))
+        path = request.app.url_path_for("signed_download", token=token)
+        return f"{_own_address(here, request)}{path}"
 
     return Address(url=here.shared.address(object_path, expires, sign), expires=expires)
 
@@ -145,6 +146,11 @@ def listing(
 def exists(object_path: ObjectPath, here: Here) -> Presence:
     """Whether there is such a document, or such a transcript."""
     return Presence(object_path=object_path, exists=here.shared.exists(object_path))
+
+
+def _own_address(here: Opened, request: Request) -> str:
+    """The server's, as it is set: only where it is not, as the client has written it."""
+    return (here.options.web_url or str(request.base_url)).rstrip("/")
 
 
 def _as_stored(shared: SharedObjects, path: str) -> Response:

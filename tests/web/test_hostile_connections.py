@@ -1,0 +1,152 @@
+"""Connections that two servers could read differently, that never end, or that lead elsewhere."""
+
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.web import bodies, heads
+from callpipeline.wiring import Storage
+from tests.web.app_server import serving
+from tests.web.uploads import KEY, sending
+
+HOST = b"Host: 127.0.0.1\r\n"
+USERS = {"ann": SecretStr("a password of mine")}
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def client(settings: Settings, storage: Storage) -> Iterator[httpx.Client]:
+    with sending(settings, storage) as sender:
+        yield sender.client
+
+
+def said(address: str, request: bytes, within_s: float = 10) -> bytes:
+    """All that is answered to these bytes, until the server closes, or sends nothing more."""
+    parts = urlsplit(address)
+    answer = b""
+    with socket.create_connection((parts.hostname, parts.port), timeout=within_s) as there:
+        there.sendall(request)
+        while piece := there.recv(65_536):
+            answer += piece
+    return answer
+
+
+def status(address: str, request: bytes) -> int:
+    return int(said(address, request).split(b" ", 2)[1])
+
+
+BODY = b"POST /notify HTTP/1.1\r\n" + HOST
+
+
+AMBIGUOUS = [
+    BODY + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
+    BODY + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    BODY + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    BODY + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    BODY + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFF\r\n",
+    BODY + b"Content-Length: -1\r\n\r\n",
+    BODY + b"Content-Length: +2\r\n\r\n{}",
+    b"GET /jobs HTTP/1.1\r\n" + HOST + b"X : y\r\n\r\n",
+    b"GET /jobs HTTP/1.1\r\n" + HOST + b"X: \0\r\n\r\n",
+    b"GET /jobs HTTP/1.1\nHost: 127.0.0.1\n\n",
+    b"GET /j\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"GET /jobs HTTP/1.1\r\n" + HOST + b"Host: evil.example\r\nConnection: close\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+]
+
+
+def test_what_two_servers_could_read_differently_is_refused(client: httpx.Client) -> None:
+    for request in AMBIGUOUS:
+        assert status(str(client.base_url), request) == 400, request
+
+
+def test_a_head_without_end_is_refused(client: httpx.Client) -> None:
+    for head in (b"X: " + b"x" * 99_000, b"a: b\r\n" * 16_000):
+        assert status(str(client.base_url), b"GET /health HTTP/1.1\r\n" + HOST + head) == 400
+
+
+def test_a_long_head_is_taken(client: httpx.Client) -> None:
+    assert client.get("/health", params={"x": "x" * 30_000}).status_code == 200
+    headers = {"X": "x" * 30_000, "Connection": "close"}
+    assert client.get("/health", headers=headers).status_code == 200
+    large = {"transcript_text": "Sky " * 200_000}
+    assert client.post("/find-competitors", json=large).status_code in (200, 422)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, settings: Settings, database_url: str) -> Iterator[str]:
+    """An app that waits for nobody, with users."""
+    monkeypatch.setitem(bodies.PromptBodies.__init__.__kwdefaults__ or {}, "idle_s", 0.3)
+    monkeypatch.setitem(heads.LimitedHeads.__init__.__kwdefaults__ or {}, "within_s", 0.5)
+    known = {
+        "database_url": SecretStr(database_url),
+        "api_key": SecretStr(KEY),
+        "web_users": USERS,
+    }
+    with serving(settings.model_copy(update=known)) as address:
+        yield address
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(hasty: str) -> None:
+    for path in ("/notify", "/webhook", "/find-competitors", "/login"):
+        kind = "application/x-www-form-urlencoded" if path == "/login" else "application/json"
+        head = f"POST {path} HTTP/1.1\r\nX-API-KEY: {KEY}\r\nContent-Type: {kind}\r\n".encode()
+        answer = said(hasty, head + HOST + b"Content-Length: 1000\r\n\r\n{")
+        assert answer.startswith(b"HTTP/1.1 408 "), path
+        assert PROBLEM.encode() in answer
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(hasty: str) -> None:
+    for begun in (b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nX: ", b"\r\n"):
+        assert said(hasty, begun) == b""
+
+
+def test_an_answer_that_takes_its_time_is_not_cut(hasty: str) -> None:
+    headers = {"X-API-KEY": KEY}
+    patience = httpx.Timeout(10, read=1.0)
+    with httpx.stream("GET", f"{hasty}/events/newest", headers=headers, timeout=patience) as reply:
+        told = reply.iter_raw()
+        assert b"listening" in next(told)
+        with pytest.raises(httpx.ReadTimeout):  # it is still open, and there is nothing to tell
+            next(told)
+
+
+def test_many_idle_connections_keep_nobody_out(hasty: str) -> None:
+    parts = urlsplit(hasty)
+    idle = [socket.create_connection((parts.hostname, parts.port)) for _ in range(300)]
+    try:
+        assert httpx.get(f"{hasty}/health/live").status_code == 204
+        assert {each.recv(1) for each in idle} == {b""}, "each is closed when its time is over"
+    finally:
+        for each in idle:
+            each.close()
+
+
+def test_a_redirect_leads_to_where_it_was_asked_and_no_host_that_is_said(hasty: str) -> None:
+    for path in ("/jobs/", "/calls/", "//evil.example/jobs/", "/login/?next=%0d%0aX:1"):
+        for host in ("evil.example", "127.0.0.1"):
+            reply = httpx.get(hasty + path, headers={"Host": host})
+            assert reply.headers.get("Location", "/").startswith("/"), path
+            assert not reply.headers.get("Location", "/").startswith("//"), path
+    assert httpx.get(f"{hasty}/jobs/").headers["Location"] == "/jobs"
+
+
+def test_addresses_that_are_handed_out_are_those_of_the_settings(
+    settings: Settings, storage: Storage
+) -> None:
+    options = settings.model_copy(
+        update={"web_url": "https://calls.example.com", "web_users": USERS}
+    )
+    with sending(options, storage) as sender:
+        sender.client.post("/storage/upload", json={"object_path": "a.json", "data": 1})
+        for headers in ({}, {"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
+            reply = sender.client.get("/storage/presigned-url/a.json", headers=headers)
+            url = reply.json()["url"]
+            assert url.startswith("https://calls.example.com/storage/signed/")
+        path = url.removeprefix("https://calls.example.com")
+        assert sender.client.get(path).json() == 1
