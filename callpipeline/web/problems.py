@@ -19,11 +19,13 @@ from callpipeline.errors import (
     PathRefused,
     PermanentError,
     ReviewOutdated,
+    StoreUnavailable,
     TransientError,
     UnknownCall,
     UnknownMention,
     UnsupportedAudio,
 )
+from callpipeline.web import access
 from callpipeline.web.pages.rendering import page
 from callpipeline.web.sentences import sentence_of
 
@@ -41,6 +43,12 @@ STATUS: Mapping[type[CallpipelineError], int] = {
     PermanentError: 500,
     CallpipelineError: 500,
 }
+OF_STORES: Mapping[type[CallpipelineError], str] = {
+    MissingObject: "The object is not there any more.",
+    StoreUnavailable: "The object store did not answer: try again.",
+}
+"""In place of what a bucket's error says."""
+
 RETRY_AFTER = {"Retry-After": "5"}
 
 
@@ -85,8 +93,17 @@ def titled(status: int, detail: str, error: str | None = None) -> Problem:
 async def _of_ours(request: Request, error: Exception) -> Response:
     kind = type(error)
     status = next(code for known, code in STATUS.items() if issubclass(kind, known))
-    problem = titled(status, str(error), kind.__name__)
+    problem = titled(status, _told(request, error), kind.__name__)
     return answer(request, problem, RETRY_AFTER if status == 503 else None)
+
+
+def _told(request: Request, error: Exception) -> str:
+    """What a store says names buckets, which is for who looks after them."""
+    visitor = access.visitor_of(request)
+    may_know = visitor is not None and visitor.may(access.Scope.ADMIN)
+    names_none = "s3://" not in str(error)
+    said = next((told for kind, told in OF_STORES.items() if isinstance(error, kind)), None)
+    return str(error) if said is None or names_none or may_know else said
 
 
 async def _of_request(request: Request, error: Exception) -> Response:

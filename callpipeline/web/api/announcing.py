@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from callpipeline.pipeline.announcing import Announcement
 from callpipeline.web.api.repeating import IdempotencyKey, once, repeatable
@@ -18,6 +18,22 @@ SOON = "The recording is going to be fetched and processed when its turn comes."
 router = APIRouter(tags=["recordings"])
 
 
+def _of_characters(value: Any) -> Any:
+    """Text alone: half a character (a lone surrogate) is none, and nothing can keep it."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("there is half a character in it") from None
+    return value
+
+
+Value = Annotated[
+    Annotated[str, StringConstraints(max_length=1000)] | int | float | bool | None,
+    AfterValidator(_of_characters),
+]
+
+
 class Said(BaseModel):
     """A recording, and where it is to be fetched.
 
@@ -26,7 +42,7 @@ class Said(BaseModel):
 
     filename: Annotated[str | None, StringConstraints(max_length=1024)] = None
     file_url: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-    metadata: Annotated[dict[str, str | int | float | bool | None], Field(max_length=50)] = {}
+    metadata: Annotated[dict[str, Value], Field(max_length=50)] = {}
     agent_channel: Literal["left", "right"] | None = None
 
 

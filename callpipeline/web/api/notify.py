@@ -1,10 +1,11 @@
 """`/notify`: what others want people to be told, as the old system's users ask for it."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from callpipeline.domain.notification import EventKind, NotificationChannel, Occurrence, Severity
 from callpipeline.pipeline.telling import tell_now
@@ -14,6 +15,25 @@ from callpipeline.wiring import Storage
 CALL_ID = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", re.ASCII)
 
 router = APIRouter(tags=["notifications"])
+
+
+DEEPEST = 30
+
+
+def _not_deep(value: Any) -> Any:
+    """Lists within lists without end are nothing that anybody reads, nor that JSON can write."""
+    layer = [value]
+    for _ in range(DEEPEST):
+        layer = [each for outer in layer for each in _within(outer)]
+        if not layer:
+            return value
+    raise ValueError(f"it is nested deeper than {DEEPEST}")
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class Wish(BaseModel):
@@ -27,7 +47,7 @@ class Wish(BaseModel):
     job_filename: Annotated[str | None, Field(max_length=1024)] = None
     error_message: Annotated[str | None, Field(max_length=10_000)] = None
     stack_trace: Annotated[str | None, Field(max_length=50_000)] = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], AfterValidator(_not_deep)] = Field(default_factory=dict)
     channels: Annotated[list[NotificationChannel] | None, Field(min_length=1)] = None
 
 
