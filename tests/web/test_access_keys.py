@@ -192,8 +192,11 @@ def test_a_running_app_refuses_a_revoked_key_within_seconds(served: Guarded) -> 
     until(is_refused, "the key to be refused", FOR_S + 2, every_s=0.2)
 
 
-def test_many_wrong_keys_are_not_looked_up_without_end(served: Guarded) -> None:
+def test_many_wrong_keys_are_not_looked_up_without_end(
+    served: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Five more are allowed with each second, in which a busy machine sends fewer than that.
+    monkeypatch.setattr(served.door.wrong_keys, "_now", lambda: 0.0)
     wrong = [{"X-API-KEY": ApiKey.made().written()} for _ in range(310)]
     statuses = [served.http.get("/results", headers=each).status_code for each in wrong]
-    assert statuses[:300] == [401] * 300
-    assert statuses[-1] == 429
+    assert statuses == [401] * 300 + [429] * 10

@@ -1,0 +1,178 @@
+"""Pages and files that show what others have named: whatever that is, it is text there."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.domain.sentiment import Sentiment
+from callpipeline.web.pages.rendering import plain
+from callpipeline.wiring import Storage
+from tests.integration.calls import enter
+from tests.web import standing_calls
+from tests.web.app_server import asked
+
+LARGE = "LARGE" in os.environ
+AT_ONCE = 25
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+PIECES = st.sampled_from(
+    [
+        *("'", '"', "<script>alert(1)</script>", "</title>", "<!--", "]]>", "&lt;", "&", "{{7*7}}"),
+        *(
+            "\u202e",
+            "\u2066",
+            "\u200d",
+            "👩‍👩‍👧",
+            "e\u0301",
+            "é",
+            "ש",
+            "العربية",
+            "\n",
+            "\r\n",
+            "\t",
+            "\x7f",
+        ),
+        *(
+            "%00",
+            "%2e%2e%2f",
+            "..",
+            "\\",
+            ";",
+            ",",
+            "=cmd|' /C calc'!A0",
+            "@SUM(1)",
+            "-1",
+            "+1",
+            "⟦",
+            "⟧",
+        ),
+        *("\u2028", "\ufeff", "\ue000", "\U0010ffff", "n" * 300, "javascript:alert(1)"),
+    ]
+)
+NAMES = st.lists(PIECES | st.text(max_size=9), min_size=1, max_size=6).map("".join)
+"""Of objects in a bucket: nobody has cleaned these."""
+
+VOID = {*("meta", "link", "input", "br", "hr", "img", "source", "wbr", "col")}
+EVIL = re.compile(r"alert\(1\)")
+
+
+class Read(HTMLParser):
+    """The texts of a page; raises where its elements do not close in their order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.texts: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.scripts: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == [], self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, (tag, self._open)
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self._open[-1:] == ["script"] else self.texts).append(data)
+
+    def shows(self, text: str) -> bool:
+        return any(plain(text) in each for each in self.texts)
+
+
+@pytest.fixture
+def client(settings: Settings, database_url: str) -> Iterator[httpx.Client]:
+    with asked(settings.model_copy(update={"database_url": SecretStr(database_url)})) as client:
+        yield client
+
+
+def read(client: httpx.Client, path: str) -> Read:
+    reply = client.get(path, headers={"Accept": "text/html"})
+    assert reply.status_code == 200, (path, reply.text[:300])
+    page = Read(reply.text)
+    assert not any(EVIL.search(script) for script in page.scripts)
+    for name, value in page.attributes:
+        assert not name.startswith("on"), (name, value)
+        if name in {"href", "src", "action"}:
+            assert re.match(r"(/(?!/)|#|\?|http://127\.0\.0\.1)", value), (name, value)
+    return page
+
+
+def called(storage: Storage, name: str, folder: Path) -> str:
+    """A call whose recording, agent and competitor are called so."""
+    key = f"in/{name}".replace("\0", "")
+    [call_id] = enter(storage, key, metadata={"agent": name.replace("\0", "")})
+    storage.claims.claim([call_id], standing_calls.RUN)
+    storage.claims.begin(call_id, standing_calls.RUN)
+    standing_calls.split(storage, call_id, folder)
+    standing_calls.find(storage, call_id, **{name.replace("\0", ""): Sentiment.POSITIVE})
+    storage.claims.complete(call_id, standing_calls.RUN)
+    return call_id
+
+
+@effort(
+    max_examples=400 if LARGE else 4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
+)
+@given(st.lists(NAMES, min_size=AT_ONCE, max_size=AT_ONCE, unique=True))
+def test_no_name_breaks_a_page_or_a_file(
+    client: httpx.Client, storage: Storage, tmp_path: Path, names: list[str]
+) -> None:
+    names = [name for name in names if name.strip("\0/ ")]
+    calls = {called(storage, name, tmp_path / "sound"): name for name in names}
+    lists = [
+        read(client, path) for path in ("/calls", "/analytics?agents=all", "/search?words=want")
+    ]
+    read(client, "/")
+    read(client, "/review")
+    for call_id, name in calls.items():
+        last = f"in/{name}".replace("\0", "").rpartition("/")[2]
+        assert lists[0].shows(last) or not last, name
+        assert read(client, f"/calls/{call_id}").shows(last) or not last, name
+        _files(client, call_id)
+    for what in ("calls", "mentions", "segments"):
+        _no_formula(client.get(f"/export/{what}.csv").text)
+    with storage.database.transaction() as connection:
+        connection.execute("DELETE FROM calls")
+
+
+def _files(client: httpx.Client, call_id: str) -> None:
+    for path in ("call.json", "segments.csv", "transcript.srt", "transcript.vtt"):
+        reply = client.get(f"/calls/{call_id}/{path}")
+        assert reply.status_code == 200, path
+        told = reply.headers["Content-Disposition"]
+        assert told.startswith("attachment; filename=")
+        assert told.isascii() and told.isprintable()
+        plain_name = re.match(r'attachment; filename="([^"\\]*)"', told)
+        assert plain_name and not re.search(r"[/\\]", plain_name[1]), told
+        if path.endswith(".csv"):
+            _no_formula(reply.text)
+
+
+def _no_formula(text: str) -> None:
+    """A minus and a plus may begin a number."""
+    for row in csv.reader(io.StringIO(text, newline="")):
+        for cell in row:
+            assert not cell.startswith(FORMULA) or re.fullmatch(r"[-+]?[\d.e-]+", cell), cell
