@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,16 +11,15 @@ from urllib.parse import unquote
 
 from callpipeline.domain.call import Lane, Registered, Registration
 from callpipeline.domain.reach import Reach
+from callpipeline.domain.recording_name import UNNAMED, clean
 from callpipeline.domain.source import Source
 from callpipeline.domain.web_address import Address, address_of
 from callpipeline.errors import AnnouncementInvalid
 from callpipeline.pipeline.discovery import RECORDINGS
 from callpipeline.storage.announced import announced_recording
 
-LONGEST_NAME_BYTES = 200
 LONGEST_KEY = 255
 MOST_METADATA = 50
-NAMELESS = "recording"
 
 
 class AnnouncementRegistry(Protocol):
@@ -75,7 +73,7 @@ def announce(
     address = address_of(announcement.url)
     reach.refuse_literally_private(address)
     _refuse(announcement)
-    name = clean_name(announcement.filename or _name_in(address))
+    name = clean(announcement.filename or _name_in(address))
     key = announcement.idempotency_key or ""
     identity = _hash("announced", announcement.url, key)
     # Without a key a later announcement of the same address is a call of its own.
@@ -94,33 +92,10 @@ def announce(
     return Announced(entered.call_id, name, entered.is_new)
 
 
-def clean_name(name: str) -> str:
-    """A name of a file that people can read and any store can keep, with its ending.
-
-    Without folders, invisible and direction-changing characters, or dots at its beginning.
-    """
-    last = re.split(r"[/\\]", name)[-1]
-    shown = unicodedata.normalize("NFC", "".join(map(_shown, last))).lstrip(" .").rstrip()
-    path = PurePosixPath(shown or NAMELESS)
-    ending = path.suffix if len(path.suffix.encode()) <= 16 else ""
-    stem = path.name.removesuffix(ending).encode()[: LONGEST_NAME_BYTES - len(ending.encode())]
-    return (stem.decode(errors="ignore") + ending).rstrip()
-
-
-def _shown(character: str) -> str:
-    match unicodedata.category(character):
-        case "Cc" | "Cs" | "Zl" | "Zp":
-            return "_"
-        case "Zs":
-            return " "
-        case category:
-            return "" if category.startswith("C") else character
-
-
 def _name_in(address: Address) -> str:
     """The name of a recording in its address; what ends otherwise may be a key, and is none."""
     last = unquote(address.target.partition("?")[0]).rpartition("/")[2]
-    return last if PurePosixPath(last).suffix.lower() in RECORDINGS else NAMELESS
+    return last if PurePosixPath(last).suffix.lower() in RECORDINGS else UNNAMED
 
 
 def _refuse(announcement: Announcement) -> None:

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from callpipeline.config import Settings
@@ -16,12 +14,9 @@ from callpipeline.domain.source import Source
 from callpipeline.domain.web_address import LONGEST, address_of
 from callpipeline.errors import AddressInvalid, AnnouncementInvalid
 from callpipeline.pipeline.announcing import (
-    LONGEST_NAME_BYTES,
     Announcement,
     announce,
-    clean_name,
 )
-from callpipeline.storage.object_store import is_odd
 
 URL = "https://media.example/calls/AGENT_ChrisL_2026-11-24T10-00.wav?X-Amz-Signature=0ff1ce"
 SOURCE = Source(
@@ -134,34 +129,6 @@ def test_a_private_host_that_the_operator_named_is_taken():
         registry = Registry()
         announce(Announcement(url), registry, SOURCE, Reach.with_allowed([allowed]))
         assert len(registry.entered) == 1
-
-
-@pytest.mark.parametrize(
-    ("given_name", "name"),
-    [
-        ("call.wav", "call.wav"),
-        ("../../etc/passwd", "passwd"),
-        ("C:\\calls\\call.wav", "call.wav"),
-        ("call\u202evaw.exe\x00\n.wav", "callvaw.exe__.wav"),
-        ("cafe\u0301.wav", "caf\u00e9.wav"),
-        (".wav", "wav"),
-        ("..", "recording"),
-        ("", "recording"),
-        ("a" * 300 + ".flac", "a" * 195 + ".flac"),
-        ("📞 é" * 100, ("📞 é" * 100).encode()[:200].decode(errors="ignore")),
-    ],
-)
-def test_a_name_is_made_fit_to_be_kept_and_shown(given_name: str, name: str):
-    assert clean_name(given_name) == name
-
-
-@given(st.text() | st.text(alphabet="./\\\u202e\ud800\x00 a"))
-def test_any_name_becomes_one_that_stores_take(name: str):
-    cleaned = clean_name(name)
-    assert cleaned.isprintable() and "/" not in cleaned and not cleaned.startswith(".")
-    assert 0 < len(cleaned.encode()) <= LONGEST_NAME_BYTES
-    assert not is_odd(f".announced/x/{cleaned}")
-    assert clean_name(cleaned) == cleaned
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,11 @@ def called(storage: Storage, name: str, folder: Path) -> str:
     return call_id
 
 
+def test_what_is_invisible_is_shown_and_what_joins_letters_is_kept() -> None:
+    assert plain("a\u202eb\n") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+    assert plain("👩\u200d👧 می\u200cخواهم") == "👩\u200d👧 می\u200cخواهم"
+
+
 @effort(
     max_examples=400 if LARGE else 4,
     deadline=None,

@@ -12,8 +12,10 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from callpipeline.config import Settings
+from callpipeline.domain.recording_name import JOINERS, LONGEST_BYTES, UNNAMED, clean
+from callpipeline.storage.object_store import is_odd
 from callpipeline.storage.objects import ObjectStore, S3Access, open_store
-from callpipeline.web.forms.names import LONGEST_BYTES, UNNAMED, clean, of_form
+from callpipeline.web.forms.names import of_form
 from callpipeline.wiring import Storage
 from tests.web.uploads import Sender, a_recording, sending
 
@@ -45,6 +47,8 @@ NAMES = st.lists(PIECES, max_size=12).map("".join) | st.integers(200, 1024).flat
         ("", UNNAMED),
         ("folder/", UNNAMED),
         (".hidden.wav", "hidden.wav"),
+        (".wav", "wav"),
+        ("call\u202evaw.exe\x00\n.wav", "callvaw.exe .wav"),
         ("line\nbreak\tand  more.wav", "line break and more.wav"),
         ("nul\0byte.wav", "nulbyte.wav"),
         ("gnp.\u202ewav.exe", "gnp.wav.exe"),
@@ -74,6 +78,8 @@ def test_no_name_is_dangerous(name: str) -> None:
     assert 0 < len(kept.encode()) <= LONGEST_BYTES
     assert not re.search(r"[/\\\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\u2028\u2029]", kept)
     assert not kept.startswith(".")
+    assert all(letter.isprintable() or letter in JOINERS for letter in kept)
+    assert not is_odd(f".announced/x/{kept}")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel
 
 from callpipeline.domain.call import Lane
+from callpipeline.domain.recording_name import clean
 from callpipeline.engines.split.probe import refuse_other_kinds
 from callpipeline.errors import CallpipelineError, EmptyRecording, UnsupportedAudio
 from callpipeline.pipeline.discovery import is_recording_name
@@ -21,9 +22,9 @@ from callpipeline.pipeline.ingest import HandedOver, take_in
 from callpipeline.storage.repeats import Repeatable
 from callpipeline.web.api.repeating import IdempotencyKey, once, repeatable
 from callpipeline.web.api.taken import Taken, taken
-from callpipeline.web.forms import names
 from callpipeline.web.forms.arriving import Arrived
 from callpipeline.web.forms.described import a_form
+from callpipeline.web.forms.names import of_form
 from callpipeline.web.forms.reading import Terms, receive, receive_body
 from callpipeline.web.opened import Here, Opened
 from callpipeline.web.problems import problems
@@ -55,7 +56,7 @@ async def upload(
     """
     async with _a_place(request, here) as folder:
         form = await receive(request, "file", folder, _terms(here))
-        name = names.of_form(form.sent_name)
+        name = of_form(form.sent_name)
         asked = repeatable(request, idempotency_key, form.arrived.sha256, name)
         return await _taken_in(here, _Intake(here, form.arrived, name), asked, response)
 
@@ -70,7 +71,7 @@ async def upload_body(
 ) -> Taken:
     """The same with the recording itself as the body, as `curl --upload-file` sends it."""
     async with _a_place(request, here) as folder:
-        name = names.clean(filename)
+        name = clean(filename)
         _refuse_name(name)
         arrived = await receive_body(request, folder, _terms(here))
         asked = repeatable(request, idempotency_key, arrived.sha256, name)
@@ -102,7 +103,7 @@ def _terms(here: Opened) -> Terms:
         within_s=LONGEST_S,
         most_bytes=here.options.upload_max_bytes,
         look=_refuse_no_recording,
-        named=lambda sent: _refuse_name(names.of_form(sent)),
+        named=lambda sent: _refuse_name(of_form(sent)),
     )
 
 

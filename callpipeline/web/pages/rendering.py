@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from callpipeline.domain.recording_name import JOINERS
 from callpipeline.web import access
 
 FOLDER = Path(__file__).parent.parent
@@ -74,7 +75,9 @@ def signed(value: float | None) -> str:
 
 def plain(text: str) -> str:
     """With characters that are not shown, or turn others around, made visible."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in JOINERS else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 _environment = Environment(
