@@ -20,7 +20,8 @@ from callpipeline.pipeline.discovery import Tick, discover
 from callpipeline.pipeline.progress import Progress
 from callpipeline.storage.ledger import Ledger
 from callpipeline.web.opened import Opened
-from callpipeline.wiring import Storage
+from callpipeline.wiring import Storage, open_storage
+from tests.fakes.file_host import FileHost, ok
 from tests.integration.calls import change, row
 from tests.web.uploads import KEY, Sender, a_recording, sending
 
@@ -270,22 +271,39 @@ def test_many_at_once_are_all_taken_in(sender: Sender) -> None:
     assert (sender.calls(), sender.landed()) == (20, [])
 
 
-def read_by_a_run(storage: Storage, call_id: str, sha256: str) -> str:
+def read_by_a_run(storage: Storage, call_id: str, into: Path) -> str:
     """What a run does first with a call: nothing that costs is done of what is known."""
     run_id = f"run of {call_id}"
     [call] = storage.claims.claim([call_id], run_id)
+    storage.recordings.fetch(call.recording, into)
     try:
-        storage.claims.own_content(call, run_id, sha256)
+        storage.claims.own_content(call, run_id, hashlib.sha256(into.read_bytes()).hexdigest())
     except SameRecording as error:
         return error.first
     return call_id
 
 
+@pytest.fixture
+def host() -> Iterator[FileHost]:
+    with FileHost() as host:
+        yield host
+
+
+@pytest.fixture
+def reaching(settings: Settings, database_url: str) -> Iterator[tuple[Sender, Storage]]:
+    """An app that may fetch from this machine, and its storage."""
+    options = settings.model_copy(update={"fetch_allow": ("127.0.0.1",)})
+    with open_storage(options, database_url) as storage, sending(options, storage) as sender:
+        yield sender, storage
+
+
 def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
-    sender: Sender, storage: Storage
+    reaching: tuple[Sender, Storage], host: FileHost, tmp_path: Path
 ) -> None:
+    sender, storage = reaching
     for number in range(100 if "LARGE" in os.environ else 10):
         content = a_recording()
+        host.answers[f"/{number}.wav"] = ok(content)
         together = threading.Barrier(5, timeout=10)
 
         def send(name: str, content: bytes = content, together: threading.Barrier = together):
@@ -303,8 +321,8 @@ def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
             together: threading.Barrier = together, number: int = number
         ) -> httpx.Response:
             together.wait()
-            url = f"https://recorder.example.com/{number}.wav"
-            return sender.client.post("/webhook", json={"file_url": url})
+            said = {"file_url": host.url(f"/{number}.wav")}
+            return sender.client.post("/webhook", json=said)
 
         with ThreadPoolExecutor(5) as hands:
             dropping, announcing = hands.submit(drop), hands.submit(announce)
@@ -313,10 +331,11 @@ def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
             announcing.result().raise_for_status()
         look(storage)
         assert len(told) == 1
-        sha256 = hashlib.sha256(content).hexdigest()
         waiting = [record.call_id for record in storage.ledger.calls() if record.state == "PENDING"]
-        read = {read_by_a_run(storage, call_id, sha256) for call_id in waiting}
-        assert len(read) == 1
+        assert announcing.result().json()["job_id"] in waiting
+        copy = tmp_path / "read by a run"
+        assert len({read_by_a_run(storage, call_id, copy) for call_id in waiting}) == 1
+        assert len(host.asked) == number + 1
         with storage.database.transaction() as connection:
             connection.execute("DELETE FROM calls")
         for key in sender.objects():
