@@ -264,9 +264,14 @@ def test_what_is_announced_waits_and_addresses_of_this_machine_are_refused(
     reply = sender.client.post("/webhook", json=ADDRESS)
     assert (reply.status_code, reply.json()["status"]) == (200, "PENDING")
     assert sender.calls() == 1
-    for url in ("http://127.0.0.1/a.wav", "http://[::ffff:10.0.0.1]/a.wav", "file:///etc/passwd"):
+    for url in (
+        *("http://127.0.0.1/a.wav", "http://[::ffff:10.0.0.1]/a.wav", "file:///etc/passwd"),
+        *("http://2130706433/", "http://0177.0.0.1/", "http://0x7f.1/", "http://[::1]/"),
+        *("http://169.254.169.254/latest/meta-data", "http://[fd00::1]/", "http://0/"),
+        *("http://100.64.0.1/", "http://[64:ff9b::7f00:1]/", "http://127.0.0.1.:80/"),
+    ):
         reply = sender.client.post("/webhook", json={"file_url": url})
-        assert reply.status_code == 422
+        assert reply.status_code == 422, url
         assert reply.headers["Content-Type"] == "application/problem+json"
     assert sender.calls() == 1
 

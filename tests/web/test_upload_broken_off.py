@@ -42,6 +42,8 @@ def test_a_hundred_uploads_that_are_broken_off_leave_nothing(sender: Sender) -> 
         break_off(sender, after=number * 9_000, rudely=number % 2 == 0)
     until(lambda: not sender.landed(), "all files are gone", 20, every_s=0.05)
     assert (sender.calls(), sender.objects()) == (0, [])
+    kept = sender.settings.home / "recordings"
+    assert [path for path in kept.rglob("*") if path.is_file()] == [], "nor hidden ones"
     assert sender.upload(a_recording()).status_code == 200
 
 
