@@ -44,6 +44,20 @@ A_DRAWING = """
 }
 """
 
+COLOURS = """
+(figure) => {
+  const canvas = figure.querySelector(".plot canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const drawn = new Set();
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] === 255) drawn.add(`rgb(${data.slice(at, at + 3).join(", ")})`);
+  }
+  return [...figure.querySelectorAll(".legend line")]
+    .map((line) => getComputedStyle(line).stroke)
+    .map((stroke) => [stroke, drawn.has(stroke)]);
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def address(
@@ -117,13 +131,30 @@ def test_charts_are_drawn_and_a_point_leads_to_its_calls(page: Page) -> None:
     assert rows(page, "mentions", page.url) == told
 
 
+@pytest.mark.parametrize("days", [DAYS, "a single day"])
+def test_each_line_is_drawn_in_a_colour_of_its_own(page: Page, days: str) -> None:
+    """Also of a single day, which is a point."""
+    if days != DAYS:
+        saved = page.request.get("/export/mentions.csv?sentiment=negative").text()
+        day = next(csv.DictReader(saved.splitlines()))["took_place_at"][:10]
+        days = f"from={day}&to={day}"
+    page.goto(f"/analytics?{days}")
+    charts = page.locator("figure[data-chart]")
+    expect(charts).to_have_count(2)
+    for chart in charts.all():
+        expect(chart).to_have_attribute("data-drawn", re.compile(r"\d"))
+        colours = chart.evaluate(COLOURS)
+        assert len({stroke for stroke, _ in colours}) == len(colours)
+        assert sum(is_drawn for _, is_drawn in colours) >= len(colours) / 2  # some lie on others
+
+
 def test_a_filter_is_kept_in_the_address_and_a_number_leads_to_its_calls(page: Page) -> None:
     page.goto("/analytics")
     page.locator("select[name=agent]").select_option("Ann Abbot")
-    page.locator("summary", has_text="Every one").click()
+    page.locator("summary", has_text="All").click()
     page.get_by_role("checkbox", name="Vodafone").check()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply").click()
     page.wait_for_url(re.compile(r"/analytics\?agent=Ann\+Abbot&competitor=Vodafone$"))
     page.get_by_role("link", name="Positive").click()
     page.wait_for_url(re.compile(r"agent=Ann\+Abbot&competitor=Vodafone&sort=positive"))

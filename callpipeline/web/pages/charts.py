@@ -64,7 +64,13 @@ class Chart:
             "step": self.step,
             "stretches": [_days(each) for each in self.stretches],
             "lines": [
-                {"name": line.name, "values": line.values, "link": line.link} for line in self.lines
+                {
+                    "name": line.name,
+                    "values": line.values,
+                    "link": line.link,
+                    "colour": line.colour,
+                }
+                for line in self.lines
             ],
         }
 

@@ -75,7 +75,7 @@ class Chart {
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       cursor: { y: false, focus: { prox: NEAR_PX }, drag: { x: false, y: false } },
       focus: { alpha: 0.35 },
-      scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.05, 0.01)] } },
+      scales: { x: { range: (_, first, last) => this.days(first, last) }, y: { range: (_, __, most) => [0, Math.max(most * 1.05, 0.01)] } },
       axes: [
         { ...axis, space: 80, values: (_, at) => at.map((each) => tick.format(each * 1000)) },
         { ...axis, size: 56, values: (_, values) => values.map(format), incrs: this.steps() },
@@ -87,6 +87,12 @@ class Chart {
         setCursor: [(drawn) => this.tell(drawn.cursor.idx)],
       },
     };
+  }
+
+  days(first, last) {
+    // A single point is given years by uPlot, and stands nowhere to be seen.
+    const three = 3 * 86400;
+    return this.chart.stretches.length === 1 ? [first - three, first + three] : [first, last];
   }
 
   steps() {
