@@ -1,11 +1,21 @@
 """The names of objects in the store: the only place that composes them."""
 
+import re
+
 from callpipeline.domain.audio import Channel
+
+_OF_INBOX = re.compile(r"[0-9a-f]{12}")
 
 
 def inbox(sha256: str, name: str) -> str:
     """A recording that was handed over: in a folder of its own, with what lies beside it."""
     return f"{sha256[:12]}/{name}"
+
+
+def folder(key: str) -> str:
+    """The folder of a recording as people know it: none of one that was handed over."""
+    folder = key.rpartition("/")[0]
+    return "" if _OF_INBOX.fullmatch(folder) else folder
 
 
 def announced(key: str) -> str:

@@ -1,5 +1,7 @@
 """Names of objects in the store."""
 
+import pytest
+
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.call import Stage
 from callpipeline.storage import keys
@@ -25,6 +27,19 @@ def test_no_two_objects_of_a_call_share_a_key():
     all_keys = [make("id", channel) for make in (keys.channel_audio, keys.transcript)
                 for channel in Channel]  # fmt: skip
     assert len(set(all_keys)) == len(all_keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"),
+    [
+        (keys.inbox("0a1b2c3d4e5f" * 5, "call.wav"), ""),
+        ("call.wav", ""),
+        ("2026/11/call.wav", "2026/11"),
+        ("decade/call.wav", "decade"),
+    ],
+)
+def test_the_folder_that_keeps_uploads_apart_is_shown_to_nobody(key: str, folder: str):
+    assert keys.folder(key) == folder
 
 
 def test_stage_names_never_change():

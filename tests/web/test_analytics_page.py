@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callpipeline.config import Settings
+from callpipeline.web.pages.rendering import signed
 from tests.integration.databases import asked
 from tests.web.crowded import crowd, served
 
@@ -115,7 +116,7 @@ def test_an_installation_without_calls_and_filters_without_calls_are_told(
     client: httpx.Client, settings: Settings, database_url: str
 ) -> None:
     assert "No call matches these filters" in page(client, "/analytics?agent=nobody")
-    assert "Nobody said this" in page(client, "/search?words=zzzzz")
+    assert "Nobody says this in any call" in page(client, "/search?words=zzzzz")
     with served(database_url, settings.home) as empty, httpx.Client(base_url=empty) as other:
         assert "There are no calls yet" in page(other, "/analytics")
         assert "There are no calls yet" in page(other, "/search")
@@ -147,6 +148,26 @@ def test_the_words_are_marked(client: httpx.Client) -> None:
         "segments"
     ]
     assert "⟦price⟧" in found["marked"]
+
+
+def test_a_place_names_its_recording_and_leads_there(client: httpx.Client) -> None:
+    """In search with the competitors of the call, which lead to their calls."""
+    for path in ("/search?words=price&competitor=EE", "/analytics?competitor=EE"):
+        place = page(client, path).partition('<ol class="quotes"')[2].partition("</li>")[0]
+        name, call_id = re.findall(r'<a href="/calls/([\w-]+)"><bdi>([^<]+)</bdi></a>', place)[0][
+            ::-1
+        ]
+        assert f'href="/calls/{call_id}?t=' in place
+        assert client.get(f"/jobs/{call_id}").json()["filename"] == name
+    place = page(client, "/search?words=price&competitor=EE").partition('id="hits"')[2]
+    assert 'href="/calls?competitor=EE"' in place.partition("</li>")[0]
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"), [(None, "–"), (0.254, "+0.25"), (-0.25, "−0.25"), (-0.004, "0.00")]
+)
+def test_a_score_has_its_sign_unless_it_is_next_to_nothing(score: float, shown: str) -> None:
+    assert signed(score) == shown
 
 
 def test_documents_have_the_fields_of_the_contract(client: httpx.Client) -> None:

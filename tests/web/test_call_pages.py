@@ -49,6 +49,7 @@ def test_a_complete_call_is_heard_read_and_judged_on_its_page(
     assert page.count("<li class=") >= 4
     assert 'class="named positive" href="?t=6.5"' in page
     assert 'class="named review"' in page
+    assert '<a href="/analytics?competitor=Vodafone"' in page
     assert "Anna &lt;Smith&gt;" in page
     for ending in ("call.json", "segments.csv", "transcript.srt", "transcript.vtt"):
         assert f"/calls/{call_id}/{ending}" in page

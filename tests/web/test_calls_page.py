@@ -51,7 +51,7 @@ def test_every_state_is_told_by_a_word(client: httpx.Client, calls: dict[str, st
         "completed": "Completed",
         "failed": "Failed",
         "put off": "Waiting",
-        "processing": "In work",
+        "processing": "Processing",
         "duplicate": "Duplicate",
     }.items():
         assert f">{word}</span>" in row_of(html, calls[name]).replace("</svg>", ">"), name
@@ -95,7 +95,7 @@ def test_calls_are_filtered_by_what_the_address_says(
     for asked_for, names in BY_FILTER:
         html = client.get(f"/calls?{asked_for}").text
         assert rows_of(html) == [calls[name] for name in names], asked_for
-        assert ("No call is like that" in html) is (not names)
+        assert ("No call matches these filters" in html) is (not names)
 
 
 def test_a_filter_that_is_none_is_a_page_that_says_so(client: httpx.Client) -> None:

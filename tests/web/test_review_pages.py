@@ -128,6 +128,8 @@ def test_the_review_page_lists_what_waits_in_all_calls_page_by_page(
     assert "40 mentions" in first
     assert first.count('name="decision" value="accept"') == 30
     assert "<mark>sky</mark>" in first
+    assert "of <bdi>one.wav</bdi></a>" in first
+    assert "of <bdi>two.wav</bdi></a>" in first
     [more] = re.findall(r'href="(/review\?[^"]*)" rel="next"', first)
     second = client.get(more.replace("&amp;", "&")).text
     assert second.count('name="decision" value="accept"') == 10

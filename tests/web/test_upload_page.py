@@ -187,7 +187,7 @@ def test_rows_follow_their_calls_and_new_calls_come_in(
     call_id = standing_calls.claimed(storage, "at-work.wav")
     page.goto("/")
     row = page.locator(f"#row-{call_id}")
-    expect(row).to_contain_text("In work")
+    expect(row).to_contain_text("Processing")
     standing_calls.split(storage, call_id, tmp_path)
     expect(row).to_contain_text("Transcribing left and right")
     [new] = enter(storage, "new.wav")

@@ -17,6 +17,8 @@ from callpipeline.web.pages import charts
 from callpipeline.web.pages.exports import Saved
 from callpipeline.web.pages.filter_form import FilterForm
 from callpipeline.web.pages.rendering import page
+from callpipeline.web.pages.rows import calls_of
+from callpipeline.web.pages.shown_mentions import SPEAKERS
 
 router = APIRouter()
 
@@ -102,7 +104,8 @@ def analytics(
 ) -> HTMLResponse:
     today = datetime.now(UTC).date()
     found = analyse(here.reading, filters, here.choices(), today=today, after=after)
-    return page(request, "analytics.html", **shown(found, today, sorting))
+    calls = calls_of(here, found.newest.mentions if found.newest else ())
+    return page(request, "analytics.html", calls=calls, **shown(found, today, sorting))
 
 
 def shown(found: Analytics, today: date, sorting: Sorting) -> dict[str, Any]:
@@ -119,6 +122,7 @@ def shown(found: Analytics, today: date, sorting: Sorting) -> dict[str, Any]:
         ],
         "address": address,
         "replace": replace,
+        "speaker_names": SPEAKERS,
         "states": CallState,
         "saved": [Saved("mentions", filters.with_mention()), Saved("calls", filters.counted())],
     }

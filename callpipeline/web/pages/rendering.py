@@ -69,8 +69,10 @@ def shown(text: str) -> Markup:
 
 
 def signed(value: float | None) -> str:
-    """With its sign and two digits, such as +0.25."""
-    return "–" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """With its sign and two digits, such as +0.25; what is next to nothing is 0.00."""
+    if value is None:
+        return "–"
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}") if round(value, 2) else "0.00"
 
 
 def plain(text: str) -> str:

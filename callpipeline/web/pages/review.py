@@ -14,6 +14,7 @@ from callpipeline.storage.reviews import Place
 from callpipeline.web.access import Scope, needs, visitor_of
 from callpipeline.web.opened import Here, Opened
 from callpipeline.web.pages.rendering import page
+from callpipeline.web.pages.rows import calls_of
 from callpipeline.web.pages.shown_call import of_mentions
 from callpipeline.web.pages.shown_mentions import SPEAKERS
 from callpipeline.web.pages.shown_review import of_call, of_list
@@ -35,11 +36,12 @@ def review(here: Here, request: Request, competitor: str = "", after: str = "") 
     shown = found[:A_PAGE]
     more = cursors.written(LIST, *shown[-1].place) if len(found) > A_PAGE else None
     counts = here.storage.reviews.count_unsure()
+    names = {call.call_id: call.file_name for call in calls_of(here, shown).values()}
     return page(
         request,
         "review.html",
         headers=PERSONAL,
-        waiting=[of_list(one) for one in shown],
+        waiting=[of_list(one, names.get(one.call_id, "the call")) for one in shown],
         competitor=competitor,
         counts=counts,
         total=sum(counts.values()),

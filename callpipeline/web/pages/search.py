@@ -15,6 +15,8 @@ from callpipeline.web.opened import Here
 from callpipeline.web.pages.exports import Saved
 from callpipeline.web.pages.filter_form import FilterForm
 from callpipeline.web.pages.rendering import page, plain
+from callpipeline.web.pages.rows import calls_of
+from callpipeline.web.pages.shown_mentions import SPEAKERS
 
 router = APIRouter()
 
@@ -46,6 +48,8 @@ def search(
         is_first=after is None,
         more=more,
         marked=marked,
+        speaker_names=SPEAKERS,
+        calls=calls_of(here, found.hits if found else ()),
         saved=[Saved("segments", filters.counted(), words)] if found and found.hits else [],
     )
 

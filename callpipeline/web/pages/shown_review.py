@@ -14,6 +14,7 @@ class Waiting:
     """A mention with the words around its name, and the decision that holds, if one was made."""
 
     call_id: str
+    recording: str
     took_place_at: datetime
     agent: str | None
     mention: Mention | MentionSeen
@@ -45,8 +46,10 @@ class Waiting:
         return "-".join(map(str, where))
 
 
-def of_list(one: Unsure) -> Waiting:
-    return Waiting(one.call_id, one.took_place_at, one.agent, one.mention, one.text or "")
+def of_list(one: Unsure, recording: str) -> Waiting:
+    return Waiting(
+        one.call_id, recording, one.took_place_at, one.agent, one.mention, one.text or ""
+    )
 
 
 def of_call(
@@ -55,4 +58,6 @@ def of_call(
     """The same after a decision."""
     row = call.call
     text = mention.segment_text or ""
-    return Waiting(row.call_id, row.took_place_at, row.agent, mention, text, review, trouble)
+    return Waiting(
+        row.call_id, row.file_name, row.took_place_at, row.agent, mention, text, review, trouble
+    )

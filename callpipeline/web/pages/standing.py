@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from callpipeline.domain.call import CallState, Stage
 from callpipeline.pipeline.links import Links
+from callpipeline.storage import keys
 from callpipeline.storage.reading.calls import CallRow
 from callpipeline.storage.reading.following import FollowedCall
 from callpipeline.web.advice import advice
@@ -14,7 +15,7 @@ from callpipeline.web.pages.rendering import fragment
 
 WORDS: Mapping[CallState, str] = {
     CallState.PENDING: "Waiting",
-    CallState.PROCESSING: "In work",
+    CallState.PROCESSING: "Processing",
     CallState.COMPLETED: "Completed",
     CallState.FAILED: "Failed",
     CallState.DUPLICATE: "Duplicate",
@@ -80,13 +81,12 @@ class Standing:
 def standing(followed: FollowedCall, links: Links, now: datetime | None = None) -> Standing:
     """What is to be said of this call."""
     call, now = followed.row, now or datetime.now(UTC)
-    folder, _, file_name = call.key.rpartition("/")
     is_put_off = call.state is CallState.PENDING and (call.not_before or now) > now
     done, left_s = call.progress, followed.outlook.done_in_s
     return Standing(
         call=call,
-        file_name=file_name or call.key,
-        folder=folder,
+        file_name=call.file_name or call.key,
+        folder=keys.folder(call.key),
         word=WORDS[call.state],
         percentage=done.percentage,
         step=done.step[:1].upper() + done.step[1:],

@@ -1,5 +1,5 @@
 // Times are written by UTC; people read them in their own time zone.
-const today = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const other = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
 });
@@ -9,7 +9,7 @@ export function localise(root) {
     const at = new Date(element.dateTime);
     const isToday = at.toDateString() === new Date().toDateString();
     element.title = element.textContent;
-    element.textContent = (isToday ? today : other).format(at);
+    element.textContent = isToday ? `today ${clock.format(at)}` : other.format(at);
     element.dataset.own = "";
   }
 }
