@@ -71,10 +71,15 @@ install = $(UV_INSTALL) $(1) || $(UV_INSTALL) --system-certs $(1)
 # one of a package of Python's does it.
 NODE_VERSION := 24.19.0
 NPM := $(shell command -v npm || echo $(BIN)/npm)
+# Node looks into no store of the system by itself.
+STORES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
+export NODE_EXTRA_CA_CERTS ?= $(firstword $(wildcard $(STORES)))
 
 $(PAGES): frontend/package.json frontend/package-lock.json frontend/gather.mjs | $(NPM)
 	@echo "fetching what the pages load (once) …"
-	@PATH="$(abspath $(dir $(NPM))):$$PATH" $(NPM) --prefix frontend ci --silent
+	@PATH="$(abspath $(dir $(NPM))):$$PATH" $(NPM) --prefix frontend ci --loglevel=error || \
+		{ echo "what the pages load could not be fetched from npm; without it, and without a" \
+		"look, they run by: $(BIN)/callpipeline up"; exit 1; }
 	@PATH="$(abspath $(dir $(NPM))):$$PATH" $(NPM) --prefix frontend run --silent build
 
 .venv/bin/npm: | .venv/bin/uv
