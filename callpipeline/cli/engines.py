@@ -62,7 +62,8 @@ def serve(
 
 
 def password() -> None:
-    """Make the hash of a password, to stand in CALLPIPELINE_SERVE_USERS in its place."""
+    """Make the hash of a password, which stands in CALLPIPELINE_WEB_USERS and
+    CALLPIPELINE_SERVE_USERS in its place."""
     from callpipeline.web.access.users import hashed
 
     plain = typer.prompt("password", hide_input=True, confirmation_prompt=True, err=True)

@@ -39,6 +39,7 @@ def up(
     that dies is started again; one that dies five times in ten minutes stops it all.
     """
     options = settings()
+    _refuse_unguarded(options)
     notifiers = wiring.open_notifiers(options)
     stop = _stop_on_signals()
     with sole_operator(options.home) as alone:
@@ -54,11 +55,13 @@ def up(
             environment = {
                 "CALLPIPELINE_CODE_SERVER_PORT": str(code_port),
                 # Notifications have buttons that lead there.
-                "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or _at(ui_port),
+                "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or address(ui_port),
                 "CALLPIPELINE_WEB_PORT": str(web_port),
             }
             with Services(options.home / "logs", environment) as services:
-                if _start(services, code_port, ui_port, web_port, stop):
+                if _start(services, code_port, ui_port, stop) and _serve(
+                    services, options.web_host, web_port, stop
+                ):
                     _tell(options, ui_port, web_port, [str(n.channel) for n in notifiers])
                 _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
@@ -97,10 +100,15 @@ def _take_back(storage: wiring.Storage, options: Settings) -> None:
     take_back(storage.claims, nobody_else=options.database_url is None)
 
 
-def _start(
-    services: Services, code_port: int, ui_port: int, web_port: int, stop: list[int]
-) -> bool:
-    """Whether all is up; False when it was asked to stop meanwhile."""
+def _refuse_unguarded(options: Settings) -> None:
+    """Before anything is started, not by the death of the web app."""
+    from callpipeline.web.access import refuse_unguarded
+
+    refuse_unguarded(options)
+
+
+def _start(services: Services, code_port: int, ui_port: int, stop: list[int]) -> bool:
+    """Whether Dagster is up; False when it was asked to stop meanwhile."""
     console.print("starting Dagster …", highlight=False)
     workspace = ["-w", str(CHECKOUT / "workspace.yaml")]
     server = [*RUN, "dagster", "api", "grpc", "-m", CODE, "-h", "127.0.0.1", "-p", str(code_port)]
@@ -111,10 +119,19 @@ def _start(
     services.start("daemon", [*RUN, "dagster._daemon", "run", *workspace])
     ui = [*RUN, "dagster_webserver", "-h", "127.0.0.1", "-p", str(ui_port), *workspace]
     services.start("webserver", [*ui, "--live-data-poll-rate", "30000"])
-    if not _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop):
-        return False
+    return _wait_for("webserver", services, lambda: _answers(ui_port, "/server_info"), stop)
+
+
+def _serve(services: Services, host: str, port: int, stop: list[int]) -> bool:
+    """Whether the web app is up, too; it need not listen on 127.0.0.1."""
     services.start("web", ["-m", "callpipeline.web"])
-    return _wait_for("web", services, lambda: _answers(web_port, "/health"), stop)
+    at = reached(host)
+    return _wait_for("web", services, lambda: _answers(port, "/health", at), stop)
+
+
+def reached(host: str) -> str:
+    """The address at which this machine reaches what listens on that one."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
 
 
 def _wait_for(name: str, services: Services, answers: Callable[[], bool], stop: list[int]) -> bool:
@@ -130,12 +147,12 @@ def _wait_for(name: str, services: Services, answers: Callable[[], bool], stop: 
     raise EngineUnavailable(f"{name} does not answer: see {services.log(name)}.")
 
 
-def _answers(port: int, path: str | None = None) -> bool:
+def _answers(port: int, path: str | None = None, host: str = "127.0.0.1") -> bool:
     try:
         if path is None:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return True
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection(host, port, timeout=5)
         connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
@@ -144,8 +161,8 @@ def _answers(port: int, path: str | None = None) -> bool:
 
 def _tell(options: Settings, ui_port: int, web_port: int, channels: Sequence[str]) -> None:
     lines = {
-        "Dagster's UI": _at(ui_port),
-        "pages": _at(web_port),
+        "pages": options.web_url or address(web_port, reached(options.web_host)),
+        "Dagster's UI": address(ui_port),
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "tells": ", ".join(channels) or "nobody: see docs/notifications.md",
@@ -158,8 +175,8 @@ def _tell(options: Settings, ui_port: int, web_port: int, channels: Sequence[str
     console.print("callpipeline is up. Ctrl-C stops it.", highlight=False)
 
 
-def _at(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
+def address(port: int, host: str = "127.0.0.1") -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _supervise(services: Services, operator: Operator, stop: list[int]) -> None:
