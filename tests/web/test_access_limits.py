@@ -129,6 +129,22 @@ def test_a_style_carries_the_nonce_of_its_answer_alone(served: Guarded) -> None:
     assert nonces[0] != nonces[1]
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_told"),
+    [
+        ({}, True),
+        ({"Host": "192.0.2.2:8100"}, False),
+        ({"Host": "calls.example.com", "X-Forwarded-Proto": "https"}, True),
+    ],
+)
+def test_only_an_origin_that_browsers_trust_is_told_to_open_alone(
+    served: Guarded, headers: dict[str, str], is_told: bool
+) -> None:
+    """With others they ignore it, and write that to the console of every page."""
+    answered = served.http.get("/open", headers=headers)
+    assert ("Cross-Origin-Opener-Policy" in answered.headers) is is_told
+
+
 def test_with_https_browsers_are_told_to_keep_to_it(served: Guarded) -> None:
     by_https = served.http.get("/open", headers={"X-Forwarded-Proto": "https"})
     assert by_https.headers["Strict-Transport-Security"] == "max-age=31536000"

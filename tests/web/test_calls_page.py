@@ -10,8 +10,10 @@ from pydantic import SecretStr
 
 from callpipeline import errors
 from callpipeline.config import Settings
+from callpipeline.domain.access import ApiKey, Scope
 from callpipeline.domain.call import CallState
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.storage.api_keys import ApiKeys
 from callpipeline.web.advice import OTHERWISE, advice
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, row
@@ -216,6 +218,16 @@ def test_the_home_page_takes_a_recording_and_shows_the_newest_calls(
     assert 'data-most-bytes="2048000000"' in html
     assert rows_of(html)[0] == calls["duplicate"]
     assert calls["erased"] not in html
+
+
+def test_who_only_reads_is_not_asked_for_recordings(
+    client: httpx.Client, storage: Storage, calls: dict[str, str]
+) -> None:
+    key = ApiKey.made()
+    ApiKeys(storage.database).add(key, "a reader", [Scope.READ], by="a test")
+    html = client.get("/", headers={"X-API-KEY": key.written()}).text
+    assert calls["completed"] in rows_of(html)
+    assert 'type="file"' not in html and "upload.js" not in html and ">Upload<" not in html
 
 
 def test_a_recording_is_handed_over_without_a_script(client: httpx.Client, tmp_path: Path) -> None:

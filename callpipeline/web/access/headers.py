@@ -2,9 +2,11 @@
 
 import secrets
 
-from starlette.datastructures import URL, MutableHeaders
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callpipeline.web.access.addresses import is_for_this_machine
 
 POLICY = {
     "default-src": "'self'",
@@ -22,10 +24,11 @@ ALWAYS = {
     # Not no-referrer: with that a browser sends `Origin: null` with the forms of our own pages.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 HSTS = "max-age=31536000"
+OPENER = "same-origin"
+"""Of origins that browsers trust: with others they ignore it, and complain on every page."""
 
 
 def csp_nonce(request: HTTPConnection) -> str:
@@ -59,6 +62,7 @@ class SecureHeaders:
             return
         nonce = secrets.token_urlsafe(16)
         scope.setdefault("state", {})["csp_nonce"] = nonce
+        asked = Headers(scope=scope)
         is_public = scope["path"].startswith(self._public)
 
         async def with_headers(message: Message) -> None:
@@ -66,8 +70,11 @@ class SecureHeaders:
                 headers = MutableHeaders(scope=message)
                 wanted = ALWAYS | {"Content-Security-Policy": policy(nonce)}
                 wanted["Cache-Control"] = "no-cache" if is_public else "no-store"
-                if self._https or scope["state"].get("is_https"):
+                is_https = self._https or scope["state"].get("is_https")
+                if is_https:
                     wanted["Strict-Transport-Security"] = HSTS
+                if is_https or is_for_this_machine(asked.get("host", ""), None):
+                    wanted["Cross-Origin-Opener-Policy"] = OPENER
                 for name, value in wanted.items():
                     headers.setdefault(name, value)
                 if location := headers.get("location"):
