@@ -4,7 +4,8 @@ import re
 
 from callpipeline.domain.audio import Channel
 
-_OF_INBOX = re.compile(r"[0-9a-f]{12}")
+_OF_INBOX = re.compile(r"[0-9a-f]{12}|[0-9a-f]{20}")
+"""Of what was uploaded, and of what was announced by an address."""
 
 
 def inbox(sha256: str, name: str) -> str:
@@ -13,7 +14,7 @@ def inbox(sha256: str, name: str) -> str:
 
 
 def folder(key: str) -> str:
-    """The folder of a recording as people know it: none of one that was handed over."""
+    """The folder of a recording as people know it: none of one that was handed over or announced."""
     folder = key.rpartition("/")[0]
     return "" if _OF_INBOX.fullmatch(folder) else folder
 

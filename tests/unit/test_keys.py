@@ -33,6 +33,7 @@ def test_no_two_objects_of_a_call_share_a_key():
     ("key", "folder"),
     [
         (keys.inbox("0a1b2c3d4e5f" * 5, "call.wav"), ""),
+        ("3abaea2c9207361bb075/call.wav", ""),
         ("call.wav", ""),
         ("2026/11/call.wav", "2026/11"),
         ("decade/call.wav", "decade"),
