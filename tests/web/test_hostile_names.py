@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import random
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,9 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import settings as effort
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
@@ -26,42 +24,29 @@ from tests.web.app_server import asked
 LARGE = "LARGE" in os.environ
 AT_ONCE = 25
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-PIECES = st.sampled_from(
-    [
-        *("'", '"', "<script>alert(1)</script>", "</title>", "<!--", "]]>", "&lt;", "&", "{{7*7}}"),
-        *(
-            "\u202e",
-            "\u2066",
-            "\u200d",
-            "👩‍👩‍👧",
-            "e\u0301",
-            "é",
-            "ש",
-            "العربية",
-            "\n",
-            "\r\n",
-            "\t",
-            "\x7f",
-        ),
-        *(
-            "%00",
-            "%2e%2e%2f",
-            "..",
-            "\\",
-            ";",
-            ",",
-            "=cmd|' /C calc'!A0",
-            "@SUM(1)",
-            "-1",
-            "+1",
-            "⟦",
-            "⟧",
-        ),
-        *("\u2028", "\ufeff", "\ue000", "\U0010ffff", "n" * 300, "javascript:alert(1)"),
+PIECES = [
+    *("'", '"', "<script>alert(1)</script>", "</title>", "<!--", "]]>", "&lt;", "&", "{{7*7}}"),
+    *("\u202e", "\u2066", "\u200d", "👩‍👩‍👧", "e\u0301", "é", "ש", "العربية", "\n", "\r\n", "\t"),
+    *("\x7f", "%00", "%2e%2e%2f", "..", "\\", ";", ",", "=cmd|' /C calc'!A0", "@SUM(1)", "-1"),
+    *("+1", "⟦", "⟧", "\u2028", "\ufeff", "\ue000", "\U0010ffff", "n" * 300, "javascript:alert(1)"),
+]
+
+
+def names_of(seed: int) -> list[str]:
+    """Names of objects in a bucket: nobody has cleaned these.
+
+    Not by hypothesis, which takes what the app's threads do with `random` for its strategies'.
+    """
+    chance = random.Random(seed)
+    single = [*PIECES, *PIECES[:9]]
+    longer = ["".join(chance.choices(PIECES, k=chance.randint(2, 6))) for _ in range(AT_ONCE)]
+    anything = [
+        "".join(chr(chance.choice((chance.randint(1, 0x2FF), chance.randint(0x300, 0xD7FF)))))
+        + chance.choice(PIECES)
+        for _ in range(AT_ONCE)
     ]
-)
-NAMES = st.lists(PIECES | st.text(max_size=9), min_size=1, max_size=6).map("".join)
-"""Of objects in a bucket: nobody has cleaned these."""
+    return list(dict.fromkeys([*single, *longer, *anything]))
+
 
 VOID = {*("meta", "link", "input", "br", "hr", "img", "source", "wbr", "col")}
 EVIL = re.compile(r"alert\(1\)")
@@ -118,12 +103,12 @@ def read(client: httpx.Client, path: str) -> Read:
 
 def called(storage: Storage, name: str, folder: Path) -> str:
     """A call whose recording, agent and competitor are called so."""
-    key = f"in/{name}".replace("\0", "")
-    [call_id] = enter(storage, key, metadata={"agent": name.replace("\0", "")})
+    key = f"in/{name}"
+    [call_id] = enter(storage, key, metadata={"agent": name})
     storage.claims.claim([call_id], standing_calls.RUN)
     storage.claims.begin(call_id, standing_calls.RUN)
     standing_calls.split(storage, call_id, folder)
-    standing_calls.find(storage, call_id, **{name.replace("\0", ""): Sentiment.POSITIVE})
+    standing_calls.find(storage, call_id, **{name: Sentiment.POSITIVE})
     storage.claims.complete(call_id, standing_calls.RUN)
     return call_id
 
@@ -133,19 +118,11 @@ def test_what_is_invisible_is_shown_and_what_joins_letters_is_kept() -> None:
     assert plain("👩\u200d👧 می\u200cخواهم") == "👩\u200d👧 می\u200cخواهم"
 
 
-@effort(
-    max_examples=400 if LARGE else 4,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
-)
-@given(st.lists(NAMES, min_size=AT_ONCE, max_size=AT_ONCE, unique=True))
+@pytest.mark.parametrize("seed", range(100 if LARGE else 1))
 def test_no_name_breaks_a_page_or_a_file(
-    client: httpx.Client, storage: Storage, tmp_path: Path, names: list[str]
+    client: httpx.Client, storage: Storage, tmp_path: Path, seed: int
 ) -> None:
-    names = [name for name in names if name.strip("\0/ ")]
+    names = [name for name in names_of(seed) if name.strip("/ ")]
     calls = {called(storage, name, tmp_path / "sound"): name for name in names}
     lists = [
         read(client, path) for path in ("/calls", "/analytics?agents=all", "/search?words=want")
@@ -153,14 +130,12 @@ def test_no_name_breaks_a_page_or_a_file(
     read(client, "/")
     read(client, "/review")
     for call_id, name in calls.items():
-        last = f"in/{name}".replace("\0", "").rpartition("/")[2]
+        last = f"in/{name}".rpartition("/")[2]
         assert lists[0].shows(last) or not last, name
         assert read(client, f"/calls/{call_id}").shows(last) or not last, name
         _files(client, call_id)
     for what in ("calls", "mentions", "segments"):
         _no_formula(client.get(f"/export/{what}.csv").text)
-    with storage.database.transaction() as connection:
-        connection.execute("DELETE FROM calls")
 
 
 def _files(client: httpx.Client, call_id: str) -> None:

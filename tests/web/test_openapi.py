@@ -1,6 +1,7 @@
 """The app's description of itself: whether it is one, and whether the app keeps to it."""
 
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,8 @@ def noted(failures: list[str], operation: Any) -> Iterator[None]:
     try:
         yield
     except (Exception, FailureGroup) as error:
-        failures.append(f"{operation.label}: {error}"[:2000])
+        told = "".join(traceback.format_exception(error, limit=0))
+        failures.append(f"{operation.label}: {told}"[:4000])
 
 
 def ask(case: Any, **headers: str) -> int:
@@ -116,6 +118,8 @@ def ask(case: Any, **headers: str) -> int:
     return reply.status_code
 
 
+# What the app's threads do with `random` meanwhile is taken for the strategies'.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode)
 def test_whatever_is_sent_is_answered_as_described(
     api: Any, mode: schemathesis.GenerationMode

@@ -92,6 +92,8 @@ def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
+# What the app's threads do with `random` meanwhile is taken for the strategies'.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @effort(
     max_examples=10_000 if LARGE else 150,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
