@@ -14,7 +14,7 @@ def inbox(sha256: str, name: str) -> str:
 
 
 def folder(key: str) -> str:
-    """The folder of a recording as people know it: none of one that was handed over or announced."""
+    """The folder of a recording as people know it; none where it was handed over or announced."""
     folder = key.rpartition("/")[0]
     return "" if _OF_INBOX.fullmatch(folder) else folder
 

@@ -65,7 +65,7 @@ class Wish(BaseModel):
         return storable(value)
 
 
-@router.post("/calls/{call_id}/review", dependencies=[Depends(needs(Scope.ADMIN, page=True))])
+@router.post("/calls/{call_id}/review", dependencies=[Depends(needs(Scope.UPLOAD, page=True))])
 def decide(
     here: Here,
     request: Request,
