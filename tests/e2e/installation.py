@@ -118,9 +118,9 @@ def start_up(home: Path, timeout_s: float = 90, also: Mapping[str, str] | None =
         if "is up" in line:
             break
         assert time.monotonic() < deadline, "".join(said)
-    found = re.findall(r"(?:UI|pages) +(http://127\.0\.0\.1:\d+)", "".join(said))
-    assert len(found) == 2, "".join(said)
-    return Up(home, process, *found)
+    told = dict(re.findall(r"(UI|pages) +(http://127\.0\.0\.1:\d+)", "".join(said)))
+    assert set(told) == {"UI", "pages"}, "".join(said)
+    return Up(home, process, ui=told["UI"], web=told["pages"])
 
 
 def processes_of(home: Path) -> Sequence[str]:
