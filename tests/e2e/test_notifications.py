@@ -115,7 +115,8 @@ def test_others_can_have_people_told_by_the_api(up: Up, receivers: Receivers) ->
     arrived(up, receivers)
     wish = {"type": "custom", "severity": "warning", "title": "Recorder 3 is off"}
     address = f"http://127.0.0.1:{receivers.settings['web_port']}/notify"
-    assert httpx.post(address, json=wish).status_code == 401
+    wrong = {"X-API-KEY": "another key than ours"}
+    assert httpx.post(address, json=wish, headers=wrong).status_code == 401
     reply = httpx.post(address, json=wish, headers={"X-API-KEY": SECRETS["api_key"]}, timeout=60)
     assert reply.json()["channels_sent"] == ["email", "slack", "webhook"], reply.text
     assert receivers.mail.mails[-1]["Subject"] == "[WARNING] Recorder 3 is off"

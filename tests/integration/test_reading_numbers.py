@@ -14,6 +14,8 @@ from callpipeline.storage.reading.reader import Reading
 from tests.integration.crowds import FILTERS, NOW, SMALL, Known, known
 from tests.integration.databases import new_database
 
+# What a failed example shows is long: all calls of the crowd.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 few = settings(max_examples=60, deadline=None)
 
 

@@ -40,6 +40,8 @@ def test_a_call_goes_from_bucket_to_bucket(
         kept = sorted(found.key for found in storage.store.list())
         assert kept == [
             f"calls/{call_id}/left.flac",
+            f"calls/{call_id}/peaks.left.json",
+            f"calls/{call_id}/peaks.right.json",
             f"calls/{call_id}/right.flac",
             f"calls/{call_id}/transcript.left.json",
             f"calls/{call_id}/transcript.right.json",

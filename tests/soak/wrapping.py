@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -19,6 +19,8 @@ from callpipeline.storage.ports import StageWrite
 from callpipeline.storage.results import Results
 from callpipeline.wiring import Storage
 from tests.soak.faults import Faults
+
+Stored = TypeVar("Stored")
 
 
 def with_faults(storage: Storage, faults: Faults, retry_waits_s: tuple[float, ...]) -> Storage:
@@ -41,14 +43,16 @@ class FaultyResults(Results):
         self._faults = faults
 
     @override
-    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], object]) -> None:
-        def storing(connection: Connection[DictRow]) -> None:
-            store(connection)
+    def _write(self, write: StageWrite, store: Callable[[Connection[DictRow]], Stored]) -> Stored:
+        def storing(connection: Connection[DictRow]) -> Stored:
+            stored = store(connection)
             self._faults.reach(f"{write.stage}.during", write.call_id)
+            return stored
 
         self._faults.reach(f"{write.stage}.before", write.call_id)
-        super()._write(write, storing)
+        stored = super()._write(write, storing)
         self._faults.reach(f"{write.stage}.after", write.call_id)
+        return stored
 
 
 class FaultyClaims(Claims):
