@@ -60,7 +60,7 @@ def test_the_buttons_lead_to_the_call_and_its_run(
     }
     call_id = up.call("bad.mp3")["call_id"]
     page.goto(links["Open the call"] or "")
-    assert page.url.startswith(up.ui)
+    assert page.url == f"{up.web}/calls/{call_id}"
     expect(page.get_by_text(call_id).locator("visible=true").first).to_be_visible()
     page.goto(links["Open the run"] or "")
     expect(page.get_by_text("STEP_FAILURE").locator("visible=true").first).to_be_visible()
