@@ -1,7 +1,7 @@
-"""How long the ten questions of docs/analytics.md, a search and an export take over many calls.
+"""Measure the ten queries of docs/analytics.md, searches and exports over many calls.
 
-100,000 calls, 2 million segments and 200,000 mentions, made up in a Postgres of its own. Run with
-`python benchmarks/analytics.py`. It prints, and asserts nothing.
+Uses 100,000 synthetic calls, 2 million segments and 200,000 mentions in a new Postgres. Run with
+`python benchmarks/analytics.py`. It prints results and asserts nothing.
 """
 
 import argparse
@@ -13,17 +13,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import LiteralString
 
 import psycopg
 
-from callpipeline.storage import sql
-from callpipeline.storage.database import Database
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.export import Format
-from callpipeline.storage.migrations import migrate
-from callpipeline.storage.search import Wanted, search
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.storage.postgres.sql import statements
+from callpipeline.storage.reading.export import ExportFormat
+from callpipeline.storage.reading.search import SearchRequest, SegmentSearch
 
-QUESTIONS = sorted((Path(sql.__file__).parent / "questions").glob("*.sql"))
+QUESTIONS: dict[str, LiteralString] = {
+    name: text for name, text in statements().items() if name.startswith("questions/")
+}
 TIMES = 3
 NAMES = "ARRAY['Vodafone', 'Virgin Media', 'Sky', 'Three', 'EE', 'O2', 'BT', 'TalkTalk']"
 RULES = "ARRAY['joining: ''switching to''', 'leaving: ''fed up with''', 'praise: ''good''', 'none']"
@@ -42,11 +45,11 @@ ROWS = (
     """,
     """
     INSERT INTO call_metrics
-    SELECT call_id, 300, 100 + row_number() OVER () % 60, 120, 0, 60, 9, 1, 'made up' FROM calls
+    SELECT call_id, 300, 100 + row_number() OVER () % 60, 120, 0, 60, 9, 1, 'synthetic' FROM calls
     """,
     """
     INSERT INTO transcripts
-    SELECT call_id, c.channel, c.speaker, 'made up', 'en', 400, 0.9, true, 'k'
+    SELECT call_id, c.channel, c.speaker, 'synthetic', 'en', 400, 0.9, true, 'k'
     FROM calls CROSS JOIN (VALUES ('left', 'agent'), ('right', 'customer')) AS c (channel, speaker)
     """,
     """
@@ -60,7 +63,7 @@ ROWS = (
     f"""
     INSERT INTO mentions
     SELECT call_id, 'm' || n, name, name, name, channel, speaker, n, 5, 12, n * 30 + 1, n * 30 + 2,
-           0.9, 'accepted', 'unambiguous name'
+           0.9, 'counted', 'unambiguous name'
     FROM (SELECT call_id, n, ({NAMES})[1 + abs(hashtext(n || call_id)) % 8] AS name,
                  CASE n % 2 WHEN 0 THEN 'right' ELSE 'left' END AS channel,
                  CASE n % 2 WHEN 0 THEN 'customer' ELSE 'agent' END AS speaker
@@ -71,7 +74,7 @@ ROWS = (
     INSERT INTO sentiment
     SELECT call_id, mention_id, competitor,
            (ARRAY['positive', 'neutral', 'negative'])[1 + h % 3], (h % 200 - 100) / 100.0,
-           ({RULES})[1 + h % 4], 'what was said of it', 'made up'
+           ({RULES})[1 + h % 4], 'a quote', 'synthetic'
     FROM (SELECT *, abs(hashtext(call_id || mention_id)) AS h FROM mentions) AS m
     """,
     "ANALYZE",
@@ -83,18 +86,18 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100_000)
     options = parser.parse_args()
     with (
-        # The server removes files of its own while it ends.
+        # The server removes its own files while it stops.
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder)).running() as url,
     ):
         migrate(url)
         with psycopg.connect(url, options="-c search_path=callpipeline") as connection:
             _fill(connection, options.calls)
-            for question in QUESTIONS:
-                _ask(connection, question)
+            for name, question in QUESTIONS.items():
+                _ask(connection, name.removeprefix("questions/"), question)
         with Database(url) as database:
             _search(database)
-        for format in Format:
+        for format in ExportFormat:
             _export(url, format, Path(folder))
 
 
@@ -107,12 +110,15 @@ def _fill(connection: psycopg.Connection, calls: int) -> None:
     counted = ", ".join(
         f"{_number(connection, table):,} {table}" for table in ("calls", "segments", "mentions")
     )
-    print(f"{counted}, made in {time.monotonic() - began:.0f} s")
+    print(f"{counted}, created in {time.monotonic() - began:.0f} s")
 
 
 def _search(database: Database) -> None:
     for words in ('"cancel my contract"', "cancel -contract", "somewhere or nowhere"):
-        took = [_timed(lambda w=words: search(database, Wanted(w))) for _ in range(TIMES)]
+        took = [
+            _timed(lambda w=words: SegmentSearch(database).best(SearchRequest(w)))
+            for _ in range(TIMES)
+        ]
         print(f"  search {words:24}{median(took):7.2f} s")
 
 
@@ -122,8 +128,8 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def _export(url: str, format: Format, folder: Path) -> None:
-    """All segments by the command, in a process of its own, whose memory is told."""
+def _export(url: str, format: ExportFormat, folder: Path) -> None:
+    """Export all segments with the command in a separate process, and print its memory."""
     file = folder / f"segments.{format}"
     command = ["export", "segments", "--format", format.value, "--output", str(file)]
     code = "from callpipeline.cli import app; app()"
@@ -143,14 +149,14 @@ def _number(connection: psycopg.Connection, table: str) -> int:
     return row[0] if row else 0
 
 
-def _ask(connection: psycopg.Connection, question: Path) -> None:
+def _ask(connection: psycopg.Connection, name: str, question: LiteralString) -> None:
     took: list[float] = []
     rows = 0
     for _ in range(TIMES):
         began = time.monotonic()
-        rows = len(connection.execute(question.read_bytes()).fetchall())
+        rows = len(connection.execute(question).fetchall())
         took.append(time.monotonic() - began)
-    print(f"  {question.stem:28}{median(took):7.2f} s, {rows:,} rows")
+    print(f"  {name:28}{median(took):7.2f} s, {rows:,} rows")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long each check of the calls of a day takes beside many calls of other days.
+"""Measure each check of the last day's calls among many other calls.
 
-100,000 calls in the ledger, 10,000 of them of the last day, 30 stretches of speech a channel, made
-up in a Postgres of its own. Run with `python benchmarks/checks.py`; `--explain` prints the plans.
-It asserts nothing.
+The ledger, in a new Postgres, has 100,000 synthetic calls, 10,000 of them of the last day, with 30
+intervals of speech per channel. Run with `python benchmarks/checks.py`; `--explain` prints query
+plans. It asserts nothing.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from statistics import median
 
 import psycopg
 
-from callpipeline.pipeline.checking import CHECKS, Check, Checking
-from callpipeline.storage.database import Database
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.migrations import migrate
-from callpipeline.storage.outbox import Outbox
-from callpipeline.storage.sql import query
+from callpipeline.pipeline.quality.checks import CHECKS, CallCheck, CheckRunner
+from callpipeline.storage.notifications import Outbox
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.storage.postgres.sql import query
 
 TIMES = 3
 NAMES = "ARRAY(SELECT 'Competitor ' || n FROM generate_series(0, 199) AS n)"
@@ -31,7 +31,7 @@ ROWS = (
                FROM generate_series(0, 199 + v) AS n)), now() - (60 - v) * interval '1 day'
     FROM generate_series(0, 19) AS v
     """,
-    # Ten days of calls, two of a hundred failed, and some that wait.
+    # Ten days of calls, 2 % of them failed.
     """
     INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, state, error_message,
                        error_class, error_stage, created_at, updated_at, completed_at)
@@ -44,7 +44,7 @@ ROWS = (
     """,
     """
     INSERT INTO call_stages
-    SELECT call_id, stage, 'r', 'made up', 'v19', 1, completed_at
+    SELECT call_id, stage, 'r', 'synthetic', 'v19', 1, completed_at
     FROM calls, unnest(ARRAY['channel_audio', 'call_metrics', 'transcripts', 'competitor_mentions',
                              'competitor_sentiment']) AS stage
     WHERE state = 'COMPLETED'
@@ -67,14 +67,14 @@ ROWS = (
     """,
     """
     INSERT INTO transcripts
-    SELECT call_id, channel, speaker, 'made up', 'en',
+    SELECT call_id, channel, speaker, 'synthetic', 'en',
            CASE abs(hashtext(call_id)) % 100 WHEN 0 THEN 0 WHEN 1 THEN 30 ELSE 350 END,
            0.8, abs(hashtext(call_id)) % 30 <> 0, 'k'
     FROM channels
     """,
     f"""
     INSERT INTO mentions
-    SELECT call_id, 'm' || n, name, name, name, 'left', 'agent', n, 5, 12, 1, 2, 0.9, 'accepted', ''
+    SELECT call_id, 'm' || n, name, name, name, 'left', 'agent', n, 5, 12, 1, 2, 0.9, 'counted', ''
     FROM (SELECT call_id, n, ({NAMES})[1 + abs(hashtext(n || call_id)) % 190] AS name
           FROM calls CROSS JOIN generate_series(0, 1) AS n WHERE state = 'COMPLETED') AS named
     """,
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--explain", action="store_true")
     options = parser.parse_args()
     with (
-        # The server removes files of its own while it ends.
+        # The server removes its own files while it stops.
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder)).running() as url,
     ):
@@ -98,27 +98,27 @@ def main() -> None:
                 known = {"calls": options.calls} if "%(calls)s" in statement else None
                 connection.execute(statement.encode(), known)
         with Database(url) as database:
-            checking = Checking(database, Outbox(database), 24.0)
+            runner = CheckRunner(database, Outbox(database), 24.0)
             for check in CHECKS:
-                _look(checking, check)
+                _run_check(runner, check)
                 if options.explain:
-                    _explain(checking, check)
+                    _explain(database, check)
 
 
-def _look(checking: Checking, check: Check) -> None:
+def _run_check(runner: CheckRunner, check: CallCheck) -> None:
     took: list[float] = []
-    said = ""
+    description = ""
     for _ in range(TIMES):
         began = time.monotonic()
-        said = checking.evaluate(check, datetime.now(UTC)).description
+        description = runner.evaluate(check, datetime.now(UTC)).description
         took.append(time.monotonic() - began)
-    print(f"  {check.name:40}{median(took):6.3f} s  {said[:90]}")
+    print(f"  {check.name:40}{median(took):6.3f} s  {description[:90]}")
 
 
-def _explain(checking: Checking, check: Check) -> None:
-    with checking.database.transaction() as connection:
+def _explain(database: Database, check: CallCheck) -> None:
+    with database.transaction() as connection:
         plan = b"EXPLAIN ANALYZE " + query(check.query).encode()
-        for row in connection.execute(plan, check.wanted(datetime.now(UTC))).fetchall():
+        for row in connection.execute(plan, check.query_parameters(datetime.now(UTC))).fetchall():
             print("     ", row["QUERY PLAN"])
 
 

@@ -1,7 +1,7 @@
-"""What Dagster's storage costs a run of many calls: stock and ours, with and without batches.
+"""Measure Dagster's storage for a run of many calls: stock and pooled, with and without batches.
 
-Run with `python benchmarks/dagster_storage.py [calls]`. It prints, and asserts nothing: times
-depend on the day, so look at the ratios to the first line.
+Run with `python benchmarks/dagster_storage.py [calls]`. It prints results and asserts nothing:
+times vary, so compare the ratios to the first line.
 """
 
 import logging
@@ -25,7 +25,7 @@ from dagster._core.storage.tags import (
 
 from callpipeline import wiring
 from callpipeline.config import CHECKOUT, Settings
-from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 
 STAGES = [f"stage_{number}" for number in range(5)]
 calls = dg.DynamicPartitionsDefinition(name="calls")
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
     can_subset=True,
 )
 def process(context: dg.AssetExecutionContext):
-    """Six events a call, and no work."""
+    """Yield six events per call, without any work."""
     for key in context.partition_keys:
         for name in STAGES:
             yield dg.AssetMaterialization(name, partition=key, metadata={"duration_s": 62.5})
@@ -62,10 +62,10 @@ def main() -> None:
             for batch in (0, 1000):
                 cost = _measure(Path(folder), server, kind, batch, count)
                 first = first or cost
-                _tell(kind, batch, cost, first)
+                _print_cost(kind, batch, cost, first)
 
 
-def _tell(kind: str, batch: int, cost: Cost, first: Cost) -> None:
+def _print_cost(kind: str, batch: int, cost: Cost, first: Cost) -> None:
     print(
         f"{kind:9} {batch:>7} {cost.open_ms:>9.0f}"
         f" {cost.create_s:>9.2f} {first.create_s / cost.create_s:>7.1f}"
@@ -74,12 +74,12 @@ def _tell(kind: str, batch: int, cost: Cost, first: Cost) -> None:
 
 
 def _measure(folder: Path, server: str, kind: str, batch: int, count: int) -> Cost:
-    """One run of `count` calls, on a database of its own."""
+    """Measure one run of `count` calls on a new database."""
     url = _new_database(server, f"{kind}_{batch}")
     options = Settings(home=folder / f"{kind}_{batch}", _env_file=None)  # pyright: ignore[reportCallIssue]
-    os.environ.update(wiring.dagster_environment(options, url))
+    wiring.enter_dagster_environment(options, url)
     os.environ["DAGSTER_EVENT_BATCH_SIZE"] = str(batch)
-    with _instance(options.home, kind):  # makes the tables
+    with _instance(options.home, kind):  # creates the tables
         pass
     started = time.perf_counter()
     with _instance(options.home, kind) as instance:
@@ -106,7 +106,7 @@ def _instance(home: Path, kind: str) -> Iterator[dg.DagsterInstance]:
 
 
 def _one_run(instance: dg.DagsterInstance, keys: list[str]) -> tuple[float, float]:
-    """Seconds to create the run with all that it plans, and seconds to execute it."""
+    """Return the seconds to create the run with its planned events, and to execute it."""
     job = dg.Definitions(
         [process], jobs=[dg.define_asset_job("job", executor_def=dg.in_process_executor)]
     ).resolve_job_def("job")
@@ -119,7 +119,7 @@ def _one_run(instance: dg.DagsterInstance, keys: list[str]) -> tuple[float, floa
 
 
 def _connections(server: str, url: str) -> int:
-    """How many were opened to the database so far, as Postgres counts, a second late."""
+    """Return how many connections were opened; Postgres updates the number after a second."""
     time.sleep(1.5)
     name = url.rsplit("/", 1)[1]
     with psycopg.connect(server) as admin:

@@ -1,8 +1,8 @@
-"""How long looking for new recordings takes: 100,000 objects in a folder and in an S3 bucket.
+"""Measure discovery of new recordings: 100,000 objects in a folder and in an S3 bucket.
 
-Run with `python benchmarks/discovery.py [objects]`. It prints, and asserts nothing: times depend on
-the day. The ledger is an embedded Postgres. The S3 server is a small one of this file's own that
-answers ListObjectsV2 from a sorted list, in another process: moto sorts all its keys for each page.
+Run with `python benchmarks/discovery.py [objects]`. It prints results and asserts nothing, since
+times vary. The ledger is an embedded Postgres. The S3 server, in another process, is a small one in
+this file that answers ListObjectsV2 from a sorted list, because moto sorts all keys for each page.
 """
 
 import bisect
@@ -20,15 +20,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from callpipeline.domain.source import Source
-from callpipeline.pipeline.discovery import Tick, discover
-from callpipeline.pipeline.progress import Progress
-from callpipeline.storage.database import Database
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.migrations import migrate
-from callpipeline.storage.object_store import ObjectStore
-from callpipeline.storage.objects import S3Access, open_store
+from callpipeline.domain.calls.sources import Source
+from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
+from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.objects.ports import ObjectStore
+from callpipeline.storage.objects.urls import S3Access, open_store
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
 
 TODAY = datetime.now(UTC)
 PATTERN = r"AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)"
@@ -39,9 +39,9 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     keys = [key_of(number, count) for number in range(count)]
     with tempfile.TemporaryDirectory() as folder, ledger_in(Path(folder) / "pg") as ledger:
-        print(f"{'place':<22} {'tick':<26} {'seconds':>8} {'listed':>8} {'new':>8} {'peak MB':>8}")
+        print(f"{'store':<22} {'tick':<26} {'seconds':>8} {'listed':>8} {'new':>8} {'peak MB':>8}")
         recordings = Path(folder) / "recordings"
-        filled(recordings, keys)
+        write_files(recordings, keys)
         measure("folder", open_store(str(recordings), S3Access()), ledger)
         with s3_server(keys) as endpoint:
             access = S3Access(endpoint, access_key_id="x", secret_access_key="y")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def key_of(number: int, count: int) -> str:
-    """A recorder's name, in the folder of one of the last hundred days."""
+    """Return a key as a recorder names it, in the folder of one of the last hundred days."""
     day = TODAY - timedelta(days=100 * (count - 1 - number) // count)
     written = f"{day:%Y-%m-%d}T{number // 3600 % 24:02}-{number // 60 % 60:02}-{number % 60:02}"
     return f"{day:%Y/%m/%d}/{number:06}_AGENT_Agent{number % 50}_DT_{written}_Mono.wav"
@@ -57,41 +57,41 @@ def key_of(number: int, count: int) -> str:
 
 @dataclass
 class Ticks:
-    """Ticks of a sensor five seconds apart, each printed as a line."""
+    """Sensor ticks, five seconds apart, each printed as a line."""
 
-    place: str
+    name: str
     source: Source
     store: ObjectStore
     ledger: Ledger
-    progress: Progress
+    progress: DiscoveryCursor
     now: datetime
 
     def tick(self, what: str) -> bool:
         started = time.perf_counter()
-        tick = Tick(self.now, settle_s=3.0)
+        tick = ScanBudget(self.now, settle_s=3.0)
         found = discover(self.source, self.store, self.ledger, self.progress, tick)
         took_s = time.perf_counter() - started
-        self.progress = Progress.from_cursor(found.progress.to_cursor(self.source), self.source)
+        self.progress = DiscoveryCursor.from_json(found.cursor.to_json(self.source), self.source)
         self.now += timedelta(seconds=max(TICK_S, took_s))
-        new = sum(each.is_new for each in found.found.registered)
+        new = sum(each.is_new for each in found.result.registered)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        told = f"{took_s:>8.2f} {found.found.listed:>8,} {new:>8,} {peak:>8.0f}"
-        print(f"{self.place:<22} {what:<26} {told}")
+        cells = f"{took_s:>8.2f} {found.result.listed:>8,} {new:>8,} {peak:>8.0f}"
+        print(f"{self.name:<22} {what:<26} {cells}")
         return found.finished_sweep
 
 
-def measure(place: str, store: ObjectStore, ledger: Ledger) -> None:
+def measure(name: str, store: ObjectStore, ledger: Ledger) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=10)
-    flat = Ticks(place, Source("calls", "x", PATTERN), store, ledger, Progress(), soon)
-    while not flat.tick("first sweep, goes on"):
+    flat = Ticks(name, Source("calls", "x", PATTERN), store, ledger, DiscoveryCursor(), soon)
+    while not flat.tick("first sweep"):
         pass
     for _ in range(3):
         flat.tick("idle")
     flat.now += timedelta(minutes=10)
-    flat.tick("idle, a sweep is due")
+    flat.tick("idle, sweep due")
     days = Source("calls", "x", PATTERN, day_folders="%Y/%m/%d")
-    dated = Ticks(f"{place}, day folders", days, store, ledger, Progress(), flat.now)
-    dated.tick("idle, the hourly sweep")
+    dated = Ticks(f"{name}, day folders", days, store, ledger, DiscoveryCursor(), flat.now)
+    dated.tick("idle, hourly sweep")
     for _ in range(3):
         dated.tick("idle")
 
@@ -104,7 +104,7 @@ def ledger_in(folder: Path) -> Iterator[Ledger]:
             yield Ledger(database)
 
 
-def filled(folder: Path, keys: list[str]) -> None:
+def write_files(folder: Path, keys: list[str]) -> None:
     for key in keys:
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,10 +139,10 @@ def serve(keys: list[str], port: Connection) -> None:
     server.serve_forever()
 
 
-def listing(keys: list[str], asked: dict[str, list[str]]) -> str:
-    """A page of ListObjectsV2, as S3 writes it."""
-    prefix = asked.get("prefix", [""])[0]
-    after = (asked.get("continuation-token") or asked.get("start-after") or [""])[0]
+def listing(keys: list[str], query: dict[str, list[str]]) -> str:
+    """Return a page of ListObjectsV2 in the format of S3."""
+    prefix = query.get("prefix", [""])[0]
+    after = (query.get("continuation-token") or query.get("start-after") or [""])[0]
     first = max(bisect.bisect_left(keys, prefix), bisect.bisect_right(keys, after))
     page = [key for key in keys[first : first + 1000] if key.startswith(prefix)]
     more = len(page) == 1000

@@ -1,8 +1,8 @@
-"""How near a run comes to what a transcription service allows, and what memory it takes.
+"""Measure how well a run uses the capacity of a transcription service, and its memory.
 
-Real Dagster, stores, Postgres, splitter and voice detector; auth, transcription and sentiment are
-services over HTTP on this machine, of which each transcription takes 1.5 s. Run with
-`python -m benchmarks.engines`. It prints ratios, and asserts nothing.
+Dagster, stores, Postgres, splitter and speech detector are real; login, transcription and sentiment
+are HTTP services on this machine, with 1.5 s for each transcription. Run with
+`python -m benchmarks.engines`. It prints ratios and asserts nothing.
 """
 
 import argparse
@@ -20,20 +20,20 @@ import numpy as np
 import psycopg
 import soundfile
 
-from callpipeline.engines.known_call import RECORDING
+from callpipeline.engines.reference_call import RECORDING
 from tests.soak.installation import Installation, installed
-from tests.soak.processes import Peaks, children
+from tests.soak.resource_usage import PeakMemory, children
 
 PRODUCT = "callpipeline.definitions"
-LOOK_S = 0.2
-PATIENCE_S = 1800.0
+POLL_S = 0.2
+TIMEOUT_S = 1800.0
 CUT_S = 7.0
-"""Of the known call: both speak in it."""
+"""Part of the reference call in which both speak."""
 
 
 @dataclass
 class Measured:
-    """`wall_s` is from the start of the first run to the end of the last one."""
+    """Results; `wall_s` is from the start of the first run to the end of the last one."""
 
     calls: int
     requests: int = 0
@@ -41,25 +41,27 @@ class Measured:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
-    peaks: Peaks = field(default_factory=Peaks)
+    peaks: PeakMemory = field(default_factory=PeakMemory)
 
-    def tell(self, takes_s: float, limit: int) -> None:
+    def report(self, takes_s: float, limit: int) -> None:
         ideal_s = self.requests * takes_s / limit
         print(f"\n{self.calls} calls: {self.states}")
         print(
-            f"  {self.requests} transcriptions of {takes_s:g} s, {limit} at once allowed, "
-            f"{self.at_once} seen: {ideal_s:.0f} s at best"
+            f"  {self.requests} transcriptions of {takes_s:g} s, {limit} concurrent allowed, "
+            f"{self.at_once} observed: ideally {ideal_s:.0f} s"
         )
-        print(f"  the run took {self.wall_s:.0f} s: {self.wall_s / ideal_s:.2f} times that")
-        print(f"  most memory: run worker {self.peaks.mb.get('run worker', 0):.0f} MB")
+        print(f"  the run took {self.wall_s:.0f} s: {self.wall_s / ideal_s:.2f} times the ideal")
+        print(f"  peak memory: run worker {self.peaks.mb.get('run worker', 0):.0f} MB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200)
-    parser.add_argument("--fewer", type=int, default=50, help="calls of the run before; 0: none")
-    parser.add_argument("--seconds", type=float, default=1.5, help="what a transcription takes")
-    parser.add_argument("--at-once", type=int, default=8, help="requests that the service allows")
+    parser.add_argument("--fewer", type=int, default=50, help="calls of the first run; 0: none")
+    parser.add_argument("--seconds", type=float, default=1.5, help="duration of a transcription")
+    parser.add_argument(
+        "--at-once", type=int, default=8, help="concurrent requests that the service allows"
+    )
     options = parser.parse_args()
     measured = [
         _measure(calls, options.seconds, options.at_once)
@@ -67,11 +69,11 @@ def main() -> None:
         if calls
     ]
     for each in measured:
-        each.tell(options.seconds, options.at_once)
+        each.report(options.seconds, options.at_once)
     if len(measured) == 2:
         few, many = (each.peaks.mb["run worker"] for each in measured)
         times = measured[1].calls / measured[0].calls
-        print(f"\n{times:.0f} times the calls take {many / few:.2f} times the memory")
+        print(f"\n{times:.0f} times the calls use {many / few:.2f} times the memory")
 
 
 def _measure(calls: int, takes_s: float, limit: int) -> Measured:
@@ -79,7 +81,7 @@ def _measure(calls: int, takes_s: float, limit: int) -> Measured:
         environment = {
             "CALLPIPELINE_BATCH_SIZE": str(calls),
             "CALLPIPELINE_CONCURRENCY": str(limit + 4),
-            # Calls that come in by the hundred are a backlog, which leaves one turn to live calls.
+            # Hundreds of calls at once are a backlog, which leaves one slot to live calls.
             "CALLPIPELINE_TRANSCRIBER_REQUESTS": str(limit + 1),
             "CALLPIPELINE_TRANSCRIPTION_URL": urls["transcription"],
             "CALLPIPELINE_SENTIMENT_URL": urls["sentiment"],
@@ -91,13 +93,13 @@ def _measure(calls: int, takes_s: float, limit: int) -> Measured:
         home = Path(folder) / "data"
         with installed(home, environment, code=PRODUCT, durable=True) as installation:
             staged = _staged(Path(folder), calls)
-            time.sleep(15)  # the daemon's own start is not of the calls
+            time.sleep(15)  # excludes the daemon's own start
             return _processed(installation, staged, calls, urls["stats"])
 
 
 @contextmanager
 def _services(takes_s: float) -> Iterator[dict[str, str]]:
-    """The services in a process of their own; their URLs by name."""
+    """Start the services in a separate process; yields their URLs by name."""
     command = [sys.executable, "-m", "tests.fakes.services"]
     with subprocess.Popen(
         [*command, "--transcription-seconds", str(takes_s)], stdout=subprocess.PIPE, text=True
@@ -114,7 +116,7 @@ def _services(takes_s: float) -> Iterator[dict[str, str]]:
 
 
 def _staged(folder: Path, calls: int) -> Path:
-    """Recordings of which no two have the same bytes, in a folder that is moved in one piece."""
+    """Write recordings with distinct bytes to a folder that can be moved at once."""
     staged = folder / "staged"
     staged.mkdir()
     samples, rate_hz = soundfile.read(RECORDING, dtype="int16", always_2d=True)
@@ -129,21 +131,21 @@ def _processed(installation: Installation, staged: Path, calls: int, stats: str)
     measured = Measured(calls)
     staged.rename(installation.recordings / "dropped")
     began, done = time.monotonic(), 0
-    while done < calls and time.monotonic() - began < PATIENCE_S:
-        time.sleep(LOOK_S)
+    while done < calls and time.monotonic() - began < TIMEOUT_S:
+        time.sleep(POLL_S)
         counted = installation.storage.ledger.count()
         measured.states = {str(state): count for state, count in counted.items()}
         done = sum(count for state, count in counted.items() if state.is_final)
         server = installation.running["code-server"].pid
-        measured.peaks.look("run worker", children(server))
+        measured.peaks.update("run worker", children(server))
     measured.wall_s = _wall_s(installation)
-    told = httpx.get(stats).json()["transcription"]
-    measured.requests, measured.at_once = told["attempts"], told["peak"]
+    requests = httpx.get(stats).json()["transcription"]
+    measured.requests, measured.at_once = requests["attempts"], requests["peak"]
     return measured
 
 
 def _wall_s(installation: Installation) -> float:
-    """From the start of the first run to the end of the last, as Dagster has them."""
+    """Return the time from the start of the first run to the end of the last, from Dagster."""
     query = (
         b"SELECT min(start_time), max(end_time), bool_and(end_time IS NOT NULL) FROM public.runs"
     )
@@ -153,7 +155,7 @@ def _wall_s(installation: Installation) -> float:
             row = connection.execute(query).fetchone()
             if row and row[2]:
                 return row[1] - row[0]
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
     return float("nan")
 
 

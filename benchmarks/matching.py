@@ -1,6 +1,6 @@
-"""How fast names are found: MB/s for several catalog sizes, and against one regex per name.
+"""Measure the matcher: MB/s for several catalog sizes, compared with one regex per name.
 
-Run with `python benchmarks/matching.py`. It prints, and asserts nothing: times depend on the day.
+Run with `python benchmarks/matching.py`. It prints results and asserts nothing, since times vary.
 """
 
 import random
@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from time import perf_counter
 
-from callpipeline.domain.catalog import Catalog, Competitor
-from callpipeline.domain.matching import Matcher
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.matcher import Matcher
 
 _SEGMENTS = 20_000
 _SPEECH = "the price of my phone is far too high and the signal comes and goes all day"
@@ -30,13 +30,13 @@ def _letters(number: int) -> str:
 
 
 def _segments(names: list[str]) -> list[str]:
-    """Sixteen words each, a name in one segment of ten."""
-    chance = random.Random(1)
+    """Return segments of sixteen words, one in ten with a name."""
+    rng = random.Random(1)
     segments: list[str] = []
     for number in range(_SEGMENTS):
-        words: list[str] = chance.choices(_SPEECH.split(), k=16)
+        words: list[str] = rng.choices(_SPEECH.split(), k=16)
         if number % 10 == 0:
-            words[8] = chance.choice(names)
+            words[8] = rng.choice(names)
         segments.append(" ".join(words))
     return segments
 

@@ -1,10 +1,9 @@
-"""How long pages take over HTTP, of a crowd of 100,000 calls: lists, one call, numbers, search.
+"""Measure pages over HTTP with 100,000 synthetic calls: lists, one call, numbers, search.
 
-Run with `python -m benchmarks.pages`; with `--keep FOLDER` what was filled stays for the next time.
-The app is a process of its own, asked by one client at a time: each address once (`first`), and all
-of them again (`again`). Prints p50, p95 and most in ms; what an answer takes of the
-processor, app and Postgres together, in ms, which depends least on what else the machine does; and
-KB. It asserts nothing.
+Run with `python -m benchmarks.pages`; `--keep FOLDER` keeps the database for the next time. The app
+is a separate process with one client, which requests each URL once (`first`) and then all of them
+again (`again`). Prints p50, p95 and max in ms; the CPU time per response, of app and Postgres
+together, in ms, which depends least on the load of the machine; and KB. It asserts nothing.
 """
 
 import argparse
@@ -22,40 +21,40 @@ from urllib.parse import urlencode
 
 import httpx
 
-from benchmarks.crowd import fill, size_of
-from benchmarks.crowd_calls import zipf
-from benchmarks.crowd_words import PHRASES, vocabulary
-from benchmarks.reading import DICE, places, random_filters
-from benchmarks.serving import KEY, app
-from benchmarks.spoken import store_words
+from benchmarks.reading import RNG, Readers, page_cursors, random_filters
+from benchmarks.stored_words import store_words
+from benchmarks.synthetic_calls import dataset_size, fill
+from benchmarks.synthetic_data import PHRASES, vocabulary, zipf
+from benchmarks.web_app import KEY, app
 from callpipeline.config import Settings
-from callpipeline.domain.filters import Filters
-from callpipeline.storage.database import Database
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.migrations import migrate
-from callpipeline.storage.reading.reader import Reading
-from callpipeline.web.filters import address
+from callpipeline.domain.calls.filters import CallFilters
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.web.filters import url_with_filters
 from callpipeline.wiring import open_results_store
 
 Paths = Sequence[str]
 TARGETS = {"/calls": 100, "/jobs": 100, "/calls/": 200, "/analytics": 300, "/search": 300}
-STOPPED = 40
-"""As many of the commonest words are hardly ever looked for: `the`, `to`."""
+STOP_WORDS = 40
+"""Number of the most common words, which are rarely searched for: `the`, `to`."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=100, help="addresses of each kind")
-    parser.add_argument("--keep", type=Path, help="the folder of the database, for the next time")
+    parser.add_argument("--times", type=int, default=100, help="URLs of each kind")
+    parser.add_argument(
+        "--keep", type=Path, help="folder that keeps the database for the next time"
+    )
     options = parser.parse_args()
-    with _folder(options.keep) as folder, _filled(folder, options.calls) as place:
-        kinds = _addresses(place, options.times)
+    with _folder(options.keep) as folder, _filled(folder, options.calls) as environment:
+        kinds = _addresses(environment, options.times)
         print(machine())
-        print(f"{'':32}{'first p50':>10}{'p95':>6}{'most':>6}{'again p50':>11}{'p95':>6}{'most':>6}"
+        print(f"{'':32}{'first p50':>10}{'p95':>6}{'max':>6}{'again p50':>11}{'p95':>6}{'max':>6}"
               f"{'target':>8}{'CPU':>6}{'KB':>6}")  # fmt: skip
         server = json.loads((folder / "postgres" / "server.json").read_text())["pid"]
-        with app(place) as (process, url), httpx.Client(
+        with app(environment) as (process, url), httpx.Client(
             base_url=url, headers={"X-API-KEY": KEY, "Accept": "text/html"}, timeout=60
         ) as client:  # fmt: skip
             for name, paths in kinds.items():
@@ -64,7 +63,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """The processor, how many of it, and how busy they are with everything on this machine."""
+    """Describe the CPUs and the load of this machine."""
     about = Path("/proc/cpuinfo").read_text()
     [model, *_] = re.findall(r"model name\s*: (.*)", about) or [platform.processor()]
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
@@ -88,7 +87,7 @@ def _measure(client: httpx.Client, name: str, paths: Paths, processes: Sequence[
 
 
 def _ask(client: httpx.Client, path: str) -> tuple[float, float]:
-    """Milliseconds until all of the answer is there, and its KB as they were sent."""
+    """Return the milliseconds until the response is complete, and its KB as transferred."""
     began = time.perf_counter()
     reply = client.get(path)
     took = time.perf_counter() - began
@@ -97,7 +96,7 @@ def _ask(client: httpx.Client, path: str) -> tuple[float, float]:
 
 
 def _processor_ms(processes: Sequence[int]) -> float:
-    """What these took so far, with their children, also those that are gone."""
+    """Return the CPU time of these processes so far, including children that have ended."""
     spent = 0
     for process in processes:
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
@@ -118,57 +117,57 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _filled(folder: Path, calls: int) -> Iterator[Mapping[str, str]]:
-    """The settings of an installation that has a crowd, which is made where there is none yet."""
+    """Yield the settings of an installation with synthetic calls, created if it has none."""
     with EmbeddedPostgres(folder / "postgres").running() as url:
         migrate(url)
         with Database(url) as database:
-            is_empty = not Reading(database).calls(limit=1).calls
+            is_empty = not Readers.of(database).calls.list(limit=1).calls
         if is_empty:
-            fill(url, size_of(calls))
+            fill(url, dataset_size(calls))
         yield {"CALLPIPELINE_HOME": str(folder / "home"), "DATABASE_URL": url}
 
 
-def _addresses(place: Mapping[str, str], times: int) -> dict[str, Paths]:
-    """By kind what people open; one in five of numbers and of searches has no filter."""
-    with Database(place["DATABASE_URL"]) as database:
-        reading = Reading(database)
-        choices, cursors = reading.choices(), places(reading)
-        store = open_results_store(Settings(home=Path(place["CALLPIPELINE_HOME"])))
-        calls = store_words(database, store, times, DICE)
+def _addresses(environment: Mapping[str, str], times: int) -> dict[str, Paths]:
+    """Return URLs by kind; one in five of analytics and of searches has no filter."""
+    with Database(environment["DATABASE_URL"]) as database:
+        readers = Readers.of(database)
+        choices, cursors = readers.analytics.filter_choices(), page_cursors(readers)
+        store = open_results_store(Settings(home=Path(environment["CALLPIPELINE_HOME"])))
+        calls = store_words(database, store, times, RNG)
     words = list(_words(times))
 
-    def filters() -> Filters:
-        return Filters() if DICE.random() < 0.2 else random_filters(choices)
+    def filters() -> CallFilters:
+        return CallFilters() if RNG.random() < 0.2 else random_filters(choices)
 
     def some(one: Callable[[int], str]) -> Paths:
         return [one(n) for n in range(times)]
 
     def listed(path: str, after: str | None) -> str:
-        return address(path, Filters(), after=after)
+        return url_with_filters(path, CallFilters(), after=after)
 
     return {
         "/calls": some(lambda _: "/calls"),
-        "/calls by cursor": some(lambda _: listed("/calls", DICE.choice(cursors))),
-        "/calls filtered": some(lambda _: address("/calls", random_filters(choices))),
-        "/jobs": some(lambda _: listed("/jobs", DICE.choice(cursors))),
-        "/jobs by skip": some(lambda n: f"/jobs?skip={DICE.randrange(len(calls), 90_000)}"),
+        "/calls by cursor": some(lambda _: listed("/calls", RNG.choice(cursors))),
+        "/calls filtered": some(lambda _: url_with_filters("/calls", random_filters(choices))),
+        "/jobs": some(lambda _: listed("/jobs", RNG.choice(cursors))),
+        "/jobs by skip": some(lambda n: f"/jobs?skip={RNG.randrange(len(calls), 90_000)}"),
         "/calls/ one call": [f"/calls/{call}" for call in calls],
-        "/calls/ times of its words": [f"/calls/{call}/words" for call in calls],
-        "/analytics": some(lambda _: address("/analytics", filters())),
+        "/calls/ word times": [f"/calls/{call}/words" for call in calls],
+        "/analytics": some(lambda _: url_with_filters("/analytics", filters())),
         "/analytics no filter": some(lambda _: "/analytics"),
-        "/search": some(lambda n: address("/search", filters(), words=words[n])),
+        "/search": some(lambda n: url_with_filters("/search", filters(), words=words[n])),
         "/search no filter": [f"/search?{urlencode({'words': each})}" for each in words],
     }
 
 
 def _words(times: int) -> Iterator[str]:
-    """One word or two, as often as they are said; every fourth time a phrase of the trade."""
+    """Generate one or two words by their frequency; every fourth time a typical phrase."""
     import numpy as np
 
-    known = vocabulary()[STOPPED:]
+    known = vocabulary()[STOP_WORDS:]
     ranks = iter(zipf(len(known), 2 * times, np.random.default_rng(5), steepness=1.0).tolist())
     for n in range(times):
-        phrase = DICE.choice(PHRASES)
+        phrase = RNG.choice(PHRASES)
         if n % 4 == 0:
             yield phrase if n % 8 else f'"{phrase}"'
         else:

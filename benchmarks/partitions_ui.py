@@ -1,9 +1,9 @@
-"""What Dagster's UI asks about many partitions, and how long the answers take.
+"""Measure the queries of Dagster's UI with many partitions.
 
-Run with `python benchmarks/partitions_ui.py --keys 20000`: keys of which 95 of a hundred are
-materialized for all five assets, a real code server and a real webserver. `new key` is the first
-answer after a key was added, which empties the cache of partition statuses; `again` the next one.
-It prints, and asserts nothing: times depend on the machine.
+Run with `python benchmarks/partitions_ui.py --keys 20000`: 95 % of the keys are materialized for
+all five assets; code server and webserver are real. `new key` is the first response after a key was
+added, which empties the cache of partition statuses; `again` is the next one. It prints results
+and asserts nothing, since times depend on the machine.
 """
 
 import argparse
@@ -20,13 +20,14 @@ from dagster import DagsterEvent, DagsterEventType
 from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
-from callpipeline.defs.selection import JOB
-from callpipeline.domain.call import Stage
-from tests.soak.installation import PLAIN, Installation, free_port, installed
+from callpipeline.defs.partitions import PROCESS_CALLS_JOB
+from callpipeline.domain.calls.call import Stage
+from tests.processes import free_port
+from tests.soak.installation import PLAIN, Installation, installed
 
 CALLS_A_RUN = 200
 MISSING = 0.05
-"""Of all keys those that failed: each run has some, so each has failed."""
+"""Share of failed keys. Each run has some, so each run has failed."""
 KEY = {"path": [Stage.TRANSCRIPTS.value]}
 KEYS = [{"path": [stage.value]} for stage in Stage]
 
@@ -90,14 +91,14 @@ def main() -> None:
             keys = [f"2026-01-{n % 28 + 1:02}-{n:012x}" for n in range(count)]
             began = time.monotonic()
             _materialize(installation, keys)
-            print(f"{count} keys made in {time.monotonic() - began:.0f} s")
+            print(f"{count} keys created in {time.monotonic() - began:.0f} s")
             port = free_port()
             installation.start_webserver(port)
             _ask_all(installation, f"http://127.0.0.1:{port}/graphql", keys)
 
 
 def _materialize(installation: Installation, keys: Sequence[str]) -> None:
-    """Keys, runs over them, and their events, written as Dagster writes batches."""
+    """Write keys, runs and events in batches, as Dagster does."""
     planned = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     made = set(keys) - set(keys[:: round(1 / MISSING)])
     with installation.instance() as instance:
@@ -105,8 +106,8 @@ def _materialize(installation: Installation, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), CALLS_A_RUN):
             some = keys[start : start + CALLS_A_RUN]
             run_id = str(uuid.uuid4())
-            status = dg.DagsterRunStatus.FAILURE  # some of its calls were not made
-            instance.add_run(dg.DagsterRun(JOB, run_id=run_id, status=status))
+            status = dg.DagsterRunStatus.FAILURE  # some of its calls failed
+            instance.add_run(dg.DagsterRun(PROCESS_CALLS_JOB, run_id=run_id, status=status))
             events = instance.event_log_storage
             for stage in Stage:
                 events.store_event_batch([_event(planned, stage, key, run_id) for key in some])
@@ -118,10 +119,12 @@ def _materialize(installation: Installation, keys: Sequence[str]) -> None:
 def _event(kind: DagsterEventType, stage: Stage, key: str, run_id: str) -> EventLogEntry:
     if kind is DagsterEventType.ASSET_MATERIALIZATION:
         facts = dg.AssetMaterialization(stage.value, partition=key, metadata={"words": 120})
-        told = StepMaterializationData(facts, [])
+        data = StepMaterializationData(facts, [])
     else:
-        told = AssetMaterializationPlannedData(dg.AssetKey(stage.value), partition=key)
-    event = DagsterEvent(event_type_value=kind.value, job_name=JOB, event_specific_data=told)
+        data = AssetMaterializationPlannedData(dg.AssetKey(stage.value), partition=key)
+    event = DagsterEvent(
+        event_type_value=kind.value, job_name=PROCESS_CALLS_JOB, event_specific_data=data
+    )
     return EventLogEntry(
         error_info=None,
         level="debug",

@@ -1,10 +1,9 @@
-"""Purging Dagster's records of 100,000 old calls while new ones are processed.
+"""Measure purging Dagster's records of 100,000 old calls while new ones are processed.
 
-Run with `python benchmarks/retention.py`. A batch of calls is processed for real, and what it left
-in Dagster's tables and the ledger is copied under other ids and an older date until there are as
-many. Then new calls are processed: some with nothing beside them, as many while
-`callpipeline retention --now` deletes the old ones, and again as many after that, in the space that
-became free. It prints, and asserts nothing.
+Run with `python benchmarks/retention.py`. A batch of calls is processed for real, and its rows in
+Dagster's tables and the ledger are copied with other ids and an older date up to the requested
+number. Then new calls are processed: first alone, then while `callpipeline retention --now` deletes
+the old ones, and then again in the freed space. It prints results and asserts nothing.
 """
 
 import argparse
@@ -34,7 +33,7 @@ TABLES = (
 BATCH = 200
 LONG_AGO = "2026-01-01"
 NUMBERS = itertools.count()
-PATIENCE_S = 1800.0
+TIMEOUT_S = 1800.0
 COPY = """
 CREATE TEMP TABLE old_calls AS
     SELECT c.call_id, n, '2026-01-01-' || substr(md5(c.call_id || n), 1, 12) AS new_id
@@ -74,21 +73,21 @@ ANALYZE;
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How fast calls were processed, and the longest that one waited (seconds)."""
+    """Throughput, and the longest time that one call took."""
 
-    calls_a_minute: float
+    calls_per_minute: float
     longest_s: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--old", type=int, default=100_000, help="old calls, some 200 at a time")
-    parser.add_argument("--calls", type=int, default=3000, help="new calls, each of three times")
+    parser.add_argument("--old", type=int, default=100_000, help="old calls, in batches of 200")
+    parser.add_argument("--calls", type=int, default=3000, help="new calls in each of three rounds")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "data"
         with installed(home, code=PLAIN, durable=True) as installation:
-            time.sleep(15)  # the daemon's own start is not of the calls
+            time.sleep(15)  # excludes the daemon's own start
             _flow(installation, BATCH, "first")
             _grow(installation, options.old // BATCH)
             _measure(installation, options.calls)
@@ -98,36 +97,34 @@ def main() -> None:
 
 
 def _measure(installation: Installation, calls: int) -> None:
-    _tell("with the old calls", installation)
+    _print_tables("with the old calls", installation)
     alone = _flow(installation, calls, "alone")
-    _tell("after new calls", installation)
+    _print_tables("after new calls", installation)
     began = time.monotonic()
     purge = _purge(installation)
     beside = _flow(installation, calls, "beside")
     was_over = purge.poll() is not None
-    told, _ = purge.communicate(timeout=PATIENCE_S)
-    print(told)
+    output, _ = purge.communicate(timeout=TIMEOUT_S)
+    print(output)
     if not was_over:
         print("(the purge took longer than the new calls)")
     print(f"purged in {time.monotonic() - began:.0f} s at most")
-    _tell("after the purge, and new calls beside it", installation)
+    _print_tables("after the purge and concurrent new calls", installation)
     _vacuum(installation)
     again = _flow(installation, calls, "again")
-    _tell("after as many calls again", installation)
-    for name, flow in (("alone", alone), ("beside the purge", beside), ("after it", again)):
+    _print_tables("after as many calls again", installation)
+    for name, flow in (("alone", alone), ("during the purge", beside), ("after it", again)):
         print(
-            f"{name:18}{flow.calls_a_minute:7.0f} calls a minute, the longest took "
+            f"{name:18}{flow.calls_per_minute:7.0f} calls per minute, the longest took "
             f"{flow.longest_s:.0f} s"
         )
-    print(
-        f"beside the purge: {beside.calls_a_minute / alone.calls_a_minute:.2f} of the speed alone"
-    )
+    print(f"speed relative to no purge: {beside.calls_per_minute / alone.calls_per_minute:.2f}")
     _compact(installation)
-    _tell("after VACUUM FULL", installation)
+    _print_tables("after VACUUM FULL", installation)
 
 
 def _flow(installation: Installation, calls: int, name: str) -> Flow:
-    """Drop recordings all at once, and wait until each call has ended."""
+    """Add recordings all at once, and wait until each call has ended."""
     staged = installation.home.parent / name
     staged.mkdir()
     for number in range(calls):
@@ -137,7 +134,7 @@ def _flow(installation: Installation, calls: int, name: str) -> Flow:
     staged.rename(installation.recordings / name)
     done = 0
     where = f"WHERE key LIKE '{name}/%' AND completed_at IS NOT NULL"
-    while done < calls and time.monotonic() - began < PATIENCE_S:
+    while done < calls and time.monotonic() - began < TIMEOUT_S:
         time.sleep(0.5)
         done = _number(installation, f"SELECT count(*) FROM callpipeline.calls {where}")
     took_s = time.monotonic() - began
@@ -151,7 +148,7 @@ def _grow(installation: Installation, copies: int) -> None:
     began = time.monotonic()
     with psycopg.connect(installation.url, autocommit=True) as connection:
         connection.execute(COPY.format(copies=copies).encode())
-    print(f"{copies * BATCH:,} old calls made in {time.monotonic() - began:.0f} s")
+    print(f"{copies * BATCH:,} old calls created in {time.monotonic() - began:.0f} s")
 
 
 def _purge(installation: Installation) -> subprocess.Popen[str]:
@@ -164,8 +161,8 @@ def _purge(installation: Installation) -> subprocess.Popen[str]:
     )
 
 
-def _tell(when: str, installation: Installation) -> None:
-    """Rows, and megabytes on the disk with indexes, of Dagster's tables."""
+def _print_tables(when: str, installation: Installation) -> None:
+    """Print rows and megabytes on disk, with indexes, of Dagster's tables."""
     print(f"\n{when}:")
     whole = 0
     for table in TABLES:
@@ -174,11 +171,11 @@ def _tell(when: str, installation: Installation) -> None:
         whole += size
         if rows > 1000 or size > 4_000_000:
             print(f"  {table:22}{rows:12,} rows {size / 1e6:9.1f} MB")
-    print(f"  {'together':22}{whole / 1e6:27.1f} MB")
+    print(f"  {'total':22}{whole / 1e6:27.1f} MB")
 
 
 def _vacuum(installation: Installation) -> None:
-    """As Postgres does it by itself, a minute later."""
+    """Vacuum now, as autovacuum would a minute later."""
     with psycopg.connect(installation.url, autocommit=True) as connection:
         for table in TABLES:
             connection.execute(f"VACUUM ANALYZE public.{table}".encode())

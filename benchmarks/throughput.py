@@ -1,8 +1,8 @@
-"""Calls a minute and processor time a call, from a dropped file to a stored result.
+"""Measure calls per minute and CPU time per call, from a new file to a stored result.
 
-Real Dagster, real stores and a real Postgres; engines that answer at once. Run with
-`python benchmarks/throughput.py --calls 1000`. It prints, and asserts nothing: times depend on the
-machine and on who else uses it, processor time less so.
+Dagster, stores and Postgres are real; the engines return immediately. Run with
+`python benchmarks/throughput.py --calls 1000`. It prints results and asserts nothing: times depend
+on the machine and its load, CPU time less so.
 """
 
 import argparse
@@ -16,18 +16,18 @@ import psycopg
 
 from callpipeline.config import CHECKOUT
 from tests.soak.installation import PLAIN, Installation, installed
-from tests.soak.processes import Peaks, children, cpu, cpu_of_children
+from tests.soak.resource_usage import PeakMemory, children, cpu_of_children_s, cpu_time
 from tests.soak.script import Script
 from tests.soak.tally import tally
 
 ROLES = ("run workers", "code server", "daemon", "Postgres")
-LOOK_S = 0.5
-PATIENCE_S = 3600.0
+POLL_S = 0.5
+TIMEOUT_S = 3600.0
 
 
 @dataclass
 class Measured:
-    """What it took to process `calls` calls; seconds from the drop of the files."""
+    """Results for `calls` calls; times are from the arrival of the files."""
 
     calls: int
     first_s: float = 0.0
@@ -35,28 +35,28 @@ class Measured:
     cpu_s: dict[str, float] = field(default_factory=dict)
     rows: int = 0
     runs: int = 0
-    peaks: Peaks = field(default_factory=Peaks)
+    peaks: PeakMemory = field(default_factory=PeakMemory)
 
     @property
-    def calls_a_minute(self) -> float:
+    def calls_per_minute(self) -> float:
         return self.calls / self.last_s * 60
 
-    def tell(self, title: str) -> None:
+    def report(self, title: str) -> None:
         print(f"\n{title}: {self.calls} calls in {self.runs} runs")
         print(
             f"  first result after {self.first_s:.0f} s, last after {self.last_s:.0f} s: "
-            f"{self.calls_a_minute:.0f} calls a minute"
+            f"{self.calls_per_minute:.0f} calls per minute"
         )
         if self.last_s - self.first_s > 1:
             flowing = self.calls / (self.last_s - self.first_s) * 60
-            print(f"  {flowing:.0f} a minute once they flow")
+            print(f"  {flowing:.0f} per minute in steady state")
         for role in ROLES:
-            print(f"  {role:12} {self.cpu_s[role] / self.calls * 1000:8.1f} CPU ms a call")
+            print(f"  {role:12} {self.cpu_s[role] / self.calls * 1000:8.1f} CPU ms per call")
         whole = sum(self.cpu_s.values()) / self.calls * 1000
-        print(f"  {'together':12} {whole:8.1f} CPU ms a call")
-        print(f"  {self.rows / self.calls:.1f} rows a call in Dagster's event log")
+        print(f"  {'total':12} {whole:8.1f} CPU ms per call")
+        print(f"  {self.rows / self.calls:.1f} rows per call in Dagster's event log")
         most = ", ".join(f"{role} {mb:.0f} MB" for role, mb in sorted(self.peaks.mb.items()))
-        print(f"  most memory: {most}")
+        print(f"  peak memory: {most}")
 
 
 def main() -> None:
@@ -66,12 +66,12 @@ def main() -> None:
         "CALLPIPELINE_CONCURRENCY": str(options.concurrency),
     }
     batched = _measure(options.calls, many, options)
-    batched.tell(f"{options.batch_size} calls a run at most")
+    batched.report(f"{options.batch_size} calls per run at most")
     if options.alone:
         alone = _measure(options.alone, {"CALLPIPELINE_BATCH_SIZE": "1"}, options)
-        alone.tell("one call a run")
-        ratio = batched.calls_a_minute / alone.calls_a_minute
-        print(f"\nruns of many calls do {ratio:.0f} times the calls a minute")
+        alone.report("one call per run")
+        ratio = batched.calls_per_minute / alone.calls_per_minute
+        print(f"\nbatches process {ratio:.0f} times the calls per minute")
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--event-batch", type=int, help="DAGSTER_EVENT_BATCH_SIZE")
     parser.add_argument("--storage", choices=["pooled", "stock"], default="pooled")
-    parser.add_argument("--alone", type=int, default=30, help="calls that get a run each; 0: none")
+    parser.add_argument("--alone", type=int, default=30, help="calls with a run each; 0: none")
     return parser.parse_args()
 
 
@@ -93,12 +93,12 @@ def _measure(calls: int, environment: dict[str, str], options: argparse.Namespac
             chosen["DAGSTER_EVENT_BATCH_SIZE"] = str(options.event_batch)
         with installed(home, chosen, code=PLAIN, durable=True) as installation:
             staged = _staged(Path(folder), calls)
-            time.sleep(15)  # the daemon's own start is not of the calls
+            time.sleep(15)  # excludes the daemon's own start
             return _processed(installation, staged, calls)
 
 
 def _of_dagster(folder: Path, options: argparse.Namespace) -> dict[str, str]:
-    """A DAGSTER_HOME with the project's dagster.yaml and the storage that is asked for."""
+    """Create a DAGSTER_HOME with the project's dagster.yaml and the chosen storage."""
     text = (CHECKOUT / "dagster.yaml").read_text()
     (folder / "instance").mkdir()
     chosen = text.replace("kind: pooled", f"kind: {options.storage}")
@@ -107,7 +107,7 @@ def _of_dagster(folder: Path, options: argparse.Namespace) -> dict[str, str]:
 
 
 def _staged(folder: Path, calls: int) -> Path:
-    """The recordings, in a folder that is moved in one piece."""
+    """Write recordings to a folder that can be moved at once."""
     staged = folder / "staged"
     staged.mkdir()
     for number in range(calls):
@@ -122,13 +122,13 @@ def _processed(installation: Installation, staged: Path, calls: int) -> Measured
     began = time.monotonic()
     staged.rename(installation.recordings / "dropped")
     done = 0
-    while done < calls and time.monotonic() - began < PATIENCE_S:
-        time.sleep(LOOK_S)
+    while done < calls and time.monotonic() - began < TIMEOUT_S:
+        time.sleep(POLL_S)
         counted = installation.storage.ledger.count()
         done = sum(count for state, count in counted.items() if state.is_final)
         if done and not measured.first_s:
             measured.first_s = time.monotonic() - began
-        _look(installation, measured.peaks)
+        _record_memory(installation, measured.peaks)
     measured.last_s = time.monotonic() - began
     _wait_for_runs(installation)
     after = _cpu_s(installation)
@@ -143,16 +143,16 @@ def _processed(installation: Installation, staged: Path, calls: int) -> Measured
 
 
 def _wait_for_runs(installation: Installation) -> None:
-    """Until the last worker has ended: its time counts when it was waited for."""
+    """Wait until the last worker has ended; its CPU time counts only after that."""
     server = installation.running["code-server"].pid
     deadline = time.monotonic() + 60
     while _workers(server) and time.monotonic() < deadline:
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     time.sleep(2)
 
 
 def _workers(code_server: int) -> list[int]:
-    """Children of the code server that execute runs; another one tracks its resources."""
+    """Return children of the code server that execute runs, without its resource tracker."""
     found: list[int] = []
     for pid in children(code_server):
         try:
@@ -167,15 +167,17 @@ def _workers(code_server: int) -> list[int]:
 def _cpu_s(installation: Installation) -> dict[str, float]:
     server, daemon = (installation.running[name].pid for name in ("code-server", "daemon"))
     postgres = _postmaster(installation)
-    spent = (cpu_of_children(server), cpu(server).own_s, cpu(daemon).own_s)
-    return dict(zip(ROLES, (*spent, cpu(postgres).own_s + cpu_of_children(postgres)), strict=True))
+    spent = (cpu_of_children_s(server), cpu_time(server).own_s, cpu_time(daemon).own_s)
+    return dict(
+        zip(ROLES, (*spent, cpu_time(postgres).own_s + cpu_of_children_s(postgres)), strict=True)
+    )
 
 
-def _look(installation: Installation, peaks: Peaks) -> None:
+def _record_memory(installation: Installation, peaks: PeakMemory) -> None:
     server = installation.running["code-server"].pid
-    peaks.look("run worker", _workers(server))
-    peaks.look("code server", [server])
-    peaks.look("daemon", [installation.running["daemon"].pid])
+    peaks.update("run worker", _workers(server))
+    peaks.update("code server", [server])
+    peaks.update("daemon", [installation.running["daemon"].pid])
 
 
 def _postmaster(installation: Installation) -> int:

@@ -1,7 +1,7 @@
-"""What memory the web app takes while many large recordings come in at once.
+"""Measure the memory of the web app during many large concurrent uploads.
 
-The app in a process of its own, its memory looked at from outside; recordings go to a folder, and
-to S3 (a server in memory, in another process). Run with `python -m benchmarks.uploads`. It prints,
+The app is a separate process whose memory is sampled; recordings go to a folder, and to S3 (an
+in-memory server, in another process). Run with `python -m benchmarks.uploads`. It prints results
 and asserts nothing.
 """
 
@@ -20,11 +20,10 @@ from pathlib import Path
 import boto3
 import httpx
 
-from benchmarks.serving import KEY, answers, app
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.migrations import migrate
-from tests.processes import until
-from tests.soak.installation import free_port
+from benchmarks.web_app import KEY, answers, app
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from tests.processes import free_port, until
 
 BLOCK = os.urandom(1_000_000)
 S3 = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
@@ -35,36 +34,36 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=20)
     parser.add_argument("--mb", type=int, default=100)
     options = parser.parse_args()
-    print(f"{'to':<8} {'before MB':>10} {'most MB':>8} {'after MB':>9} {'seconds':>8} {'MB/s':>6}")
+    print(f"{'to':<8} {'before MB':>10} {'peak MB':>8} {'after MB':>9} {'seconds':>8} {'MB/s':>6}")
     with (
         tempfile.TemporaryDirectory() as folder,
         EmbeddedPostgres(Path(folder) / "pg", durable=False).running() as url,
         s3_server() as bucket,
     ):
         migrate(url)
-        for name, place in (("folder", {}), ("s3", bucket)):
+        for name, environment in (("folder", {}), ("s3", bucket)):
             home = {"CALLPIPELINE_HOME": f"{folder}/{name}", "DATABASE_URL": url}
-            measure(name, place | home, options)
+            measure(name, environment | home, options)
 
 
-def measure(name: str, place: dict[str, str], options: argparse.Namespace) -> None:
-    """Print a line for uploads to an app with these settings."""
-    with app(place) as (pid, address):
+def measure(name: str, environment: dict[str, str], options: argparse.Namespace) -> None:
+    """Print a line with the results of uploads to an app with these settings."""
+    with app(environment) as (pid, address):
         send(address, -1, 1)
         before = resident_mb(pid)
-        with watched(pid) as most, ThreadPoolExecutor(options.at_once) as hands:
+        with watched(pid) as used, ThreadPoolExecutor(options.at_once) as pool:
             started = time.monotonic()
-            list(hands.map(lambda n: send(address, n, options.mb), range(options.at_once)))
+            list(pool.map(lambda n: send(address, n, options.mb), range(options.at_once)))
             took_s = time.monotonic() - started
         rate = options.at_once * options.mb / took_s
         after = resident_mb(pid)
         print(
-            f"{name:<8} {before:>10.0f} {max(most):>8.0f} {after:>9.0f} {took_s:>8.1f} {rate:>6.0f}"
+            f"{name:<8} {before:>10.0f} {max(used):>8.0f} {after:>9.0f} {took_s:>8.1f} {rate:>6.0f}"
         )
 
 
 def send(address: str, number: int, mb: int) -> None:
-    """Upload a recording of so many MB that no other one equals."""
+    """Upload a recording of this size with unique content."""
     head = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="%d.wav"\r\n\r\n'
         b"RIFF\xff\xff\xff\xffWAVE%d" % (number, time.monotonic_ns())
@@ -88,7 +87,7 @@ def send(address: str, number: int, mb: int) -> None:
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
-    """Settings that lead to a bucket of an S3 server in a process of its own."""
+    """Start an S3 server in a separate process; yields the settings for a bucket on it."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -110,20 +109,20 @@ def s3_server() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def watched(pid: int) -> Iterator[list[float]]:
-    """The process' memory, in MB, every twentieth of a second while this is open."""
-    seen, is_over = [resident_mb(pid)], threading.Event()
+    """Yield a list that collects the process's memory in MB every 50 ms."""
+    samples_mb, is_over = [resident_mb(pid)], threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not is_over.wait(0.05):
-            seen.append(resident_mb(pid))
+            samples_mb.append(resident_mb(pid))
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    sampler = threading.Thread(target=sample)
+    sampler.start()
     try:
-        yield seen
+        yield samples_mb
     finally:
         is_over.set()
-        looking.join()
+        sampler.join()
 
 
 def resident_mb(pid: int) -> float:

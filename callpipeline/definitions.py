@@ -1,4 +1,4 @@
-"""Everything that Dagster runs, wired in one place."""
+"""Definitions of the Dagster code location."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,40 +7,77 @@ import dagster as dg
 
 from callpipeline import wiring
 from callpipeline.config import Settings, settings
-from callpipeline.defs.assets import call_assets, recordings
+from callpipeline.defs.assets.calls import call_assets
+from callpipeline.defs.assets.metadata import with_metadata
 from callpipeline.defs.checks import call_checks, check_calls_job, check_calls_schedule
-from callpipeline.defs.compute_logs import print_masked_errors_without_words
-from callpipeline.defs.discovery import discovery_sensors
-from callpipeline.defs.erasing import erasures_sensor
-from callpipeline.defs.io_managers import io_managers
-from callpipeline.defs.jobs import process_calls_job
-from callpipeline.defs.marts import daily_marts, refresh_marts_job
-from callpipeline.defs.notifications import (
+from callpipeline.defs.dagster_internals.compute_logs import strip_redacted_error_messages
+from callpipeline.defs.jobs.missing_judgements import judge_missing_job, unjudged_mentions
+from callpipeline.defs.jobs.process_calls import process_calls_job
+from callpipeline.defs.jobs.rematch import (
+    competitor_catalog,
+    competitor_list_sensor,
+    rematch_job,
+)
+from callpipeline.defs.jobs.retention import retention_jobs, retention_schedules
+from callpipeline.defs.marts import daily_marts, refresh_marts_job, stale_days
+from callpipeline.defs.resources import (
+    OpenStages,
+    ResourceFactories,
+    io_managers,
+    resources,
+    slack_resources,
+)
+from callpipeline.defs.sensors.ingest import discovery_sensors, lost_runs, recordings, waiting_calls
+from callpipeline.defs.sensors.maintenance import erasures_sensor
+from callpipeline.defs.sensors.notifications import (
     failed_runs_sensor,
     notifications,
     outbox_sensor,
     trouble_sensor,
 )
-from callpipeline.defs.resources import Opening, OpenStages, resources
-from callpipeline.defs.retention import retention_jobs, retention_schedules
-from callpipeline.defs.sensors import lost_runs, waiting_calls
-from callpipeline.defs.slack import slack_resources
-from callpipeline.defs.stale_days import stale_days
-from callpipeline.defs.unjudged import judge_missing_job, unjudged_mentions
-from callpipeline.domain.call import Lane
-from callpipeline.pipeline.stages import Stages
-from callpipeline.pipeline.watch import Watch
+from callpipeline.domain.calls.call import Lane
+from callpipeline.pipeline.notifications.monitor import PipelineMonitor
+from callpipeline.pipeline.processing.stages import Stages
 
 
 def build(
     options: Settings | None = None, *, open_stages: OpenStages | None = None
 ) -> dg.Definitions:
-    """The definitions; tests pass settings and engines of their own.
+    """Return the definitions; tests pass their own settings and engines.
 
-    Nothing is opened here: definitions load with an empty environment and no database.
+    Opens nothing: definitions load with an empty environment and without a database.
     """
     chosen = options or settings()
+    assets = call_assets(batch_size=chosen.batch_size, concurrency=chosen.concurrency)
+    factories = _resource_factories(chosen, open_stages)
+    return dg.Definitions(
+        assets=with_metadata(
+            [
+                recordings,
+                competitor_catalog,
+                assets,
+                daily_marts(chosen.marts_from),
+                notifications,
+            ],
+            chosen,
+        ),
+        asset_checks=call_checks(chosen.ingestion_quiet_h or None),
+        jobs=[
+            process_calls_job,
+            judge_missing_job(concurrency=chosen.concurrency),
+            rematch_job(concurrency=chosen.concurrency),
+            refresh_marts_job,
+            check_calls_job,
+            *retention_jobs(lambda: chosen),
+        ],
+        schedules=[check_calls_schedule, *retention_schedules()],
+        sensors=_sensors(chosen),
+        resources={**resources(factories, slack_resources(chosen)), **io_managers()},
+        executor=dg.in_process_executor,
+    )
 
+
+def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> ResourceFactories:
     @contextmanager
     def open_storage(run_id: str | None) -> Iterator[wiring.Storage]:
         with (
@@ -54,27 +91,13 @@ def build(
         with wiring.open_stages(chosen, storage, lane) as stages:
             yield stages
 
-    assets = call_assets(batch_size=chosen.batch_size, concurrency=chosen.concurrency)
-    opening = Opening(
+    return ResourceFactories(
         open_storage,
         open_stages or open_real_stages,
         lambda storage, slack: wiring.open_dispatcher(chosen, storage.outbox, slack),
-        lambda storage: Watch(storage.database, storage.outbox, chosen.ingestion_quiet_h or None),
-    )
-    return dg.Definitions(
-        assets=[recordings, assets, daily_marts(chosen.marts_from), notifications],
-        asset_checks=call_checks(chosen.ingestion_quiet_h or None),
-        jobs=[
-            process_calls_job,
-            judge_missing_job(concurrency=chosen.concurrency),
-            refresh_marts_job,
-            check_calls_job,
-            *retention_jobs(lambda: chosen),
-        ],
-        schedules=[check_calls_schedule, *retention_schedules()],
-        sensors=_sensors(chosen),
-        resources={**resources(opening, slack_resources(chosen)), **io_managers()},
-        executor=dg.in_process_executor,
+        lambda storage: PipelineMonitor(
+            storage.database, storage.outbox, chosen.ingestion_quiet_h or None
+        ),
     )
 
 
@@ -84,6 +107,7 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
         waiting_calls(lambda: chosen),
         lost_runs(lambda: chosen),
         unjudged_mentions(lambda: chosen),
+        competitor_list_sensor(lambda: chosen),
         erasures_sensor(lambda: chosen),
         stale_days(chosen.marts_from),
         outbox_sensor(),
@@ -92,6 +116,6 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
     ]
 
 
-# Before anything can fail: sensors and resources do so in the code server's own process.
-print_masked_errors_without_words()
+# First, before anything can fail: sensors and resources run in the process of the code server.
+strip_redacted_error_messages()
 defs = build()

@@ -1,76 +1,92 @@
-"""Every error of callpipeline, and whether another try can help.
+"""Errors of callpipeline, divided by whether a retry can help.
 
 CallpipelineError
-├── PermanentError      another try cannot help
-│   ├── UnsupportedAudio      not audio, or audio that no decoder here reads
-│   ├── EmptyRecording        no bytes, or no samples in it
-│   ├── DuplicateRecording    the same bytes as an earlier call, and its source refuses that
-│   ├── CatalogInvalid        the competitor list cannot be read
-│   ├── TranscriptInvalid     a supplied transcript cannot be read
-│   ├── EngineRefused         a service does not take what it was sent, or answers otherwise
-│   ├── MissingObject         what a row points to is not in the object store
-│   ├── PathRefused           a path outside of what may be read or written there
+├── PermanentError      retrying with the same input can't succeed
+│   ├── UnsupportedAudio      not audio, or not in a format that can be decoded
+│   ├── EmptyRecording        no bytes, or no samples
+│   ├── DuplicateRecording    same bytes as an earlier call, and the source refuses duplicates
+│   ├── CatalogInvalid        the competitor list can't be read
+│   ├── CatalogConflict       another version of the list is in force than expected
+│   ├── UnknownCatalog        no such version of the competitor list
+│   ├── TranscriptInvalid     a supplied transcript can't be read
+│   ├── LabelsInvalid         a file of labels for an evaluation can't be read
+│   ├── EngineRefused         a service rejected its input or broke its contract
+│   ├── MissingObject         an object that a row refers to isn't in the object store
+│   ├── PathRefused           a path outside the permitted folder, or an invalid one
 │   ├── UnknownCall           no such call in the ledger
 │   ├── UnknownMention        no such mention in the call
-│   ├── ReviewOutdated        somebody else decided about the mention since
+│   ├── UnknownVoices         the call's voices were not separated
+│   ├── ReviewOutdated        another person has reviewed the mention since
 │   ├── UnknownNotification   no such notification in the outbox
-│   ├── UnknownKey            no such key of the API
-│   ├── CursorInvalid         a page is asked for after a place that is none
-│   ├── SettingsInvalid       a setting is missing or contradicts another
-│   ├── PoisonCall            the runs that worked on the call died, every time
-│   ├── ReceiverGone          a receiver wants no notifications any more
-│   ├── AnnouncementInvalid   what was announced cannot be taken
-│   │   └── AddressInvalid        its address is none from which recordings are fetched
-│   ├── DownloadRefused       a host does not hand out an announced recording, or may not be asked
-│   └── UnexpectedError       a fault of callpipeline itself
-├── TransientError      another try might
-│   ├── EngineUnavailable     an engine crashed, timed out or refused for now
-│   │   └── EngineAway            a service answers nobody: its calls wait and lose no try
-│   ├── StoreUnavailable      the object store did not answer
-│   ├── DatabaseUnavailable   Postgres did not answer
-│   ├── DeliveryRefused       a receiver did not take a notification
-│   ├── DownloadFailed        an announced recording did not arrive whole
-│   ├── ModelUnavailable      a recogniser's model could not be fetched
-│   └── MachineExhausted      no disk space, memory or open files are left here
-├── ClaimLost           the call belongs to another run now; nothing was written
-└── SameRecording       the call has ended as a duplicate of another one
+│   ├── UnknownKey            no such API key
+│   ├── CursorInvalid         a page cursor is malformed or belongs to another list
+│   ├── SettingsInvalid       a setting is missing, malformed or contradictory
+│   ├── PoisonCall            every run that worked on the call died
+│   ├── ReceiverGone          a receiver no longer accepts notifications
+│   ├── AnnouncementInvalid   an announcement of a recording is malformed
+│   │   └── AddressInvalid        recordings can't be fetched from its URL
+│   ├── DownloadRefused       a host refuses the recording, or the egress policy forbids the host
+│   └── UnexpectedError       a bug in callpipeline
+├── TransientError      a retry may succeed
+│   ├── EngineUnavailable     an engine crashed, timed out or is overloaded
+│   │   └── ServiceUnavailable    a service is down: its calls wait without using up retries
+│   ├── StoreUnavailable      the object store didn't respond
+│   ├── DatabaseUnavailable   Postgres didn't respond
+│   ├── DeliveryRefused       a receiver didn't accept a notification
+│   ├── DownloadFailed        the download of a recording was incomplete
+│   ├── ModelUnavailable      a recogniser's model couldn't be fetched
+│   └── MachineExhausted      out of disk space, memory or file descriptors
+├── ClaimLost           another run has claimed the call; nothing was written
+└── SameRecording       the call ended as a duplicate of another one
 """
 
 from typing import Self
 
 
 class CallpipelineError(Exception):
-    """Base of all errors raised on purpose; its text is a sentence for the person who reads it."""
+    """Base class of deliberate errors; the message is a sentence written for users."""
 
 
 class PermanentError(CallpipelineError):
-    """Another try with the same input cannot succeed."""
+    """Retrying with the same input cannot succeed."""
 
 
 class UnsupportedAudio(PermanentError):
-    """The recording is not audio, or no decoder here reads it."""
+    """The recording is not audio, or not in a format that can be decoded."""
 
 
 class EmptyRecording(PermanentError):
-    """The recording holds no bytes or no samples."""
+    """The recording has no bytes or no samples."""
 
 
 class DuplicateRecording(PermanentError):
-    """The recording is the same as that of an earlier call, and its source refuses duplicates."""
+    """The recording repeats an earlier call, and its source refuses duplicates."""
 
 
 class CatalogInvalid(PermanentError):
     """The competitor list cannot be read."""
 
 
+class CatalogConflict(PermanentError):
+    """Another version of the competitor list is in force than expected."""
+
+
+class UnknownCatalog(PermanentError):
+    """There is no such version of the competitor list."""
+
+
 class TranscriptInvalid(PermanentError):
     """A transcript supplied beside a recording cannot be read."""
 
 
-class EngineRefused(PermanentError):
-    """A service does not take what it was sent, or does not answer as its contract says.
+class LabelsInvalid(PermanentError):
+    """A file of labels for an evaluation cannot be read."""
 
-    `status` is that of HTTP where it is that which says so.
+
+class EngineRefused(PermanentError):
+    """A service rejected its input or broke its contract.
+
+    `status` is the HTTP status, if that was the rejection.
     """
 
     def __init__(self, reason: str, *, status: int | None = None) -> None:
@@ -79,11 +95,11 @@ class EngineRefused(PermanentError):
 
 
 class MissingObject(PermanentError):
-    """An object that should be in the store is not there."""
+    """An expected object is not in the object store."""
 
 
 class PathRefused(PermanentError):
-    """A path leads out of what may be read or written, or is none that a store can have."""
+    """A path leads outside the permitted folder, or is invalid for an object store."""
 
 
 class UnknownCall(PermanentError):
@@ -94,8 +110,12 @@ class UnknownMention(PermanentError):
     """The call has no such mention."""
 
 
+class UnknownVoices(PermanentError):
+    """The transcript of the call has no voices to give roles to."""
+
+
 class ReviewOutdated(PermanentError):
-    """Somebody else decided about the mention since."""
+    """Another person has reviewed the mention since."""
 
 
 class UnknownNotification(PermanentError):
@@ -103,11 +123,11 @@ class UnknownNotification(PermanentError):
 
 
 class UnknownKey(PermanentError):
-    """There is no such key of the API, or more than one is meant."""
+    """No API key matches, or several do."""
 
 
 class CursorInvalid(PermanentError):
-    """What tells where a page begins was not made by callpipeline, or is for another list."""
+    """A page cursor is malformed or belongs to another list."""
 
 
 class SettingsInvalid(PermanentError):
@@ -115,11 +135,11 @@ class SettingsInvalid(PermanentError):
 
 
 class PoisonCall(PermanentError):
-    """The runs that worked on the call died, every time."""
+    """Every run that worked on the call died."""
 
 
 class ReceiverGone(PermanentError):
-    """A receiver answered that it wants no notifications any more; `code` is how it did."""
+    """A receiver no longer accepts notifications; `code` is its short answer."""
 
     def __init__(self, code: str, answer: str) -> None:
         super().__init__(answer)
@@ -127,58 +147,57 @@ class ReceiverGone(PermanentError):
 
 
 class AnnouncementInvalid(PermanentError):
-    """What was announced cannot be taken as it is; whoever announces it has to correct it."""
+    """An announcement of a recording is malformed; its sender has to correct it."""
 
 
 class AddressInvalid(AnnouncementInvalid):
-    """An address is none of HTTP, or none from which recordings may be fetched; never quoted."""
+    """A URL is not HTTP, or recordings may not be fetched from it. Messages never quote it."""
 
 
 class DownloadRefused(PermanentError):
-    """A host does not hand out an announced recording, or it may not be fetched from there."""
+    """A host refuses an announced recording, or the egress policy forbids the host."""
 
 
 class UnexpectedError(PermanentError):
-    """A fault of callpipeline itself, not of the recording or an engine."""
+    """A bug in callpipeline rather than a fault of the recording or an engine."""
 
 
 class TransientError(CallpipelineError):
-    """Another try, later, might succeed."""
+    """A later retry may succeed."""
 
 
 class EngineUnavailable(TransientError):
-    """An engine crashed, timed out or refused for now."""
+    """An engine crashed, timed out or is overloaded."""
 
 
-class EngineAway(EngineUnavailable):
-    """A service answers nobody, which is not the fault of a call: it waits for `again_s` seconds,
-    and loses no try.
+class ServiceUnavailable(EngineUnavailable):
+    """A service is down: the call waits `retry_after_s` seconds without using up a retry.
 
-    `service` is its name in the table of services that are away, where all runs know of it: of the
-    calls that wait for it one alone tries whether it is back.
+    `service` is the service's name in the table of outages, which all runs share: only one of the
+    calls that wait for it probes whether it is back.
     """
 
-    def __init__(self, reason: str, again_s: float, service: str | None = None) -> None:
+    def __init__(self, reason: str, retry_after_s: float, service: str | None = None) -> None:
         super().__init__(reason)
-        self.again_s = again_s
+        self.retry_after_s = retry_after_s
         self.service = service
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, float, str | None]]:
-        return type(self), (str(self), self.again_s, self.service)
+        return type(self), (str(self), self.retry_after_s, self.service)
 
 
 class StoreUnavailable(TransientError):
-    """The object store did not answer."""
+    """The object store did not respond."""
 
 
 class DatabaseUnavailable(TransientError):
-    """Postgres did not answer."""
+    """Postgres did not respond."""
 
 
 class DeliveryRefused(TransientError):
-    """A receiver did not take a notification; `code` is its answer in a word, safe to show.
+    """A receiver did not accept a notification; `code` is its short answer, safe to show.
 
-    `retry_after_s` is how long it wants to be left alone, in seconds.
+    `retry_after_s` is the delay that it requested, in seconds.
     """
 
     def __init__(self, code: str, answer: str, retry_after_s: float | None = None) -> None:
@@ -188,9 +207,9 @@ class DeliveryRefused(TransientError):
 
 
 class DownloadFailed(TransientError):
-    """An announced recording did not arrive whole; another try may do better.
+    """The download of an announced recording was incomplete.
 
-    `retry_after_s` is how long its host wants to be left alone, in seconds.
+    `retry_after_s` is the delay that the host requested, in seconds.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
@@ -203,16 +222,16 @@ class ModelUnavailable(TransientError):
 
 
 class MachineExhausted(TransientError):
-    """This machine has no disk space, memory or open files left."""
+    """This machine is out of disk space, memory or file descriptors."""
 
 
 class ClaimLost(CallpipelineError):
-    """The call belongs to another run now, so this run's write was refused."""
+    """Another run has claimed the call, so this run's write was rejected."""
 
 
 class SameRecording(CallpipelineError):
-    """The recording is that of an earlier call, `first`, so this one has ended as DUPLICATE."""
+    """The recording is that of call `original_call_id`, so this call ended as DUPLICATE."""
 
-    def __init__(self, first: str) -> None:
-        super().__init__(f"The recording is the same, byte for byte, as that of call {first}.")
-        self.first = first
+    def __init__(self, original_call_id: str) -> None:
+        super().__init__(f"This recording is identical to that of call {original_call_id}.")
+        self.original_call_id = original_call_id

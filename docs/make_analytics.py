@@ -1,29 +1,30 @@
-"""Writes docs/analytics.md from the comments of the database and the questions: `make docs`."""
+"""Generate docs/analytics.md from database comments and example queries: `make docs`."""
 
 import tempfile
 from pathlib import Path
 
 import psycopg
 
-from callpipeline.storage import sql
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.migrations import migrate
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.storage.postgres.sql import statements
 
 PAGE = Path(__file__).parent / "analytics.md"
-QUESTIONS = sorted((Path(sql.__file__).parent / "questions").glob("*.sql"))
+QUESTIONS = {name: text for name, text in statements().items() if name.startswith("questions/")}
 
-HEAD = """# Questions to the database
+HEAD = """# Analytics queries
 
-Schema `analytics` has the results by plain names, for SQL, dashboards and notebooks. It counts by
-the time of the call, not of its processing. This page is made from the database's own comments
+Schema `analytics` contains the results for SQL, dashboards and notebooks. Calls are counted by the
+time of the call, not of its processing. This page is generated from the comments in the database
 (`make docs`); `\\d+ analytics.mentions` in psql shows them too.
 
-Who may read these views, and nothing else, is the role `callpipeline_analyst`:
+Role `callpipeline_analyst` can read these views and nothing else:
 
     CREATE ROLE alice LOGIN PASSWORD '…' IN ROLE callpipeline_analyst;
 
-The embedded Postgres listens while `callpipeline up` runs; its port is in
-`data/postgres/server.json`, the password of its owner, `callpipeline`, in `data/postgres/password`.
+The embedded Postgres listens while `callpipeline up` runs. Its port is in
+`data/postgres/server.json`, and the password of its owner, `callpipeline`, in
+`data/postgres/password`.
 
 """
 COLUMNS = ("| column | type | |", "|---|---|---|")
@@ -37,26 +38,26 @@ ORDER BY c.oid, a.attnum
 
 
 def page(database_url: str) -> str:
-    """The text of docs/analytics.md for a migrated database."""
+    """Return the text of docs/analytics.md for a migrated database."""
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(_VIEWS).fetchall()
     lines, seen = [HEAD.rstrip(), "", "## Views"], ""
-    for view, about, column, kind, told in rows:
+    for view, description, column, kind, comment in rows:
         if view != seen:
-            lines += ["", f"### `analytics.{view}`", "", about, "", *COLUMNS]
+            lines += ["", f"### `analytics.{view}`", "", description, "", *COLUMNS]
             seen = view
-        lines.append(f"| `{column}` | {kind} | {told} |")
-    lines += ["", "## Ten questions", ""]
-    for number, question in enumerate(QUESTIONS, start=1):
-        asked, _, query = question.read_text().partition("\n")
-        title = f"### {number}. {asked.removeprefix('-- ')}"
+        lines.append(f"| `{column}` | {kind} | {comment} |")
+    lines += ["", "## Ten example queries", ""]
+    for number, question in enumerate(QUESTIONS.values(), start=1):
+        comment, _, query = question.partition("\n")
+        title = f"### {number}. {comment.removeprefix('-- ')}"
         lines += [title, "", "```sql", query.strip(), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def main() -> None:
     with (
-        # The server removes files of its own while it ends.
+        # The server removes its own files while it stops.
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder)).running() as url,
     ):

@@ -1,4 +1,4 @@
-"""Small domain values for tests: each has a sensible default for all that a test does not say."""
+"""Builders of domain values for tests, with sensible defaults."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,23 +7,24 @@ from typing import Any
 
 from callpipeline.domain.audio import (
     AudioFormat,
+    CallMetrics,
     Channel,
     ChannelAudio,
     Flag,
     Interval,
     QualityFlag,
     SplitRecording,
+    compute_metrics,
     speaker_of,
 )
-from callpipeline.domain.call import Call, Recording, Stage
-from callpipeline.domain.catalog import Catalog, Competitor
-from callpipeline.domain.mention import Mention, MentionStatus
-from callpipeline.domain.metrics import CallMetrics, measure
-from callpipeline.domain.notification import EventKind, Severity, wire_type
-from callpipeline.domain.sentiment import Judgement, Sentiment, Unjudged
-from callpipeline.domain.transcript import Segment, Transcript, Word
-from callpipeline.notify.message import CallLine, Message
-from callpipeline.storage.ports import StageWrite
+from callpipeline.domain.calls.call import Call, Recording, Stage
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.notifications import EventKind, Severity, wire_type
+from callpipeline.domain.sentiment import Judgement, Sentiment, UnjudgedMention
+from callpipeline.domain.transcripts import Segment, Transcript, Word
+from callpipeline.notify.ports import CallLink, NotificationMessage
+from callpipeline.storage.ports.results import StageWrite
 
 A_MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 CATALOG = Catalog((Competitor("Vodafone"), Competitor("Sky", ambiguous=True)))
@@ -61,11 +62,11 @@ def a_channel(
 
 
 def a_split(*channels: ChannelAudio, flags: Sequence[QualityFlag] = ()) -> SplitRecording:
-    """Two channels that speak in turn, unless others are given."""
+    """Build a split recording; by default, two channels that speak in turn."""
     both = (a_channel(Channel.LEFT, (0.0, 4.0)), a_channel(Channel.RIGHT, (5.0, 9.5)))
-    taken = channels or both
-    facts = AudioFormat("wav", "pcm_s16le", 8000, len(taken), taken[0].duration_s, 21.0, 3)
-    return SplitRecording(facts, taken, tuple(flags))
+    used = channels or both
+    format = AudioFormat("wav", "pcm_s16le", 8000, len(used), used[0].duration_s, 21.0, 3)
+    return SplitRecording(format, used, tuple(flags))
 
 
 def a_flag(channel: Channel | None = None) -> QualityFlag:
@@ -73,7 +74,7 @@ def a_flag(channel: Channel | None = None) -> QualityFlag:
 
 
 def channel_files(split: SplitRecording, folder: Path, content: str = "sound of") -> Path:
-    """A folder with a file for each channel, as a splitter leaves it."""
+    """Write a file per channel into a folder, like a splitter."""
     folder.mkdir(parents=True, exist_ok=True)
     for channel in split.channels:
         (folder / f"{channel.channel}.flac").write_text(f"{content} {channel.channel}")
@@ -81,11 +82,11 @@ def channel_files(split: SplitRecording, folder: Path, content: str = "sound of"
 
 
 def a_segment(text: str, *, index: int = 0, channel: Channel = Channel.LEFT) -> Segment:
-    """Words half a second apart; each segment begins ten seconds after the one before."""
+    """Build a segment with a word every 0.5 s, starting 10 s after the previous segment."""
     start_s = index * 10.0
     words = tuple(
-        Word(word, start_s + place / 2, start_s + place / 2 + 0.4, 0.9)
-        for place, word in enumerate(text.split())
+        Word(word, start_s + n / 2, start_s + n / 2 + 0.4, 0.9)
+        for n, word in enumerate(text.split())
     )
     end_s = words[-1].end_s if words else start_s
     return Segment(index, start_s, end_s, channel, speaker_of(channel, "left"), text, words)
@@ -104,14 +105,14 @@ def a_mention(
     segment_index: int = 0,
     char_start: int = 5,
     channel: Channel = Channel.RIGHT,
-    status: MentionStatus = MentionStatus.ACCEPTED,
+    status: MentionStatus = MentionStatus.COUNTED,
     reason: str = "unambiguous name",
 ) -> Mention:
     start_s = segment_index * 10.0 + char_start / 10
     return Mention(
         competitor=competitor,
         alias=competitor,
-        said=competitor.lower(),
+        text=competitor.lower(),
         channel=channel,
         speaker=speaker_of(channel, "left"),
         segment_index=segment_index,
@@ -127,20 +128,20 @@ def a_mention(
 
 def a_judgement(mention: Mention, sentiment: Sentiment = Sentiment.POSITIVE) -> Judgement:
     score = {Sentiment.POSITIVE: 0.7, Sentiment.NEGATIVE: -0.7}.get(sentiment, 0.0)
-    quote = f"I like {mention.said}"
+    quote = f"I like {mention.text}"
     return Judgement(
         mention.mention_id, mention.competitor, sentiment, score, "praise", quote, "by hand"
     )
 
 
-def an_unjudged(mention: Mention, *, transient: bool = True) -> Unjudged:
+def an_unjudged(mention: Mention, *, transient: bool = True) -> UnjudgedMention:
     kind = "EngineUnavailable" if transient else "UnexpectedError"
     reason = "The judge did not answer."
-    return Unjudged(mention.mention_id, mention.competitor, reason, kind, transient)
+    return UnjudgedMention(mention.mention_id, mention.competitor, reason, kind, transient)
 
 
 def some_metrics() -> CallMetrics:
-    return measure(20.0, a_split().channels, "by hand")
+    return compute_metrics(20.0, a_split().channels, "by hand")
 
 
 def a_write(
@@ -156,17 +157,17 @@ def a_message(
     kind: EventKind = EventKind.CALL_FAILED,
     severity: Severity = Severity.ERROR,
     **other: Any,
-) -> Message:
-    lines = [
-        CallLine(f"2026-03-02-{n:012x}", f"call-{n}.wav", f"http://d/{n}") for n in range(calls)
+) -> NotificationMessage:
+    links = [
+        CallLink(f"2026-03-02-{n:012x}", f"call-{n}.wav", f"http://d/{n}") for n in range(calls)
     ]
-    known = {
+    defaults = {
         "notification_id": "6f1c0f6e-5f0a-4b5e-9d43-1a2b3c4d5e6f",
         "thread_id": "1",
         "type": wire_type(kind, {}),
         "context": ("At 2026-03-02 09:30:00 UTC.", "What to do about it."),
         "at": A_MONDAY,
-        "calls": tuple(lines),
+        "calls": tuple(links),
         "call_count": calls,
     }
-    return Message(kind=kind, severity=severity, title=title, **known | other)
+    return NotificationMessage(kind=kind, severity=severity, title=title, **defaults | other)

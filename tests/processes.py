@@ -1,22 +1,30 @@
-"""Watching processes from outside: whether they live, who they are, and until when."""
+"""Helpers that wait for conditions and inspect processes."""
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+PATIENCE = 3
+"""Waits are this many times as long as on an idle machine: two cores run three tests at once."""
+
 
 def until(
-    holds: Callable[[], bool], what: str, within_s: float = 10.0, *, every_s: float = 0.02
+    condition: Callable[[], bool],
+    description: str,
+    within_s: float = 10.0,
+    *,
+    every_s: float = 0.02,
 ) -> None:
-    """Poll until something holds; fails saying what never came true."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"after {within_s} s still not: {what}"
+    """Poll until a condition is true; fail with its description after a timeout."""
+    deadline = time.monotonic() + within_s * PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {description}"
         time.sleep(every_s)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie, which only waits to be buried, does not."""
+    """Return whether a process runs; a zombie doesn't."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -24,12 +32,11 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The command line: each command parses, makes one call, and presents."""
+"""The command line: each command parses its arguments, calls the pipeline and prints."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -6,25 +6,27 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import calls, engines, export, keys, look, models, notifications, operate
-from callpipeline.cli.demo import demo
-from callpipeline.cli.erase import erase
-from callpipeline.cli.opening import explained
-from callpipeline.cli.retention import retention
-from callpipeline.cli.retry import retry
-from callpipeline.cli.search import search
-from callpipeline.cli.up import up
+from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications
+from callpipeline.cli.calls import results
+from callpipeline.cli.calls.processing import ingest, retry
+from callpipeline.cli.calls.results import search
+from callpipeline.cli.calls.status import show, status
+from callpipeline.cli.doctor.examination import doctor
+from callpipeline.cli.installation.demo import demo
+from callpipeline.cli.installation.up import up
+from callpipeline.cli.maintenance import erase, migrate, retention
+from callpipeline.cli.session import report_errors
 
 app = typer.Typer(
     name="callpipeline",
-    help="Which competitors are named in recorded calls, by whom, when, and how.",
+    help="Find competitor mentions and their sentiment in recorded calls.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
 
-def tell_version(wanted: bool) -> None:
+def print_version(wanted: bool) -> None:
     if wanted:
         print(f"callpipeline {version('callpipeline')}")
         raise typer.Exit
@@ -34,29 +36,31 @@ def tell_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=tell_version, is_eager=True),
+        typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Which competitors are named in recorded calls, by whom, when, and how."""
+    """Find competitor mentions and their sentiment in recorded calls."""
 
 
 COMMANDS: list[Callable[..., None]] = [
     demo,
     up,
-    calls.ingest,
-    look.status,
-    look.show,
+    ingest,
+    status,
+    show,
     search,
     retry,
     erase,
     retention,
-    operate.migrate,
-    operate.doctor,
+    migrate,
+    doctor,
 ]
 for command in COMMANDS:
-    app.command()(explained(command))
-app.add_typer(export.app)
+    app.command()(report_errors(command))
+app.add_typer(results.app)
 app.add_typer(notifications.app)
 app.add_typer(engines.app)
 app.add_typer(models.app)
 app.add_typer(keys.app)
+app.add_typer(evaluate.app)
+app.add_typer(catalog.app)

@@ -1,4 +1,4 @@
-"""The commands below `notifications`: what people were told, again, and a trial of each channel."""
+"""The command group notifications: list, resend, send and test."""
 
 import json
 import time
@@ -11,26 +11,35 @@ import typer
 
 from callpipeline import wiring
 from callpipeline.cli import present
-from callpipeline.cli.calls import AsJson
-from callpipeline.cli.opening import complain, console, explained, opened
-from callpipeline.cli.services import is_operated
+from callpipeline.cli.installation.services import is_operated
+from callpipeline.cli.session import (
+    AsJson,
+    console,
+    open_storage_migrated,
+    print_error,
+    report_errors,
+)
 from callpipeline.config import settings
-from callpipeline.domain.notification import EventKind, NotificationChannel, Occurrence, Severity
+from callpipeline.domain.notifications import (
+    EventKind,
+    NotificationChannel,
+    NotificationEvent,
+    Severity,
+)
 from callpipeline.errors import DeliveryRefused, ReceiverGone, SettingsInvalid
-from callpipeline.notify.message import Message
-from callpipeline.notify.ports import Notifier
-from callpipeline.storage.database import Row
+from callpipeline.notify.ports import NotificationMessage, Notifier
+from callpipeline.storage.postgres.database import Row
 from callpipeline.wiring import Storage
 
 app = typer.Typer(
     name="notifications",
-    help="What people were told by Slack, email and webhook; send it again; try the channels.",
+    help="Sent notifications: list and resend them, send your own, test the channels.",
     no_args_is_help=True,
 )
 STATES = ("PENDING", "DELIVERED", "GAVE_UP")
 NONE_SET_UP = (
-    "No channel is set up: CALLPIPELINE_SLACK_…, CALLPIPELINE_SMTP_HOST and "
-    "CALLPIPELINE_NOTIFY_WEBHOOK_URL do that; all are in .env.example."
+    "No channel is configured: set CALLPIPELINE_SLACK_…, CALLPIPELINE_SMTP_HOST or "
+    "CALLPIPELINE_NOTIFY_WEBHOOK_URL; see .env.example."
 )
 
 
@@ -41,35 +50,36 @@ def listing(
     state: Annotated[
         str | None, typer.Option(help="Only PENDING, DELIVERED or GAVE_UP.", metavar="STATE")
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many to list.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum number of messages.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Messages, newest first: to whom, of what, whether they arrived, and the last answer.
+    """List messages, newest first, with channel, state and the last answer.
 
-    PENDING ones are tried again by themselves; GAVE_UP ones were refused for a day, or their
-    receiver wants nothing any more (410): `resend --undelivered` tries them again.
+    PENDING messages are retried automatically. GAVE_UP messages were refused for a day, or their
+    receiver is gone (410); `resend --undelivered` sends them again.
     """
     wanted = state.upper() if state else None
     if wanted not in (None, *STATES):
-        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}.", param_hint="--state")
-    with opened() as storage:
-        rows = storage.notifications.listed(channel=channel, state=wanted, limit=limit)
+        raise typer.BadParameter(
+            f"{state!r} is not one of {', '.join(STATES)}.", param_hint="--state"
+        )
+    with open_storage_migrated() as storage:
+        rows = storage.notifications.list(channel=channel, state=wanted, limit=limit)
         if as_json:
             print(json.dumps([_as_json(storage, row) for row in rows], indent=2))
             return
-        backlog, held = storage.notifications.backlog()[0], storage.notifications.held()
+        backlog, held = storage.notifications.backlog()[0], storage.notifications.count_held()
     if rows:
         console.print(_table(rows))
     elif channel or wanted:
-        console.print("There is no such message.", highlight=False)
+        console.print("No matching messages.", highlight=False)
     else:
-        console.print("Nobody was told anything yet.", highlight=False)
+        console.print("No notifications yet.", highlight=False)
     if backlog.waiting:
-        told = f"{_events(backlog.waiting)} for the sensor `outbox`."
-        console.print(told, highlight=False)
+        console.print(f"{_events(backlog.waiting)} for the sensor `outbox`.", highlight=False)
     if held:
-        told = f"{_events(held)} to be told with others, or for the end of quiet hours."
-        console.print(told, highlight=False)
+        line = f"{_events(held)} for their group or the end of quiet hours."
+        console.print(line, highlight=False)
     if not wiring.configured_channels(settings()):
         console.print(NONE_SET_UP, highlight=False, soft_wrap=True)
 
@@ -80,80 +90,81 @@ def resend(
         typer.Argument(metavar="NOTIFICATION", help="Ids, or their beginnings."),
     ] = None,
     undelivered: Annotated[
-        bool, typer.Option("--undelivered", help="All that wait or were given up.")
+        bool, typer.Option("--undelivered", help="All messages that are pending or were given up.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Deliver messages again, under the same id, or those that did not arrive.
+    """Send messages again under the same id.
 
-    They are delivered by `callpipeline up`. Exit code 1 where one of them is not there.
+    `callpipeline up` delivers them. Exits with 1 if one of them doesn't exist.
     """
     if bool(notifications) == undelivered:
-        complain("Say which notifications, or --undelivered.")
+        print_error("Name the notifications, or use --undelivered.")
         raise typer.Exit(2)
-    with opened() as storage:
+    with open_storage_migrated() as storage:
         ids = [found for each in notifications or [] for found in storage.notifications.find(each)]
         sent = storage.notifications.resend(ids, undelivered=undelivered, now=datetime.now(UTC))
-        off = storage.outbox.off()
+        unsubscribed = storage.outbox.unsubscribed()
     if as_json:
         print(json.dumps({"resent": sent}))
         return
     for notification_id in sent:
-        console.print(f"{notification_id}  will be tried again", highlight=False)
-    _tell_off(off)
+        console.print(f"{notification_id}  will be sent again", highlight=False)
+    _print_unsubscribed(unsubscribed)
     if not sent:
-        console.print("There is nothing to deliver.", highlight=False)
+        console.print("Nothing to send.", highlight=False)
     elif not is_operated(settings().home):
-        console.print("They wait for `callpipeline up`.", highlight=False)
+        console.print("Queued. `callpipeline up` sends them.", highlight=False)
 
 
-def _tell_off(off: Mapping[NotificationChannel, Row]) -> None:
-    for channel, gone in off.items():
-        complain(
-            f"{channel} is told nothing since it answered {gone['answer']!r}: once it takes "
+def _print_unsubscribed(unsubscribed: Mapping[NotificationChannel, Row]) -> None:
+    for channel, gone in unsubscribed.items():
+        print_error(
+            f"{channel} is turned off since it answered {gone['answer']!r}. Once it accepts "
             "messages again, `callpipeline notifications test` turns it on."
         )
 
 
 def send(
-    title: Annotated[str, typer.Argument(help="The headline.")],
-    message: Annotated[str, typer.Option(help="What there is to say.")] = "",
-    severity: Annotated[Severity, typer.Option(help="How grave it is.")] = Severity.INFO,
+    title: Annotated[str, typer.Argument(help="The title.")],
+    message: Annotated[str, typer.Option(help="The text.")] = "",
+    severity: Annotated[Severity, typer.Option(help="The severity.")] = Severity.INFO,
     channel: Annotated[
-        list[NotificationChannel] | None, typer.Option(help="Only there; repeat it for several.")
+        list[NotificationChannel] | None,
+        typer.Option(help="Only to this channel; can be repeated."),
     ] = None,
 ) -> None:
-    """Tell people something of your own, as a script that watches the recorder may want to."""
+    """Send a notification of your own, for example from a script."""
     configured = wiring.configured_channels(settings())
     if not configured:
         raise SettingsInvalid(NONE_SET_UP)
     if missing := set(channel or ()) - configured:
-        raise SettingsInvalid(f"Not set up: {', '.join(sorted(missing))}.")
+        raise SettingsInvalid(f"Not configured: {', '.join(sorted(missing))}.")
     channels = tuple(channel) if channel else None
-    told = Occurrence(EventKind.CUSTOM, severity, title, message, channels=channels)
+    event = NotificationEvent(EventKind.CUSTOM, severity, title, message, channels=channels)
     wiring.open_notifiers(settings())
-    with opened() as storage:
-        event_id = storage.outbox.add(told)
-        _tell_off(storage.outbox.off())
-    console.print(f"{event_id}  is in the outbox", highlight=False)
+    with open_storage_migrated() as storage:
+        event_id = storage.outbox.add(event)
+        _print_unsubscribed(storage.outbox.unsubscribed())
+    console.print(f"{event_id}  queued", highlight=False)
     if not is_operated(settings().home):
-        console.print("It waits for `callpipeline up`.", highlight=False)
+        console.print("Queued. `callpipeline up` sends it.", highlight=False)
 
 
-def try_channels(as_json: AsJson = False) -> None:
-    """Send one message to each channel that is set up, at once, and print the answers.
+def check_channels(as_json: AsJson = False) -> None:
+    """Send a test message to each configured channel, and print the answers.
 
-    A receiver that had said it wants nothing any more, and takes this, is told again from now on.
-    Exit code 1 where one of them did not take it, or none is set up.
+    A receiver that was turned off and accepts the message is turned on again. Exits with 1 if a
+    channel refuses it or none is configured.
     """
     notifiers = wiring.open_notifiers(settings())
     if not notifiers:
         raise SettingsInvalid(NONE_SET_UP)
-    answers = [_tried(notifier) for notifier in notifiers]
-    with opened() as storage:
+    answers = [_send_test(notifier) for notifier in notifiers]
+    with open_storage_migrated() as storage:
         for answer in answers:
             if answer["delivered"]:
-                storage.outbox.turn_on(NotificationChannel(answer["channel"]))
+                storage.outbox.resubscribe(NotificationChannel(answer["channel"]))
     if as_json:
         print(json.dumps(answers, indent=2))
     else:
@@ -161,30 +172,30 @@ def try_channels(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if all(answer["delivered"] for answer in answers) else 1)
 
 
-def _tried(notifier: Notifier) -> dict[str, Any]:
+def _send_test(notifier: Notifier) -> dict[str, Any]:
     began = time.monotonic()
-    told = {"channel": str(notifier.channel), "where": notifier.where}
+    target = {"channel": str(notifier.channel), "where": notifier.destination}
     try:
-        receipt = notifier.send(_trial())
+        receipt = notifier.send(_test_message())
         answer, delivered = receipt.answer, not receipt.is_partial
     except (DeliveryRefused, ReceiverGone) as refusal:
         answer, delivered = str(refusal), False
-    except Exception as error:  # such as a sender that no mail can have: the others are tried
-        answer, delivered = f"It cannot be sent ({type(error).__name__}).", False
+    except Exception as error:  # such as an invalid sender; the other channels are still tested
+        answer, delivered = f"Couldn't send it ({type(error).__name__}).", False
     took_s = round(time.monotonic() - began, 2)
-    return told | {"delivered": delivered, "answer": answer, "took_s": took_s}
+    return target | {"delivered": delivered, "answer": answer, "took_s": took_s}
 
 
-def _trial() -> Message:
-    return Message(
+def _test_message() -> NotificationMessage:
+    return NotificationMessage(
         notification_id=str(uuid.uuid4()),
         thread_id="test",
         kind=EventKind.CUSTOM,
         type="custom",
         severity=Severity.INFO,
         title="callpipeline can reach you here",
-        message="This is what `callpipeline notifications test` sends. All is well.",
-        context=("Nobody has to do anything.",),
+        message="This is a test message of `callpipeline notifications test`.",
+        context=("No action needed.",),
         at=datetime.now(UTC),
     )
 
@@ -193,26 +204,28 @@ def _print_answers(answers: Sequence[dict[str, Any]]) -> None:
     table = present.grid("", "channel", "where", "answer", "took")
     for answer in answers:
         mark = "[green]ok[/]" if answer["delivered"] else "[red]refused[/]"
-        said = (present.printable(answer[name]) for name in ("channel", "where", "answer"))
-        table.add_row(mark, *said, f"{answer['took_s']:.1f} s")
+        cells = (present.printable(answer[name]) for name in ("channel", "where", "answer"))
+        table.add_row(mark, *cells, f"{answer['took_s']:.1f} s")
     console.print(table)
 
 
 def _as_json(storage: Storage, row: Row) -> dict[str, Any]:
-    tries = storage.notifications.tries(row["notification_id"])
+    attempts = storage.notifications.attempts(row["notification_id"])
     plain = {n: v.isoformat() if isinstance(v, datetime) else v for n, v in row.items()}
-    listed = [t | {"at": t["at"].isoformat()} for t in tries]
+    listed = [t | {"at": t["at"].isoformat()} for t in attempts]
     return plain | {"deliveries": listed}
 
 
 def _table(rows: Sequence[Row]) -> Any:
-    table = present.grid("notification", "at", "channel", "what", "state", "tries", "last answer")
+    table = present.grid(
+        "notification", "at", "channel", "what", "state", "attempts", "last answer"
+    )
     for row in rows:
         table.add_row(
             row["notification_id"][:8],
             present.moment(row["created_at"]),
             row["channel"],
-            present.printable(_what(row)),
+            present.printable(_summary(row)),
             row["state"],
             str(row["attempts"]),
             present.printable(row["last_answer"] or "–"),
@@ -221,15 +234,15 @@ def _table(rows: Sequence[Row]) -> Any:
 
 
 def _events(count: int) -> str:
-    return "1 event waits" if count == 1 else f"{count:,} events wait"
+    return "1 event is waiting" if count == 1 else f"{count:,} events are waiting"
 
 
-def _what(row: Row) -> str:
-    """What a message is about, in a few words."""
+def _summary(row: Row) -> str:
+    """Summarise a message in a few words."""
     part = "" if row["part"] == "opening" else f"{row['part']}: "
     return f"{part}{row['title']}" + (f", {row['events']} events" if row["events"] > 1 else "")
 
 
-COMMANDS = {"list": listing, "resend": resend, "send": send, "test": try_channels}
+COMMANDS = {"list": listing, "resend": resend, "send": send, "test": check_channels}
 for name, command in COMMANDS.items():
-    app.command(name)(explained(command))
+    app.command(name)(report_errors(command))

@@ -1,4 +1,4 @@
-"""Calls as a person reads them in a terminal."""
+"""Format calls for the terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -10,14 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from callpipeline.domain.call import CallState
-from callpipeline.domain.sentiment import Sentiment, overall
+from callpipeline.domain.audio import Speaker
+from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.coverage import MAX_UNHEARD_S
+from callpipeline.domain.sentiment import Sentiment, call_stance
 
 COLOURS = {
     "positive": "green",
     "negative": "red",
     "neutral": "yellow",
-    "unsure": "magenta",
+    "mixed": "magenta",
     CallState.COMPLETED: "green",
     CallState.FAILED: "red",
     CallState.PROCESSING: "cyan",
@@ -53,17 +55,17 @@ def plain(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """What users supply, as it is shown in a table."""
+    """Escape user-supplied text for a table."""
     return escape(plain(text))
 
 
 def coloured(word: str) -> Text:
-    """A state or a sentiment in its colour."""
+    """Return a state or a sentiment in its colour."""
     return Text(word, style=COLOURS.get(word, ""))
 
 
 def grid(*headings: str) -> Table:
-    """A table in the one style that all our tables have."""
+    """Return an empty table in the common style."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in NEVER_FOLDED)
@@ -71,7 +73,7 @@ def grid(*headings: str) -> Table:
 
 
 def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """A call as `show` prints it."""
+    """Yield what `show` prints for a call."""
     recording = f"  {plain(document['key'])}  {clock(document['duration_s'])}  "
     state = coloured(document["state"])
     yield Text.assemble((document["call_id"], "bold"), recording) + state
@@ -81,7 +83,7 @@ def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for flag in document["flags"]:
         yield Text(f"note: {flag['detail']}", style="yellow")
     if document["state"] == CallState.COMPLETED and not document["transcripts"]:
-        yield Text("What was said is not kept any more.", style="yellow")
+        yield Text("The transcript was deleted under your retention policy.", style="yellow")
     for transcript in document["transcripts"]:
         yield _transcript_line(transcript)
     if metrics := document["metrics"]:
@@ -93,49 +95,56 @@ def call_page(document: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _circumstances(document: Mapping[str, Any]) -> Iterator[str]:
-    """Of which call it is a duplicate, when it took place, and what its recording's name tells."""
+    """Yield the original of a duplicate, the time of the call, metadata and the next attempt."""
     if first := document["duplicate_of"]:
-        yield f"the same recording as call {first}: `callpipeline show {first}`"
+        yield f"same recording as call {first}: `callpipeline show {first}`"
     if at := document["started_at"]:
-        yield f"took place: {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %z}"
-    if told := document["metadata"]:
-        yield ", ".join(f"{name}: {value}" for name, value in told.items())
+        yield f"call time: {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    if metadata := document["metadata"]:
+        yield ", ".join(f"{name}: {value}" for name, value in metadata.items())
     if document["state"] == CallState.PENDING and document["not_before"]:
-        yield f"next try: {moment(datetime.fromisoformat(document['not_before']))}"
+        yield f"next attempt: {moment(datetime.fromisoformat(document['not_before']))}"
 
 
 def _transcript_line(transcript: Mapping[str, Any]) -> Text:
-    sure = transcript["confidence"]
-    confidence = "" if sure is None else f", word confidence {sure:.2f}"
+    mean = transcript["confidence"]
+    confidence = "" if mean is None else f", word confidence {mean:.2f}"
     line = Text(
         f"{transcript['channel']} ({transcript['speaker']}): {transcript['words']} words by "
         f"{transcript['engine']}{confidence}"
     )
-    return line if transcript["reliable"] else line + Text("  UNRELIABLE", style="red")
+    if not transcript["reliable"]:
+        line += Text("  UNRELIABLE", style="red")
+    if (unheard_s := transcript["unheard_s"] or 0.0) > MAX_UNHEARD_S:
+        line += Text(f"  {unheard_s:.0f} s OF SPEECH WITHOUT WORDS", style="red")
+    return line
 
 
 def _metrics_line(metrics: Mapping[str, Any]) -> str:
-    if metrics["unknown_talk_s"]:
+    if metrics["unknown_talk_s"] and not metrics["agent_talk_s"] + metrics["customer_talk_s"]:
         talk = f"both speakers {clock(metrics['unknown_talk_s'])}"
     else:
         agent, customer = clock(metrics["agent_talk_s"]), clock(metrics["customer_talk_s"])
-        talk = f"agent {agent}, customer {customer}, at once {clock(metrics['overlap_s'])}"
+        talk = f"agent {agent}, customer {customer}, overlap {clock(metrics['overlap_s'])}"
     return f"talk: {talk}, silence {clock(metrics['silence_s'])}"
 
 
 def _conversation(segments: Sequence[Mapping[str, Any]]) -> Table:
-    table = grid("time", "speaker", "said")
+    table = grid("time", "speaker", "text")
     for segment in segments:
-        table.add_row(clock(segment["start_s"]), segment["speaker"], printable(segment["text"]))
+        speaker = segment["speaker"]
+        if speaker == Speaker.UNKNOWN and segment["voice"]:
+            speaker = f"speaker {segment['voice']}"
+        table.add_row(clock(segment["start_s"]), speaker, printable(segment["text"]))
     return table
 
 
 def mention_table(mentions: Sequence[Mapping[str, Any]]) -> Table:
-    """Every mention with its status and sentiment, and the rules that decided."""
-    table = grid("time", "speaker", "competitor", "sentiment", "words", "why")
+    """Return the table of mentions with sentiment and the rule that decided."""
+    table = grid("time", "speaker", "competitor", "sentiment", "words", "reason")
     for mention in mentions:
         judged, missing = mention["sentiment"], mention["not_judged"]
-        counted = mention["status"] == "accepted"
+        counted = mention["status"] == "counted"
         status = "not judged" if missing else mention["status"]
         table.add_row(
             clock(mention["start_s"]),
@@ -149,7 +158,7 @@ def mention_table(mentions: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _why(mention: Mapping[str, Any]) -> str:
-    """Why a mention is not judged, and until when; else the rule that made it count or not."""
+    """Return why a mention is unjudged, or the rule that decided whether it counts."""
     missing = mention["not_judged"]
     if not missing:
         return mention["reason"]
@@ -158,20 +167,24 @@ def _why(mention: Mapping[str, Any]) -> str:
 
 
 def next_try(at: datetime | None) -> str:
-    """When a mention is judged again, for people."""
-    return f"Next try: {moment(at)}." if at else "Not tried again by itself."
+    """Describe when a mention is judged again."""
+    return f"Next attempt: {moment(at)}." if at else "No more automatic retries."
 
 
-def overall_by_competitor(mentions: Sequence[Mapping[str, Any]]) -> dict[str, Sentiment]:
-    """Each competitor that counts, with the call's stance towards it."""
-    heard: dict[str, list[Sentiment]] = {}
+def stance_by_competitor(mentions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the call's stance towards each counted competitor, by name."""
+    by_competitor: dict[str, list[tuple[Speaker, Sentiment]]] = {}
     for mention in mentions:
         if mention["sentiment"]:
             stance = Sentiment(mention["sentiment"]["sentiment"])
-            heard.setdefault(mention["competitor"], []).append(stance)
-    return {competitor: overall(stances) for competitor, stances in sorted(heard.items())}
+            said = (Speaker(mention["speaker"]), stance)
+            by_competitor.setdefault(mention["competitor"], []).append(said)
+    return {
+        competitor: call_stance(stances).describe()
+        for competitor, stances in sorted(by_competitor.items())
+    }
 
 
 def joined(lines: Iterable[str]) -> str:
-    """Several short findings in one cell."""
+    """Join several lines in one table cell."""
     return escape("\n".join(lines))

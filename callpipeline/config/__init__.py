@@ -1,4 +1,4 @@
-"""Settings, from the environment and `.env`; only `doctor` looks at the names there besides."""
+"""Settings from the environment and `.env`; all other code reads them from here."""
 
 import re
 from datetime import date
@@ -9,28 +9,35 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
-from callpipeline.config.engines import EngineSettings
-from callpipeline.config.fetching import FetchingSettings
-from callpipeline.config.serving import ServingSettings
-from callpipeline.config.telling import TellingSettings
-from callpipeline.config.uploading import UploadSettings
+from callpipeline.config.engines import EngineSettings, ServingSettings
+from callpipeline.config.notifications import NotificationSettings
 from callpipeline.config.values import WebAddress
-from callpipeline.config.web import WebSettings
+from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
 from callpipeline.errors import SettingsInvalid
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-"""The folder that holds the package: in a checkout, where dagster.yaml and samples/ are."""
+_PACKAGED = Path(__file__).resolve().parent.parent / "packaged"
+"""In an installed wheel, the copy of the files that a checkout has beside the package."""
+CHECKOUT = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent
+"""The folder of dagster.yaml, workspace.yaml and samples/: the checkout, or the wheel's copy."""
+IS_CHECKOUT = CHECKOUT != _PACKAGED
+
+
+_OWNER = r"^(team:\S+|[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+)$"
 
 
 def _default_home() -> Path:
-    in_checkout = (CHECKOUT / "dagster.yaml").exists()
-    return (CHECKOUT if in_checkout else Path.cwd()) / "data"
+    return (CHECKOUT if IS_CHECKOUT else Path.cwd()) / "data"
 
 
 class Settings(
-    EngineSettings, FetchingSettings, ServingSettings, TellingSettings, UploadSettings, WebSettings
+    EngineSettings,
+    FetchingSettings,
+    ServingSettings,
+    NotificationSettings,
+    UploadSettings,
+    WebSettings,
 ):
-    """Everything that can be set, each as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
+    """All settings, each set as `CALLPIPELINE_<NAME>`; documented in `.env.example`."""
 
     model_config = SettingsConfigDict(
         env_prefix="CALLPIPELINE_",
@@ -68,64 +75,67 @@ class Settings(
 
     marts_from: date = date(2020, 1, 1)
 
+    owners: tuple[Annotated[str, Field(pattern=_OWNER)], ...] = ()
+    """Owners of the assets in Dagster's catalog: email addresses, or `team:<name>`."""
+
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: WebAddress | None = None
 
     @field_validator("database_url")
     @classmethod
     def _one_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        """The drivers disagree on the schemes they take; all take `postgresql://`."""
+        """Use `postgresql://`, the only scheme that all drivers accept."""
         if url is None:
             return None
         plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url.get_secret_value())
         if not plain.startswith("postgresql://"):
-            raise ValueError("write it as postgresql://user:password@host:5432/name")
+            raise ValueError("use the form postgresql://user:password@host:5432/name")
         return SecretStr(plain)
 
     @property
     def recordings_url(self) -> str:
-        """Where recordings arrive: a folder, or `s3://bucket/prefix`."""
+        """Return where recordings arrive: a folder, or `s3://bucket/prefix`."""
         return self.recordings or str(self.home / "recordings")
 
     @property
     def storage_url(self) -> str:
-        """Where channel audio and transcripts are kept: a folder, or `s3://bucket/prefix`."""
+        """Return where channel audio and transcripts are stored: a folder or `s3://bucket/prefix`."""
         return self.storage or str(self.home / "storage")
 
     @property
     def catalog_path(self) -> Path:
-        """The competitor list; a starter list is put at the default place on first use."""
+        """Return the path of the competitor list; the default is created on first use."""
         return self.catalog or self.home / "competitors.yaml"
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once. Raises SettingsInvalid naming the variable."""
+    """Return the settings of this process. Raises SettingsInvalid naming the variable."""
     try:
         return Settings()
     except ValidationError as error:
-        # Not chained: pydantic's own text quotes the value, which may be a password.
+        # Not chained: pydantic's message quotes the value, which may be a password.
         raise SettingsInvalid(_explain(error)) from None
     except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = f"CALLPIPELINE_{found[1].upper()}" if found else "A setting"
-        raise SettingsInvalid(f"{name} is not JSON: see its example in .env.example.") from None
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"CALLPIPELINE_{field[1].upper()}" if field else "A setting"
+        raise SettingsInvalid(f"{name} is not JSON: see the example in .env.example.") from None
 
 
 def _explain(error: ValidationError) -> str:
-    wrong = [
+    problems = [
         f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
-        f"{_said(problem)}"
+        f"{_describe(problem)}"
         for problem in error.errors(include_input=False, include_url=False)
     ]
-    return "A setting cannot be used. " + "; ".join(wrong) + "."
+    return "Invalid settings: " + "; ".join(problems) + "."
 
 
-def _said(problem: Any) -> str:
+def _describe(problem: Any) -> str:
     match problem["type"]:
         case "string_pattern_mismatch":
-            return "write it as .env.example says"
+            return "see .env.example for its format"
         case "too_short":
-            return f"it needs {problem['ctx']['min_length']} characters or more"
+            return f"use {problem['ctx']['min_length']} characters or more"
         case _:
             return problem["msg"].removeprefix("Value error, ")

@@ -1,1 +1,1 @@
-"""Dagster's side: partitions, assets, IO managers, resources, jobs and sensors."""
+"""Dagster definitions: assets, checks, jobs, sensors, resources and I/O managers."""

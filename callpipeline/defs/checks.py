@@ -1,26 +1,26 @@
-"""The checks of calls as Dagster shows them, and the job and schedule that look each hour.
+"""Asset checks of calls, and the job and schedule that run them every hour.
 
-They stand beside the assets and are not made with them: a result for each call would be an event
-for each call. What they ask and decide is in `pipeline/`.
+They are not part of the runs that process calls: a result for each call would be an event for each
+call. `pipeline/quality` contains their rules.
 """
 
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
 
-from callpipeline.defs.told import told
-from callpipeline.domain.call import Stage
-from callpipeline.domain.notification import Severity
-from callpipeline.pipeline.checking import CHECKS, Check, Checking
-from callpipeline.pipeline.findings import CALL, Fact, Finding, Table
+from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
+from callpipeline.defs.resources import expose_errors
+from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.notifications import Severity
+from callpipeline.pipeline.quality.check_rules import CALL, CheckResult, CheckTable, CheckValue
+from callpipeline.pipeline.quality.checks import CHECKS, CallCheck, CheckRunner
 from callpipeline.wiring import Storage
 
 JOB = "check_calls"
 EVERY_HOUR = "7 * * * *"
-"""Not on the hour, when digests and other people's jobs begin."""
-FIRST = "20"
-"""Before all batches of calls: whether these are stuck is what is looked at."""
+"""Not on the hour, when digests and many other jobs start."""
+PRIORITY = "20"
+"""Higher than all batches of calls: a check detects batches that are stuck."""
 SEVERITIES = {
     Severity.WARNING: dg.AssetCheckSeverity.WARN,
     Severity.ERROR: dg.AssetCheckSeverity.ERROR,
@@ -32,8 +32,8 @@ check_calls_job = dg.define_asset_job(
         *(dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) for check in CHECKS)
     ),
     executor_def=dg.in_process_executor,
-    tags={PRIORITY_TAG: FIRST},
-    description="Looks at the calls of the last day with every check, in one run.",
+    tags={PRIORITY_TAG: PRIORITY},
+    description="Runs all checks on the calls of the last day.",
 )
 
 check_calls_schedule = dg.ScheduleDefinition(
@@ -41,40 +41,40 @@ check_calls_schedule = dg.ScheduleDefinition(
     job=check_calls_job,
     cron_schedule=EVERY_HOUR,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks every hour whether what was made of calls in the last day makes sense.",
+    description="Checks the results of the last day every hour.",
 )
 
 
 def call_checks(quiet_h: float | None) -> list[dg.AssetChecksDefinition]:
-    """All checks of calls; `quiet_h` is how many hours without a recording are usual."""
+    """Return all checks; more than `quiet_h` hours without a recording fail one of them."""
     return [_as_asset_check(check, quiet_h) for check in CHECKS]
 
 
-def _as_asset_check(check: Check, quiet_h: float | None) -> dg.AssetChecksDefinition:
+def _as_asset_check(check: CallCheck, quiet_h: float | None) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=check.name, asset=check.asset, description=check.description)
     def evaluate(storage: dg.ResourceParam[Storage]) -> dg.AssetCheckResult:
-        with told():
-            checking = Checking(storage.database, storage.outbox, quiet_h)
-            return _result(check.asset, checking.evaluate(check, datetime.now(UTC)))
+        with expose_errors():
+            runner = CheckRunner(storage.database, storage.outbox, quiet_h)
+            return _result(check.asset, runner.evaluate(check, datetime.now(UTC)))
 
     return evaluate
 
 
-def _result(asset: str, finding: Finding) -> dg.AssetCheckResult:
+def _result(asset: str, result: CheckResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=finding.passed,
-        severity=SEVERITIES[finding.severity],
-        description=finding.description,
-        metadata={name: _shown(asset, fact) for name, fact in finding.facts.items()},
+        passed=result.passed,
+        severity=SEVERITIES[result.severity],
+        description=result.description,
+        metadata={name: _metadata_value(asset, value) for name, value in result.metadata.items()},
     )
 
 
-def _shown(asset: str, fact: Fact) -> dg.MetadataValue | int | float | str:
-    """Numbers as they are, since Dagster plots them."""
-    return dg.MetadataValue.md(_markdown(asset, fact)) if isinstance(fact, Table) else fact
+def _metadata_value(asset: str, value: CheckValue) -> dg.MetadataValue | int | float | str:
+    """Return a table as Markdown; numbers are unchanged, since Dagster plots them."""
+    return dg.MetadataValue.md(_markdown(asset, value)) if isinstance(value, CheckTable) else value
 
 
-def _markdown(asset: str, table: Table) -> str:
+def _markdown(asset: str, table: CheckTable) -> str:
     if not table.rows:
         return "none"
     rows = [
@@ -86,7 +86,7 @@ def _markdown(asset: str, table: Table) -> str:
 
 
 def _cell(value: object, asset: str | None) -> str:
-    """What would end the cell or begin markup is written as itself; a call leads to its page."""
+    """Escape Markdown in a cell; a call id becomes a link to its partition."""
     text = "" if value is None else str(value)
     text = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     if asset is None:

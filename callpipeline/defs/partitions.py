@@ -1,15 +1,33 @@
-"""The one partitions definition: a key per call. Keys come from `domain/call.py` only."""
+"""The partitions definition of calls, and the names of jobs, ops and run tags."""
 
 import dagster as dg
 
-calls = dg.DynamicPartitionsDefinition(name="calls")
+from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
+
+PARTITIONS_NAME = "calls"
+"""Name under which Dagster stores the keys."""
+calls = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
 
 
-def knowing(*call_ids: str) -> dg.DagsterInstance:
-    """A Dagster without a history that has these calls, for notebooks.
+def instance_for(*call_ids: str) -> dg.DagsterInstance:
+    """Return an ephemeral instance that has these calls as partitions, for notebooks.
 
-    It loads no partition that it does not have, and the keys of old calls are retired.
+    Loading a partition requires its key, and the keys of old calls are retired.
     """
     instance = dg.DagsterInstance.ephemeral()
-    instance.add_dynamic_partitions(str(calls.name), call_ids)
+    instance.add_dynamic_partitions(PARTITIONS_NAME, call_ids)
     return instance
+
+
+PROCESS_CALLS_OP = "process_calls"
+PROCESS_CALLS_JOB = "process_waiting_calls"
+"""Differs from the op: Dagster rejects a job and an op with the same name."""
+REMATCH_OP = "rematch"
+REMATCH_JOB = "rematch_calls"
+BATCH_TAG = "callpipeline/batch"
+LANE_TAG = "callpipeline/lane"
+"""dagster.yaml limits the concurrent runs of the bulk lane by this tag."""
+UPKEEP_TAG = "callpipeline/upkeep"
+"""dagster.yaml allows one run with this tag at a time."""
+UPKEEP_TAGS = {UPKEEP_TAG: "true", PRIORITY_TAG: "-10"}
+"""Tags of maintenance jobs, which run after calls."""

@@ -1,1 +1,1 @@
-"""Pure values and functions: calls, audio, transcripts, catalog, mentions, sentiment, metrics."""
+"""Domain values and rules: pure Python, without I/O."""

@@ -1,4 +1,4 @@
-"""What somebody may do, and keys by which programs show that they may."""
+"""Scopes of the API, and the API keys that grant them."""
 
 import base64
 import hashlib
@@ -14,54 +14,54 @@ _KEY = re.compile(r"cpk_([a-z2-7]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 class Scope(StrEnum):
-    """What a key or a user may do: send recordings in, read results, or all there is."""
+    """A permission of a key or a user: upload recordings, read results, or everything."""
 
     UPLOAD = "upload"
     READ = "read"
     ADMIN = "admin"
 
 
-def granted(scopes: Iterable[Scope]) -> frozenset[Scope]:
-    """These scopes with what they imply: who administers may do everything."""
-    given = frozenset(scopes)
-    return frozenset(Scope) if Scope.ADMIN in given else given
+def expand_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """Add the scopes that these imply: ADMIN implies all others."""
+    direct = frozenset(scopes)
+    return frozenset(Scope) if Scope.ADMIN in direct else direct
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key in the hands of somebody. Of its secret the digest is known, and nothing else.
+    """An API key as its owner has it; only the digest of its secret is stored.
 
-    `key_id` is public; `secret` are 256 random bits, so a fast hash is enough: nobody guesses them.
+    `key_id` is public. `secret` is 256 random bits, which can't be guessed, so a fast hash is
+    enough.
     """
 
     key_id: str
     secret: str = field(repr=False)
 
     @classmethod
-    def made(cls) -> Self:
-        """A new one, which nobody had before."""
+    def generate(cls) -> Self:
         public = base64.b32encode(secrets.token_bytes(8)).decode().lower()
         return cls(public[:12], secrets.token_urlsafe(32))
 
     @classmethod
-    def read(cls, text: str) -> Self | None:
-        """The key in `cpk_<id>_<secret>`; None where it is none of ours."""
-        found = _KEY.fullmatch(text)
-        return cls(found[1], found[2]) if found else None
+    def parse(cls, text: str) -> Self | None:
+        """Parse `cpk_<id>_<secret>`; return None for any other format."""
+        match = _KEY.fullmatch(text)
+        return cls(match[1], match[2]) if match else None
 
     @property
     def digest(self) -> bytes:
-        """What is kept of the secret: 32 bytes of SHA-256."""
+        """Return the SHA-256 of the secret, which is stored in its place (32 bytes)."""
         return hashlib.sha256(self.secret.encode()).digest()
 
-    def written(self) -> str:
-        """As it is sent. To be shown once, to whoever asked for it."""
+    def to_text(self) -> str:
+        """Return the key as clients send it; shown only once, when the key is created."""
         return f"cpk_{self.key_id}_{self.secret}"
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """What is kept of a key, for people."""
+class ApiKeyRecord:
+    """A stored API key, without its secret."""
 
     key_id: str
     name: str
@@ -73,6 +73,6 @@ class KeyRecord:
     revoked_at: datetime | None
     revoked_by: str | None
 
-    def holds(self, at: datetime) -> bool:
-        """Whether it opens anything at that time."""
+    def is_valid(self, at: datetime) -> bool:
+        """Return true unless the key has been revoked or has expired by then."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)

@@ -1,1 +1,1 @@
-"""What listens and judges: ports for splitting, speech detection, transcription and sentiment."""
+"""Engines: splitting, speech detection, transcription and sentiment; ports and adapters."""

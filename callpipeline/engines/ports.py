@@ -1,84 +1,196 @@
-"""The roles an engine can play. Adapters are chosen by name in settings and built by wiring."""
+"""Ports of the engines, and wrappers that limit concurrent requests to a service over all runs.
 
-from collections.abc import Sequence
+Adapters are chosen by name in the settings and built by wiring. Without a limit, each run would
+send as many requests as it has calls in progress.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Verdict
-from callpipeline.domain.transcript import Segment, Transcript
+from callpipeline.domain.audio import ChannelAudio, Interval, Peaks, SplitRecording
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import JudgeResult
+from callpipeline.domain.transcripts import Segment, Transcript
+from callpipeline.domain.voices import VoiceTurn
 
 
 class Splitter(Protocol):
-    """Takes a recording apart into one mono FLAC file per channel."""
+    """Splits a recording into one mono FLAC file per channel."""
 
     name: str
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
     ) -> SplitRecording:
-        """Write `into/<channel>.flac` for each channel, and say what was found.
+        """Write `into/<channel>.flac` for each channel, and describe the recording.
 
-        `file_name` is what the recording was called where it arrived, for services that ask.
+        `file_name` is the original name of the recording, for services that require one.
 
-        Raises UnsupportedAudio or EmptyRecording with a sentence that says what the file is;
-        what is damaged but partly readable is split as far as it goes, and flagged.
+        Raises UnsupportedAudio or EmptyRecording with the reason. A damaged recording is split as
+        far as it can be decoded, and flagged.
         """
         ...
 
 
 class SpeechDetector(Protocol):
-    """Finds where somebody speaks."""
+    """Detects when there is speech."""
 
     name: str
 
     async def detect(self, audio: Path) -> tuple[Interval, ...]:
-        """The stretches of speech of a mono audio file, in order, not overlapping."""
+        """Return the intervals with speech of a mono audio file, in order and not overlapping."""
         ...
 
 
 class Transcriber(Protocol):
-    """Turns the speech of one channel into words."""
+    """Transcribes the speech of one channel."""
 
     name: str
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
-        """The transcript of a mono audio file whose speech lies in `about.speech`.
+        """Transcribe a mono audio file with speech in the intervals `about.speech`.
 
-        A channel without speech gives a transcript without segments. Raises EngineUnavailable.
+        A channel without speech has a transcript without segments. Raises EngineUnavailable.
         """
         ...
 
 
-@runtime_checkable
-class ListensForNames(Protocol):
-    """A transcriber that can be told which names are likely to be said."""
+class Diarizer(Protocol):
+    """Separates the voices of a mono recording."""
 
-    def listening_for(self, names: Sequence[str]) -> Transcriber:
-        """The same one, listening for these names instead; the most important first."""
+    name: str
+
+    async def diarize(self, audio: Path, about: ChannelAudio) -> tuple[VoiceTurn, ...]:
+        """Return the turns of two voices within `about.speech`, in order and not overlapping.
+
+        Empty if there is one voice only, or too little speech. Raises EngineUnavailable.
+        """
+        ...
+
+
+class PeakMeter(Protocol):
+    """Measures the waveform of a channel."""
+
+    def __call__(self, flac: Path, sha256: str) -> Peaks:
+        """Return the peaks of a mono FLAC file with this hash. Raises EngineUnavailable."""
+        ...
+
+
+@runtime_checkable
+class SupportsHints(Protocol):
+    """Transcriber that accepts names which are likely to be said."""
+
+    def with_hints(self, names: Sequence[str]) -> Transcriber:
+        """Return a transcriber with these hints instead, the most important first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a judge may look at: the segments of all channels in order of time."""
+    """Segments of all channels in order of time, as input of a judge."""
 
     segments: tuple[Segment, ...]
 
 
 class SentimentJudge(Protocol):
-    """Judges how the speaker of each mention speaks of the competitor named."""
+    """Judges the sentiment of each mention's speaker towards the competitor."""
 
     name: str
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Verdict, ...]:
-        """A verdict on each mention, in the same order: a Judgement, or Unjudged where it failed.
+    ) -> tuple[JudgeResult, ...]:
+        """Return a result per mention, in the same order: a Judgement, or Unjudged if it failed.
 
-        Raises, EngineUnavailable or what else was in the way, where nothing could be judged at all;
-        `engines/sentiment/apart.py` does so for judges that ask for each competitor.
+        Raises EngineUnavailable, or another error, if no mention could be judged;
+        `engines/sentiment/per_competitor.py` does so for judges that ask for each competitor.
         """
         ...
+
+
+_CURRENT_CALL: ContextVar[str | None] = ContextVar("call", default=None)
+
+
+@contextmanager
+def call_context(call_id: str) -> Iterator[None]:
+    """Attribute requests to a call, also those of tasks and threads started within the context.
+
+    A failure that only one call meets says little about the service.
+    """
+    token = _CURRENT_CALL.set(call_id)
+    try:
+        yield
+    finally:
+        _CURRENT_CALL.reset(token)
+
+
+def current_call_id() -> str | None:
+    """Return the call of the current context, or None."""
+    return _CURRENT_CALL.get()
+
+
+class RequestSemaphore(Protocol):
+    """Semaphore shared by all runs."""
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold a slot, after waiting for a free one."""
+        ...
+
+
+@dataclass(frozen=True)
+class ThrottledSplitter:
+    """Splitter with limited concurrent requests."""
+
+    splitter: Splitter
+    semaphore: RequestSemaphore
+
+    @property
+    def name(self) -> str:
+        return self.splitter.name
+
+    async def split(
+        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+    ) -> SplitRecording:
+        """See `Splitter`."""
+        async with self.semaphore.slot():
+            return await self.splitter.split(recording, into, agent_channel, file_name=file_name)
+
+
+@dataclass(frozen=True)
+class ThrottledTranscriber:
+    """Transcriber with limited concurrent requests, one per channel."""
+
+    transcriber: Transcriber
+    semaphore: RequestSemaphore
+
+    @property
+    def name(self) -> str:
+        return self.transcriber.name
+
+    async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
+        """See `Transcriber`."""
+        async with self.semaphore.slot():
+            return await self.transcriber.transcribe(audio, about)
+
+
+@dataclass(frozen=True)
+class ThrottledJudge:
+    """Judge with limited concurrent requests, one per call."""
+
+    sentiment_judge: SentimentJudge
+    semaphore: RequestSemaphore
+
+    @property
+    def name(self) -> str:
+        return self.sentiment_judge.name
+
+    async def judge(
+        self, conversation: Conversation, mentions: Sequence[Mention]
+    ) -> tuple[JudgeResult, ...]:
+        """See `SentimentJudge`."""
+        async with self.semaphore.slot():
+            return await self.sentiment_judge.judge(conversation, mentions)

@@ -1,7 +1,7 @@
-"""Functions run in processes of their own, for engines that hold the GIL or may crash.
+"""Process pool for engines that hold the GIL or may crash.
 
-Not `ProcessPoolExecutor`: there a process that dies takes the calls of all others with it, and a
-spawned process imports the program's main module again, which under Dagster takes seconds.
+Unlike in `ProcessPoolExecutor`, a process that dies fails no calls but its own, and a new process
+does not import the program's main module, which takes seconds under Dagster.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from callpipeline.errors import EngineUnavailable
 Result = TypeVar("Result")
 
 PR_SET_PDEATHSIG = 1
-START = "from callpipeline.engines.processes import serve; serve({fd}, {parent}, {niceness})"
+START_CODE = "from callpipeline.engines.processes import serve; serve({fd}, {parent}, {niceness})"
 
 
-class Processes:
-    """Up to `count` processes, started when needed, each serving one call at a time.
+class ProcessPool:
+    """Up to `count` processes (default: one per CPU), started on demand, each serving one call.
 
-    A process that dies, or takes longer than `timeout_s`, fails its own call alone (with
-    EngineUnavailable) and is replaced for the next. All end with this process, also when it is
-    killed. Not bound to an event loop. `niceness` (0 to 19) lets others on the machine go first.
+    A process that dies or exceeds `timeout_s` only fails its own call (with EngineUnavailable) and
+    is replaced for the next one. All processes end with this one, even if it is killed. The pool is
+    not bound to an event loop. `niceness` (0 to 19) lowers the priority of the processes.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Processes:
         self._niceness = niceness
         self.count = count or available_cpus()
         self._threads = ThreadPoolExecutor(self.count, role.replace(" ", "-"))
-        self._of_thread = threading.local()
-        self._processes: set[_Process] = set()
+        self._local = threading.local()
+        self._processes: set[_WorkerProcess] = set()
         self._is_closed = False
 
     async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """`function(*arguments)` in a process; the function stands in a module, all is pickled."""
+        """Call a function in a process. The function and its arguments must be picklable."""
         if self._is_closed:
             raise EngineUnavailable(f"the {self._role} is closed")
         return await asyncio.wrap_future(self._threads.submit(self._call, function, arguments))
@@ -61,32 +61,32 @@ class Processes:
     async def run_each(
         self, function: Callable[..., Result], calls: Iterable[tuple[object, ...]]
     ) -> list[Result]:
-        """`run` with each of the arguments; the first that fails cancels those not begun.
+        """Run a function with each of the arguments; the first error cancels the waiting ones.
 
-        No more at once than could run: the next waits behind those of others, so that who has few
-        need not wait for who has many.
+        At most `count` are submitted at once, so that a caller with few calls need not wait for a
+        caller with many.
         """
-        turns = asyncio.Semaphore(self.count)
+        semaphore = asyncio.Semaphore(self.count)
 
-        async def in_turn(arguments: tuple[object, ...]) -> Result:
-            async with turns:
+        async def run_one(arguments: tuple[object, ...]) -> Result:
+            async with semaphore:
                 return await self.run(function, *arguments)
 
-        tasks = [asyncio.ensure_future(in_turn(arguments)) for arguments in calls]
+        tasks = [asyncio.ensure_future(run_one(arguments)) for arguments in calls]
         try:
             return await asyncio.gather(*tasks)
         except BaseException:
-            for task in tasks:  # what is left of a call that failed must not keep others waiting
+            for task in tasks:  # the rest of a failed call must not delay others
                 task.cancel()
             raise
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that were started and not yet found dead."""
+        """Return the ids of the processes that were started and not found dead since."""
         return tuple(process.pid for process in self._processes)
 
     def close(self) -> None:
-        """End the processes: waiting calls are cancelled, running ones fail."""
+        """End the processes: cancel waiting calls, fail running ones."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in tuple(self._processes):
@@ -99,31 +99,29 @@ class Processes:
             is_error, outcome = process.call(function, arguments, self._timeout_s)
         except TimeoutError as error:
             self._drop(process)
-            took_s = f"{self._timeout_s:.0f} s"
-            raise EngineUnavailable(f"the {self._role}'s process took over {took_s}") from error
+            limit = f"{self._timeout_s:.0f} s"
+            raise EngineUnavailable(f"the {self._role}'s process took over {limit}") from error
         except (EOFError, OSError) as error:
             self._drop(process)
-            raise EngineUnavailable(
-                f"the {self._role}'s process died, it can be retried"
-            ) from error
+            raise EngineUnavailable(f"the {self._role}'s process died, try again") from error
         if is_error:
             raise outcome
         return outcome
 
-    def _process_of_this_thread(self) -> "_Process":
-        """Linux kills a process with the thread that started it, so each thread has its own."""
-        process = getattr(self._of_thread, "process", None)
+    def _process_of_this_thread(self) -> "_WorkerProcess":
+        """Return the process of this thread: Linux kills it with the thread that started it."""
+        process = getattr(self._local, "process", None)
         if process is None:
-            process = self._of_thread.process = _Process(self._niceness)
+            process = self._local.process = _WorkerProcess(self._niceness)
             self._processes.add(process)
         if self._is_closed:
             process.kill()
         return process
 
-    def _drop(self, process: "_Process") -> None:
+    def _drop(self, process: "_WorkerProcess") -> None:
         process.kill()
         self._processes.discard(process)
-        self._of_thread.process = None
+        self._local.process = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -132,18 +130,16 @@ class Processes:
         await asyncio.to_thread(self.close)
 
 
-class InProcesses:
-    """What works in `_processes`, and ends them."""
+class PooledEngine:
+    """Base class of engines that run in a process pool."""
 
-    _processes: Processes
+    _processes: ProcessPool
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes at work."""
         return self._processes.pids
 
     def close(self) -> None:
-        """End the processes."""
         self._processes.close()
 
     async def __aenter__(self) -> Self:
@@ -153,28 +149,28 @@ class InProcesses:
         await asyncio.to_thread(self.close)
 
 
-class _Process:
-    """One Python process that serves calls from a pipe."""
+class _WorkerProcess:
+    """Python process that serves calls from a pipe."""
 
     def __init__(self, niceness: int) -> None:
-        self._connection, theirs = Pipe()
-        with theirs:
-            fd, parent = theirs.fileno(), os.getpid()
-            start = START.format(fd=fd, parent=parent, niceness=niceness)
+        self._connection, remote_end = Pipe()
+        with remote_end:
+            fd, parent = remote_end.fileno(), os.getpid()
+            start = START_CODE.format(fd=fd, parent=parent, niceness=niceness)
             self._process = subprocess.Popen(
                 (sys.executable, "-P", "-c", start),
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(fd,),
                 env=os.environ
                 | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
             )
         self.pid = self._process.pid
 
     def call(
-        self, function: Callable[..., Any], arguments: tuple[object, ...], for_s: float
+        self, function: Callable[..., Any], arguments: tuple[object, ...], timeout_s: float
     ) -> Any:
         self._connection.send_bytes(pickle.dumps((function, arguments)))
-        if not self._connection.poll(for_s):
+        if not self._connection.poll(timeout_s):
             raise TimeoutError
         return self._connection.recv()
 
@@ -184,31 +180,31 @@ class _Process:
 
 
 def serve(fd: int, parent: int, niceness: int) -> None:
-    """Answer calls from the pipe until it closes; the main loop of each process."""
-    _die_with(parent)
+    """Serve calls from the pipe until it closes; the main loop of each process."""
+    _end_with_parent(parent)
     os.nice(niceness)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and ends this process
     connection = Connection(fd)
     while True:
         try:
             call = connection.recv_bytes()
         except EOFError:
             return
-        connection.send_bytes(_answer(call))
+        connection.send_bytes(_outcome(call))
 
 
 def available_cpus() -> int:
-    """The processors that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _answer(call: bytes) -> bytes:
+def _outcome(call: bytes) -> bytes:
     try:
         function, arguments = pickle.loads(call)
         return pickle.dumps((False, function(*arguments)))
-    except Exception as error:  # whatever it is, the caller is to have it
+    except Exception as error:  # raised again in the caller
         return _pickled_error(error)
 
 
@@ -216,15 +212,14 @@ def _pickled_error(error: Exception) -> bytes:
     try:
         pickled = pickle.dumps((True, error))
         pickle.loads(pickled)
-    except Exception:  # errors of C libraries often do not survive the journey
+    except Exception:  # errors of C libraries often can't be unpickled
         return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
     return pickled
 
 
-def _die_with(parent: int) -> None:
-    """Ask Linux for SIGKILL when the parent is gone; elsewhere the closed pipe ends the process
-    after its call."""
+def _end_with_parent(parent: int) -> None:
+    """Make Linux send SIGKILL when the parent dies; elsewhere the closed pipe ends the process."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the request
+    if os.getppid() != parent:  # it died before the prctl call
         os._exit(1)

@@ -1,1 +1,1 @@
-"""Ways to people: what a message says, and the adapters that bring it to Slack, email, webhooks."""
+"""Notification channels: the message port, and adapters for Slack, email and webhooks."""

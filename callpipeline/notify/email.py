@@ -1,4 +1,4 @@
-"""Email by SMTP: text and HTML parts, threads, and headers that let people sort it."""
+"""Email by SMTP, with text and HTML parts, threading, and headers for filters."""
 
 import re
 import smtplib
@@ -17,31 +17,31 @@ from typing import Literal
 import jinja2
 from markupsafe import Markup, escape
 
-from callpipeline.domain.notification import NotificationChannel
+from callpipeline.domain.notifications import NotificationChannel
 from callpipeline.errors import DeliveryRefused
-from callpipeline.notify.message import (
+from callpipeline.notify.ports import (
     COLOURS,
-    LONGEST_ERROR,
-    Message,
-    hashed,
-    one_line,
-    shortened,
+    MAX_ERROR_CHARS,
+    DeliveryReceipt,
+    NotificationMessage,
+    hash_address,
+    single_line,
+    truncate,
 )
-from callpipeline.notify.ports import Receipt
 
 LIMIT_S = 30.0
-"""For a whole try; a step of the conversation may take STEP_S."""
+"""Limit of a delivery attempt; STEP_S limits one step of the SMTP session."""
 STEP_S = 10.0
-MOST_CALLS = 100
-LONGEST_SUBJECT = 180
+MAX_CALLS = 100
+MAX_SUBJECT_CHARS = 180
 
 Security = Literal["starttls", "tls", "none"]
 PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
 
 
 @dataclass(frozen=True, slots=True)
-class MailServer:
-    """How to reach an SMTP server; its certificate is checked, against `ca_file` where given."""
+class SmtpServer:
+    """Address and login of an SMTP server; its certificate is verified, by `ca_file` if given."""
 
     host: str
     security: Security = "starttls"
@@ -51,18 +51,18 @@ class MailServer:
     ca_file: Path | None = None
 
     @property
-    def real_port(self) -> int:
+    def effective_port(self) -> int:
         return self.port or PORTS[self.security]
 
 
 class EmailNotifier:
-    """Sends one mail to all its recipients."""
+    """Sends one email to all recipients."""
 
     channel = NotificationChannel.EMAIL
 
     def __init__(
         self,
-        server: MailServer,
+        server: SmtpServer,
         sender: str,
         recipients: Sequence[str],
         *,
@@ -71,14 +71,14 @@ class EmailNotifier:
     ) -> None:
         self._server, self._sender, self._recipients = server, sender, tuple(recipients)
         self._limit_s, self._step_s = limit_s, step_s
-        self.where = f"{', '.join(recipients)} by {server.host}:{server.real_port}"
-        self.address = hashed(self.where)
+        self.destination = f"{', '.join(recipients)} by {server.host}:{server.effective_port}"
+        self.destination_hash = hash_address(self.destination)
 
-    def send(self, message: Message) -> Receipt:
-        """Hand it to the server; of several recipients those that it refused are told."""
+    def send(self, message: NotificationMessage) -> DeliveryReceipt:
+        """Send the message; the receipt lists recipients that the server refused."""
         mail = compose(message, self._sender, self._recipients)
         try:
-            with _conversation(self._server, self._limit_s, self._step_s) as smtp:
+            with _session(self._server, self._limit_s, self._step_s) as smtp:
                 refused = smtp.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
             raise _refused(*next(iter(error.recipients.values()))) from None
@@ -87,40 +87,40 @@ class EmailNotifier:
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise DeliveryRefused("unreachable", _why(error, self._server)) from None
         if refused:
-            told = "; ".join(f"{to}: {code} {_said(why)}" for to, (code, why) in refused.items())
-            said = f"250 accepted, but not for {told}"
-            return Receipt("250", said, name=mail["Message-ID"], is_partial=True)
-        return Receipt("250", "250 accepted", name=mail["Message-ID"])
+            details = "; ".join(f"{to}: {code} {_text(why)}" for to, (code, why) in refused.items())
+            answer = f"250 accepted, but not for {details}"
+            return DeliveryReceipt("250", answer, remote_id=mail["Message-ID"], is_partial=True)
+        return DeliveryReceipt("250", "250 accepted", remote_id=mail["Message-ID"])
 
 
 @contextmanager
-def _conversation(server: MailServer, limit_s: float, step_s: float) -> Iterator[smtplib.SMTP]:
-    """A server that was greeted and knows us. It is hung up on when the time is over."""
+def _session(server: SmtpServer, limit_s: float, step_s: float) -> Iterator[smtplib.SMTP]:
+    """Open an SMTP session, logged in; the connection is cut after `limit_s`."""
     trust = ssl.create_default_context(cafile=server.ca_file)
     if server.security == "tls":
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(timeout=step_s, context=trust)
     else:
         smtp = smtplib.SMTP(timeout=step_s)
-    # It checks the certificate for the name that it was made with.
+    # smtplib verifies the certificate against this name.
     smtp._host = server.host  # pyright: ignore[reportAttributeAccessIssue]
-    hang_up = threading.Timer(limit_s, _hang_up, [smtp])
-    hang_up.daemon = True
-    hang_up.start()
+    timer = threading.Timer(limit_s, _hang_up, [smtp])
+    timer.daemon = True
+    timer.start()
     try:
         _greet(smtp, server, trust)
         yield smtp
-        # The mail is taken or refused by now: how the server says good-bye changes nothing.
+        # The mail has been accepted or refused by now: a failing QUIT changes nothing.
         with suppress(smtplib.SMTPException, OSError):
             smtp.quit()
     finally:
-        hang_up.cancel()
+        timer.cancel()
         smtp.close()
 
 
-def _greet(smtp: smtplib.SMTP, server: MailServer, trust: ssl.SSLContext) -> None:
-    code, said = smtp.connect(server.host, server.real_port)
+def _greet(smtp: smtplib.SMTP, server: SmtpServer, trust: ssl.SSLContext) -> None:
+    code, answer = smtp.connect(server.host, server.effective_port)
     if code != 220:
-        raise smtplib.SMTPConnectError(code, said)
+        raise smtplib.SMTPConnectError(code, answer)
     if server.security == "starttls":
         smtp.starttls(context=trust)
     if server.username:
@@ -133,12 +133,12 @@ def _hang_up(smtp: smtplib.SMTP) -> None:
             smtp.sock.shutdown(socket.SHUT_RDWR)
 
 
-def compose(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """The mail of a message; the same message gives the same Message-ID."""
+def compose(message: NotificationMessage, sender: str, recipients: Sequence[str]) -> EmailMessage:
+    """Build the mail of a message; its Message-ID is derived from the notification ID."""
     domain = sender.rpartition("@")[2].strip("<> ") or "callpipeline.invalid"
     mail = EmailMessage()
-    subject = f"[{message.severity.upper()}] {one_line(message.title)}"
-    mail["Subject"] = shortened(subject, LONGEST_SUBJECT)
+    subject = f"[{message.severity.upper()}] {single_line(message.title)}"
+    mail["Subject"] = truncate(subject, MAX_SUBJECT_CHARS)
     mail["From"], mail["To"] = sender, ", ".join(recipients)
     mail["Date"] = format_datetime(message.at)
     mail["Message-ID"] = _message_id(message.notification_id, domain)
@@ -146,15 +146,15 @@ def compose(message: Message, sender: str, recipients: Sequence[str]) -> EmailMe
     mail["Auto-Submitted"] = "auto-generated"
     if message.first_id:
         mail["In-Reply-To"] = mail["References"] = _message_id(message.first_id, domain)
-    about = {
+    variables = {
         "message": message,
         "colour": COLOURS[message.severity],
-        "calls": message.calls[:MOST_CALLS],
-        "more": max(message.call_count - MOST_CALLS, 0),
-        "error": shortened(message.error_message or "", LONGEST_ERROR),
+        "calls": message.calls[:MAX_CALLS],
+        "more": max(message.call_count - MAX_CALLS, 0),
+        "error": truncate(message.error_message or "", MAX_ERROR_CHARS),
     }
-    mail.set_content(_template("email.txt.jinja").render(about))
-    mail.add_alternative(_template("email.html.jinja").render(about), subtype="html")
+    mail.set_content(_template("email.txt.jinja").render(variables))
+    mail.add_alternative(_template("email.html.jinja").render(variables), subtype="html")
     return mail
 
 
@@ -176,26 +176,26 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _commands(line: str) -> Markup:
-    """What stands between backticks is a command, to be copied."""
+    """Mark text between backticks as a command."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(line))))
 
 
-def _refused(code: int, said: bytes | str) -> DeliveryRefused:
-    return DeliveryRefused(str(code), f"{code} {_said(said)}")
+def _refused(code: int, answer: bytes | str) -> DeliveryRefused:
+    return DeliveryRefused(str(code), f"{code} {_text(answer)}")
 
 
-def _said(words: bytes | str) -> str:
-    text = words.decode(errors="replace") if isinstance(words, bytes) else words
-    return shortened(one_line(text), 200)
+def _text(answer: bytes | str) -> str:
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+    return truncate(single_line(text), 200)
 
 
-def _why(error: Exception, server: MailServer) -> str:
-    """What to look at; the library's own words where they say it."""
-    place = f"{server.host}:{server.real_port}"
+def _why(error: Exception, server: SmtpServer) -> str:
+    """Describe the failure, in the library's own words where they help."""
+    address = f"{server.host}:{server.effective_port}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return f"{place}: {one_line(str(error))} See CALLPIPELINE_SMTP_SECURITY."
+        return f"{address}: {single_line(str(error))} See CALLPIPELINE_SMTP_SECURITY."
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{place}: its certificate is not trusted ({error.verify_message})."
+        return f"{address}: its certificate is not trusted ({error.verify_message})."
     if isinstance(error, OSError) and error.strerror:
-        return f"{place}: {error.strerror}."
-    return f"{place} did not answer as a mail server does ({type(error).__name__})."
+        return f"{address}: {error.strerror}."
+    return f"{address} did not respond like a mail server ({type(error).__name__})."

@@ -1,1 +1,1 @@
-"""What happens to a call, stage by stage, and to many calls at once; knows ports, not Dagster."""
+"""The pipeline: what happens to calls, by ports; it imports neither adapters nor Dagster."""

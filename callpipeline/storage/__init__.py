@@ -1,1 +1,1 @@
-"""What is kept: the ledger and the results in Postgres, audio and transcripts in object storage."""
+"""Storage: the ledger and results in Postgres, audio and transcripts in object stores."""

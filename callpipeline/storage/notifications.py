@@ -1,21 +1,190 @@
-"""Messages as people look at them afterwards, and ask for them again."""
+"""The outbox: events, the notifications created from them, and their deliveries."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from callpipeline.domain.notification import NotificationChannel
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from callpipeline.domain.notifications import (
+    EventKind,
+    NotificationChannel,
+    NotificationEvent,
+    NotificationPolicy,
+    Severity,
+)
 from callpipeline.errors import UnknownNotification
-from callpipeline.storage.database import Database, Row
+from callpipeline.storage.ports.notifications import (
+    DeliveryLease,
+    DeliveryOutcome,
+    NotificationContent,
+    OutboxEvent,
+)
+from callpipeline.storage.postgres.database import Database, Row, sanitize_json, sanitize_text
+from callpipeline.storage.postgres.sql import query
+
+LEASE_S = 120.0
+"""Longer than any delivery takes; then another process may deliver the notification."""
+BATCH_SIZE = 20_000
+"""Events that are processed at once."""
+STEPS = (
+    "drop_unconfigured",
+    "assign_incidents",
+    "withdraw_recoveries",
+    "create_messages",
+    "close_recovered",
+    "give_up_unconfigured",
+    "close_quiet",
+)
+MAX_EVENTS = 1000
+"""Most events of one notification; it states their total number."""
+
+
+class Outbox:
+    """Events and notifications: tables `outbox`, `incidents`, `notifications` and `deliveries`."""
+
+    lease_s = LEASE_S
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, occurrence: NotificationEvent, at: datetime | None = None) -> str | None:
+        """Add an event and return its id, or None if its subject is already recorded."""
+        event_id = str(uuid.uuid4())
+        added = self._database.with_retry(lambda c: _add(c, event_id, occurrence, at))
+        # Without a subject the only conflict is its own row, from before the connection was cut.
+        return event_id if added or occurrence.subject is None else None
+
+    def report(self, occurrence: NotificationEvent, at: datetime | None = None) -> bool:
+        """Add an event unless its group is open; return whether it was added."""
+
+        def enter(connection: Connection[DictRow]) -> bool:
+            group = {"group_key": occurrence.group_key, "kind": occurrence.kind}
+            connection.execute(query("notifications/lock_group"), group)
+            if connection.execute(query("notifications/is_reported"), group).fetchone():
+                return False
+            return _add(connection, event_id, occurrence, at)
+
+        event_id = str(uuid.uuid4())
+        return self._database.with_retry(enter)
+
+    def suppress(self, call_ids: Collection[str]) -> None:
+        """Send no notifications about these calls, which were created for demonstration."""
+        self._database.rows("notifications/suppress", {"call_ids": list(call_ids)})
+
+    def open_groups(self, kind: EventKind) -> set[str]:
+        """Return the groups of a kind that were reported and are not over."""
+        rows = self._database.rows("notifications/open_groups", {"kind": kind})
+        return {row["group_key"] for row in rows}
+
+    def clear(self, group_keys: Collection[str], now: datetime) -> None:
+        """Record that the conditions of these groups are over."""
+        if group_keys:
+            over = {"group_keys": sorted(group_keys), "now": now}
+            self._database.rows("notifications/clear", over)
+
+    def create_notifications(
+        self, policy: NotificationPolicy, now: datetime, working: Collection[NotificationChannel]
+    ) -> None:
+        """Create the notifications that are due according to the policy.
+
+        Those to channels that are not `working` are given up; they can be resent manually.
+        """
+        routing, held_until = policy.routing, policy.quiet_until(now)
+        parameters = {
+            "now": now,
+            "window_s": policy.window_s,
+            "limit": BATCH_SIZE,
+            "configured": sorted(routing.configured),
+            "working": sorted(working),
+            "rules": Jsonb({kind: routing.channels(kind) for kind in EventKind}),
+            "least_rank": (Severity.CRITICAL if held_until else Severity.INFO).rank,
+            "next_attempt_at": held_until or now,
+        }
+
+        def create(connection: Connection[DictRow]) -> None:
+            connection.execute(query("notifications/lock_gathering"))
+            for step in STEPS:
+                connection.execute(query(f"notifications/{step}"), parameters)
+
+        self._database.with_retry(create)
+
+    def lease(self, channel: NotificationChannel, now: datetime) -> DeliveryLease | None:
+        """Lease the next due notification to a channel, for this process to deliver."""
+        parameters = {"channel": channel, "now": now, "lease_s": self.lease_s}
+        rows = self._database.rows("notifications/lease", parameters)
+        return DeliveryLease(**rows[0]) if rows else None
+
+    def content(self, notification_id: str) -> NotificationContent:
+        """Return the content of a notification."""
+        named = {"notification_id": notification_id, "limit": MAX_EVENTS}
+        [about] = self._database.rows("notifications/content", named)
+        events = self._database.rows("notifications/events", named)
+        return content_of(about, events)
+
+    def record(self, outcome: DeliveryOutcome) -> None:
+        """Record the outcome of an attempt."""
+        state = "DELIVERED" if outcome.accepted else "PENDING" if outcome.retry_at else "GAVE_UP"
+        self._database.rows(
+            "notifications/record_attempt",
+            {
+                "notification_id": outcome.lease.notification_id,
+                "attempt": outcome.lease.attempts,
+                "now": outcome.at,
+                "next_attempt_at": outcome.retry_at,
+                "asked_until": outcome.asked_until,
+                "state": state,
+                **{n: getattr(outcome, n) for n in ("took_s", "accepted", "code", "receipt")},
+                "answer": sanitize_text(outcome.answer),
+            },
+        )
+
+    def retry_now(self, channel: NotificationChannel, now: datetime) -> None:
+        """Retry delayed notifications now, because the channel works again."""
+        self._database.rows("notifications/retry_now", {"channel": channel, "now": now})
+
+    def unsubscribe(
+        self, channel: NotificationChannel, address: str, answer: str, now: datetime
+    ) -> None:
+        """Record that a receiver unsubscribed; `address` is a hash."""
+        gone = {"channel": channel, "address": address, "answer": sanitize_text(answer), "now": now}
+        self._database.rows("notifications/unsubscribe", gone)
+
+    def resubscribe(self, channel: NotificationChannel) -> bool:
+        """Send to a receiver again; return whether it had unsubscribed."""
+        return bool(self._database.rows("notifications/resubscribe", {"channel": channel}))
+
+    def unsubscribed(self) -> dict[NotificationChannel, Row]:
+        """Return the unsubscribed receivers: `address`, `since` and `answer`."""
+        rows = self._database.rows("notifications/list_unsubscribed")
+        return {NotificationChannel(row["channel"]): row for row in rows}
+
+
+def _add(
+    connection: Connection[DictRow],
+    event_id: str,
+    occurrence: NotificationEvent,
+    at: datetime | None,
+) -> bool:
+    """Return whether the event was added."""
+    entry = asdict(occurrence) | {"event_id": event_id, "at": at}
+    entry["metadata"] = Jsonb(sanitize_json(occurrence.metadata))
+    texts = {name: sanitize_text(text) for name, text in entry.items() if isinstance(text, str)}
+    channels = occurrence.channels
+    entry |= texts | {"channels": None if channels is None else list(channels)}
+    return connection.execute(query("notifications/insert"), entry).fetchone() is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """What one channel (None: the outbox itself) has not been told. `oldest_s` is in seconds.
+class ChannelBacklog:
+    """Undelivered notifications of a channel, or events in the outbox if `channel` is None.
 
-    `given_up` are messages of the last week that were refused for a day; `tries` the most that a
-    waiting one has had.
+    `given_up` counts notifications of the last week that were rejected for a day; `tries` is the
+    highest number of attempts of a waiting one; `oldest_s` is the age of the oldest.
     """
 
     channel: NotificationChannel | None
@@ -26,59 +195,96 @@ class Backlog:
 
 
 class Notifications:
-    """Tables `notifications` and `deliveries`, for who asks what became of a message."""
+    """Notifications and their deliveries: tables `notifications` and `deliveries`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def listed(
+    def list(
         self,
         *,
         channel: NotificationChannel | None = None,
         state: str | None = None,
         limit: int = 20,
-    ) -> list[Row]:
-        """Messages, newest first, each with the last answer to it."""
-        wanted = {"channel": channel, "state": state, "limit": limit}
-        return self._database.rows("outbox/list", wanted)
+    ) -> Sequence[Row]:
+        """Return notifications, newest first, with the last answer to each."""
+        parameters = {"channel": channel, "state": state, "limit": limit}
+        return self._database.rows("notifications/list", parameters)
 
-    def tries(self, notification_id: str) -> list[Row]:
-        """Each try to deliver a message, with the receiver's answer."""
-        return self._database.rows("outbox/tries", {"notification_id": notification_id})
+    def attempts(self, notification_id: str) -> Sequence[Row]:
+        """Return the attempts to deliver a notification, with the receiver's answers."""
+        return self._database.rows(
+            "notifications/list_attempts", {"notification_id": notification_id}
+        )
 
-    def of_event(self, event_id: str) -> list[Row]:
-        """The messages that tell an event: `channel`, `state`, and the last `answer`."""
-        rows = self._database.rows("outbox/of_event", {"event_id": event_id})
+    def of_event(self, event_id: str) -> Sequence[Row]:
+        """Return the notifications of an event: `channel`, `state`, and the last `answer`."""
+        rows = self._database.rows("notifications/messages_of_event", {"event_id": event_id})
         return [row | {"channel": NotificationChannel(row["channel"])} for row in rows]
 
-    def find(self, prefix: str) -> list[str]:
-        """The message whose id begins so, or those of the event. Raises UnknownNotification."""
-        rows = self._database.rows("outbox/find", {"prefix": prefix.lower()})
+    def find(self, prefix: str) -> Sequence[str]:
+        """Return the ids of the notification, or of an event, with this id prefix.
+
+        Raises UnknownNotification.
+        """
+        rows = self._database.rows("notifications/find", {"prefix": prefix.lower()})
         if len({row["found"] for row in rows}) == 1:
             return [row["notification_id"] for row in rows]
         if rows:
-            raise UnknownNotification(f"Several notifications begin with {prefix!r}: write more.")
+            raise UnknownNotification(f"Several ids start with {prefix!r}: give more of the id.")
         raise UnknownNotification(
-            f"There is no notification {prefix!r}: `callpipeline notifications list` lists them."
+            f"Notification {prefix!r} not found: `callpipeline notifications list` lists them."
         )
 
-    def held(self) -> int:
-        """Events that wait to be told with others, or for the end of quiet hours."""
-        return self._database.rows("outbox/held")[0]["events"]
+    def count_held(self) -> int:
+        """Count the events that wait for others of their group, or for the end of quiet hours."""
+        return self._database.rows("notifications/count_held")[0]["events"]
 
     def resend(
         self, notification_ids: Collection[str], *, undelivered: bool = False, now: datetime
-    ) -> list[str]:
-        """Let messages be delivered, also again; with `undelivered` all that were not."""
-        wanted = {"notification_ids": list(notification_ids), "undelivered": undelivered}
-        rows = self._database.rows("outbox/resend", wanted | {"now": now})
+    ) -> Sequence[str]:
+        """Make notifications due again, or with `undelivered` all that failed; return their ids."""
+        parameters = {"notification_ids": list(notification_ids), "undelivered": undelivered}
+        rows = self._database.rows("notifications/resend", parameters | {"now": now})
         return [row["notification_id"] for row in rows]
 
-    def backlog(self) -> list[Backlog]:
-        """What is not told yet: first the outbox itself, then each channel that has any."""
-        rows = self._database.rows("outbox/backlog")
+    def backlog(self) -> Sequence[ChannelBacklog]:
+        """Return the backlog of the outbox, followed by that of each channel with any."""
+        rows = self._database.rows("notifications/backlog")
         return [_backlog(**row) for row in rows]
 
 
-def _backlog(channel: str | None, **counts: Any) -> Backlog:
-    return Backlog(NotificationChannel(channel) if channel else None, **counts)
+def _backlog(channel: str | None, **counts: Any) -> ChannelBacklog:
+    return ChannelBacklog(NotificationChannel(channel) if channel else None, **counts)
+
+
+def content_of(row: Row, events: Sequence[Row]) -> NotificationContent:
+    """Return the content of a notification from rows of `outbox/content` and `outbox/events`."""
+    own = ("notification_id", "part", "created_at")
+    of_incident = ("incident_id", "stage", "recovers", "opened_at")
+    columns = (
+        *own,
+        *of_incident,
+        "events_in_all",
+        "calls_in_all",
+        "calls_still_failed",
+        "first_receipt",
+        "first_id",
+    )
+    last = events[0] if events else {"events": 0, "last_at": row["last_event_at"], "rank": 1}
+    return NotificationContent(
+        **{name: row[name] for name in columns},
+        channel=NotificationChannel(row["channel"]),
+        kind=EventKind(row["kind"]),
+        events=tuple(map(_event, events)),
+        count=last["events"],
+        last_at=last["last_at"],
+        severity=list(Severity)[last["rank"] - 1],
+        passed_at=row["cleared_at"],
+    )
+
+
+def _event(row: Row) -> OutboxEvent:
+    own: Row = {name: row[name] for name in OutboxEvent.__dataclass_fields__}
+    own |= {"kind": EventKind(row["kind"]), "severity": Severity(row["severity"])}
+    return OutboxEvent(**own)

@@ -1,1 +1,1 @@
-"""The HTTP API. It never imports Dagster: it reads and writes what Dagster's side does."""
+"""The web app: HTTP API and pages. It never imports Dagster."""

@@ -1,4 +1,4 @@
-"""`python -m callpipeline.web`: the API, which `up` starts."""
+"""`python -m callpipeline.web`: serve the web app, as `up` does."""
 
 import contextlib
 import sys
@@ -7,17 +7,18 @@ import uvicorn
 
 from callpipeline.config import settings
 from callpipeline.web import access
-from callpipeline.web.app import create_app
-from callpipeline.web.stopping import StoppingServer
+from callpipeline.web.app import Server, create_app
 
 
 def main() -> None:
     options = settings()
-    access.refuse_unguarded(options)
-    # IPv6 addresses stand in brackets in settings and URLs, not here.
+    access.check_settings(options)
+    # Settings and URLs have IPv6 addresses in brackets, uvicorn takes them without.
     host = options.web_host.strip("[]")
-    config = uvicorn.Config(create_app(options), host=host, port=options.web_port, **access.SERVER)
-    server = StoppingServer(config)
+    config = uvicorn.Config(
+        create_app(options), host=host, port=options.web_port, **access.UVICORN_OPTIONS
+    )
+    server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

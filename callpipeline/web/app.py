@@ -1,118 +1,130 @@
-"""The app: its pages and routes, who may ask for which, and what stands around them."""
+"""The ASGI app, its routes with the scopes that they require, and its server."""
 
+import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from callpipeline.config import Settings
+from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit
 from callpipeline.web import access
-from callpipeline.web.access import Scope, needs
-from callpipeline.web.api import (
-    analytics,
-    announcing,
-    downloads,
-    exports,
-    finding,
-    health,
-    jobs,
-    listening,
-    notify,
-    search,
-    shared,
-    uploading,
-)
-from callpipeline.web.bodies import SMALL, LimitedBodies
-from callpipeline.web.description import describe
-from callpipeline.web.metrics import Measured, Metrics
-from callpipeline.web.opening import opening
+from callpipeline.web.access import Scope, require
+from callpipeline.web.api import analytics, calls, jobs, notify, recordings, search, storage
+from callpipeline.web.api import openapi as health
+from callpipeline.web.api.openapi import install_openapi
+from callpipeline.web.live import events
 from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
-from callpipeline.web.pages import call, calls, events, home, review
-from callpipeline.web.pages import search as search_page
-from callpipeline.web.pages.login import login_page
-from callpipeline.web.problems import explain_errors
+from callpipeline.web.pages import call as call_page
+from callpipeline.web.pages import calls as calls_page
+from callpipeline.web.pages import review
+from callpipeline.web.pages.calls import login_page
+from callpipeline.web.problems import install_error_handlers
+from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
+from callpipeline.web.state import AppState, open_state
 
 STATIC = Path(__file__).parent / "static"
 
-OPEN = (health.router, shared.signed)
-"""For everybody who can connect."""
 
-API: Sequence[tuple[APIRouter, Scope]] = (
-    (health.numbers, Scope.READ),
-    (notify.router, Scope.ADMIN),
-    (uploading.router, Scope.UPLOAD),
-    (announcing.router, Scope.UPLOAD),
-    (jobs.reading, Scope.READ),
-    (jobs.changing, Scope.ADMIN),
-    (finding.router, Scope.READ),
-    (shared.reading, Scope.READ),
-    (analytics.router, Scope.READ),
-    (search.router, Scope.READ),
-    (exports.router, Scope.READ),
-    (listening.router, Scope.READ),
-    (downloads.router, Scope.READ),
-    (shared.writing, Scope.ADMIN),
+class ApiRouter(NamedTuple):
+    """A router of the API with the scope that it requires, and what the scope is for."""
+
+    router: APIRouter
+    scope: Scope
+    action: str
+
+
+PUBLIC_ROUTERS = (health.health_router, storage.signed_router)
+
+API_ROUTERS = (
+    ApiRouter(health.metrics_router, Scope.READ, "read metrics"),
+    ApiRouter(notify.notify_router, Scope.ADMIN, "send notifications"),
+    ApiRouter(recordings.upload_router, Scope.UPLOAD, "upload recordings"),
+    ApiRouter(recordings.webhook_router, Scope.UPLOAD, "upload recordings"),
+    ApiRouter(jobs.read_router, Scope.READ, "view calls"),
+    ApiRouter(jobs.write_router, Scope.ADMIN, "retry calls"),
+    ApiRouter(search.competitor_router, Scope.READ, "find competitors"),
+    ApiRouter(storage.read_router, Scope.READ, "read stored documents"),
+    ApiRouter(analytics.router, Scope.READ, "view analytics"),
+    ApiRouter(search.search_router, Scope.READ, "search calls"),
+    ApiRouter(search.export_router, Scope.READ, "export data"),
+    ApiRouter(calls.playback_router, Scope.READ, "play calls"),
+    ApiRouter(calls.download_router, Scope.READ, "download calls"),
+    ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
+    ApiRouter(storage.write_router, Scope.ADMIN, "change stored documents"),
 )
-"""The routes of the API, and what it takes to ask for them."""
 
-PAGES = (
-    home.router,
-    calls.router,
-    call.router,
+PAGE_ROUTERS = (
+    calls_page.router,
+    call_page.router,
     review.router,
     analytics_page.router,
-    search_page.router,
     api_page.router,
 )
-"""What people open who may read; a route may ask for more."""
+"""Pages require scope READ; some of their routes require more."""
 
-LARGE = {
-    "/upload": sys.maxsize,  # it is read as a stream, and has a limit of its own
-    "/find-competitors": 6 * finding.LONGEST_TEXT,
-    "/storage/upload": shared.MOST_BYTES + SMALL,
+BODY_LIMITS = {
+    "/upload": sys.maxsize,  # streamed, with a limit of its own
+    "/find-competitors": 6 * search.MAX_TEXT_CHARS,
+    "/storage/upload": storage.MAX_DOCUMENT_BYTES + MAX_BODY_BYTES,
 }
-"""Bytes of bodies that may have more than others, by the beginning of the path."""
+"""Bytes by path prefix, where they differ from the default."""
+
+
+class Server(uvicorn.Server):
+    """Server that ends event streams on shutdown, since uvicorn waits for open responses."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        state: AppState | None = None
+        if isinstance(app, FastAPI):
+            state = getattr(app.state, "app_state", None)
+        if state is not None:
+            state.watcher.close()
+        await super().shutdown(sockets)
 
 
 def create_app(options: Settings) -> FastAPI:
-    """The app for these settings. Raises SettingsInvalid where it may not be served like this."""
-    access.refuse_unguarded(options)
+    """Create the app. Raises SettingsInvalid if the settings would let strangers in."""
+    access.check_settings(options)
     metrics = Metrics()
 
     @asynccontextmanager
-    async def opened(app: FastAPI) -> AsyncIterator[None]:
-        with opening(options, metrics) as app.state.opened:
-            database = app.state.opened.storage.database
-            app.state.door = access.open_door(options, database)
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with open_state(options, metrics) as app.state.app_state:
+            database = app.state.app_state.storage.database
+            app.state.authenticator = access.open_authenticator(options, database)
             yield
 
-    # FastAPI's own pages of the API load scripts from elsewhere.
-    app = FastAPI(title="callpipeline", lifespan=opened, docs_url=None, redoc_url=None)
-    explain_errors(app)
+    # FastAPI's own documentation pages load scripts from a CDN.
+    app = FastAPI(title="callpipeline", lifespan=lifespan, docs_url=None, redoc_url=None)
+    install_error_handlers(app)
     _add_routes(app)
-    describe(app)
-    app.add_middleware(LimitedBodies, most=LARGE)
+    install_openapi(app)
+    app.add_middleware(BodyLimit, limits=BODY_LIMITS)
     access.install(app, options, login_page, streamed=("/upload",))
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
-    for router in OPEN:
+    for router in PUBLIC_ROUTERS:
         app.include_router(router)
-    for router, scope in API:
-        app.include_router(router, dependencies=[Depends(needs(scope))])
-    # Who hands recordings over follows them, too.
-    follows = Depends(needs(Scope.READ, Scope.UPLOAD))
-    app.include_router(jobs.router, dependencies=[follows])
-    for router in PAGES:
-        may_read = Depends(needs(Scope.READ, page=True))
+    for router, scope, action in API_ROUTERS:
+        app.include_router(router, dependencies=[Depends(require(scope, action=action))])
+    # Clients that upload recordings follow their jobs as well.
+    may_follow = Depends(require(Scope.READ, Scope.UPLOAD, action="view calls"))
+    app.include_router(jobs.job_router, dependencies=[may_follow])
+    for router in PAGE_ROUTERS:
+        may_read = Depends(require(Scope.READ, page=True, action="view calls"))
         app.include_router(router, dependencies=[may_read], include_in_schema=False)
-    # Not as a page: who is logged out is told so, since a stream cannot show the login.
-    listens = Depends(needs(Scope.READ))
-    app.include_router(events.router, dependencies=[listens], include_in_schema=False)
+    # Not a page: an event stream can't show the login, so it responds 401.
+    may_listen = Depends(require(Scope.READ, action="view calls"))
+    app.include_router(events.router, dependencies=[may_listen], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -1,42 +1,55 @@
-"""Filters in addresses: the only place that reads them out of a query, and writes them into one.
+"""Filters in query strings: parsing, links with them, and the form of pages.
 
-A list of calls, the numbers of a page, a search and an export take the same parameters, so that a
-number leads to the calls behind it, and what is shown can be saved. Empty ones, which forms send,
-are as if they were not there.
+Lists of calls, analytics, search and exports take the same parameters, so that a number can link to
+its calls and every view can be exported. Empty parameters, which forms send, are ignored.
 """
 
 import re
-from datetime import date
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import Depends, Query
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, HTTPException, Query
 from pydantic import BeforeValidator, Field
 
 from callpipeline.domain.audio import Speaker
-from callpipeline.domain.call import CallState
-from callpipeline.domain.filters import COUNTED, NOBODY, Filters, Stance
+from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.filters import (
+    COUNTED_STATES,
+    NO_AGENT,
+    CallFilters,
+    MentionSentiment,
+)
+from callpipeline.storage.ports.analytics import FilterChoices
+from callpipeline.storage.reading.export import ExportFormat
 
 UNKNOWN_AGENT = "(unknown)"
-"""Stands in addresses for calls whose agent nobody knows."""
+"""Parameter value for calls without an agent."""
 
-ALL_COUNTED, NONE = "counted", "none"
-"""Stand in addresses for all states of calls that are counted, and for no state at all."""
+ALL_COUNTED, NO_STATES = "counted", "none"
+"""Parameter values for all states of calls that count, and for no state at all."""
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-MOST_NAMES = 100
+MAX_NAMES = 100
+
+FORMAT_LABELS = {
+    ExportFormat.CSV: "CSV",
+    ExportFormat.JSON: "JSON",
+    ExportFormat.PARQUET: "Parquet",
+}
 
 
 def _none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _a_day(value: object) -> object:
-    """Only whole days: a number, or a time, would be taken for one as well."""
+def _iso_day(value: object) -> object:
+    """Reject numbers and times, which pydantic would accept as well."""
     if isinstance(value, str) and not DAY.fullmatch(value):
-        raise ValueError("a day is written like 2026-03-31")
+        raise ValueError("use a date like 2026-03-31")
     return value
 
 
@@ -46,60 +59,79 @@ def _without_blanks(values: object) -> object:
     return [each for each in values if not isinstance(each, str) or each.strip()]
 
 
-def _in_capitals(value: object) -> object:
+def _canonical_state(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return value.lower() if value.lower() in {ALL_COUNTED, NONE} else value.upper()
+    return value.lower() if value.lower() in {ALL_COUNTED, NO_STATES} else value.upper()
 
 
 Blank = BeforeValidator(_none_if_blank)
 Blanks = BeforeValidator(_without_blanks)
-Name = Annotated[str, Field(max_length=200)]
-Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY), BeforeValidator(_a_day)]
-State = Annotated[
+NameParam = Annotated[str, Field(max_length=200)]
+DayParam = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY), BeforeValidator(_iso_day)]
+StateParam = Annotated[
     Literal[
         "PENDING", "PROCESSING", "COMPLETED", "FAILED", "DUPLICATE", "ERASED", "counted", "none"
     ],
-    BeforeValidator(_in_capitals),
+    BeforeValidator(_canonical_state),
 ]
 
+FromDay = Annotated[
+    DayParam | None, Blank, Query(alias="from", description="First day of the calls (UTC)")
+]
+ToDay = Annotated[DayParam | None, Blank, Query(description="Last day of the calls (UTC)")]
+AgentParam = Annotated[
+    NameParam | None,
+    Blank,
+    Query(description=f"Case-insensitive; {UNKNOWN_AGENT} for calls without an agent"),
+]
+CompetitorParam = Annotated[
+    list[NameParam],
+    Blanks,
+    Query(
+        max_length=MAX_NAMES, description="Mentioned in the call; case-insensitive; any of these"
+    ),
+]
+RENAMED_SENTIMENTS = {"unsure": MentionSentiment.MIXED}
+"""Values in links that were saved before version 0.2."""
+SentimentParam = Annotated[
+    MentionSentiment | None,
+    BeforeValidator(lambda value: RENAMED_SENTIMENTS.get(value, value)),
+    Blank,
+    Query(description="Sentiment of the mention"),
+]
+SpeakerParam = Annotated[Speaker | None, Blank, Query(description="Speaker of the mention")]
+SourceParam = Annotated[NameParam | None, Blank, Query(description="Source of the recording")]
+StatesParam = Annotated[
+    list[StateParam],
+    Blanks,
+    Query(max_length=10, description=f"{ALL_COUNTED}: all but duplicates and erased calls"),
+]
+NamedParam = Annotated[
+    bool | None, Blank, Query(description="Only calls that mention a competitor")
+]
+FileNameParam = Annotated[NameParam | None, Blank, Query(description="Words in the file name")]
 
-def filters_asked(  # noqa: PLR0913, PLR0917 (as many as an address has)
-    from_: Annotated[
-        Day | None, Blank, Query(alias="from", description="First day of the call, by UTC")
-    ] = None,
-    to: Annotated[Day | None, Blank, Query(description="Last day of the call, by UTC")] = None,
-    agent: Annotated[
-        Name | None, Blank, Query(description=f"In any case; {UNKNOWN_AGENT} where nobody knows")
-    ] = None,
-    competitor: Annotated[
-        list[Name],
-        Blanks,
-        Query(max_length=MOST_NAMES, description="Named in the call, in any case; any of these"),
-    ] = [],  # noqa: B006
-    sentiment: Annotated[
-        Stance | None, Blank, Query(description="How it is spoken of in that mention")
-    ] = None,
-    speaker: Annotated[Speaker | None, Blank, Query(description="Who names it")] = None,
-    source: Annotated[Name | None, Blank, Query(description="Where the recording came in")] = None,
-    state: Annotated[
-        list[State],
-        Blanks,
-        Query(max_length=10, description=f"{ALL_COUNTED}: neither duplicates nor erased ones"),
-    ] = [],  # noqa: B006
-    named: Annotated[
-        bool | None, Blank, Query(description="Whether a competitor must be named at all")
-    ] = None,
-    name: Annotated[Name | None, Blank, Query(description="Words of the recording's name")] = None,
-) -> Filters:
-    """What a request wants to see. Raises RequestValidationError."""
+
+def query_filters(  # noqa: PLR0913, PLR0917 (one for each query parameter)
+    from_: FromDay = None,
+    to: ToDay = None,
+    agent: AgentParam = None,
+    competitor: CompetitorParam = [],  # noqa: B006
+    sentiment: SentimentParam = None,
+    speaker: SpeakerParam = None,
+    source: SourceParam = None,
+    state: StatesParam = [],  # noqa: B006
+    named: NamedParam = None,
+    name: FileNameParam = None,
+) -> CallFilters:
+    """Parse the filters of a request. Raises HTTPException (422) for reversed dates."""
     if from_ and to and from_ > to:
-        message = f"the first day ({from_}) is after the last one ({to})"
-        raise RequestValidationError([{"loc": ("query", "from"), "msg": message, "type": "value"}])
-    return Filters(
+        raise HTTPException(422, "The start date must be before the end date.")
+    return CallFilters(
         from_day=from_,
         to_day=to,
-        agent=NOBODY if agent == UNKNOWN_AGENT else agent,
+        agent=NO_AGENT if agent == UNKNOWN_AGENT else agent,
         source=source,
         competitors=tuple(dict.fromkeys(competitor)),
         sentiment=sentiment,
@@ -110,49 +142,158 @@ def filters_asked(  # noqa: PLR0913, PLR0917 (as many as an address has)
     )
 
 
-Asked = Annotated[Filters, Depends(filters_asked)]
-"""What a route is given of its request's parameters."""
+QueryFilters = Annotated[CallFilters, Depends(query_filters)]
 
 
-def address(path: str, filters: Filters, **more: Any) -> str:
-    """A path of ours with these filters and other parameters; those of None are left out."""
+def url_with_filters(path: str, filters: CallFilters, **more: Any) -> str:
+    """Add filters and other parameters to a path, without those that are None."""
     others = [(name, str(value)) for name, value in more.items() if value is not None]
-    query = urlencode([*parameters(filters), *others])
+    query = urlencode([*filter_parameters(filters), *others])
     return f"{path}?{query}" if query else path
 
 
-def parameters(filters: Filters) -> list[tuple[str, str]]:
-    """The filters as parameters, always in the same order; `filters_asked` reads them."""
+def filter_parameters(filters: CallFilters) -> list[tuple[str, str]]:
+    """Return the filters as parameters in a fixed order; the inverse of `query_filters`."""
     return [
         (name, value)
         for name, values in {
-            "from": _one(filters.from_day),
-            "to": _one(filters.to_day),
-            "agent": [UNKNOWN_AGENT] if filters.agent == NOBODY else _one(filters.agent),
+            "from": _as_list(filters.from_day),
+            "to": _as_list(filters.to_day),
+            "agent": [UNKNOWN_AGENT] if filters.agent == NO_AGENT else _as_list(filters.agent),
             "competitor": list(filters.competitors),
-            "sentiment": _one(filters.sentiment),
-            "speaker": _one(filters.speaker),
-            "source": _one(filters.source),
-            "state": _in_words(filters.states),
+            "sentiment": _as_list(filters.sentiment),
+            "speaker": _as_list(filters.speaker),
+            "source": _as_list(filters.source),
+            "state": _state_parameters(filters.states),
             "named": ["yes"] if filters.named else [],
-            "name": _one(filters.name or None),
+            "name": _as_list(filters.name or None),
         }.items()
         for value in values
     ]
 
 
-def _one(value: object) -> list[str]:
+def _as_list(value: object) -> list[str]:
     return [] if value is None else [str(value)]
 
 
-def _states(asked: list[State]) -> tuple[CallState, ...] | None:
-    if not asked:
+def _states(values: list[StateParam]) -> tuple[CallState, ...] | None:
+    if not values:
         return None
-    meant = {ALL_COUNTED: COUNTED, NONE: ()} | {str(state): (state,) for state in CallState}
-    return tuple(dict.fromkeys(state for each in asked for state in meant[each]))
+    groups = {ALL_COUNTED: COUNTED_STATES, NO_STATES: ()}
+    states = groups | {str(state): (state,) for state in CallState}
+    return tuple(dict.fromkeys(state for value in values for state in states[value]))
 
 
-def _in_words(states: tuple[CallState, ...] | None) -> list[str]:
+def _state_parameters(states: tuple[CallState, ...] | None) -> list[str]:
     if states is None:
         return []
-    return [ALL_COUNTED] if states == COUNTED else [str(state) for state in states] or [NONE]
+    if states == COUNTED_STATES:
+        return [ALL_COUNTED]
+    return [str(state) for state in states] or [NO_STATES]
+
+
+@dataclass(frozen=True, slots=True)
+class DatePreset:
+    """Link to a common date range that keeps all other filters."""
+
+    label: str
+    link: str
+    is_selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FilterForm:
+    """Filter form that submits to `path`.
+
+    `extra_params` are parameters other than filters, `extra_fields` are filters with fields on
+    this page only.
+    """
+
+    path: str
+    filters: CallFilters
+    choices: FilterChoices
+    today: date
+    extra_params: tuple[tuple[str, str], ...] = ()
+    extra_fields: frozenset[str] = frozenset()
+
+    sentiments = tuple(MentionSentiment)
+    speakers = (Speaker.AGENT, Speaker.CUSTOMER)
+    unknown_agent = UNKNOWN_AGENT
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(filter_parameters(self.filters))
+
+    @property
+    def clear_link(self) -> str:
+        return url_with_filters(self.path, CallFilters(), **dict(self.extra_params))
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Return the known agents, and the selected one even if it is unknown."""
+        return _including(self.choices.agents, (self.filters.agent or "",))
+
+    @property
+    def competitors(self) -> tuple[str, ...]:
+        return _including(self.choices.competitors, self.filters.competitors)
+
+    @property
+    def hidden(self) -> list[tuple[str, str]]:
+        """Return the parameters to send that have no field in the form."""
+        fields = {
+            "from",
+            "to",
+            "agent",
+            "competitor",
+            "sentiment",
+            "speaker",
+            "source",
+        } | self.extra_fields
+        return [
+            *self.extra_params,
+            *(each for each in filter_parameters(self.filters) if each[0] not in fields),
+        ]
+
+    def is_agent(self, name: str) -> bool:
+        return self.filters.agent is not None and _same(name, self.filters.agent)
+
+    def is_competitor(self, competitor: str) -> bool:
+        return any(_same(competitor, each) for each in self.filters.competitors)
+
+    def presets(self) -> Iterator[DatePreset]:
+        for days in (7, 30, 90):
+            first = self.today - timedelta(days=days - 1)
+            yield self._preset(f"Last {days} days", first, self.today)
+        quarter = self.today.replace(month=(self.today.month - 1) // 3 * 3 + 1, day=1)
+        yield self._preset("This quarter", quarter, self.today)
+        yield self._preset("All time", None, None)
+
+    def _preset(self, label: str, first: date | None, last: date | None) -> DatePreset:
+        is_selected = (self.filters.from_day, self.filters.to_day) == (first, last)
+        filters = replace(self.filters, from_day=first, to_day=last)
+        link = url_with_filters(self.path, filters, **dict(self.extra_params))
+        return DatePreset(label, link, is_selected)
+
+
+def _including(known: tuple[str, ...], selected: tuple[str, ...]) -> tuple[str, ...]:
+    missing = (name for name in selected if name and not any(_same(name, each) for each in known))
+    return (*known, *missing)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLinks:
+    """Links that export what a page shows, one per format."""
+
+    table: str
+    filters: CallFilters
+    words: str | None = None
+
+    def links(self) -> Iterator[tuple[str, str]]:
+        """Yield label and URL of each format."""
+        for kind in ExportFormat:
+            link = url_with_filters(f"/export/{self.table}.{kind}", self.filters, words=self.words)
+            yield FORMAT_LABELS[kind], link

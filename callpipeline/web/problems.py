@@ -1,4 +1,7 @@
-"""Errors as answers: `application/problem+json` (RFC 9457) to programs, a page to people."""
+"""Error responses: `application/problem+json` (RFC 9457) for programs, a page for browsers.
+
+Also the advice on what to do about a failed call.
+"""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,50 +13,93 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from callpipeline.errors import (
-    AnnouncementInvalid,
-    CallpipelineError,
-    CursorInvalid,
-    EmptyRecording,
-    MissingObject,
-    PathRefused,
-    PermanentError,
-    ReviewOutdated,
-    StoreUnavailable,
-    TransientError,
-    UnknownCall,
-    UnknownMention,
-    UnsupportedAudio,
-)
+from callpipeline import errors
+from callpipeline.errors import CallpipelineError
+from callpipeline.http_server.responses import validation_message
 from callpipeline.web import access
 from callpipeline.web.pages.rendering import page
-from callpipeline.web.sentences import sentence_of
 
 STATUS: Mapping[type[CallpipelineError], int] = {
-    UnknownCall: 404,
-    UnknownMention: 404,
-    ReviewOutdated: 409,
-    MissingObject: 404,
-    PathRefused: 422,
-    AnnouncementInvalid: 422,
-    UnsupportedAudio: 415,
-    EmptyRecording: 422,
-    CursorInvalid: 422,
-    TransientError: 503,
-    PermanentError: 500,
+    errors.UnknownCall: 404,
+    errors.UnknownMention: 404,
+    errors.UnknownVoices: 409,
+    errors.ReviewOutdated: 409,
+    errors.MissingObject: 404,
+    errors.PathRefused: 422,
+    errors.AnnouncementInvalid: 422,
+    errors.UnsupportedAudio: 415,
+    errors.EmptyRecording: 422,
+    errors.CursorInvalid: 422,
+    errors.TransientError: 503,
+    errors.PermanentError: 500,
     CallpipelineError: 500,
 }
-OF_STORES: Mapping[type[CallpipelineError], str] = {
-    MissingObject: "The object is not there any more.",
-    StoreUnavailable: "The object store did not answer: try again.",
+DATABASE_MESSAGE = "The database is unavailable. We'll retry; try again in a minute."
+STORE_MESSAGES: Mapping[type[CallpipelineError], str] = {
+    errors.MissingObject: "The object no longer exists.",
+    errors.StoreUnavailable: "The object store is unavailable. Try again in a minute.",
 }
-"""In place of what a bucket's error says."""
+"""Replacements for a bucket's errors, which name the bucket."""
 
+HTTP_MESSAGES = {404: "Page not found", 405: "This method isn't allowed here."}
 RETRY_AFTER = {"Retry-After": "5"}
+
+ADVICE: Mapping[type[CallpipelineError], str] = {
+    errors.UnsupportedAudio: (
+        "Export it again from the phone system, or convert it to WAV, MP3, M4A, FLAC or Opus, and "
+        "upload that file."
+    ),
+    errors.EmptyRecording: (
+        "Play the original file. If it has sound, upload it again; if not, nothing was recorded."
+    ),
+    errors.DuplicateRecording: (
+        "No action needed: this call already exists. To process duplicates as calls of their own, "
+        "set `duplicates: process` for the source."
+    ),
+    errors.CatalogInvalid: (
+        "Fix the competitor list (`callpipeline doctor` shows what is wrong), then retry."
+    ),
+    errors.TranscriptInvalid: "Fix or remove the transcript next to the recording, then retry.",
+    errors.EngineRefused: (
+        "Contact the operator of the service, or check its settings with `callpipeline doctor`; "
+        "then retry."
+    ),
+    errors.MissingObject: (
+        "The file was moved or deleted after it was imported. Put it back, or upload it again."
+    ),
+    errors.SettingsInvalid: "Fix the setting (`callpipeline doctor` checks them all), then retry.",
+    errors.PoisonCall: (
+        "Something in this recording, or a lack of memory, crashed the process that worked on it. "
+        "Other calls are not affected. Retry once; if it fails again, keep the file and report it."
+    ),
+    errors.UnexpectedError: (
+        "This is a bug in callpipeline. Retry once; if it fails again, report it with the log of "
+        "its run in Dagster."
+    ),
+    errors.ServiceUnavailable: "Retry when the service responds; check with `callpipeline doctor`.",
+    errors.EngineUnavailable: (
+        "The engine didn't respond, several times. Retry when it does; check with `callpipeline "
+        "doctor`."
+    ),
+    errors.StoreUnavailable: (
+        "The object store didn't respond, several times. Retry when it does; check with "
+        "`callpipeline doctor`."
+    ),
+    errors.DatabaseUnavailable: (
+        "Retry when Postgres responds again; check with `callpipeline doctor`."
+    ),
+    errors.ModelUnavailable: (
+        "Download the recogniser's model with `callpipeline models pull`, then retry."
+    ),
+    errors.MachineExhausted: (
+        "Free up disk space and memory on the machine that processes calls, then retry."
+    ),
+}
+DEFAULT_ADVICE = "Retry; if it fails again, check its run in Dagster."
 
 
 class Problem(BaseModel):
-    """What went wrong: `detail` is a sentence for a person, `error` the class of ours."""
+    """An error: `detail` is a sentence for people, `error` the class of our exception."""
 
     type: str = "about:blank"
     title: str
@@ -63,20 +109,28 @@ class Problem(BaseModel):
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for its description."""
+    """Return a route's error responses for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes}
 
 
-def explain_errors(app: FastAPI) -> None:
-    """Let every error of this app be answered in this way."""
-    app.add_exception_handler(CallpipelineError, _of_ours)
-    app.add_exception_handler(RequestValidationError, _of_request)
-    app.add_exception_handler(HTTPException, _of_http)
+def advice(error_class: str | None) -> str:
+    """Return what to do about a failed call, by the error class in the ledger."""
+    by_name = {kind.__name__: text for kind, text in ADVICE.items()}
+    return by_name.get(error_class or "", DEFAULT_ADVICE)
 
 
-def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> Response:
-    """A page where a browser asks for one, else the document."""
+def install_error_handlers(app: FastAPI) -> None:
+    """Respond to all errors of the app with problem documents."""
+    app.add_exception_handler(CallpipelineError, _handle_pipeline_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+
+
+def problem_response(
+    request: Request, problem: Problem, headers: Mapping[str, str] | None
+) -> Response:
+    """Respond with a page to a browser, else with the document."""
     if "text/html" in request.headers.get("accept", ""):
         return page(request, "error.html", problem.status, headers, problem=problem)
     document = problem.model_dump(exclude_none=True)
@@ -85,35 +139,36 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
     )
 
 
-def titled(status: int, detail: str, error: str | None = None) -> Problem:
-    """The problem with the status' own words as its title."""
+def make_problem(status: int, detail: str, error: str | None = None) -> Problem:
     return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, error=error)
 
 
-async def _of_ours(request: Request, error: Exception) -> Response:
+async def _handle_pipeline_error(request: Request, error: Exception) -> Response:
     kind = type(error)
-    status = next(code for known, code in STATUS.items() if issubclass(kind, known))
-    problem = titled(status, _told(request, error), kind.__name__)
-    return answer(request, problem, RETRY_AFTER if status == 503 else None)
+    status = next(code for base, code in STATUS.items() if issubclass(kind, base))
+    problem = make_problem(status, _public_detail(request, error), kind.__name__)
+    return problem_response(request, problem, RETRY_AFTER if status == 503 else None)
 
 
-def _told(request: Request, error: Exception) -> str:
-    """What a store says names buckets, which is for who looks after them."""
+def _public_detail(request: Request, error: Exception) -> str:
+    """Return the message, without bucket names unless the visitor is an admin."""
+    if isinstance(error, errors.DatabaseUnavailable):
+        return DATABASE_MESSAGE
     visitor = access.visitor_of(request)
-    may_know = visitor is not None and visitor.may(access.Scope.ADMIN)
-    names_none = "s3://" not in str(error)
-    said = next((told for kind, told in OF_STORES.items() if isinstance(error, kind)), None)
-    return str(error) if said is None or names_none or may_know else said
+    is_admin = visitor is not None and visitor.may(access.Scope.ADMIN)
+    names_bucket = "s3://" in str(error)
+    public = next((text for kind, text in STORE_MESSAGES.items() if isinstance(error, kind)), None)
+    return public if public is not None and names_bucket and not is_admin else str(error)
 
 
-async def _of_request(request: Request, error: Exception) -> Response:
+async def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return answer(request, titled(422, sentence_of(error.errors())), None)
+    return problem_response(request, make_problem(422, validation_message(error.errors())), None)
 
 
-async def _of_http(request: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = {404: "There is nothing at this address.", 405: "This cannot be done at this address."}
-    said_itself = error.detail != HTTPStatus(error.status_code).phrase
-    detail = error.detail if said_itself else known.get(error.status_code, error.detail)
-    return answer(request, titled(error.status_code, detail), error.headers)
+    has_own_detail = error.detail != HTTPStatus(error.status_code).phrase
+    default = HTTP_MESSAGES.get(error.status_code, error.detail)
+    detail = error.detail if has_own_detail else default
+    return problem_response(request, make_problem(error.status_code, detail), error.headers)

@@ -1,4 +1,4 @@
-"""Settings in, adapters out: the only place that names a concrete adapter."""
+"""Wiring: builds all adapters from the settings; only code here names concrete adapters."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,42 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callpipeline.config import CHECKOUT, Settings
-from callpipeline.domain.call import Lane
-from callpipeline.domain.catalog import Catalog
-from callpipeline.domain.hints import hints_of
-from callpipeline.domain.matching import Matcher
-from callpipeline.domain.reach import Reach
-from callpipeline.domain.source import Source
-from callpipeline.pipeline.erasing import QUIET_S, Elsewhere, Eraser
-from callpipeline.pipeline.retention import Retention
-from callpipeline.pipeline.sidecar import SidecarTranscripts
-from callpipeline.pipeline.stages import Stages
-from callpipeline.storage.announced import Announcements
-from callpipeline.storage.catalog_file import read_catalog
-from callpipeline.storage.claims import Claims
-from callpipeline.storage.database import Database
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.erasures import Erasures
-from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.notifications import Notifications
-from callpipeline.storage.objects import ObjectStore
-from callpipeline.storage.outages import Outages
-from callpipeline.storage.outbox import Outbox
-from callpipeline.storage.queue import Queue
-from callpipeline.storage.recordings import Recordings
-from callpipeline.storage.results import Results
-from callpipeline.storage.retention import Retained
-from callpipeline.storage.reviews import Reviews
-from callpipeline.storage.sound import Sound
-from callpipeline.storage.unjudged import UnjudgedMentions
+from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.calls.sources import Source
+from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.egress import EgressPolicy
+from callpipeline.errors import CatalogInvalid
+from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
+from callpipeline.pipeline.ingest.registration import SidecarTranscripts
+from callpipeline.pipeline.processing.stages import Stages
+from callpipeline.storage.calls.claims import Claims
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.calls.queue import CallQueue, Outages
+from callpipeline.storage.catalog.rematches import Rematches
+from callpipeline.storage.catalog.versions import CatalogVersions
+from callpipeline.storage.erasure import Erasures, RetentionStore
+from callpipeline.storage.notifications import Notifications, Outbox
+from callpipeline.storage.objects.urls import ObjectStore
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.reading.analytics import Analytics
+from callpipeline.storage.reading.calls import CallReader
+from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.results import CallAudio, Results
+from callpipeline.storage.results.reviews import Reviews
+from callpipeline.storage.results.speakers import Speakers
+from callpipeline.storage.results.unjudged import UnjudgedStore
+from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
-    in_turn,
+    measure_peaks,
     open_engines,
     refuse_to_serve_remote,
-    tone_of,
+    text_sentiment,
+    throttle_engines,
 )
-from callpipeline.wiring.environment import dagster_environment
-from callpipeline.wiring.fetching import open_announced, reach
 from callpipeline.wiring.notifiers import (
     configured_channels,
     notification_policy,
@@ -50,23 +48,43 @@ from callpipeline.wiring.notifiers import (
     open_links,
     open_notifiers,
 )
-from callpipeline.wiring.periods import periods
-from callpipeline.wiring.places import HOME_SOURCE, load_sources, open_results_store, open_source
-from callpipeline.wiring.recognisers import choose as choose_recogniser
-from callpipeline.wiring.recognisers import shelf as model_shelf
-from callpipeline.wiring.registry import language_heard
-from callpipeline.wiring.workspace import clear_workspace, workspace, workspace_of
+from callpipeline.wiring.recognisers import (
+    can_fall_back,
+    choose_recogniser,
+    missing_model,
+    model_shelf,
+)
+from callpipeline.wiring.registry import recogniser_language
+from callpipeline.wiring.stores import (
+    HOME_SOURCE,
+    clear_workspace,
+    dagster_environment,
+    egress_policy,
+    enter_dagster_environment,
+    first_speakers,
+    load_sources,
+    open_announced,
+    open_results_store,
+    open_source,
+    retention_periods,
+    run_workspace,
+    workspace,
+    write_dagster_home,
+    write_workspace,
+)
 
 __all__ = [
     "HOME_SOURCE",
     "Storage",
+    "can_fall_back",
     "choose_recogniser",
     "clear_workspace",
     "configured_channels",
     "dagster_environment",
-    "language_heard",
+    "enter_dagster_environment",
     "load_catalog",
     "load_sources",
+    "missing_model",
     "model_shelf",
     "notification_policy",
     "open_database_url",
@@ -80,46 +98,55 @@ __all__ = [
     "open_source",
     "open_stages",
     "open_storage",
-    "periods",
+    "recogniser_language",
     "refuse_to_serve_remote",
+    "retention_periods",
     "sample_recordings",
-    "tone_of",
+    "text_sentiment",
     "workspace",
+    "write_dagster_home",
+    "write_workspace",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Everything that is kept, opened.
+    """All stores, opened.
 
-    `recordings` are those of all sources, and those that were announced by an address, which may
-    be fetched from where `reach` says; `inbox` is the store of the source `home`, to which what
-    people hand over is copied.
+    `recordings` reads the recordings of all sources, and announced ones, fetched as
+    `egress_policy` permits. `inbox` is the object store of the source `home`, which uploads are
+    copied to.
     """
 
     database: Database
     ledger: Ledger
-    queue: Queue
+    queue: CallQueue
     claims: Claims
     outbox: Outbox
     notifications: Notifications
     erasures: Erasures
     outages: Outages
     results: Results
-    sound: Sound
+    audio: CallAudio
+    calls: CallReader
+    analytics: Analytics
+    search: SegmentSearch
     reviews: Reviews
-    unjudged: UnjudgedMentions
+    speakers: Speakers
+    unjudged: UnjudgedStore
+    catalogs: CatalogVersions
+    rematches: Rematches
     home: Source
     inbox: ObjectStore
     announcements: Announcements
-    reach: Reach
+    egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
 
 
 @contextmanager
 def open_database_url(settings: Settings) -> Iterator[str]:
-    """The URL of Postgres: the one that is set, or the embedded one, up while this is open."""
+    """Yield the URL of Postgres; without a setting, run the embedded one meanwhile."""
     if settings.database_url:
         yield settings.database_url.get_secret_value()
         return
@@ -131,104 +158,126 @@ def open_database_url(settings: Settings) -> Iterator[str]:
 def open_storage(
     settings: Settings, database_url: str, *, run_id: str | None = None
 ) -> Iterator[Storage]:
-    """The ledger, the results and the object stores; for a run, under its name."""
+    """Open all stores; writes of a run carry its ID."""
     store, sources = open_results_store(settings), load_sources(settings)
     stores = [open_source(settings, source) for source in sources]
-    # Each call under way writes on a connection; more than 32 threads do not write at once.
-    connections = min(settings.concurrency, 32) + 2
-    patience_s = settings.outage_patience_h * 3600
-    with Database(database_url, run_id=run_id, max_connections=connections) as database:
-        announcements = Announcements(database)
-        announced = open_announced(settings, announcements, stores[0])
+    patience_s, most = settings.outage_patience_h * 3600, _max_connections(settings)
+    with Database(database_url, run_id=run_id, max_connections=most) as database:
+        results, announcements = Results(database, store), Announcements(database)
         yield Storage(
             database=database,
             ledger=Ledger(database),
-            queue=Queue(database, outage_patience_s=patience_s),
+            queue=CallQueue(database, outage_patience_s=patience_s),
             claims=Claims(
                 database,
                 retry_waits_s=settings.retry_waits_s,
                 outage_patience_s=patience_s,
-                tells_completed=notification_policy(settings).routing.tells_completed,
+                notify_completed=notification_policy(settings).routing.notifies_completed,
             ),
             outbox=Outbox(database),
             notifications=Notifications(database),
             erasures=Erasures(database),
             outages=Outages(database),
-            results=Results(database, store),
-            sound=Sound(database, store),
+            results=results,
+            audio=CallAudio(database, store),
+            calls=CallReader(database),
+            analytics=Analytics(database),
+            search=SegmentSearch(database),
             reviews=Reviews(database),
-            unjudged=UnjudgedMentions(database, outage_patience_s=patience_s),
+            speakers=Speakers(database),
+            unjudged=UnjudgedStore(database, outage_patience_s=patience_s),
+            catalogs=CatalogVersions(database),
+            rematches=Rematches(database, results),
             home=sources[0],
             inbox=stores[0],
             announcements=announcements,
-            reach=reach(settings),
-            recordings=Recordings([*stores, announced]),
+            egress_policy=egress_policy(settings),
+            recordings=Recordings([*stores, open_announced(settings, announcements, stores[0])]),
             store=store,
         )
 
 
+def _max_connections(settings: Settings) -> int:
+    """Return one for each call in processing, whose writes share at most 32 threads."""
+    return min(settings.concurrency, 32) + 2
+
+
 def open_eraser(
-    settings: Settings, storage: Storage, elsewhere: Elsewhere, *, quiet_s: float = QUIET_S
+    settings: Settings, storage: Storage, external: ExternalEraser, *, quiet_s: float = QUIET_S
 ) -> Eraser:
-    """What deletes all that is kept of erased calls; `elsewhere` is what storage does not know."""
+    """Build the eraser of calls; `external` erases what is outside the stores."""
     return Eraser(
         erasures=storage.erasures,
         recordings=storage.recordings,
         store=storage.store,
-        elsewhere=elsewhere,
+        external=external,
         workspace=workspace(settings),
         quiet_s=quiet_s,
     )
 
 
 def open_retention(settings: Settings, storage: Storage) -> Retention:
-    """What deletes calls, or parts of them, that were kept long enough."""
+    """Build the deletion of calls, and parts of calls, after their retention periods."""
     return Retention(
-        retained=Retained(storage.database),
+        retained=RetentionStore(storage.database),
         erasures=storage.erasures,
         recordings=storage.recordings,
         store=storage.store,
-        periods=periods(settings),
+        periods=retention_periods(settings),
         announcements=storage.announcements,
     )
 
 
 @contextmanager
 def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) -> Iterator[Stages]:
-    """The stages with the engines that the settings name; recognisers stop when this closes."""
-    from callpipeline.engines.transcribe.supplied import parse
+    """Open the stages with the configured engines; recognisers stop on exit."""
+    from callpipeline.engines.transcribe.supplied import parse_supplied
 
-    catalog = load_catalog(settings)
-    storage.results.remember_catalog(catalog)
+    catalog = load_catalog(settings, storage.catalogs)
     with (
-        open_engines(settings, lane, hints=hints_of(catalog), outages=storage.outages) as engines,
-        workspace_of(settings, storage.database.run_id) as folder,
+        open_engines(
+            settings, lane, hints=recogniser_hints(catalog), outages=storage.outages
+        ) as engines,
+        run_workspace(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):
         yield Stages(
-            engines=in_turn(settings, engines, storage.database, lane, stack),
+            engines=throttle_engines(settings, engines, storage.database, lane, stack),
             recordings=storage.recordings,
-            supplied=SidecarTranscripts(storage.recordings, parse),
+            supplied=SidecarTranscripts(storage.recordings, parse_supplied),
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
             matcher=Matcher(catalog),
+            measure_peaks=measure_peaks,
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
+            first_speakers=first_speakers(settings),
         )
 
 
-def load_catalog(settings: Settings) -> Catalog:
-    """The competitor list; where none is set or made yet, a starter list is put in its place."""
+def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:
+    """Return the competitor list in force, after the import of its file if that has changed.
+
+    Without any list, a starter list is created at the default path. Raises CatalogInvalid.
+    """
+    current = catalogs.current()
     path = settings.catalog_path
     starter = CHECKOUT / "samples" / "competitors.yaml"
-    if settings.catalog is None and not path.exists() and starter.exists():
+    if current is None and settings.catalog is None and not path.exists() and starter.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(starter, path)
-    return read_catalog(path)
+    current = catalogs.import_file(path) or catalogs.current()
+    catalog = catalogs.catalog(current.version) if current else None
+    if catalog is None:
+        raise CatalogInvalid(
+            "The competitor list in force was stored in another form: apply a file with "
+            "`callpipeline catalog apply FILE`."
+        )
+    return catalog
 
 
 def sample_recordings() -> Path:
-    """The folder of sample calls that comes with a checkout."""
+    """Return the folder of sample calls."""
     return CHECKOUT / "samples"

@@ -1,61 +1,197 @@
-"""The engines that the settings name."""
+"""Engines chosen by the settings: on this machine, and HTTP services.
+
+Services have our own contract, or the API of OpenAI.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import Lane
+from callpipeline.domain.audio import Peaks
+from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.engines.limits import JudgeInTurn, SplitterInTurn, TranscriberInTurn
-from callpipeline.engines.ports import SentimentJudge, Splitter
+from callpipeline.engines.ports import (
+    Diarizer,
+    SentimentJudge,
+    SpeechDetector,
+    Splitter,
+    ThrottledJudge,
+    ThrottledSplitter,
+    ThrottledTranscriber,
+    Transcriber,
+)
 from callpipeline.errors import SettingsInvalid
-from callpipeline.pipeline.stages import Engines
-from callpipeline.storage.database import Database
-from callpipeline.storage.turns import AdvisoryTurns
-from callpipeline.wiring.openai import openai_judge, openai_transcriber
-from callpipeline.wiring.recognisers import RECOGNISERS, choose
-from callpipeline.wiring.registry import AUTO, Build, Parts, Role, build
-from callpipeline.wiring.services import remote_judge, remote_splitter, remote_transcriber
+from callpipeline.pipeline.processing.stages import Engines
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.locks import AdvisorySemaphore
+from callpipeline.wiring.recognisers import RECOGNISERS, choose_recogniser
+from callpipeline.wiring.registry import (
+    AUTO,
+    EngineContext,
+    EngineFactory,
+    EngineRole,
+    build_engine,
+    refuse_two_credentials,
+)
 
 if TYPE_CHECKING:
-    from callpipeline.engines.http.breaker import Outages
+    from callpipeline.engines.http.breaker import OutageStore
+    from callpipeline.engines.http.service import HttpService
+
+SET_A_LOGIN = "Set CALLPIPELINE_AUTH_URL if it requires a login."
 
 
-def local_splitter(parts: Parts) -> Splitter:
-    from callpipeline.engines.split.local import LocalSplitter
+def remote_splitter(context: EngineContext) -> Splitter:
+    from callpipeline.engines.split.remote import RemoteSplitter
+
+    return RemoteSplitter(_open_service(context, "split", context.require("split_url")))
+
+
+def remote_transcriber(context: EngineContext) -> Transcriber:
+    from callpipeline.engines.transcribe.remote import RemoteTranscriber
+
+    options = context.settings
+    service = _service(context, "transcription", context.require("transcription_url"), logs_in=True)
+    fields = {"language": context.language_or_none or ""} | options.transcription_fields
+    hint_field = options.transcription_hint_field
+    return RemoteTranscriber(service, fields, hints=context.hints, hint_field=hint_field)
+
+
+def remote_judge(context: EngineContext) -> SentimentJudge:
+    from callpipeline.engines.sentiment.remote import RemoteJudge
+
+    return RemoteJudge(_open_service(context, "sentiment", context.require("sentiment_url")))
+
+
+def _open_service(context: EngineContext, name: str, url: str) -> "HttpService":
+    """Open a service without login by contract; send tokens only to their issuer's host."""
+    auth_url = context.settings.auth_url
+    is_issuer = auth_url is not None and urlsplit(url)[:2] == urlsplit(auth_url)[:2]
+    return _service(context, name, url, logs_in=is_issuer)
+
+
+def _service(context: EngineContext, name: str, url: str, *, logs_in: bool) -> "HttpService":
+    if logs_in and context.settings.auth_url:
+        refuse_two_credentials(f"{name}_url", url, "CALLPIPELINE_AUTH_URL")
+        return context.http.service(name, url, token_source=context.tokens)
+    return context.http.service(name, url, unauthorized_hint=SET_A_LOGIN)
+
+
+def openai_transcriber(context: EngineContext) -> Transcriber:
+    from callpipeline.engines.transcribe.openai import OpenaiTranscriber
+
+    settings = context.settings
+    return OpenaiTranscriber(
+        _openai_service(context, "transcription"),
+        context.require("openai_transcription_model"),
+        language=context.language_or_none,
+        hints=context.hints,
+        max_upload_bytes=round(settings.openai_max_mb * 1_000_000),
+    )
+
+
+def openai_judge(context: EngineContext) -> SentimentJudge:
+    from callpipeline.engines.sentiment.openai import OpenaiJudge
+
+    return OpenaiJudge(
+        _openai_service(context, "sentiment"), context.require("openai_sentiment_model")
+    )
+
+
+def _openai_service(context: EngineContext, name: str) -> "HttpService":
+    """Open the server of one engine, which may have its own URL."""
+    from callpipeline.engines.http.openai import explain_refusal, versioned_url
+    from callpipeline.engines.http.tokens import StaticToken
+
+    own = f"openai_{name}_url"
+    setting = own if getattr(context.settings, own) else "openai_url"
+    url, key = context.require(setting), context.settings.openai_api_key
+    if key:
+        refuse_two_credentials(setting, url, "CALLPIPELINE_OPENAI_API_KEY")
+    return context.http.service(
+        name,
+        versioned_url(url),
+        token_source=StaticToken(key.get_secret_value()) if key else None,
+        unauthorized_hint="Check CALLPIPELINE_OPENAI_API_KEY.",
+        explain_refusal=explain_refusal,
+    )
+
+
+def local_splitter(context: EngineContext) -> Splitter:
+    from callpipeline.engines.split import LocalSplitter
 
     return LocalSplitter()
 
 
-def lexicon(parts: Parts) -> SentimentJudge:
+def lexicon_judge(context: EngineContext) -> SentimentJudge:
     from callpipeline.engines.sentiment.lexicon import LexiconJudge
 
     return LexiconJudge()
 
 
+def encoder_judge(context: EngineContext) -> SentimentJudge:
+    from callpipeline.engines.sentiment.encoder_judge import EncoderJudge
+
+    return EncoderJudge()
+
+
+def local_splitting() -> tuple[Splitter, SpeechDetector]:
+    """Return a splitter and a speech detector that need no service."""
+    from callpipeline.engines.speech import SileroSpeechDetector
+    from callpipeline.engines.split import LocalSplitter
+
+    return LocalSplitter(), SileroSpeechDetector()
+
+
+def encoder_diarizer() -> Diarizer:
+    """Return the diarizer of mono recordings; its network is loaded on first use."""
+    from callpipeline.engines.diarize.voices import EncoderDiarizer
+
+    return EncoderDiarizer()
+
+
+def measure_peaks(flac: Path, sha256: str) -> Peaks:
+    """Measure the waveform of a channel; numpy and soundfile are imported on first use."""
+    from callpipeline.engines.split import channels
+
+    return channels.measure_peaks(flac, sha256)
+
+
 REMOTE = "remote"
-OWN: Mapping[Role, Mapping[str, Build]] = {
-    Role.SPLITTER: {"local": local_splitter, REMOTE: remote_splitter},
-    Role.TRANSCRIBER: RECOGNISERS | {REMOTE: remote_transcriber, "openai": openai_transcriber},
-    Role.SENTIMENT: {"lexicon": lexicon, REMOTE: remote_judge, "openai": openai_judge},
+BUILTIN: Mapping[EngineRole, Mapping[str, EngineFactory]] = {
+    EngineRole.SPLITTER: {"local": local_splitter, REMOTE: remote_splitter},
+    EngineRole.TRANSCRIBER: RECOGNISERS
+    | {REMOTE: remote_transcriber, "openai": openai_transcriber},
+    EngineRole.SENTIMENT: {
+        "encoder": encoder_judge,
+        "lexicon": lexicon_judge,
+        REMOTE: remote_judge,
+        "openai": openai_judge,
+    },
 }
-HERE = {Role.SPLITTER: "local", Role.TRANSCRIBER: "pocketsphinx", Role.SENTIMENT: "lexicon"}
-"""Engines that need nothing but this machine."""
-ADDRESSES = {
-    Role.SPLITTER: "split_url",
-    Role.TRANSCRIBER: "transcription_url",
-    Role.SENTIMENT: "sentiment_url",
+LOCAL_DEFAULTS = {
+    EngineRole.SPLITTER: "local",
+    EngineRole.TRANSCRIBER: "faster-whisper",
+    EngineRole.SENTIMENT: "encoder",
 }
-"""The setting with a service's address, which makes it the engine where none is named."""
+"""Engines that run on this machine."""
+URL_SETTINGS = {
+    EngineRole.SPLITTER: "split_url",
+    EngineRole.TRANSCRIBER: "transcription_url",
+    EngineRole.SENTIMENT: "sentiment_url",
+}
+"""Settings with the URL of a service, which `auto` then chooses."""
 
 
-def chosen(settings: Settings) -> dict[Role, str]:
-    """The name of each engine, where `auto` stands for the best that is there."""
-    best = HERE | {Role.TRANSCRIBER: choose(settings).name}
-    best |= {role: REMOTE for role, address in ADDRESSES.items() if getattr(settings, address)}
-    named = {role: getattr(settings, role) for role in Role}
+def chosen_engines(settings: Settings) -> dict[EngineRole, str]:
+    """Return the name of each engine; `auto` resolves to the best available."""
+    best = LOCAL_DEFAULTS | {EngineRole.TRANSCRIBER: choose_recogniser(settings).name}
+    best |= {role: REMOTE for role, setting in URL_SETTINGS.items() if getattr(settings, setting)}
+    named = {role: getattr(settings, role) for role in EngineRole}
     return {role: best[role] if name == AUTO else name for role, name in named.items()}
 
 
@@ -65,64 +201,76 @@ def open_engines(
     lane: Lane = Lane.LIVE,
     *,
     hints: Sequence[str] = (),
-    outages: "Outages | None" = None,
+    outages: "OutageStore | None" = None,
 ) -> Iterator[Engines]:
-    """The engines that the settings name. Their heavy libraries load when they are first used.
+    """Open the engines that the settings choose; heavy libraries are imported on first use.
 
-    Raises SettingsInvalid for a name that nobody knows, and for what an engine lacks.
+    Raises SettingsInvalid for an unknown name, or if an engine lacks a setting or a package.
     """
     from callpipeline.engines.speech import SileroSpeechDetector
 
-    names = chosen(settings)
-    with ExitStack() as opened:
-        parts = Parts(settings, opened, lane, hints, outages)
-        made = {role: build(role, names[role], OWN[role], parts) for role in Role}
+    names = chosen_engines(settings)
+    with ExitStack() as stack:
+        context = EngineContext(settings, stack, lane, hints, outages)
+        engines = {
+            role: build_engine(role, names[role], BUILTIN[role], context) for role in EngineRole
+        }
         yield Engines(
-            made[Role.SPLITTER],
+            engines[EngineRole.SPLITTER],
             SileroSpeechDetector(),
-            made[Role.TRANSCRIBER],
-            made[Role.SENTIMENT],
+            engines[EngineRole.TRANSCRIBER],
+            engines[EngineRole.SENTIMENT],
+            encoder_diarizer() if settings.diarization == "auto" else None,
         )
 
 
 def refuse_to_serve_remote(settings: Settings) -> None:
-    """Raises SettingsInvalid where an engine is a service: a server could then ask itself."""
-    for role, name in chosen(settings).items():
+    """Raise SettingsInvalid if an engine is remote: the engine server could then call itself."""
+    for role, name in chosen_engines(settings).items():
         if name == REMOTE:
             raise SettingsInvalid(
-                f"CALLPIPELINE_{role.upper()} is remote, but a server of engines needs engines of "
-                "its own: name another one for this command, "
-                f"as in CALLPIPELINE_{role.upper()}={HERE[role]} callpipeline engines serve."
+                f"CALLPIPELINE_{role.upper()} is remote, but the engine server needs local ones: "
+                f"choose another one for this command, such as CALLPIPELINE_{role.upper()}="
+                f"{LOCAL_DEFAULTS[role]} callpipeline engines serve."
             )
 
 
-def tone_of(text: str) -> tuple[Sentiment, float]:
-    """The tone of a text as a whole, by the word lists of the judge `lexicon`."""
-    from callpipeline.engines.sentiment.overall import tone_of
+def text_sentiment(text: str) -> tuple[Sentiment, float]:
+    """Return the overall tone of a text, by the word lists of the `lexicon` engine."""
+    from callpipeline.engines.sentiment.lexicon import text_sentiment
 
-    return tone_of(text)
+    return text_sentiment(text)
 
 
-def in_turn(
+def vader_sentiment(text: str) -> Sentiment:
+    """Return the sentiment of a text by VADER as published, for comparison."""
+    from callpipeline.engines.sentiment.lexicon import vader_sentiment
+
+    return vader_sentiment(text)
+
+
+def throttle_engines(
     settings: Settings, engines: Engines, database: Database, lane: Lane, stack: ExitStack
 ) -> Engines:
-    """The engines, where settings limit the requests to one at once, over all runs."""
+    """Limit the concurrent requests of all runs to an engine, where the settings do so."""
 
-    def turns(service: str, limit: int) -> AdvisoryTurns:
-        return stack.enter_context(closing(AdvisoryTurns(database, service, limit, lane)))
+    def semaphore(service: str, limit: int) -> AdvisorySemaphore:
+        return stack.enter_context(closing(AdvisorySemaphore(database, service, limit, lane)))
 
     if limit := settings.splitter_requests:
-        splitter = SplitterInTurn(engines.splitter, turns("splitter", limit))
+        splitter = ThrottledSplitter(engines.splitter, semaphore("splitter", limit))
         engines = replace(engines, splitter=splitter)
     if limit := settings.transcriber_requests:
-        transcriber = TranscriberInTurn(engines.transcriber, turns("transcriber", limit))
+        transcriber = ThrottledTranscriber(engines.transcriber, semaphore("transcriber", limit))
         engines = replace(engines, transcriber=transcriber)
     if limit := sentiment_requests(settings):
-        engines = replace(engines, judge=JudgeInTurn(engines.judge, turns("sentiment", limit)))
+        engines = replace(
+            engines, judge=ThrottledJudge(engines.judge, semaphore("sentiment", limit))
+        )
     return engines
 
 
 def sentiment_requests(settings: Settings) -> int | None:
-    """How many may be under way at once: of a service that was always asked for one, one."""
-    is_remote = chosen(settings)[Role.SENTIMENT] == REMOTE
+    """Return the limit of concurrent requests; 1 by default for a remote service."""
+    is_remote = chosen_engines(settings)[EngineRole.SENTIMENT] == REMOTE
     return settings.sentiment_requests or (1 if is_remote else None)

@@ -1,4 +1,4 @@
-"""The channels that the settings set up, and when people are told."""
+"""Configured notification channels, and the notification policy."""
 
 from datetime import time
 from zoneinfo import ZoneInfo
@@ -6,19 +6,19 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.domain.notification import (
+from callpipeline.domain.notifications import (
     NotificationChannel,
-    Policy,
+    NotificationPolicy,
     QuietHours,
     Routing,
 )
 from callpipeline.errors import SettingsInvalid
 from callpipeline.notify.ports import Notifier
-from callpipeline.pipeline.dispatch import Dispatcher
-from callpipeline.pipeline.links import Links
-from callpipeline.storage.outbox import Outbox
+from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.notifications.dispatch import Dispatcher
+from callpipeline.storage.notifications import Outbox
 
-GO_TOGETHER = (
+REQUIRED_TOGETHER = (
     ("slack_bot_token", "slack_channel"),
     ("slack_channel", "slack_bot_token"),
     ("smtp_host", "email_from"),
@@ -27,40 +27,40 @@ GO_TOGETHER = (
     ("smtp_username", "smtp_password"),
     ("notify_webhook_secret", "notify_webhook_url"),
 )
-"""Settings of which the first is of no use without the second."""
+"""Pairs of settings; the first requires the second."""
 
 
 def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) -> Dispatcher:
-    """Who delivers; `slack` is a client of Slack's Web API where there is one already."""
+    """Build the dispatcher; `slack` is an existing client of Slack's Web API, if any."""
     policy = notification_policy(settings)
     links = open_links(settings)
     return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
 
 
 def open_links(settings: Settings) -> Links:
-    """Addresses of pages, where people reach them."""
-    here = "http://127.0.0.1"
+    """Return the base URLs of pages as users reach them."""
+    loopback = "http://127.0.0.1"
     return Links(
-        app_url=(settings.web_url or f"{here}:{settings.web_port}").rstrip("/"),
-        dagster_url=(settings.dagster_ui_url or f"{here}:{settings.port}").rstrip("/"),
+        app_url=(settings.web_url or f"{loopback}:{settings.web_port}").rstrip("/"),
+        dagster_url=(settings.dagster_ui_url or f"{loopback}:{settings.port}").rstrip("/"),
     )
 
 
 def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:
-    """A notifier for each channel that is set up. Raises SettingsInvalid for half of a channel."""
-    _refuse_halves(settings)
-    openers = {
+    """Build a notifier for each configured channel. Raises SettingsInvalid."""
+    _require_pairs(settings)
+    factories = {
         NotificationChannel.SLACK: lambda: _slack(settings, slack),
         NotificationChannel.EMAIL: lambda: _email(settings),
         NotificationChannel.WEBHOOK: lambda: _webhook(settings),
     }
-    return [openers[channel]() for channel in sorted(configured_channels(settings))]
+    return [factories[channel]() for channel in sorted(configured_channels(settings))]
 
 
-def notification_policy(settings: Settings) -> Policy:
-    """When people are told of what."""
+def notification_policy(settings: Settings) -> NotificationPolicy:
+    """Return when and where notifications are sent."""
     zone = ZoneInfo(settings.notify_timezone)
-    return Policy(
+    return NotificationPolicy(
         routing=Routing(configured_channels(settings), settings.notify_rules),
         window_s=settings.notify_window_s,
         quiet=_quiet_hours(settings.notify_quiet_hours, zone),
@@ -72,21 +72,21 @@ def notification_policy(settings: Settings) -> Policy:
 
 
 def configured_channels(settings: Settings) -> frozenset[NotificationChannel]:
-    """The channels that are set up."""
-    places = {
+    """Return the configured channels."""
+    targets = {
         NotificationChannel.SLACK: settings.slack_bot_token or settings.slack_webhook_url,
         NotificationChannel.EMAIL: settings.smtp_host,
         NotificationChannel.WEBHOOK: settings.notify_webhook_url,
     }
-    return frozenset(channel for channel, place in places.items() if place)
+    return frozenset(channel for channel, target in targets.items() if target)
 
 
-def _refuse_halves(settings: Settings) -> None:
-    for name, other in GO_TOGETHER:
+def _require_pairs(settings: Settings) -> None:
+    for name, other in REQUIRED_TOGETHER:
         if getattr(settings, name) and not getattr(settings, other):
             raise SettingsInvalid(
-                f"CALLPIPELINE_{name.upper()} is set and CALLPIPELINE_{other.upper()} is not: "
-                "they go together."
+                f"CALLPIPELINE_{name.upper()} is set but CALLPIPELINE_{other.upper()} is not: "
+                "set both."
             )
 
 
@@ -97,16 +97,16 @@ def _slack(settings: Settings, client: object) -> Notifier:
 
     if settings.slack_bot_token:
         token = settings.slack_bot_token.get_secret_value()
-        known = client if isinstance(client, WebClient) else None
-        used = known or web_client(token, settings.slack_api_url)
+        existing = client if isinstance(client, WebClient) else None
+        used = existing or web_client(token, settings.slack_api_url)
         return SlackBotNotifier(used, settings.slack_channel or "")
     return SlackWebhookNotifier(_secret(settings.slack_webhook_url))
 
 
 def _email(settings: Settings) -> Notifier:
-    from callpipeline.notify.email import EmailNotifier, MailServer
+    from callpipeline.notify.email import EmailNotifier, SmtpServer
 
-    server = MailServer(
+    server = SmtpServer(
         host=settings.smtp_host or "",
         security=settings.smtp_security,
         port=settings.smtp_port,

@@ -1,6 +1,6 @@
-"""Engines by name: our own, and those of other packages, which announce theirs as entry points.
+"""Registry of engines by name: built-in ones, and those of other packages by entry points.
 
-How to add one is told in docs/engines.md, in three steps.
+docs/engines.md describes how to add one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,121 +13,132 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import Lane
+from callpipeline.domain.calls.call import Lane
 from callpipeline.errors import SettingsInvalid
 
 if TYPE_CHECKING:
-    from callpipeline.engines.http.breaker import Outages
-    from callpipeline.engines.http.client import Http
-    from callpipeline.engines.http.token import LoginTokens
+    from callpipeline.engines.http.breaker import OutageStore
+    from callpipeline.engines.http.service import HttpClient
+    from callpipeline.engines.http.tokens import LoginTokens
 
 Engine = TypeVar("Engine")
 AUTO = "auto"
 
 
-class Role(StrEnum):
-    """What an engine does; each is the name of the setting that chooses it."""
+class EngineRole(StrEnum):
+    """The role of an engine, named like the setting that chooses it."""
 
     SPLITTER = "splitter"
     TRANSCRIBER = "transcriber"
     SENTIMENT = "sentiment"
 
     @property
-    def entry_points(self) -> str:
-        """The group in which other packages announce engines of this role."""
+    def entry_point_group(self) -> str:
+        """Return the entry point group in which other packages register engines of this role."""
         return f"callpipeline.{self}"
 
 
 @dataclass
-class Parts:
-    """What an engine may be made of. `opened` closes what it is given when the run is over.
+class EngineContext:
+    """Resources for engine factories; `exit_stack` closes resources when the run ends.
 
-    `hints` are words that are likely to be said; `outages` what runs know of services, together;
-    `wanted_by` is the engine that is being made, for people.
+    `hints` are words to bias recognisers towards. `outages` is shared by all runs. `requested_by`
+    describes the engine being built, for error messages.
     """
 
     settings: Settings
-    opened: ExitStack
+    exit_stack: ExitStack
     lane: Lane = Lane.LIVE
     hints: Sequence[str] = field(default_factory=tuple)
-    outages: "Outages | None" = None
-    wanted_by: str = "the chosen engine"
+    outages: "OutageStore | None" = None
+    requested_by: str = "the chosen engine"
 
     @cached_property
-    def http(self) -> "Http":
-        """The client that all services of the run share."""
-        from callpipeline.engines.http.breaker import OwnOutages
-        from callpipeline.engines.http.client import Http, Limits
+    def http(self) -> "HttpClient":
+        """Return the HTTP client that all services of the run share."""
+        from callpipeline.engines.http.breaker import InMemoryOutages
+        from callpipeline.engines.http.connections import HttpLimits
+        from callpipeline.engines.http.service import HttpClient
 
-        limits = Limits(
+        limits = HttpLimits(
             connect_s=self.settings.connect_timeout_s,
             read_s=self.settings.read_timeout_s,
             request_s=self.settings.request_timeout_s,
         )
-        return self.opened.enter_context(closing(Http(limits, self.outages or OwnOutages())))
+        return self.exit_stack.enter_context(
+            closing(HttpClient(limits, self.outages or InMemoryOutages()))
+        )
 
     @cached_property
     def tokens(self) -> "LoginTokens":
-        """The login that all services of the run share. Raises SettingsInvalid."""
-        from callpipeline.engines.http.token import CHECK, LoginTokens
+        """Return the login that all services of the run share. Raises SettingsInvalid."""
+        from callpipeline.engines.http.tokens import CHECK_CREDENTIALS, LoginTokens
 
         options = self.settings
         auth = self.http.service(
-            "auth", self.needed("auth_url"), serves_no_call=True, if_unknown=CHECK
+            "auth",
+            self.require("auth_url"),
+            failures_are_outages=True,
+            unauthorized_hint=CHECK_CREDENTIALS,
         )
-        username, password = self.needed("auth_username"), self.needed("auth_password")
+        username, password = self.require("auth_username"), self.require("auth_password")
         return LoginTokens(
             auth, username, password.get_secret_value(), fresh=options.auth_fresh_tokens
         )
 
     @property
     def language(self) -> str:
-        """What is spoken, for an engine that must know. Raises SettingsInvalid for `auto`."""
-        spoken = language_heard(self.settings)
-        if spoken is None:
+        """Return the spoken language. Raises SettingsInvalid for `auto`."""
+        if (language := self.language_or_none) is None:
             raise SettingsInvalid(
-                "CALLPIPELINE_LANGUAGE is auto, and the chosen recogniser does not find out itself "
-                "what is spoken: name the language, as in CALLPIPELINE_LANGUAGE=en."
+                "CALLPIPELINE_LANGUAGE is auto, but the chosen recogniser can't detect it: "
+                "set the language, as in CALLPIPELINE_LANGUAGE=en."
             )
-        return spoken
+        return language
 
     @property
     def language_or_none(self) -> str | None:
-        """What is spoken; None where the engine is to find out."""
-        return language_heard(self.settings)
+        """Return the spoken language; None if the engine should detect it."""
+        return recogniser_language(self.settings)
 
-    def needed(self, setting: str) -> Any:
-        """The value of a setting. Raises SettingsInvalid where it has none."""
+    def require(self, setting: str) -> Any:
+        """Return the value of a setting. Raises SettingsInvalid if it isn't set."""
         value = getattr(self.settings, setting)
         if value is None:
-            raise SettingsInvalid(f"Set CALLPIPELINE_{setting.upper()}: {self.wanted_by} needs it.")
+            raise SettingsInvalid(
+                f"Set CALLPIPELINE_{setting.upper()}: {self.requested_by} needs it."
+            )
         return value
 
 
-def language_heard(settings: Settings) -> str | None:
-    """Which language the recogniser hears, as in ISO 639; None where it finds out by itself."""
+def recogniser_language(settings: Settings) -> str | None:
+    """Return the recogniser's language (ISO 639); None if it detects the language."""
     return None if settings.language == AUTO else settings.language
 
 
-Build = Callable[[Parts], Any]
+EngineFactory = Callable[[EngineContext], Any]
 
 
-def refuse_two_logins(setting: str, url: str, other: str) -> None:
-    """Raises SettingsInvalid for an address with a name and password where a token goes along."""
+def refuse_two_credentials(setting: str, url: str, other: str) -> None:
+    """Raise SettingsInvalid for a URL with credentials if a token is configured as well."""
     if urlsplit(url).username is not None:
         raise SettingsInvalid(
-            f"CALLPIPELINE_{setting.upper()} has a name and password in it, and {other} is set: a "
-            "request has room for one of the two."
+            f"CALLPIPELINE_{setting.upper()} contains a user name and password, and {other} is "
+            "set: remove one of them."
         )
 
 
-def build(role: Role, name: str, own: Mapping[str, Build], parts: Parts) -> Any:
-    """The engine of that name. Raises SettingsInvalid where there is none, or it cannot be made."""
-    others = {point.name: point for point in entry_points(group=role.entry_points)}
-    parts.wanted_by = f"the engine {name} (CALLPIPELINE_{role.upper()})"
+def build_engine(
+    role: EngineRole, name: str, own: Mapping[str, EngineFactory], context: EngineContext
+) -> Any:
+    """Build the engine of that name. Raises SettingsInvalid."""
+    others = {point.name: point for point in entry_points(group=role.entry_point_group)}
+    context.requested_by = f"the engine {name} (CALLPIPELINE_{role.upper()})"
     if name in own:
-        return own[name](parts)
+        return own[name](context)
     if name in others:
-        return others[name].load()(parts)
-    known = ", ".join(sorted({AUTO, *own, *others}))
-    raise SettingsInvalid(f"CALLPIPELINE_{role.upper()}: there is no {name}; there are {known}.")
+        return others[name].load()(context)
+    available = ", ".join(sorted({AUTO, *own, *others}))
+    raise SettingsInvalid(
+        f"CALLPIPELINE_{role.upper()}: unknown engine {name}; available: {available}."
+    )

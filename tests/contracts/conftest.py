@@ -1,4 +1,4 @@
-"""Each port's fake and its real adapters, under one name."""
+"""Fixtures with the fake and the real adapters of each port."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from typing import Protocol
 import httpx
 import pytest
 
-from callpipeline.domain.call import Call, CallState, DuplicatePolicy, Registration
+from callpipeline.domain.calls.call import Call, CallState, DuplicatePolicy, Registration
 from callpipeline.domain.sentiment import Judgement
-from callpipeline.pipeline.ingest import ContentRegistry
-from callpipeline.storage.claims import Claims
-from callpipeline.storage.database import Database, Row
-from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.objects import ObjectStore, S3Access, open_store
-from callpipeline.storage.ports import CallStates, MissingJudgements, ResultStore
-from callpipeline.storage.results import Results
-from callpipeline.storage.unjudged import UnjudgedMentions
+from callpipeline.storage.calls.claims import Claims
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.objects.urls import ObjectStore, S3Access, open_store
+from callpipeline.storage.ports.calls import CallStates, ContentRegistry
+from callpipeline.storage.ports.results import MissingJudgements, ResultStore
+from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.results.results import Results
+from callpipeline.storage.results.unjudged import UnjudgedStore
 from tests.builders import a_call, a_recording
 from tests.fakes.storage import (
     InMemoryMissing,
@@ -27,24 +27,24 @@ from tests.fakes.storage import (
     InMemoryResults,
     InMemoryStates,
 )
-from tests.integration.databases import emptied, new_database
+from tests.integration.databases import clear_database, new_database
 
 Store = ObjectStore | InMemoryRecordings
 
 
-class Reading(ResultStore, Protocol):
-    """Results with what the command line reads besides."""
+class ReadableResults(ResultStore, Protocol):
+    """Results with the reads of the command line."""
 
     def metrics(self, call_id: str) -> Row | None: ...
 
     def judgements(self, call_id: str) -> tuple[Judgement, ...]: ...
 
 
-class Office(Protocol):
-    """Results and states of calls, and what others do to the calls meanwhile."""
+class Backend(Protocol):
+    """Results and states of calls, and concurrent changes to calls."""
 
     @property
-    def results(self) -> Reading: ...
+    def results(self) -> ReadableResults: ...
 
     @property
     def states(self) -> CallStates: ...
@@ -53,21 +53,21 @@ class Office(Protocol):
     def judges(self) -> MissingJudgements: ...
 
     def missing(self, call: Call) -> dict[str, bool]:
-        """The mentions that are not judged yet, and whether each is tried again by itself."""
+        """Return the unjudged mentions, and whether each is retried automatically."""
         ...
 
-    def let_wait_pass(self, call: Call) -> None:
-        """As if the waits of its missing mentions were over."""
+    def skip_wait(self, call: Call) -> None:
+        """Make the unjudged mentions of a call due now."""
         ...
 
     def claimed(
         self, key: str = "call.wav", *, duplicates: DuplicatePolicy = DuplicatePolicy.LINK
     ) -> Call:
-        """A new call that run-1 holds."""
+        """Return a new call that run-1 has claimed."""
         ...
 
     def claim(self, call: Call) -> bool:
-        """Let run-1 take a call that nobody holds; whether it may."""
+        """Claim an unclaimed call for run-1; return whether that succeeded."""
         ...
 
     def take_over(self, call: Call, run_id: str) -> None: ...
@@ -79,23 +79,23 @@ class Office(Protocol):
     def state(self, call: Call) -> CallState: ...
 
     def reason(self, call: Call) -> str | None:
-        """Why the call failed, or waits for another try."""
+        """Return why the call failed, or waits for another attempt."""
         ...
 
 
-class OfficeInMemory:
+class InMemoryBackend:
     def __init__(self) -> None:
         self.states = InMemoryStates()
-        self._kept = InMemoryResults(self.states)
-        self.results: Reading = self._kept
-        self.judges = InMemoryMissing(self.states, self._kept)
+        self._store = InMemoryResults(self.states)
+        self.results: ReadableResults = self._store
+        self.judges = InMemoryMissing(self.states, self._store)
 
     def missing(self, call: Call) -> dict[str, bool]:
-        kept = self._kept.missing.get(call.call_id, {})
-        return {id_: one.is_tried for id_, one in kept.items()}
+        missing = self._store.missing.get(call.call_id, {})
+        return {id_: one.is_retried for id_, one in missing.items()}
 
-    def let_wait_pass(self, call: Call) -> None:
-        for one in self._kept.missing[call.call_id].values():
+    def skip_wait(self, call: Call) -> None:
+        for one in self._store.missing[call.call_id].values():
             one.is_due = True
 
     def claimed(
@@ -125,23 +125,24 @@ class OfficeInMemory:
         return str(self.states.errors[call.call_id][1])
 
 
-class OfficeInPostgres:
+class PostgresBackend:
     def __init__(self, database: Database, store: ObjectStore) -> None:
         self.database, self.ledger = database, Ledger(database)
         self.states = Claims(database)
-        self.results: Reading = Results(database, store)
-        self.judges = UnjudgedMentions(database)
+        self.results: ReadableResults = Results(database, store)
+        self.judges = UnjudgedStore(database)
         for run_id in ("run-1", "run-2"):
-            self.judges.enter_run(run_id)
+            self.judges.register_run(run_id)
 
     def missing(self, call: Call) -> dict[str, bool]:
         found = self.judges.of_calls([call.call_id])
-        return {one.mention_id: one.not_before is not None for one in found}
+        return {one.mention_id: one.next_attempt_at is not None for one in found}
 
-    def let_wait_pass(self, call: Call) -> None:
+    def skip_wait(self, call: Call) -> None:
         with self.database.transaction() as connection:
             connection.execute(
-                "UPDATE unjudged SET not_before = now() WHERE not_before > now() AND call_id = %s",
+                "UPDATE unjudged SET next_attempt_at = now() "
+                "WHERE next_attempt_at > now() AND call_id = %s",
                 [call.call_id],
             )
 
@@ -156,7 +157,7 @@ class OfficeInPostgres:
         return bool(self.states.claim([call.call_id], "run-1"))
 
     def take_over(self, call: Call, run_id: str) -> None:
-        self.states.release([run.run_id for run in self.states.claiming_runs()])
+        self.states.reclaim([run.run_id for run in self.states.claiming_runs()])
         self.states.claim([call.call_id], run_id)
 
     def retry(self, call: Call) -> None:
@@ -184,16 +185,16 @@ def shared_url(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(shared_url: str) -> str:
-    return emptied(shared_url)
+    return clear_database(shared_url)
 
 
 @pytest.fixture(params=["in memory", "postgres"])
-def office(request: pytest.FixtureRequest, tmp_path: Path) -> Office:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "in memory":
-        return OfficeInMemory()
-    (tmp_path / "kept").mkdir()
-    store = open_store(str(tmp_path / "kept"), S3Access())
-    return OfficeInPostgres(request.getfixturevalue("database"), store)
+        return InMemoryBackend()
+    (tmp_path / "store").mkdir()
+    store = open_store(str(tmp_path / "store"), S3Access())
+    return PostgresBackend(request.getfixturevalue("database"), store)
 
 
 @pytest.fixture(params=["in memory", "postgres"])
@@ -214,7 +215,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def bucket_on(server: str, prefix: str = "") -> ObjectStore:
-    """A new empty bucket."""
+    """Create an empty bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
     httpx.put(f"{server}/{name}").raise_for_status()
     access = S3Access(endpoint=server, access_key_id="x", secret_access_key="y")

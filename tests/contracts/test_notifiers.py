@@ -1,4 +1,4 @@
-"""Every way to people: fake, Slack's two, email's two, and the webhook, over real sockets."""
+"""Contract of notifiers: the fake, and Slack, email and webhook over real sockets."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,23 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from callpipeline.domain.notification import Severity
+from callpipeline.domain.notifications import Severity
 from callpipeline.errors import DeliveryRefused
-from callpipeline.notify.email import EmailNotifier, MailServer
-from callpipeline.notify.message import Message
-from callpipeline.notify.ports import Notifier, Receipt
+from callpipeline.notify.email import EmailNotifier, SmtpServer
+from callpipeline.notify.ports import DeliveryReceipt, NotificationMessage, Notifier
 from callpipeline.notify.slack import SlackBotNotifier, SlackWebhookNotifier, web_client
 from callpipeline.notify.webhook import WebhookNotifier
 from tests.builders import a_message
 from tests.fakes.notifiers import DOWN, InMemoryNotifier
 from tests.fakes.receivers import Answer, HttpReceiver, MailBox, SlackApi, certificate, mail_server
-from tests.soak.installation import free_port
+from tests.processes import free_port
 
 
 @dataclass
-class Line:
-    """A notifier and its receiver: `arrived` is each message as text, `break_once` lets the next
-    one be refused, `gone` is the same notifier with nobody at the other end."""
+class Delivery:
+    """A notifier and its receiver.
+
+    `arrived` returns the received messages as text, `break_once` makes the receiver refuse the
+    next one, and `gone` is a notifier whose receiver doesn't exist.
+    """
 
     notifier: Notifier
     arrived: Callable[[], list[str]]
@@ -31,68 +33,74 @@ class Line:
     gone: Notifier
 
 
-def in_memory(stack: ExitStack, folder: Path) -> Line:
-    fake, gone = InMemoryNotifier(), InMemoryNotifier(refuses=DOWN)
+def in_memory(stack: ExitStack, folder: Path) -> Delivery:
+    fake, gone = InMemoryNotifier(), InMemoryNotifier(refusal=DOWN)
 
     def break_once() -> None:
-        fake.refuses = DOWN
+        fake.refusal = DOWN
 
     def arrived() -> list[str]:
-        return [f"{m.title} {m.notification_id}" for m in fake.taken]
+        return [f"{m.title} {m.notification_id}" for m in fake.accepted]
 
-    return Line(_Recovering(fake), arrived, break_once, gone)
+    return Delivery(_Recovering(fake), arrived, break_once, gone)
 
 
 class _Recovering:
-    """The fake, which takes again what comes after a refusal."""
+    """The fake, which refuses only once."""
 
     def __init__(self, fake: InMemoryNotifier) -> None:
         self._fake = fake
-        self.channel, self.where, self.address = fake.channel, fake.where, fake.address
+        self.channel, self.destination, self.destination_hash = (
+            fake.channel,
+            fake.destination,
+            fake.destination_hash,
+        )
 
-    def send(self, message: Message) -> Receipt:
+    def send(self, message: NotificationMessage) -> DeliveryReceipt:
         try:
             return self._fake.send(message)
         finally:
-            self._fake.refuses = None
+            self._fake.refusal = None
 
 
-def http_line(receiver: HttpReceiver, make: Callable[[str], Notifier]) -> Line:
+def http_delivery(receiver: HttpReceiver, make: Callable[[str], Notifier]) -> Delivery:
     def arrived() -> list[str]:
         return [request.body.decode() + str(request.headers) for request in receiver.requests]
 
     def break_once() -> None:
         receiver.answers.append(Answer(503, b"down for maintenance"))
 
-    return Line(make(receiver.url), arrived, break_once, make(f"http://127.0.0.1:{free_port()}"))
+    return Delivery(
+        make(receiver.url), arrived, break_once, make(f"http://127.0.0.1:{free_port()}")
+    )
 
 
-def slack_bot(stack: ExitStack, folder: Path) -> Line:
+def slack_bot(stack: ExitStack, folder: Path) -> Delivery:
     api = SlackApi()
     stack.enter_context(api.running())
-    return http_line(
+    return http_delivery(
         api, lambda url: SlackBotNotifier(web_client(api.token, f"{url}/api/"), "#calls")
     )
 
 
-def slack_webhook(stack: ExitStack, folder: Path) -> Line:
+def slack_webhook(stack: ExitStack, folder: Path) -> Delivery:
     receiver = HttpReceiver()
     stack.enter_context(receiver.running())
-    return http_line(receiver, lambda url: SlackWebhookNotifier(f"{url}/services/T/B/planted"))
+    return http_delivery(receiver, lambda url: SlackWebhookNotifier(f"{url}/services/T/B/planted"))
 
 
-def webhook(stack: ExitStack, folder: Path) -> Line:
+def webhook(stack: ExitStack, folder: Path) -> Delivery:
     receiver = HttpReceiver()
     stack.enter_context(receiver.running())
-    return http_line(
+    return http_delivery(
         receiver, lambda url: WebhookNotifier(f"{url}/hook?token=planted", [b"k" * 24])
     )
 
 
-def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Line:
+def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Delivery:
     trust, ca_file = certificate(folder)
     box: MailBox = stack.enter_context(mail_server(trust, tls=tls))
-    server = MailServer(
+    server = SmtpServer(
         "127.0.0.1",
         "tls" if tls else "starttls",
         box.port,
@@ -101,13 +109,13 @@ def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Line:
         ca_file,
     )
 
-    def make(server: MailServer) -> Notifier:
+    def make(server: SmtpServer) -> Notifier:
         return EmailNotifier(server, "callpipeline@example.com", ["ops@example.com"])
 
     def break_once() -> None:
         box.refuse.append("451 down for maintenance")
 
-    return Line(
+    return Delivery(
         make(server),
         lambda: [m.as_string() for m in box.mails],
         break_once,
@@ -115,7 +123,7 @@ def mail(stack: ExitStack, folder: Path, *, tls: bool) -> Line:
     )
 
 
-LINES: dict[str, Callable[[ExitStack, Path], Line]] = {
+DELIVERIES: dict[str, Callable[[ExitStack, Path], Delivery]] = {
     "in memory": in_memory,
     "slack bot": slack_bot,
     "slack webhook": slack_webhook,
@@ -125,56 +133,59 @@ LINES: dict[str, Callable[[ExitStack, Path], Line]] = {
 }
 
 
-@pytest.fixture(params=sorted(LINES))
-def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
+@pytest.fixture(params=sorted(DELIVERIES))
+def delivery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Delivery]:
     with ExitStack() as stack:
-        yield LINES[request.param](stack, tmp_path)
+        yield DELIVERIES[request.param](stack, tmp_path)
 
 
-def test_a_message_arrives_once_and_is_acknowledged(line: Line) -> None:
-    receipt = line.notifier.send(a_message(title="Zebra crossing"))
-    [arrived] = line.arrived()
+def test_a_message_arrives_once_and_is_acknowledged(delivery: Delivery) -> None:
+    receipt = delivery.notifier.send(a_message(title="Zebra crossing"))
+    [arrived] = delivery.arrived()
     assert "Zebra crossing" in arrived
     assert receipt.code in ("ok", "200", "250")
     assert receipt.answer
 
 
-def test_a_refusal_says_how_and_the_next_try_is_taken(line: Line) -> None:
-    line.break_once()
+def test_a_refusal_has_a_reason_and_the_next_attempt_succeeds(delivery: Delivery) -> None:
+    delivery.break_once()
     with pytest.raises(DeliveryRefused) as refused:
-        line.notifier.send(a_message())
+        delivery.notifier.send(a_message())
     assert refused.value.code in ("503", "451")
     assert "maintenance" in str(refused.value)
-    before = len(line.arrived())
-    line.notifier.send(a_message())
-    assert len(line.arrived()) == before + 1
+    before = len(delivery.arrived())
+    delivery.notifier.send(a_message())
+    assert len(delivery.arrived()) == before + 1
 
 
-def test_nobody_at_the_other_end_is_a_refusal_without_a_secret(line: Line) -> None:
+def test_a_missing_receiver_is_a_refusal_without_secrets(delivery: Delivery) -> None:
     with pytest.raises(DeliveryRefused) as refused:
-        line.gone.send(a_message())
+        delivery.gone.send(a_message())
     assert "planted" not in f"{refused.value} {refused.value.__cause__}"
     assert refused.value.__context__ is None or refused.value.__suppress_context__
 
 
-def test_where_it_goes_is_told_without_a_secret(line: Line) -> None:
-    assert line.notifier.where
-    assert "planted" not in line.notifier.where + line.notifier.address
-    assert line.notifier.address != line.gone.address or line.gone.address.startswith("memory")
+def test_the_destination_contains_no_secrets(delivery: Delivery) -> None:
+    assert delivery.notifier.destination
+    assert "planted" not in delivery.notifier.destination + delivery.notifier.destination_hash
+    assert (
+        delivery.notifier.destination_hash != delivery.gone.destination_hash
+        or delivery.gone.destination_hash.startswith("memory")
+    )
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     ["<script>alert(1)</script>", "<!channel> look", "a\r\nBcc: all@example.com", "🙂 ünïcode", ""],
 )
-def test_any_words_can_be_told(line: Line, said: str) -> None:
-    message = a_message(title=said, message=said, error_message=said, context=(said,))
-    assert line.notifier.send(message).answer
-    assert len(line.arrived()) == 1
+def test_any_text_can_be_sent(delivery: Delivery, text: str) -> None:
+    message = a_message(title=text, message=text, error_message=text, context=(text,))
+    assert delivery.notifier.send(message).answer
+    assert len(delivery.arrived()) == 1
 
 
 @pytest.mark.parametrize("severity", list(Severity))
-def test_what_is_very_long_can_be_told(line: Line, severity: Severity) -> None:
+def test_very_long_messages_can_be_sent(delivery: Delivery, severity: Severity) -> None:
     message = a_message(
         title="t" * 5000,
         message="m" * 20_000,
@@ -182,4 +193,4 @@ def test_what_is_very_long_can_be_told(line: Line, severity: Severity) -> None:
         severity=severity,
         calls=1000,
     )
-    assert line.notifier.send(message).answer
+    assert delivery.notifier.send(message).answer

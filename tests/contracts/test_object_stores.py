@@ -1,4 +1,4 @@
-"""What every object store does: the fake, a folder, and an S3-compatible server."""
+"""Contract of object stores: the fake, a folder, and an S3-compatible server."""
 
 import re
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpipeline.errors import MissingObject
-from callpipeline.storage.folder import Folder
-from callpipeline.storage.objects import ObjectStore, S3Access, open_store
-from callpipeline.storage.range_file import RangeFile
+from callpipeline.storage.objects.folder import FolderStore
+from callpipeline.storage.objects.ports import RangeFile
+from callpipeline.storage.objects.urls import ObjectStore, S3Access, open_store
 from tests.contracts.conftest import Store
 
 
 @pytest.fixture
 def store(store: Store, tmp_path: Path) -> Store:
-    """An empty store; of a folder that is not there nobody can say that it is empty."""
-    if isinstance(store, Folder):
+    """An empty store; a missing folder would be unavailable."""
+    if isinstance(store, FolderStore):
         (tmp_path / "store").mkdir()
     return store
 
@@ -42,7 +42,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("key", NAMES)
-def test_what_is_put_is_read_fetched_and_listed_under_the_same_name(
+def test_a_stored_object_is_readable_and_listed_under_its_key(
     store: Store, tmp_path: Path, key: str
 ):
     store.put(key, b"sound")
@@ -53,7 +53,7 @@ def test_what_is_put_is_read_fetched_and_listed_under_the_same_name(
     assert [recording.key for recording in store.list()] == [key]
 
 
-def test_a_file_is_put_as_its_bytes(store: Store, tmp_path: Path):
+def test_a_file_is_stored_as_its_content(store: Store, tmp_path: Path):
     content = bytes(range(256)) * 12_000  # above the size of a block
     (tmp_path / "file").write_bytes(content)
     store.put("a.wav", tmp_path / "file")
@@ -68,7 +68,7 @@ def test_an_empty_object_is_an_object(store: Store, tmp_path: Path):
 
 
 @pytest.mark.parametrize("key", ["a.wav", "größe #1?.wav"])
-def test_a_part_of_an_object_is_read_alone(store: Store, key: str):
+def test_a_range_of_an_object_can_be_read(store: Store, key: str):
     content = bytes(range(256)) * 5_000
     store.put(key, content)
     assert store.size(key) == len(content)
@@ -76,7 +76,7 @@ def test_a_part_of_an_object_is_read_alone(store: Store, key: str):
         assert store.read_range(key, start, length) == content[start : start + length]
 
 
-def test_a_part_ends_where_the_object_ends_and_behind_it_is_nothing(store: Store):
+def test_a_range_ends_at_the_end_of_the_object(store: Store):
     store.put("a.wav", b"sound")
     store.put("empty.wav", b"")
     assert store.read_range("a.wav", 3, 100) == b"nd"
@@ -85,7 +85,7 @@ def test_a_part_ends_where_the_object_ends_and_behind_it_is_nothing(store: Store
     assert store.size("empty.wav") == 0
 
 
-def test_sound_is_decoded_from_its_middle_without_being_fetched(store: Store, tmp_path: Path):
+def test_audio_is_decoded_from_the_middle_without_a_full_read(store: Store, tmp_path: Path):
     sound = (np.sin(np.arange(400_000) / 7) * 9000).astype(np.int16)
     soundfile.write(tmp_path / "a.flac", sound, 8000, format="FLAC")
     store.put("a.flac", tmp_path / "a.flac")
@@ -118,8 +118,8 @@ def test_other_content_under_the_same_name_is_another_recording(store: Store):
     assert one.call_id != other.call_id
 
 
-def test_what_is_not_there_is_missing_whatever_is_asked(store: Store, tmp_path: Path):
-    for ask in (
+def test_a_missing_object_raises_for_every_operation(store: Store, tmp_path: Path):
+    for operation in (
         store.read,
         store.recording,
         store.size,
@@ -128,7 +128,7 @@ def test_what_is_not_there_is_missing_whatever_is_asked(store: Store, tmp_path: 
         lambda key: store.fetch(key, tmp_path / "back"),
     ):
         with pytest.raises(MissingObject):
-            ask("mrs-smith.wav")
+            operation("mrs-smith.wav")
     assert not store.exists("mrs-smith.wav")
 
 
@@ -140,7 +140,7 @@ def test_deleting_is_final_and_may_be_repeated(store: Store):
     assert [recording.key for recording in store.list()] == ["b.wav"]
 
 
-def test_what_lies_below_a_folder_is_deleted_together_and_nothing_beside_it(store: Store):
+def test_delete_below_deletes_only_that_folder(store: Store):
     for key in ("calls/a/1.flac", "calls/a/deep/2.json", "calls/ab/3.flac", "calls/b.flac"):
         store.put(key, b"sound")
     assert store.delete_below("calls/a") == 2
@@ -148,7 +148,7 @@ def test_what_lies_below_a_folder_is_deleted_together_and_nothing_beside_it(stor
     assert [recording.key for recording in store.list()] == ["calls/ab/3.flac", "calls/b.flac"]
 
 
-def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(store: Store):
+def test_a_prefix_is_a_folder_and_not_a_string_prefix(store: Store):
     for key in ("calls/a.wav", "calls/deep/b.wav", "calls2/c.wav", "d.wav"):
         store.put(key, b"sound")
     inside = sorted(recording.key for recording in store.list("calls"))
@@ -161,14 +161,14 @@ def test_an_empty_store_lists_nothing(store: Store):
 
 
 ORDER = ["B", "a", "a-b/x", "a.b", "a/x", "a/x/y", "a0", "b", "~", "ü", "\uffee", "🎧"]
-"""Names in the order of their bytes, in which a folder `a/` sorts behind `a-b/` and `a.b`."""
+"""Names in byte order, in which a folder `a/` sorts after `a-b/` and `a.b`."""
 
 
 def listed(store: Store, prefix: str = "", after: str | None = None) -> list[str]:
     return [recording.key for page in store.pages(prefix, after) for recording in page]
 
 
-def test_pages_come_in_the_order_of_keys_and_go_on_behind_any_of_them(store: Store):
+def test_pages_are_in_key_order_and_resume_after_any_key(store: Store):
     keys = [key for key in ORDER if key not in ("a", "a/x")]  # a folder has no file of its name
     for key in reversed(keys):
         store.put(key, b"sound")
@@ -180,7 +180,7 @@ def test_pages_come_in_the_order_of_keys_and_go_on_behind_any_of_them(store: Sto
     assert listed(store, "a", after="a/x/y") == []
 
 
-def test_where_a_listing_goes_on_need_not_exist_any_more(store: Store):
+def test_the_resume_key_need_not_exist(store: Store):
     for key in ("deep/a.wav", "deep/c.wav", "deep/er/d.wav"):
         store.put(key, b"sound")
     assert listed(store, after="deep/b.wav") == ["deep/c.wav", "deep/er/d.wav"]
@@ -188,7 +188,7 @@ def test_where_a_listing_goes_on_need_not_exist_any_more(store: Store):
     assert listed(store, "gone", after="deep/d") == []
 
 
-def test_a_page_holds_so_many_at_most(store: Store):
+def test_a_page_has_at_most_page_size_objects(store: Store):
     store.page_size = 3
     for number in range(7):
         store.put(f"{number}", b"")
@@ -196,7 +196,7 @@ def test_a_page_holds_so_many_at_most(store: Store):
     assert next(store.pages(after="5"))[0].key == "6"
 
 
-def test_what_vanishes_during_a_listing_is_no_error(store: Store):
+def test_objects_deleted_during_a_listing_are_no_error(store: Store):
     store.page_size = 3
     for number in range(9):
         store.put(f"{number // 3}/{number}", b"")
@@ -208,7 +208,7 @@ def test_what_vanishes_during_a_listing_is_no_error(store: Store):
     assert [recording.key for page in pages for recording in page] == ["2/8"]
 
 
-def test_what_is_put_as_new_does_not_replace(store: Store):
+def test_put_new_does_not_replace(store: Store):
     store.put_new("a.wav", b"one")
     one = store.recording("a.wav")
     store.put_new("a.wav", b"other")
@@ -216,7 +216,7 @@ def test_what_is_put_as_new_does_not_replace(store: Store):
     assert store.recording("a.wav") == one
 
 
-def test_an_object_that_was_replaced_is_not_fetched_for_the_old_one(store: Store, tmp_path: Path):
+def test_a_replaced_object_is_not_fetched(store: Store, tmp_path: Path):
     store.put("a.wav", b"one")
     one = store.recording("a.wav")
     store.fetch("a.wav", tmp_path / "back", one.etag)
@@ -226,9 +226,7 @@ def test_an_object_that_was_replaced_is_not_fetched_for_the_old_one(store: Store
 
 
 @pytest.mark.parametrize("key", ["../a.wav", "calls/../../a.wav", "calls/./a.wav", "calls//a.wav"])
-def test_a_name_that_climbs_is_refused_and_nothing_is_written(
-    store: Store, tmp_path: Path, key: str
-):
+def test_an_unsafe_key_is_rejected_and_nothing_is_written(store: Store, tmp_path: Path, key: str):
     with pytest.raises(MissingObject) as refused:
         store.put(key, b"sound")
     assert not re.search(r"a\.wav", str(refused.value))
@@ -241,7 +239,7 @@ _FOLDERS: dict[str, ObjectStore] = {}
 
 @given(st.text(min_size=1, max_size=300))
 @settings(max_examples=300, deadline=None)
-def test_no_name_leads_out_of_a_folder(tmp_path_factory: pytest.TempPathFactory, key: str):
+def test_no_key_escapes_the_folder(tmp_path_factory: pytest.TempPathFactory, key: str):
     if "store" not in _FOLDERS:
         _FOLDERS["store"] = open_store(str(tmp_path_factory.mktemp("around") / "s"), S3Access())
         _FOLDERS["store"].put("kept.wav", b"sound")

@@ -1,4 +1,4 @@
-"""A whole installation in processes of its own, on a data folder of its own."""
+"""An installation in its own processes, with its own data folder."""
 
 import json
 import os
@@ -17,24 +17,37 @@ import httpx
 import numpy as np
 import soundfile
 
+from tests.models import find_model
+
 ROOT = Path(__file__).resolve().parents[2]
 CALLPIPELINE = [sys.executable, "-c", "from callpipeline.cli import app; app()"]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """This process's environment without settings of callpipeline but the data folder."""
-    ours = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    ours = {"HOME": str(home), "SETTLE_S": "1", "WEB_PORT": "0"}
-    return clean | {f"CALLPIPELINE_{name}": value for name, value in ours.items()}
+    """Return this process's environment, of callpipeline's settings only those of the tests."""
+    removed = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
+    # Without downloads, pocketsphinx transcribes; tests with a real model name its folder.
+    settings = {"HOME": str(home), "SETTLE_S": "1", "WEB_PORT": "0", "MODEL_DOWNLOAD": "off"}
+    return clean | {f"CALLPIPELINE_{name}": value for name, value in settings.items()}
+
+
+def recogniser_settings() -> dict[str, str]:
+    """Return the settings for Whisper with the model base; none where it is missing."""
+    folder = find_model("base")
+    return {"CALLPIPELINE_WHISPER_MODEL": str(folder)} if folder else {}
 
 
 def command(
-    home: Path, *arguments: str, timeout_s: float = 60, settings: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    timeout_s: float = 180,
+    settings: Mapping[str, str] | None = None,
+    program: Sequence[str] = CALLPIPELINE,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a callpipeline command to its end."""
+    """Run a callpipeline command and wait for its end."""
     return subprocess.run(
-        [*CALLPIPELINE, *arguments],
+        [*program, *arguments],
         cwd=ROOT,
         env=environment(home) | dict(settings or {}),
         capture_output=True,
@@ -54,25 +67,27 @@ class Up:
     web: str
 
     def status(self) -> dict[str, Any]:
-        return json.loads(command(self.home, "status", "--json").stdout)
+        done = command(self.home, "status", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def graphql(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask what Dagster's UI asks."""
+        """Send a query as Dagster's UI does; return its data."""
         body = {"query": query, "variables": variables or {}}
-        reply = httpx.post(f"{self.ui}/graphql", json=body, timeout=60)
+        reply = httpx.post(f"{self.ui}/graphql", json=body, timeout=180)
         reply.raise_for_status()
         document = reply.json()
         assert "errors" not in document, document["errors"]
         return document["data"]
 
     def call(self, name: str) -> dict[str, Any]:
-        """The call whose recording has this file name; empty before it is registered."""
+        """Return the call of a file name; empty before it is registered."""
         return next((c for c in self.status()["calls"] if Path(c["key"]).name == name), {})
 
     def state_of(self, name: str) -> str | None:
         return self.call(name).get("state")
 
-    def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 40) -> int:
+    def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 120) -> int:
         if self.process.poll() is None:
             self.process.send_signal(kind)
         code = self.process.wait(timeout=timeout_s)
@@ -81,51 +96,51 @@ class Up:
         return code
 
 
-def recording(folder: Path, name: str, said: str) -> Path:
-    """Two seconds of sound in a folder, with a transcript beside it of what the customer says."""
-    transcript(folder, name, said)
+def recording(folder: Path, name: str, text: str) -> Path:
+    """Write two seconds of noise, with a transcript of the customer's words beside it."""
+    transcript(folder, name, text)
     path = folder / f"{name}.wav"
-    # By its name, so that no two recordings are the same, which would be one call.
+    # Seeded with the name, because two identical recordings would be one call.
     noise = np.random.default_rng(zlib.crc32(name.encode())).normal(0, 0.1, (16000, 2))
     soundfile.write(path, noise, 8000)
     return path
 
 
-def transcript(folder: Path, name: str, said: str) -> None:
-    """What the customer says, beside the recording of that name."""
-    segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
+def transcript(folder: Path, name: str, text: str) -> None:
+    """Write the transcript of the customer's words for the recording of that name."""
+    segment = {"start": 0.0, "end": 2.0, "text": text, "channel": "right"}
     (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
 
 
-def start_up(home: Path, timeout_s: float = 90, also: Mapping[str, str] | None = None) -> Up:
-    """Start `callpipeline up` on a free port and wait until it says that it is up.
+def start_up(home: Path, timeout_s: float = 270, extra: Mapping[str, str] | None = None) -> Up:
+    """Start `callpipeline up` on a free port and wait until it is up.
 
-    `also` are further variables of its environment.
+    `extra` are additional environment variables.
     """
     process = subprocess.Popen(
         [*CALLPIPELINE, "up", "--port", "0"],
         cwd=ROOT,
-        env=environment(home) | dict(also or {}),
+        env=environment(home) | dict(extra or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     assert process.stdout
-    said: list[str] = []
+    output: list[str] = []
     deadline = time.monotonic() + timeout_s
     for line in process.stdout:
-        said.append(line)
+        output.append(line)
         if "is up" in line:
             break
-        assert time.monotonic() < deadline, "".join(said)
-    told = dict(re.findall(r"(UI|pages) +(http://127\.0\.0\.1:\d+)", "".join(said)))
-    assert set(told) == {"UI", "pages"}, "".join(said)
-    return Up(home, process, ui=told["UI"], web=told["pages"])
+        assert time.monotonic() < deadline, "".join(output)
+    urls = dict(re.findall(r"(UI|pages) +(http://127\.0\.0\.1:\d+)", "".join(output)))
+    assert set(urls) == {"UI", "pages"}, "".join(output)
+    return Up(home, process, ui=urls["UI"], web=urls["pages"])
 
 
 def processes_of(home: Path) -> Sequence[str]:
-    """The command lines of processes that work on the data folder."""
-    found: list[str] = []
+    """Return `PID COMMAND` of each process that uses the data folder."""
+    processes: list[str] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -135,5 +150,5 @@ def processes_of(home: Path) -> Sequence[str]:
         except OSError:
             continue
         if str(home).encode() in environ and line:
-            found.append(f"{entry.name} {line[:120]}")
-    return found
+            processes.append(f"{entry.name} {line[:120]}")
+    return processes

@@ -1,6 +1,6 @@
-"""Dagster's UI in a real browser: what a person on call sees of assets, partitions and a run.
+"""Dagster's UI in a browser: assets, partitions, runs and checks.
 
-Screenshots are kept in tests/screenshots.
+Screenshots go to tests/screenshots.
 """
 
 import shutil
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from callpipeline.pipeline.checking import CHECKS
+from callpipeline.pipeline.quality.checks import CHECKS
 from tests.e2e.installation import ROOT, Up
 from tests.processes import until
 
@@ -48,10 +48,10 @@ RUNS = "{ runsOrError { ... on Runs { results { runId status jobName } } } }"
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A page of Debian's Chromium, since no browser can be downloaded here."""
+    """A page of Debian's Chromium, since no browser can be downloaded."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+        pytest.skip("Chromium is not installed: apt-get install chromium")
     SCREENSHOTS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
@@ -61,7 +61,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def see(page: Page, *texts: str) -> None:
+def expect_visible(page: Page, *texts: str) -> None:
     for text in texts:
         expect(page.get_by_text(text).locator("visible=true").first).to_be_visible()
 
@@ -69,23 +69,23 @@ def see(page: Page, *texts: str) -> None:
 def test_the_asset_graph_shows_groups_and_descriptions(page: Page, up: Up) -> None:
     groups = ",".join(f"global@global:{name}" for name in GROUPS)
     page.goto(f"{up.ui}/asset-groups/?expanded={groups}")
-    see(page, *GROUPS)
-    see(page, "recordings", "channel_audio", "call_metrics", "transcripts")
-    see(page, "_mentions", "_sentiment")
+    expect_visible(page, *GROUPS)
+    expect_visible(page, "recordings", "channel_audio", "call_metrics", "transcripts")
+    expect_visible(page, "_mentions", "_sentiment")
     page.locator("foreignObject").get_by_text("transcripts", exact=True).first.click()
-    see(page, "What each speaker said, in words with times and confidence.")
+    expect_visible(page, "Speech of each speaker, as words with times and confidence.")
     page.screenshot(path=SCREENSHOTS / "asset-graph.png")
 
 
-def test_the_lineage_of_a_mart_leads_to_the_assets_of_a_call(page: Page, up: Up) -> None:
+def test_the_lineage_of_a_mart_shows_the_assets_of_a_call(page: Page, up: Up) -> None:
     page.goto(f"{up.ui}/assets/daily_competitors?view=lineage&lineageScope=upstream")
-    see(page, "daily_competitors", "_mentions", "_sentiment", "recordings")
+    expect_visible(page, "daily_competitors", "_mentions", "_sentiment", "recordings")
     page.screenshot(path=SCREENSHOTS / "lineage-of-a-mart.png")
 
 
 def test_the_partitions_of_transcripts_are_the_calls(page: Page, up: Up) -> None:
     page.goto(f"{up.ui}/assets/transcripts?view=partitions")
-    see(
+    expect_visible(
         page,
         up.call("good.wav")["call_id"],
         up.call("bad.mp3")["call_id"],
@@ -95,28 +95,28 @@ def test_the_partitions_of_transcripts_are_the_calls(page: Page, up: Up) -> None
     page.screenshot(path=SCREENSHOTS / "partitions-of-transcripts.png")
 
 
-def test_a_run_in_which_one_call_failed_says_which_and_why(page: Page, up: Up) -> None:
+def test_a_run_with_a_failed_call_shows_which_and_why(page: Page, up: Up) -> None:
     runs = up.graphql(RUNS)["runsOrError"]["results"]
     batch = next(run for run in reversed(runs) if run["jobName"] == "process_waiting_calls")
     assert batch["status"] == "FAILURE"
     page.set_viewport_size({"width": 1500, "height": 1900})
     page.goto(f"{up.ui}/runs/{batch['runId']}")
-    see(page, "ASSET_MATERIALIZATION", "STEP_FAILURE")
-    see(page, "1 of 3 calls failed")
+    expect_visible(page, "ASSET_MATERIALIZATION", "STEP_FAILURE")
+    expect_visible(page, "1 of 3 calls failed")
     page.screenshot(path=SCREENSHOTS / "run-with-one-failed-call.png")
 
 
-def test_the_checks_of_an_asset_say_what_was_found(page: Page, up: Up) -> None:
-    place = {"repositoryName": "__repository__", "repositoryLocationName": "callpipeline"}
-    asked = {"selector": place | {"jobName": "check_calls"}, "mode": "default"}
-    launched = up.graphql(LAUNCH, {"params": asked})["launchRun"]
+def test_asset_checks_show_their_findings(page: Page, up: Up) -> None:
+    repository = {"repositoryName": "__repository__", "repositoryLocationName": "callpipeline"}
+    params = {"selector": repository | {"jobName": "check_calls"}, "mode": "default"}
+    launched = up.graphql(LAUNCH, {"params": params})["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     run_id = {"id": launched["run"]["runId"]}
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         return up.graphql(CHECKED, run_id)["runOrError"]["status"] in ("SUCCESS", "FAILURE")
 
-    until(ended, "the end of the checks", 90, every_s=0.5)
+    until(has_ended, "the end of the checks", 90, every_s=0.5)
     found = up.graphql(CHECKED, run_id)
     schedules = {each["name"]: each for each in found["schedulesOrError"]["results"]}
     assert schedules.keys() == {"check_calls", "purge_dagster", "purge_calls"}
@@ -127,9 +127,9 @@ def test_the_checks_of_an_asset_say_what_was_found(page: Page, up: Up) -> None:
     assert [r["checkName"] for r in results if not r["success"]] == ["few_calls_fail"]
     page.set_viewport_size({"width": 1500, "height": 950})
     page.goto(f"{up.ui}/assets/recordings?view=checks&checkDetail=few_calls_fail")
-    see(page, "few_calls_fail", "live_calls_do_not_wait")
-    see(page, "1 of 3 calls that ended in the last 24 hours failed")
-    see(page, "1 UnsupportedAudio at channel_audio")
+    expect_visible(page, "few_calls_fail", "live_calls_do_not_wait")
+    expect_visible(page, "1 of 3 calls that ended in the last 24 hours failed")
+    expect_visible(page, "1 UnsupportedAudio at channel_audio")
     page.screenshot(path=SCREENSHOTS / "checks.png")
     page.get_by_role("row", name="newest").get_by_text("Show Markdown").click()
     bad = up.call("bad.mp3")["call_id"]

@@ -1,6 +1,6 @@
-"""A call that really failed under `up`: what people get, where its buttons lead, what they see.
+"""Notifications of a failed call of `callpipeline up`: content, links and appearance.
 
-Screenshots are kept in tests/screenshots.
+Screenshots go to tests/screenshots.
 """
 
 from email.message import EmailMessage
@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from standardwebhooks.webhooks import Webhook
 
-from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from tests.e2e.installation import Up, command
 from tests.e2e.test_dagster_ui import SCREENSHOTS, page  # noqa: F401 - the fixture
 from tests.fakes.receivers import PLANTED, SECRETS, Receivers
@@ -21,11 +21,13 @@ from tests.processes import until
 pytestmark = pytest.mark.slow
 
 
-def arrived(up: Up, receivers: Receivers) -> tuple[dict[str, Any], EmailMessage, dict[str, Any]]:
-    """The first message to each channel: Slack, email, webhook."""
-    channels = (receivers.slack.posts, receivers.mail.mails, receivers.webhook.taken)
-    until(lambda: all(channels), "a word on each channel", 90, every_s=0.2)
-    return receivers.slack.posts[0], receivers.mail.mails[0], receivers.webhook.taken[0].json
+def first_messages(
+    up: Up, receivers: Receivers
+) -> tuple[dict[str, Any], EmailMessage, dict[str, Any]]:
+    """Wait for the first message on each channel: Slack, email, webhook."""
+    channels = (receivers.slack.posts, receivers.mail.mails, receivers.webhook.accepted)
+    until(lambda: all(channels), "a message on each channel", 90, every_s=0.2)
+    return receivers.slack.posts[0], receivers.mail.mails[0], receivers.webhook.accepted[0].json
 
 
 def html_of(mail: EmailMessage) -> str:
@@ -34,35 +36,35 @@ def html_of(mail: EmailMessage) -> str:
     return body.get_content()
 
 
-def test_the_failure_of_a_call_arrives_everywhere(up: Up, receivers: Receivers) -> None:
-    slack, mail, hook = arrived(up, receivers)
+def test_a_failed_call_is_reported_on_every_channel(up: Up, receivers: Receivers) -> None:
+    slack, mail, hook = first_messages(up, receivers)
     call = up.call("bad.mp3")
     assert slack["channel"] == "#calls"
     assert call["call_id"] in str(slack["attachments"])
     assert mail["Subject"] == "[ERROR] A call failed at channel_audio (UnsupportedAudio)"
     assert (hook["job_id"], hook["job_filename"]) == (call["call_id"], "bad.mp3")
     assert hook["error_message"] == call["error_message"]
-    [request, *_] = receivers.webhook.taken
+    [request, *_] = receivers.webhook.accepted
     Webhook(SECRETS["notify_webhook_secret"]).verify(request.body, dict(request.headers))
 
 
 @pytest.mark.browser
-def test_the_buttons_lead_to_the_call_and_its_run(
+def test_the_links_lead_to_the_call_and_its_run(
     up: Up,
     receivers: Receivers,
     page: Page,  # noqa: F811
 ) -> None:
-    _, mail, _ = arrived(up, receivers)
+    _, mail, _ = first_messages(up, receivers)
     page.set_content(html_of(mail))
     links = {
         name: page.get_by_role("link", name=name).get_attribute("href")
-        for name in ("Open the call", "Open the run")
+        for name in ("Open call", "Open run")
     }
     call_id = up.call("bad.mp3")["call_id"]
-    page.goto(links["Open the call"] or "")
+    page.goto(links["Open call"] or "")
     assert page.url == f"{up.web}/calls/{call_id}"
     expect(page.get_by_text(call_id).locator("visible=true").first).to_be_visible()
-    page.goto(links["Open the run"] or "")
+    page.goto(links["Open run"] or "")
     expect(page.get_by_text("STEP_FAILURE").locator("visible=true").first).to_be_visible()
 
 
@@ -70,7 +72,7 @@ def test_the_buttons_lead_to_the_call_and_its_run(
 @pytest.mark.parametrize(
     ("name", "width", "scheme"), [("desktop", 800, "light"), ("phone", 390, "dark")]
 )
-def test_the_mail_is_good_to_read(
+def test_the_email_fits_and_is_readable(
     up: Up,
     receivers: Receivers,
     page: Page,  # noqa: F811
@@ -78,7 +80,7 @@ def test_the_mail_is_good_to_read(
     width: int,
     scheme: Any,
 ) -> None:
-    _, mail, _ = arrived(up, receivers)
+    _, mail, _ = first_messages(up, receivers)
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 760})
     page.set_content(html_of(mail))
@@ -92,12 +94,12 @@ def test_the_mail_is_good_to_read(
 
 
 @pytest.mark.browser
-def test_the_deliveries_are_seen_in_dagsters_ui(
+def test_the_deliveries_appear_in_dagsters_ui(
     up: Up,
     receivers: Receivers,
     page: Page,  # noqa: F811
 ) -> None:
-    arrived(up, receivers)
+    first_messages(up, receivers)
     page.set_viewport_size({"width": 1500, "height": 950})
     page.goto(f"{up.ui}/assets/notifications?view=events")
     expect(page.get_by_text("webhook").locator("visible=true").first).to_be_visible()
@@ -105,38 +107,38 @@ def test_the_deliveries_are_seen_in_dagsters_ui(
     page.screenshot(path=SCREENSHOTS / "notifications-in-dagster.png")
 
 
-def test_they_are_listed_and_the_channels_can_be_tried(up: Up, receivers: Receivers) -> None:
-    arrived(up, receivers)
+def test_the_notifications_are_listed(up: Up, receivers: Receivers) -> None:
+    first_messages(up, receivers)
     listed = command(up.home, "notifications", "list")
     assert listed.stdout.count("DELIVERED") >= 3, listed.stdout
 
 
-def test_others_can_have_people_told_by_the_api(up: Up, receivers: Receivers) -> None:
-    arrived(up, receivers)
-    wish = {"type": "custom", "severity": "warning", "title": "Recorder 3 is off"}
-    address = f"http://127.0.0.1:{receivers.settings['web_port']}/notify"
-    wrong = {"X-API-KEY": "another key than ours"}
-    assert httpx.post(address, json=wish, headers=wrong).status_code == 401
-    reply = httpx.post(address, json=wish, headers={"X-API-KEY": SECRETS["api_key"]}, timeout=60)
+def test_the_api_sends_notifications(up: Up, receivers: Receivers) -> None:
+    first_messages(up, receivers)
+    request = {"type": "custom", "severity": "warning", "title": "Recorder 3 is off"}
+    url = f"http://127.0.0.1:{receivers.settings['web_port']}/notify"
+    wrong = {"X-API-KEY": "another key"}
+    assert httpx.post(url, json=request, headers=wrong).status_code == 401
+    reply = httpx.post(url, json=request, headers={"X-API-KEY": SECRETS["api_key"]}, timeout=60)
     assert reply.json()["channels_sent"] == ["email", "slack", "webhook"], reply.text
     assert receivers.mail.mails[-1]["Subject"] == "[WARNING] Recorder 3 is off"
 
 
 def test_no_secret_is_in_dagsters_tables_or_any_log(up: Up, receivers: Receivers) -> None:
-    arrived(up, receivers)
+    first_messages(up, receivers)
     with EmbeddedPostgres(up.home / "postgres").running() as url:
-        kept = "\n".join(_rows(url))
-    assert "notifications" in kept
+        stored = "\n".join(_rows(url))
+    assert "notifications" in stored
     logs = [path for path in up.home.rglob("*.log") if path.is_file()]
     assert any("daemon" in path.name for path in logs)
-    printed = "\n".join(path.read_text(errors="replace") for path in logs)
+    logged = "\n".join(path.read_text(errors="replace") for path in logs)
     for word in PLANTED:
-        assert word not in kept, word
-        assert word not in printed, word
+        assert word not in stored, word
+        assert word not in logged, word
 
 
 def _rows(url: str) -> list[str]:
-    """Every row of every table, of Dagster's and of ours, as text."""
+    """Return every row of every table, of Dagster's and callpipeline's, as text."""
     rows: list[str] = []
     with psycopg.connect(url) as connection:
         tables = connection.execute(

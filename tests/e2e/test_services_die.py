@@ -1,4 +1,4 @@
-"""Services of `callpipeline up` killed while calls are under way: the calls end all the same."""
+"""Services of `callpipeline up` are killed while calls are processed; all calls complete."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callpipeline.storage.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from tests.e2e.installation import (
     CALLPIPELINE,
     ROOT,
@@ -25,8 +25,9 @@ from tests.processes import is_alive, until
 pytestmark = pytest.mark.slow
 
 CALLS = 25
-"""As many as keep a run busy for some seconds."""
+"""Enough to keep a run busy for some seconds."""
 SERVICES = {"code-server": "api grpc", "daemon": "dagster._daemon", "webserver": "webserver"}
+FORKSERVER = "multiprocessing.forkserver"
 WITHIN_S = 120
 
 
@@ -46,16 +47,16 @@ def url(up: Up) -> Iterator[str]:
 
 
 def states(url: str, name: str) -> list[str]:
-    """The states of the calls put under a name; `status` would take a second to tell them."""
+    """Return the states of the calls of a name; the command `status` takes a second."""
     with psycopg.connect(url) as connection:
-        asked = "SELECT state FROM callpipeline.calls WHERE key LIKE %s"
-        return [state for (state,) in connection.execute(asked, [f"{name}-%"])]
+        query = "SELECT state FROM callpipeline.calls WHERE key LIKE %s"
+        return [state for (state,) in connection.execute(query, [f"{name}-%"])]
 
 
-def put_under_way(up: Up, url: str, name: str) -> None:
+def start_calls(up: Up, url: str, name: str) -> None:
     for number in range(CALLS):
         recording(up.home / "recordings", f"{name}-{number}", "never again with virgin media")
-    until(lambda: "PROCESSING" in states(url, name), "calls are under way", 90, every_s=0.1)
+    until(lambda: "PROCESSING" in states(url, name), "calls are in progress", 90, every_s=0.1)
 
 
 def until_all_are_completed(url: str, name: str) -> None:
@@ -64,21 +65,22 @@ def until_all_are_completed(url: str, name: str) -> None:
 
 
 def pid_of(up: Up, service: str) -> int:
-    """The process of a service; 0 while there is none."""
-    of_service = (line for line in processes_of(up.home) if SERVICES[service] in line)
+    """Return the process ID of a service; 0 if it isn't running."""
+    command = SERVICES.get(service, service)
+    of_service = (line for line in processes_of(up.home) if command in line)
     return next((int(line.split()[0]) for line in of_service), 0)
 
 
-def kill(up: Up, service: str, *, with_all_it_started: bool = False) -> int:
-    """Kill a service without a warning; returns which process it was."""
+def kill(up: Up, service: str, *, with_children: bool = False) -> int:
+    """Kill a service with SIGKILL; return its process ID."""
     killed = pid_of(up, service)
-    assert killed > 0  # to kill 0 is to kill oneself
-    (os.killpg if with_all_it_started else os.kill)(killed, signal.SIGKILL)
+    assert killed > 0  # kill(0) would kill this process
+    (os.killpg if with_children else os.kill)(killed, signal.SIGKILL)
     until(lambda: not is_alive(killed), "it is dead")
     return killed
 
 
-def until_started_again(up: Up, service: str, killed: int) -> None:
+def until_restarted(up: Up, service: str, killed: int) -> None:
     until(lambda: pid_of(up, service) not in (0, killed), f"{service} runs", 20, every_s=0.1)
 
 
@@ -96,33 +98,43 @@ def test_a_second_home_on_the_same_database_is_refused(up: Up, url: str, tmp_pat
     assert f"process {up.process.pid} on {socket.gethostname()}" in second.stderr
 
 
-def test_calls_end_though_every_service_was_killed(up: Up, url: str) -> None:
-    """A run's process is a child of the code server, and goes on without it."""
-    put_under_way(up, url, "alone")
+def test_calls_complete_although_every_service_was_killed(up: Up, url: str) -> None:
+    """A run's process is a child of the code server, and continues without it."""
+    start_calls(up, url, "alone")
     killed = {service: kill(up, service) for service in SERVICES}
     for service, pid in killed.items():
-        until_started_again(up, service, pid)
+        until_restarted(up, service, pid)
     until_all_are_completed(url, "alone")
 
 
-def test_calls_end_though_the_code_server_was_killed_with_its_runs(up: Up, url: str) -> None:
-    """What kills a service may kill all that it started: the calls go to another run."""
-    put_under_way(up, url, "together")
-    killed = kill(up, "code-server", with_all_it_started=True)
-    until_started_again(up, "code-server", killed)
+def test_calls_complete_although_the_code_server_was_killed_with_its_runs(up: Up, url: str) -> None:
+    """Another run processes the calls."""
+    start_calls(up, url, "together")
+    killed = kill(up, "code-server", with_children=True)
+    until_restarted(up, "code-server", killed)
     until_all_are_completed(url, "together")
     assert up.graphql("{ version }")["version"]
 
 
-def test_a_service_that_dies_all_the_time_ends_it_all(up: Up) -> None:
-    """Last, since it takes the installation down; the webserver has died once before."""
+def test_calls_complete_although_the_process_that_forks_runs_was_killed(up: Up, url: str) -> None:
+    """The code server starts another one for the next run."""
+    start_calls(up, url, "forked")
+    killed = kill(up, FORKSERVER)
+    until_all_are_completed(url, "forked")
+    start_calls(up, url, "afterwards")
+    until_all_are_completed(url, "afterwards")
+    assert pid_of(up, FORKSERVER) not in (0, killed)
+
+
+def test_a_service_that_dies_repeatedly_stops_the_installation(up: Up) -> None:
+    """Runs last, since it stops the installation; the webserver has died once before."""
     for _ in range(4):
         until(lambda: pid_of(up, "webserver") > 0, "it runs", 30, every_s=0.1)
         kill(up, "webserver")
     assert up.process.wait(40) == 1
     assert up.process.stdout
-    said = up.process.stdout.read()
-    assert "webserver died (killed by SIGKILL); it is started again at once." in said
-    assert "webserver died (killed by SIGKILL); it is started again in 5 s." in said
-    assert "error: webserver died 5 times within 10 minutes (killed by SIGKILL):" in said
+    output = up.process.stdout.read()
+    assert "webserver died (killed by SIGKILL); restarting now." in output
+    assert "webserver died (killed by SIGKILL); restarting in 5 s." in output
+    assert "error: webserver died 5 times within 10 minutes (killed by SIGKILL):" in output
     assert [service for service in SERVICES if pid_of(up, service)] == []

@@ -1,4 +1,4 @@
-"""Every way to stop `callpipeline up`, the violent ones too."""
+"""Stopping `callpipeline up` with each signal."""
 
 import shutil
 import signal
@@ -13,13 +13,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_whatever_stops_it_leaves_nothing_running(tmp_path: Path, kind: signal.Signals) -> None:
+def test_no_process_is_left_after_any_signal(tmp_path: Path, kind: signal.Signals) -> None:
     home = tmp_path / "data"
     up = start_up(home)
     code = up.stop(kind)
     assert code == (0 if kind is not signal.SIGKILL else -signal.SIGKILL)
-    until(
-        lambda: not processes_of(home), f"its processes end: {processes_of(home)}", 30, every_s=0.5
-    )
+    until(lambda: not processes_of(home), "the end of its processes", 30, every_s=0.5)
     assert not (home / "postgres" / "server.json").exists()
     shutil.rmtree(home)

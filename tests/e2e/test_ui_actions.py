@@ -1,6 +1,6 @@
-"""What people do in Dagster's UI, by the requests that its buttons send.
+"""Actions in Dagster's UI, through the requests that its buttons send.
 
-The calls of these tests are made here: the others look at those of the installation's start.
+These tests create their own calls; other tests count those created at startup.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from callpipeline.domain.call import Stage
+from callpipeline.domain.calls.call import Stage
 from tests.e2e.installation import Up, command, recording, transcript
 from tests.processes import until
 
@@ -36,8 +36,8 @@ query Status($id: String!) {
   }
 }
 """
-AGAIN = """
-mutation Again($params: ReexecutionParams!) {
+REEXECUTION = """
+mutation Reexecute($params: ReexecutionParams!) {
   launchRunReexecution(reexecutionParams: $params) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
@@ -50,8 +50,8 @@ query Runs { runsOrError { ... on Runs { results {
   runId status rootRunId tags { key value } assetSelection { path }
 } } } }
 """
-STORED = """
-query Stored($asset: AssetKeyInput!, $partitions: [String!]) {
+MATERIALIZATIONS = """
+query Materializations($asset: AssetKeyInput!, $partitions: [String!]) {
   assetNodeOrError(assetKey: $asset) { ... on AssetNode {
     assetMaterializations(partitions: $partitions, limit: 10) { partition runId }
   } }
@@ -61,57 +61,55 @@ query Stored($asset: AssetKeyInput!, $partitions: [String!]) {
 
 @pytest.fixture(scope="module")
 def calls(up: Up) -> dict[str, str]:
-    """Ids by name: three calls that completed, and one whose supplied transcript is broken."""
+    """Call IDs by name: three completed calls, and one with a broken supplied transcript."""
     names = ["one", "two", "three"]
     for name in names:
         recording(up.home / "recordings", name, "i am switching to vodafone it is cheaper")
     broken = recording(up.home / "recordings", "broken", "i am leaving virgin media")
     broken.with_suffix(".transcript.json").write_text("{ no json")
     for name in names:
-        becomes(up, name, "COMPLETED")
-    becomes(up, "broken", "FAILED")
+        wait_for_state(up, name, "COMPLETED")
+    wait_for_state(up, "broken", "FAILED")
     return {name: up.call(f"{name}.wav")["call_id"] for name in (*names, "broken")}
 
 
-def becomes(up: Up, name: str, state: str, within_s: float = 120) -> None:
-    def described() -> str:
+def wait_for_state(up: Up, name: str, state: str, within_s: float = 120) -> None:
+    def description() -> str:
         return f"{name} is {state}: {up.call(f'{name}.wav')}"
 
-    until(lambda: up.state_of(f"{name}.wav") == state, described(), within_s, every_s=0.5)
+    until(lambda: up.state_of(f"{name}.wav") == state, description(), within_s, every_s=0.5)
 
 
 def backfill(up: Up, call_ids: Sequence[str], *assets: str) -> dict[str, int]:
-    """Backfill assets of calls to its end; how many partitions of each asset were made."""
+    """Run a backfill; return the number of materialized partitions by asset."""
     selection = [{"path": [asset]} for asset in assets]
     params = {"assetSelection": selection, "partitionNames": list(call_ids)}
     launched = up.graphql(BACKFILL, {"params": params})["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
 
-    def ended() -> dict[str, Any]:
-        asked = up.graphql(BACKFILL_STATUS, {"id": launched["backfillId"]})
-        return asked["partitionBackfillOrError"]
+    def status() -> dict[str, Any]:
+        reply = up.graphql(BACKFILL_STATUS, {"id": launched["backfillId"]})
+        return reply["partitionBackfillOrError"]
 
-    until(lambda: not ended()["status"].startswith("REQUESTED"), "the end", 150, every_s=1)
-    found = ended()
-    assert found["status"].startswith("COMPLETED"), found
-    counts = found["assetBackfillData"]["assetBackfillStatuses"]
+    until(lambda: not status()["status"].startswith("REQUESTED"), "the end", 150, every_s=1)
+    ended = status()
+    assert ended["status"].startswith("COMPLETED"), ended
+    counts = ended["assetBackfillData"]["assetBackfillStatuses"]
     return {c["assetKey"]["path"][0]: c["numPartitionsMaterialized"] for c in counts}
 
 
 def runs_storing(up: Up, asset: str, call_id: str) -> list[str]:
-    """The runs that made an asset of a call, the newest first."""
-    asked = {"asset": {"path": [asset]}, "partitions": [call_id]}
-    found = up.graphql(STORED, asked)["assetNodeOrError"]["assetMaterializations"]
-    return [event["runId"] for event in found]
+    """Return the runs that materialized an asset of a call, newest first."""
+    params = {"asset": {"path": [asset]}, "partitions": [call_id]}
+    events = up.graphql(MATERIALIZATIONS, params)["assetNodeOrError"]["assetMaterializations"]
+    return [event["runId"] for event in events]
 
 
-def test_a_backfill_over_a_range_makes_two_assets_and_transcribes_nothing(
-    up: Up, calls: dict[str, str]
-) -> None:
+def test_a_backfill_of_two_assets_does_not_transcribe_again(up: Up, calls: dict[str, str]) -> None:
     call_ids = [calls[name] for name in ("one", "two", "three")]
     transcribed = {call_id: runs_storing(up, "transcripts", call_id) for call_id in call_ids}
-    made = backfill(up, call_ids, "competitor_mentions", "competitor_sentiment")
-    assert made == {"competitor_mentions": 3, "competitor_sentiment": 3}
+    counts = backfill(up, call_ids, "competitor_mentions", "competitor_sentiment")
+    assert counts == {"competitor_mentions": 3, "competitor_sentiment": 3}
     for call_id in call_ids:
         assert runs_storing(up, "transcripts", call_id) == transcribed[call_id]
         assert len(runs_storing(up, "competitor_sentiment", call_id)) == 2
@@ -119,16 +117,16 @@ def test_a_backfill_over_a_range_makes_two_assets_and_transcribes_nothing(
         assert shown["state"] == "COMPLETED"
 
 
-def test_a_failed_partition_that_was_mended_is_run_again(up: Up, calls: dict[str, str]) -> None:
-    """First in vain, by re-executing the failed run; then, mended, as a backfill of the failed."""
+def test_a_fixed_partition_is_run_again(up: Up, calls: dict[str, str]) -> None:
+    """Re-executing fails again; a backfill succeeds once the transcript is fixed."""
     call_id = calls["broken"]
     [failed] = [run for run in _runs(up) if _failed_over(up, run, call_id)][:1]
     params = {"parentRunId": failed["runId"], "strategy": "FROM_FAILURE"}
-    again = up.graphql(AGAIN, {"params": params})["launchRunReexecution"]
-    assert again["__typename"] == "LaunchRunSuccess", again
+    reexecution = up.graphql(REEXECUTION, {"params": params})["launchRunReexecution"]
+    assert reexecution["__typename"] == "LaunchRunSuccess", reexecution
 
     def status() -> str:
-        return next(r["status"] for r in _runs(up) if r["runId"] == again["run"]["runId"])
+        return next(r["status"] for r in _runs(up) if r["runId"] == reexecution["run"]["runId"])
 
     until(lambda: status() in ("SUCCESS", "FAILURE"), "the run's end", 90, every_s=0.5)
     assert status() == "FAILURE"
@@ -136,7 +134,7 @@ def test_a_failed_partition_that_was_mended_is_run_again(up: Up, calls: dict[str
     transcript(up.home / "recordings", "broken", "i am leaving virgin media they are terrible")
     assets = [stage.value for stage in Stage]
     assert backfill(up, [call_id], *assets) == dict.fromkeys(assets, 1)
-    becomes(up, "broken", "COMPLETED")
+    wait_for_state(up, "broken", "COMPLETED")
 
 
 def _runs(up: Up) -> list[dict[str, Any]]:

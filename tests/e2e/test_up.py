@@ -1,4 +1,4 @@
-"""`callpipeline up` in real processes: a dropped file, the UI's buttons, a second one."""
+"""`callpipeline up` in real processes: a dropped file, the UI's buttons, a second `up`."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ mutation Launch($params: ExecutionParams!) {
 RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
-def test_a_dropped_file_is_processed_by_itself(up: Up) -> None:
+def test_a_dropped_file_is_processed_automatically(up: Up) -> None:
     recording(up.home / "recordings", "dropped", "i am switching to vodafone it is cheaper")
     until(
         lambda: up.state_of("dropped.wav") == "COMPLETED",
@@ -38,7 +38,7 @@ def test_a_dropped_file_is_processed_by_itself(up: Up) -> None:
 
 
 def test_a_partition_materialized_in_the_ui_is_processed(up: Up) -> None:
-    """What the UI's Materialize button sends, for two of the assets of one call."""
+    """Sends what the UI's Materialize button sends, for two assets of one call."""
     call_id = up.call("good.wav")["call_id"]
     assets = [{"path": [name]} for name in ("competitor_mentions", "competitor_sentiment")]
     params = {
@@ -69,7 +69,7 @@ def test_a_second_up_on_the_same_data_is_refused(up: Up) -> None:
     assert str(up.process.pid) in second.stderr
 
 
-def test_a_taken_port_is_told(tmp_path: Path, up: Up) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, up: Up) -> None:
     port = up.ui.rsplit(":", 1)[1]
     refused = command(tmp_path / "data", "up", "--port", port)
     assert refused.returncode == 1

@@ -1,7 +1,7 @@
-"""Engines that answer from a script, fail where they are told to, and note what they were asked.
+"""Engines that answer from a script, raise given failures, and record their requests.
 
 The scripted splitter writes `<recording> <channel>` into each channel's file, where `<recording>`
-is the content of the recording: the engines after it know by that which call they hear.
+is the content of the recording, by which the engines after it identify the call.
 """
 
 import asyncio
@@ -9,18 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement, Sentiment, Verdict
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment
+from callpipeline.domain.transcripts import Transcript
+from callpipeline.domain.voices import VoiceTurn
 from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.apart import judge_apart
+from callpipeline.engines.sentiment.per_competitor import judge_per_competitor
 from tests.builders import a_channel, a_judgement, a_split, a_transcript, channel_files
 
 Failures = Mapping[str, Exception]
 
 
 class _Scripted:
-    """Counts what it is asked; `meets` many must be inside at once before any may leave."""
+    """Records requests; `meets` requests must be in progress at once before any returns."""
 
     def __init__(self, failures: Failures | None = None, *, meets: int = 1) -> None:
         self.failures = failures or {}
@@ -46,7 +47,7 @@ class _Scripted:
 
 
 class ScriptedSplitter(_Scripted):
-    """Every recording has an agent on the left and a customer on the right."""
+    """Splits every recording into an agent on the left and a customer on the right."""
 
     name = "scripted-splitter"
 
@@ -61,7 +62,7 @@ class ScriptedSplitter(_Scripted):
 
 
 class ScriptedSpeechDetector(_Scripted):
-    """Hears a voice where `hears` says, by default in the first second."""
+    """Detects the speech in `hears`, by default the first second."""
 
     name = "scripted-speech-detector"
 
@@ -80,8 +81,22 @@ class ScriptedSpeechDetector(_Scripted):
         return tuple(self.hears.get(content, (Interval(0.0, 1.0),)))
 
 
+class ScriptedDiarizer(_Scripted):
+    """Finds `turns` in every channel."""
+
+    name = "scripted-diarizer"
+
+    def __init__(self, *turns: VoiceTurn, failures: Failures | None = None, meets: int = 1) -> None:
+        super().__init__(failures, meets=meets)
+        self.turns = turns
+
+    async def diarize(self, audio: Path, about: ChannelAudio) -> tuple[VoiceTurn, ...]:
+        await self._work_on(audio.read_text(errors="replace"))
+        return self.turns
+
+
 class ScriptedTranscriber(_Scripted):
-    """Hears what `hears` says, by default nothing."""
+    """Transcribes the text in `hears`, by default nothing."""
 
     name = "scripted-transcriber"
 
@@ -103,7 +118,7 @@ class ScriptedTranscriber(_Scripted):
 
 
 class ScriptedJudge(_Scripted):
-    """Judges each competitor as `thinks` says, by default neutral, with a request for each."""
+    """Judges each competitor as in `thinks`, by default neutral, one request each."""
 
     name = "scripted-judge"
 
@@ -119,8 +134,8 @@ class ScriptedJudge(_Scripted):
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Verdict, ...]:
-        return await judge_apart(mentions, self._ask)
+    ) -> tuple[JudgeResult, ...]:
+        return await judge_per_competitor(mentions, self._ask)
 
     async def _ask(self, competitor: str, mentions: Sequence[Mention]) -> Sequence[Judgement]:
         await self._work_on(competitor)

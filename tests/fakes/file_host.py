@@ -1,4 +1,4 @@
-"""A host of recordings on a real socket of this machine, which answers as a test says."""
+"""Fake host of recordings on a real socket, with scripted responses."""
 
 import contextlib
 import socket
@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Self
 
 Answer = bytes | Callable[[socket.socket], object]
-"""What is sent, whole, before the connection is closed; or what does the sending."""
+"""Bytes to send before the connection is closed, or a function that sends them."""
 
 
 def ok(body: bytes = b"RIFF", *headers: str, length: int | None = None) -> bytes:
-    """A proper answer; `length` is what it says instead of the truth."""
+    """Return a successful response; `length` replaces the true length."""
     lines = [f"Content-Length: {len(body) if length is None else length}", *headers]
     return answer(200, *lines, body=body)
 
@@ -23,14 +23,14 @@ def answer(status: int, *headers: str, body: bytes = b"") -> bytes:
     return head.encode() + body
 
 
-def leading_to(location: str, status: int = 302) -> bytes:
+def redirect_to(location: str, status: int = 302) -> bytes:
     return answer(status, f"Location: {location}", "Content-Length: 0")
 
 
 class FileHost:
-    """Listens for as long as the `with` block lasts; encrypted where it is given a context.
+    """Server for the duration of the `with` block, with TLS if it has a context.
 
-    `answers` is by path, `asked` the heads of the requests that came.
+    `answers` maps paths to responses, `asked` has the heads of the requests.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -52,7 +52,7 @@ class FileHost:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Closing alone does not wake up whoever waits in accept().
+        # Closing alone does not wake up a thread in accept().
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -73,7 +73,7 @@ class FileHost:
             thread.start()
 
     def _serve(self, plain: socket.socket) -> None:
-        # What is refused breaks off, which is no fault of the host.
+        # Clients that refuse the response disconnect.
         with plain, contextlib.suppress(OSError):
             plain.settimeout(5)
             if self._tls is None:

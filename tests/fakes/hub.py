@@ -1,7 +1,8 @@
-"""A hub of models on this machine, over real sockets: whole, broken in the middle, or down."""
+"""Fake of the Hugging Face Hub on a real socket: complete, cut off, with other bytes, or down."""
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,22 @@ COMMIT = "1234567890abcdef1234567890abcdef12345678"
 
 
 class Hub:
-    """Serves `folder` as the model `hub_id`; `cut` is the file of which half is sent."""
+    """Serves `folder` as the model `hub_id`, in any revision.
+
+    Of the file `cut` only half is sent; then the connection ends, or stays silent if `stalls`.
+    `replaced` holds files with other bytes.
+    """
 
     def __init__(self, hub_id: str, folder: Path) -> None:
         self.hub_id, self.folder = hub_id, folder
         self.cut = ""
+        self.stalls = False
+        self.replaced: dict[str, bytes] = {}
         self.status = 200
         self.asked: list[str] = []
+        self.ranges: list[str] = []
+        self.half_sent = threading.Event()
+        self.closing = threading.Event()
         self.url = ""
 
     @contextmanager
@@ -32,13 +42,14 @@ class Hub:
         try:
             yield self
         finally:
+            self.closing.set()
             server.shutdown()
             server.server_close()
             thread.join()
 
     def files(self) -> dict[str, bytes]:
-        found = {file.name: file.read_bytes() for file in self.folder.iterdir() if file.is_file()}
-        return found | {"README.md": b"# a model"}
+        files = {file.name: file.read_bytes() for file in self.folder.iterdir() if file.is_file()}
+        return files | {"README.md": b"# a model"} | self.replaced
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -46,57 +57,61 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+        self._answer()
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
+        self._answer()
 
-    def _answer(self, *, with_body: bool) -> None:
+    def _answer(self) -> None:
         hub, path = self.hub, unquote(self.path.partition("?")[0])
         hub.asked.append(f"{self.command} {path}")
-        api, resolve = f"/api/models/{hub.hub_id}/", f"/{hub.hub_id}/resolve/{COMMIT}/"
+        file = re.fullmatch(rf"/{re.escape(hub.hub_id)}/resolve/[0-9a-f]{{40}}/(.+)", path)
         if hub.status != 200:
-            self._send(hub.status, b"{}", with_body=with_body)
-        elif path.startswith(f"{api}revision/"):
-            listed = [{"rfilename": name} for name in hub.files()]
-            told = {"id": hub.hub_id, "modelId": hub.hub_id, "sha": COMMIT, "siblings": listed}
-            self._send(200, json.dumps(told).encode(), with_body=with_body)
-        elif path.startswith(f"{api}tree/"):
-            entries = [
-                {"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()}
-                for n, c in hub.files().items()
-            ]
-            self._send(200, json.dumps(entries).encode(), with_body=with_body)
-        elif path.startswith(resolve) and (name := path.removeprefix(resolve)) in hub.files():
-            self._send_file(name, hub.files()[name], with_body=with_body)
+            self._send(hub.status, b"{}")
+        elif path == f"/api/models/{hub.hub_id}/revision/main":
+            siblings = [{"rfilename": name, "size": len(c)} for name, c in hub.files().items()]
+            self._send(200, json.dumps({"sha": COMMIT, "siblings": siblings}).encode())
+        elif file and file[1] in hub.files():
+            self._send_file(file[1], hub.files()[file[1]])
         else:
-            missing = {"X-Error-Code": "RepoNotFound"}
-            self._send(404, b"{}", with_body=with_body, headers=missing)
+            self._send(404, b"{}")
 
-    def _send_file(self, name: str, content: bytes, *, with_body: bool) -> None:
+    def _send_file(self, name: str, content: bytes) -> None:
         etag = hashlib.sha1(content).hexdigest()
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "none"}
-        is_cut = with_body and name == self.hub.cut
-        self._send(200, content, with_body=with_body, headers=headers, is_cut=is_cut)
+        headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
+        status = 200
+        if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            self.hub.ranges.append(f"{name} {asked[1]}")
+            start, status = int(asked[1]), 206
+            if start >= len(content):
+                self._send(416, b"", headers={"Content-Range": f"bytes */{len(content)}"})
+                return
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            content = content[start:]
+        is_cut = self.command == "GET" and name == self.hub.cut
+        self._send(status, content, headers=headers, is_cut=is_cut)
 
     def _send(
         self,
         status: int,
         content: bytes,
         *,
-        with_body: bool,
         headers: dict[str, str] | None = None,
         is_cut: bool = False,
     ) -> None:
         self.send_response(status)
-        told = {"Content-Type": "application/json", "Content-Length": str(len(content))}
-        for name, value in (told | (headers or {})).items():
+        defaults = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        for name, value in (defaults | (headers or {})).items():
             self.send_header(name, value)
         self.end_headers()
-        if with_body:
+        if self.command == "GET":
             self.wfile.write(content[: len(content) // 2] if is_cut else content)
         if is_cut:
+            self.wfile.flush()
+            self.hub.half_sent.set()
+            if self.hub.stalls:
+                self.hub.closing.wait(30)
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the tests' output is for the tests."""
+        """Log nothing."""

@@ -1,43 +1,44 @@
-"""A channel in memory; `tests/contracts` holds it to what the real ones do."""
+"""In-memory notification channel; `tests/contracts` tests it together with the real ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from callpipeline.domain.notification import NotificationChannel
+from callpipeline.domain.notifications import NotificationChannel
 from callpipeline.errors import CallpipelineError, DeliveryRefused
-from callpipeline.notify.message import Message
-from callpipeline.notify.ports import Receipt
+from callpipeline.notify.ports import DeliveryReceipt, NotificationMessage
 
 DOWN = DeliveryRefused("503", "503 down for maintenance")
 
 
 @dataclass
 class InMemoryNotifier:
-    """Keeps what it is sent. While `refuses` is set it takes nothing; `after` is called when it
-    has taken a message, before anybody hears of it."""
+    """Records messages; raises `refusal` while that is set.
+
+    `on_accept` is called after a message is recorded, before `send` returns.
+    """
 
     channel: NotificationChannel = NotificationChannel.WEBHOOK
-    taken: list[Message] = field(default_factory=list)
-    refuses: CallpipelineError | None = None
-    tries: int = 0
-    after: Callable[[Message], None] = lambda message: None
+    accepted: list[NotificationMessage] = field(default_factory=list)
+    refusal: CallpipelineError | None = None
+    attempts: int = 0
+    on_accept: Callable[[NotificationMessage], None] = lambda message: None
 
     @property
-    def where(self) -> str:
+    def destination(self) -> str:
         return "memory"
 
     @property
-    def address(self) -> str:
+    def destination_hash(self) -> str:
         return f"memory-{self.channel}"
 
-    def send(self, message: Message) -> Receipt:
-        self.tries += 1
-        if self.refuses:
-            raise self.refuses
-        self.taken.append(message)
-        self.after(message)
-        return Receipt("ok", "ok", name=f"taken-{len(self.taken)}")
+    def send(self, message: NotificationMessage) -> DeliveryReceipt:
+        self.attempts += 1
+        if self.refusal:
+            raise self.refusal
+        self.accepted.append(message)
+        self.on_accept(message)
+        return DeliveryReceipt("ok", "ok", remote_id=f"accepted-{len(self.accepted)}")
 
     @property
     def titles(self) -> list[str]:
-        return [message.title for message in self.taken]
+        return [message.title for message in self.accepted]

@@ -1,7 +1,7 @@
-"""A language model that does what it is told, by whomever: the worst that a judge can meet.
+"""Fake language model that follows every prompt injection: the worst case for a judge.
 
-It judges honestly as long as nothing of what it is shown sounds like an order. It reads through
-disguises (other letters, spelling, base64), and one word that belongs to an order is enough.
+It judges honestly unless its input sounds like an instruction. It detects disguises (lookalike
+letters, spacing, base64), and a single word of an instruction is enough.
 """
 
 import base64
@@ -20,22 +20,22 @@ TRACES = (
     *("anweisung", "consigne", "instruccion", "istruzion", "polecen", "инструкц", "忽略", "指令"),
     *("positif", "base64", "nonce", "evil", "deinevorgaben", "delimiter", "salesman", "unsure"),
 )
-"""Parts of words, without spaces, of which an innocent call in these tests has none."""
+"""Parts of words, without spaces, that occur in no harmless call of these tests."""
 LOOKALIKES = str.maketrans("аеіорсухѕԁɡ013457", "aeiopcyxsdgoleast")
 
 Judgements = list[dict[str, Any]]
 
 
-def as_told(judgements: Judgements) -> Any:
-    """What most orders want."""
+def all_positive(judgements: Judgements) -> Any:
+    """Return what most injections demand."""
     return {"judgements": [j | {"sentiment": "positive", "score": 1.0} for j in judgements]}
 
 
 @dataclass
 class ObedientModel:
-    """The script of a chat server. `seen` are the documents that it was shown."""
+    """Script of a chat server; `seen` are the documents in its requests."""
 
-    obey: Callable[[Judgements], Any] = as_told
+    obey: Callable[[Judgements], Any] = all_positive
     seen: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     obeyed: int = 0
@@ -52,7 +52,7 @@ class ObedientModel:
 
 
 def document_of(request: dict[str, Any]) -> dict[str, Any]:
-    """The data between the marks of a request."""
+    """Return the data between the delimiters of a request."""
     content = request["messages"][1]["content"]
     match = re.fullmatch(r"DATA (\S+)\n(.*)\nEND (\S+)\n[^\n]+", content, re.DOTALL)
     assert match and match[1] == match[3]
@@ -60,7 +60,7 @@ def document_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def honestly(mention: dict[str, Any], lines: Judgements) -> dict[str, Any]:
-    """By one word of praise or blame in the mention's line."""
+    """Judge by one word of praise or blame in the mention's line."""
     text = next(line["text"] for line in lines if line["line"] == mention["line"])
     shown = [part for part in text.split("[left out]") if mention["said"] in part]
     quote = (shown or [text])[0].strip()
@@ -83,7 +83,7 @@ def sounds_like_an_order(text: str) -> bool:
 
 
 def _letters(text: str) -> tuple[str, str]:
-    """The letters alone, as they stand and with lookalikes read as what they look like."""
+    """Return the letters only, unchanged and with lookalikes replaced."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     shown = "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LN")
     return shown, shown.translate(LOOKALIKES)

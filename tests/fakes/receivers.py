@@ -1,6 +1,6 @@
-"""Receivers of notifications on real sockets: a mail server, Slack's API, a webhook.
+"""Receivers of notifications on real sockets: a mail server, Slack's API and a webhook.
 
-Each can be told to answer otherwise, and remembers what came.
+Their answers are configurable, and they record requests.
 """
 
 import json
@@ -22,14 +22,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP as SmtpServer
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
-from tests.soak.installation import free_port
+from tests.processes import free_port
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a receiver answers; `wait_s` passes before the first byte, `drip_s` between bytes.
+    """A canned response, with `wait_s` before the first byte and `drip_s` between bytes.
 
-    One that is `cut` ends before the length that it has announced.
+    If `cut`, the response ends before its declared length.
     """
 
     status: int = 200
@@ -52,14 +52,14 @@ class Request:
 
 
 class HttpReceiver:
-    """An HTTP server that takes what is posted; `answers` are given first, then `usual`.
+    """An HTTP server for POST requests; it gives each of `answers` once, then `usual`.
 
-    `taken` are the requests that it acknowledged.
+    `accepted` lists the requests that were answered with success.
     """
 
     def __init__(self, usual: Callable[[Request], Answer] = lambda _: Answer()) -> None:
         self.requests: list[Request] = []
-        self.taken: list[Request] = []
+        self.accepted: list[Request] = []
         self.answers: list[Answer] = []
         self.usual = usual
         self._gone = threading.Event()
@@ -92,7 +92,7 @@ class HttpReceiver:
                 receiver.requests.append(request)
                 answer = receiver.answers.pop(0) if receiver.answers else receiver.usual(request)
                 if answer.status < 300:
-                    receiver.taken.append(request)
+                    receiver.accepted.append(request)
                 receiver._gone.wait(answer.wait_s)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
@@ -109,7 +109,7 @@ class HttpReceiver:
                         self.wfile.flush()
                         receiver._gone.wait(answer.drip_s)
                 except OSError:
-                    pass  # who asked has hung up
+                    pass  # the client has closed the connection
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -118,7 +118,7 @@ class HttpReceiver:
 
 
 class SlackApi(HttpReceiver):
-    """Slack's Web API for a bot with one token; an incoming webhook is any other path."""
+    """Slack's Web API for a bot with one token; any other path is an incoming webhook."""
 
     def __init__(self, token: str = "xoxb-planted-token") -> None:
         super().__init__(self._answer)
@@ -154,7 +154,7 @@ def _json(document: object, **headers: str) -> Answer:
 
 @dataclass
 class MailBox:
-    """A mail server with a login, by STARTTLS or TLS; `refuse` is what it says to each mail."""
+    """A mail server with login, by STARTTLS or TLS; `refuse` lists answers to the next mails."""
 
     port: int
     username: str
@@ -197,11 +197,11 @@ class MailBox:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         self.mails.append(mail)  # pyright: ignore[reportArgumentType] - the policy says which
         self.recipients.append(list(envelope.rcpt_tos))
-        return "250 taken"
+        return "250 accepted"
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A certificate for this machine, and the file of the authority that vouches for it."""
+    """Create a certificate for this machine, and the file of its CA."""
     authority, ca_file = trustme.CA(), folder / "ca.pem"
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
@@ -213,11 +213,11 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 def mail_server(
     trust: ssl.SSLContext, *, tls: bool = False, username: str = "cp", password: str = "planted-pw"
 ) -> Iterator[MailBox]:
-    """A server on a free port, with the certificate in `trust`."""
+    """Run a mail server on a free port, with the certificate in `trust`."""
     box = MailBox(free_port(), username, password)
-    how: dict[str, Any] = {"ssl_context": trust} if tls else {"tls_context": trust}
+    tls_options: dict[str, Any] = {"ssl_context": trust} if tls else {"tls_context": trust}
     with warnings.catch_warnings():
-        # It does not know that a connection which begins with TLS has it, and says so at each.
+        # aiosmtpd does not recognise implicit TLS, and warns on each connection.
         warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
         controller = Controller(
             box,
@@ -226,7 +226,7 @@ def mail_server(
             authenticator=box.authenticate,
             auth_required=True,
             auth_require_tls=not tls,
-            **how,
+            **tls_options,
         )
         controller.start()
         try:
@@ -241,12 +241,12 @@ SECRETS = {
     "notify_webhook_secret": "whsec_cGxhbnRlZC1zZWNyZXQtb2Ytb3Vycw==",
     "api_key": "planted-api-key-of-ours",
 }
-"""Each with a word in it, as it stands or in base64, that may stand nowhere else."""
+"""Secrets that contain a marker word, plain or in base64, that must not appear elsewhere."""
 PLANTED = ("planted", "cGxhbnRlZC1z")
 
 
 class Receivers:
-    """One receiver for each channel, and the settings that name them."""
+    """One receiver per channel, and the settings that point to them."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         trust, ca_file = certificate(folder)
@@ -273,7 +273,7 @@ class Receivers:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings as variables, with links that lead where `up` serves its pages."""
+        """Return the settings as environment variables, with links to the pages of `up`."""
         named = self.settings.items()
         variables = {f"CALLPIPELINE_{name.upper()}": str(value) for name, value in named}
         del variables["CALLPIPELINE_DAGSTER_UI_URL"], variables["CALLPIPELINE_WEB_URL"]

@@ -1,42 +1,42 @@
-"""Storage in memory; `tests/contracts` holds it to what Postgres and the object stores do."""
+"""In-memory storage; `tests/contracts` runs the same suites over it and the real adapters."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from callpipeline.domain.audio import Channel, SplitRecording
-from callpipeline.domain.call import (
+from callpipeline.domain.audio import CallMetrics, Channel, SplitRecording
+from callpipeline.domain.calls.call import (
     Call,
     CallState,
     DuplicatePolicy,
     Recording,
-    Registered,
+    RegisteredCall,
     Registration,
     Stage,
 )
-from callpipeline.domain.catalog import Catalog
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.metrics import CallMetrics
-from callpipeline.domain.sentiment import Judgement, Unjudged, Verdict, judged, unjudged
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import Judgement, JudgeResult, UnjudgedMention, judged, unjudged
+from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import (
     CallpipelineError,
     ClaimLost,
     DuplicateRecording,
-    EngineAway,
     MissingObject,
     SameRecording,
+    ServiceUnavailable,
     TransientError,
 )
-from callpipeline.storage.ports import NONE, ChannelPeaks, StageWrite
+from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, StageWrite
 
 
 class InMemoryRecordings:
-    """A bucket: the fake of ObjectStore."""
+    """Fake of ObjectStore."""
 
     name = "recordings"
 
@@ -58,7 +58,7 @@ class InMemoryRecordings:
 
     def read(self, key: str) -> bytes:
         if key not in self.objects:
-            raise MissingObject(f"{self.name} does not hold the object any more.")
+            raise MissingObject(f"{self.name} no longer contains the object.")
         return self.objects[key][0]
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
@@ -99,9 +99,9 @@ class InMemoryRecordings:
         after: str | None = None,
         unreadable: Callable[[str], None] = lambda reason: None,
     ) -> Iterator[list[Recording]]:
-        inside = (key for key in sorted(self.objects) if not prefix or _is_below(key, prefix))
-        wanted = (key for key in inside if after is None or key > after)
-        found = (self.recording(key) for key in wanted if key in self.objects)
+        below = (key for key in sorted(self.objects) if not prefix or _is_below(key, prefix))
+        remaining = (key for key in below if after is None or key > after)
+        found = (self.recording(key) for key in remaining if key in self.objects)
         while page := list(islice(found, self.page_size)):
             yield page
 
@@ -115,7 +115,7 @@ def _is_below(key: str, prefix: str) -> bool:
 
 @dataclass(frozen=True)
 class OneBucket:
-    """The fake of Recordings: the pipeline's view of the recordings of one bucket."""
+    """Fake of Recordings with one bucket."""
 
     bucket: InMemoryRecordings
 
@@ -132,7 +132,7 @@ class OneBucket:
 
 
 class InMemoryRegistry:
-    """What discovery and ingestion see of the ledger."""
+    """Fake of the ledger for discovery and ingestion."""
 
     def __init__(self) -> None:
         self.recordings: dict[str, Recording] = {}
@@ -144,21 +144,21 @@ class InMemoryRegistry:
     def unknown(self, recordings: list[Recording]) -> list[Recording]:
         return [r for r in recordings if (r.bucket, r.key, r.etag) not in self._calls]
 
-    def register(self, registrations: Iterable[Registration]) -> list[Registered]:
+    def register(self, registrations: Iterable[Registration]) -> list[RegisteredCall]:
         return [self._enter(registration) for registration in registrations]
 
-    def _enter(self, registration: Registration) -> Registered:
+    def _enter(self, registration: Registration) -> RegisteredCall:
         recording, sha256 = registration.recording, registration.sha256
         identity = (recording.bucket, recording.key, recording.etag)
         if known := self._calls.get(identity):
-            return Registered(known, is_new=False, duplicate_of=self._duplicates.get(known))
+            return RegisteredCall(known, is_new=False, duplicate_of=self._duplicates.get(known))
         call_id = self._calls[identity] = recording.call_id
         self.recordings[call_id] = recording
         self.registrations[call_id] = registration
         first = self._contents.setdefault(sha256, call_id) if sha256 else call_id
         if first != call_id and registration.duplicates is not DuplicatePolicy.PROCESS:
             self._duplicates[call_id] = first
-        return Registered(call_id, is_new=True, duplicate_of=self._duplicates.get(call_id))
+        return RegisteredCall(call_id, is_new=True, duplicate_of=self._duplicates.get(call_id))
 
     def call_of_content(self, sha256: str) -> str | None:
         return self._contents.get(sha256)
@@ -166,7 +166,7 @@ class InMemoryRegistry:
 
 @dataclass
 class InMemoryStates:
-    """Who holds which call, and how calls ended; a failure that may pass has `tries_again`."""
+    """Fake of Claims; transient failures have `max_retries`."""
 
     holders: dict[str, str] = field(default_factory=dict)
     states: dict[str, CallState] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class InMemoryStates:
     contents: dict[str, str] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     firsts: dict[str, str] = field(default_factory=dict)
-    tries_again: int = 3
+    max_retries: int = 3
     on_claim: Callable[[str], None] = lambda call_id: None
 
     def claim(self, call_id: str, run_id: str) -> bool:
@@ -192,7 +192,7 @@ class InMemoryStates:
 
     def check(self, call_id: str, run_id: str) -> None:
         if self.holders.get(call_id) != run_id:
-            raise ClaimLost(f"Call {call_id} belongs to another run now.")
+            raise ClaimLost(f"Call {call_id} is claimed by another run now.")
 
     def begin(self, call_id: str, run_id: str) -> None:
         self.check(call_id, run_id)
@@ -200,14 +200,14 @@ class InMemoryStates:
 
     def complete(self, call_id: str, run_id: str) -> CallState:
         self.check(call_id, run_id)
-        whole = self.stages.get(call_id, set()) == set(Stage)
+        is_whole = self.stages.get(call_id, set()) == set(Stage)
         self.retries[call_id] = 0
-        return self._end(call_id, CallState.COMPLETED if whole else CallState.PENDING)
+        return self._end(call_id, CallState.COMPLETED if is_whole else CallState.PENDING)
 
     def own_content(self, call: Call, run_id: str, sha256: str) -> None:
         self.check(call.call_id, run_id)
         first = self.contents.setdefault(sha256, call.call_id)
-        if self._may_pass_on(first):
+        if self._can_retry_duplicate(first):
             first = self.contents[sha256] = call.call_id
         is_erased = self.states.get(first) is CallState.ERASED
         policy = DuplicatePolicy.LINK if is_erased else call.duplicates
@@ -225,25 +225,25 @@ class InMemoryStates:
     ) -> datetime | None:
         self.check(call_id, run_id)
         self.errors[call_id] = (stage, error)
-        if isinstance(error, EngineAway):
+        if isinstance(error, ServiceUnavailable):
             self._end(call_id, CallState.PENDING)
-            return datetime.now(UTC) + timedelta(seconds=error.again_s)
-        tried_again = self.retries.get(call_id, 0)
-        if isinstance(error, TransientError) and tried_again < self.tries_again:
-            self.retries[call_id] = tried_again + 1
+            return datetime.now(UTC) + timedelta(seconds=error.retry_after_s)
+        retries = self.retries.get(call_id, 0)
+        if isinstance(error, TransientError) and retries < self.max_retries:
+            self.retries[call_id] = retries + 1
             self._end(call_id, CallState.PENDING)
             return datetime.now(UTC) + timedelta(seconds=30)
         self._end(call_id, CallState.FAILED)
-        if self._may_pass_on(call_id):
-            self._try_duplicate(call_id)
+        if self._can_retry_duplicate(call_id):
+            self._retry_duplicate(call_id)
         return None
 
-    def _may_pass_on(self, call_id: str) -> bool:
-        """Whether the call failed for what another copy of its bytes may not share."""
+    def _can_retry_duplicate(self, call_id: str) -> bool:
+        """Return whether the call failed for a reason that a copy may not share."""
         failed = self.states.get(call_id) is CallState.FAILED
         return failed and isinstance(self.errors[call_id][1], TransientError | MissingObject)
 
-    def _try_duplicate(self, failed: str) -> None:
+    def _retry_duplicate(self, failed: str) -> None:
         duplicates = [call_id for call_id, first in self.firsts.items() if first == failed]
         for call_id in duplicates:
             self.firsts[call_id] = duplicates[0]
@@ -259,56 +259,57 @@ class InMemoryStates:
 
 
 @dataclass
-class Waiting:
-    """A mention that is not judged yet; `is_tried` is whether it is tried again by itself."""
+class MissingMention:
+    """A mention that is not judged yet; `is_retried` if another attempt is scheduled."""
 
-    why: Unjudged
+    error: UnjudgedMention
     tries: int = 1
-    is_tried: bool = True
+    is_retried: bool = True
     is_due: bool = False
-    asked_by: str | None = None
+    claimed_by: str | None = None
 
 
 class InMemoryMissing:
-    """The fake of UnjudgedMentions, beside results and states in memory."""
+    """Fake of UnjudgedMentions, on in-memory results and states."""
 
     def __init__(self, states: InMemoryStates, results: "InMemoryResults") -> None:
         self._states, self._results = states, results
 
-    def _of(self, call_id: str) -> dict[str, Waiting]:
-        """None where the call is not complete: nobody may write of it."""
+    def _of(self, call_id: str) -> dict[str, MissingMention]:
+        """Return the missing mentions; none unless the call is completed."""
         is_complete = self._states.states.get(call_id) is CallState.COMPLETED
         return self._results.missing.get(call_id, {}) if is_complete else {}
 
-    def take(self, call_id: str, run_id: str) -> frozenset[str]:
-        due = {id_: one for id_, one in self._of(call_id).items() if one.is_due and one.is_tried}
+    def claim(self, call_id: str, run_id: str) -> frozenset[str]:
+        due = {id_: one for id_, one in self._of(call_id).items() if one.is_due and one.is_retried}
         for one in due.values():
-            one.tries, one.is_due, one.asked_by = one.tries + 1, False, run_id
+            one.tries, one.is_due, one.claimed_by = one.tries + 1, False, run_id
         return frozenset(due)
 
-    def save(self, write: StageWrite, verdicts: Sequence[Verdict]) -> datetime | None:
+    def save(self, write: StageWrite, verdicts: Sequence[JudgeResult]) -> datetime | None:
         waiting = self._of(write.call_id)
-        asked = {id_: one for id_, one in waiting.items() if one.asked_by == write.run_id}
-        if not asked:
+        claimed = {id_: one for id_, one in waiting.items() if one.claimed_by == write.run_id}
+        if not claimed:
             raise ClaimLost(f"The mentions of call {write.call_id} are not this run's.")
-        found = [verdict for verdict in verdicts if verdict.mention_id in asked]
+        found = [verdict for verdict in verdicts if verdict.mention_id in claimed]
         self._results.add_judgements(write.call_id, judged(found))
         for verdict in judged(found):
             del waiting[verdict.mention_id]
-        for why in unjudged(found):
-            one = waiting[why.mention_id]
-            one.why, one.is_tried = why, why.transient
-        is_tried = any(one.is_tried for one in waiting.values())
-        return datetime.now(UTC) + timedelta(minutes=10) if is_tried else None
+        for error in unjudged(found):
+            one = waiting[error.mention_id]
+            one.error, one.is_retried = error, error.transient
+        has_retries = any(one.is_retried for one in waiting.values())
+        return datetime.now(UTC) + timedelta(minutes=10) if has_retries else None
 
 
 class InMemoryResults:
-    """What the stages made, for calls that `states` says are held."""
+    """Fake of Results, for the claims in `states`."""
 
     def __init__(self, states: InMemoryStates) -> None:
         self._states = states
-        states.on_claim = self._unasked
+        states.on_claim = self._release_mentions
         self.catalogs: dict[str, Catalog] = {}
+        self.given_answers: dict[str, NameAnswers] = {}
         self.writes: list[StageWrite] = []
         self._audio: dict[str, SplitRecording] = {}
         self.peaks: dict[str, ChannelPeaks] = {}
@@ -317,61 +318,72 @@ class InMemoryResults:
         self._transcripts: dict[str, tuple[Transcript, ...]] = {}
         self._mentions: dict[str, dict[str, Mention]] = {}
         self._judgements: dict[str, dict[str, Judgement]] = {}
-        self.missing: dict[str, dict[str, Waiting]] = {}
+        self.missing: dict[str, dict[str, MissingMention]] = {}
 
-    def _stored(self, write: StageWrite) -> str:
+    def _write(self, write: StageWrite) -> str:
         self._states.check(write.call_id, write.run_id)
         self._states.stages.setdefault(write.call_id, set()).add(write.stage)
         self.writes.append(write)
         return write.call_id
 
     def save_audio(
-        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NONE
+        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NO_PEAKS
     ) -> None:
         for channel in split.channels:
             content = (folder / f"{channel.channel}.flac").read_bytes()
             self._files[write.call_id, channel.channel] = content
-        self._audio[self._stored(write)] = split
+        self._audio[self._write(write)] = split
         self.peaks[write.call_id] = dict(peaks)
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
-        self._metrics[self._stored(write)] = metrics
+        self._metrics[self._write(write)] = metrics
 
-    def save_transcripts(self, write: StageWrite, transcripts: Sequence[Transcript]) -> None:
+    def save_transcripts(
+        self, write: StageWrite, transcripts: Sequence[Transcript]
+    ) -> tuple[Transcript, ...]:
         in_order = sorted(transcripts, key=lambda transcript: transcript.channel)
-        self._transcripts[self._stored(write)] = tuple(in_order)
+        self._transcripts[self._write(write)] = tuple(in_order)
+        return tuple(transcripts)
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
-        call_id = self._stored(write)
+        call_id = self._write(write)
         found = {mention.mention_id: mention for mention in mentions}
-        known, waits = self._judgements.get(call_id, {}), self.missing.get(call_id, {})
+        judgements, missing = self._judgements.get(call_id, {}), self.missing.get(call_id, {})
         self._mentions[call_id] = found
-        self._judgements[call_id] = {id_: known[id_] for id_ in known if id_ in found}
-        self.missing[call_id] = {id_: waits[id_] for id_ in waits if id_ in found}
+        self._judgements[call_id] = {id_: judgements[id_] for id_ in judgements if id_ in found}
+        self.missing[call_id] = {id_: missing[id_] for id_ in missing if id_ in found}
         return tuple(mentions)
 
     def save_sentiment(
-        self, write: StageWrite, judgements: Sequence[Judgement], missing: Sequence[Unjudged] = ()
+        self,
+        write: StageWrite,
+        judgements: Sequence[Judgement],
+        missing: Sequence[UnjudgedMention] = (),
     ) -> None:
-        call_id = self._stored(write)
+        call_id = self._write(write)
         self._judgements[call_id] = {judgement.mention_id: judgement for judgement in judgements}
-        self.missing[call_id] = {m.mention_id: Waiting(m, is_tried=m.transient) for m in missing}
+        self.missing[call_id] = {
+            m.mention_id: MissingMention(m, is_retried=m.transient) for m in missing
+        }
 
-    def _unasked(self, call_id: str) -> None:
-        """A run that takes the call is the only one that may write of it."""
+    def _release_mentions(self, call_id: str) -> None:
+        """Release the mentions of a call that a run claims."""
         for one in self.missing.get(call_id, {}).values():
-            one.asked_by = None
+            one.claimed_by = None
 
     def add_judgements(self, call_id: str, judgements: Sequence[Judgement]) -> None:
-        """Of mentions that were missing, beside those that are there."""
+        """Add judgements of missing mentions."""
         self._judgements[call_id] |= {judgement.mention_id: judgement for judgement in judgements}
 
-    def remember_catalog(self, catalog: Catalog) -> None:
+    def save_catalog(self, catalog: Catalog) -> None:
         self.catalogs[catalog.version] = catalog
 
+    def answers(self, competitors: Collection[str]) -> Mapping[str, NameAnswers]:
+        return {name: given for name, given in self.given_answers.items() if name in competitors}
+
     def catalog_version(self, call_id: str) -> str | None:
-        made = [w for w in self.writes if w.call_id == call_id]
-        found = [w.catalog_version for w in made if w.stage is Stage.COMPETITOR_MENTIONS]
+        writes = [w for w in self.writes if w.call_id == call_id]
+        found = [w.catalog_version for w in writes if w.stage is Stage.COMPETITOR_MENTIONS]
         return found[-1] if found else None
 
     def audio(self, call_id: str) -> SplitRecording:
@@ -381,7 +393,7 @@ class InMemoryResults:
 
     def fetch_channel(self, call_id: str, channel: Channel, into: Path) -> None:
         if (call_id, channel) not in self._files:
-            raise MissingObject("The store does not hold the object any more.")
+            raise MissingObject("The store no longer contains the object.")
         into.write_bytes(self._files[call_id, channel])
 
     def transcripts(self, call_id: str) -> tuple[Transcript, ...]:

@@ -1,9 +1,9 @@
-"""A real CTranslate2 Whisper model of about a megabyte that says the same words to any sound.
+"""Tiny CTranslate2 Whisper model (about a megabyte) that returns the same words for any audio.
 
-Made in a fraction of a second with numpy and tokenizers, without weights of anybody: each token's
-embedding is a random direction, and the projection of the token after it points the same way, so
-the decoder walks from the prompt's last token along the words to the end. Cross attention, from
-which words get their times, is random and adds nothing to what is said.
+It is generated in a fraction of a second with numpy and tokenizers, without trained weights: each
+token's embedding is a random direction, and the projection of the next token has the same
+direction, so the decoder goes from the last token of the prompt through the words to the end. Cross
+attention, from which words get their times, is random and does not affect the text.
 """
 
 import json
@@ -19,15 +19,15 @@ SPECIAL = (
     "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>",
 )  # fmt: skip
 TIMESTAMPS = tuple(f"<|{step * 0.02:.2f}|>" for step in range(1501))
-SURE = 4.0
-"""How much likelier than all others the next word is: a probability near 1."""
-RELUCTANT = 12.0
+NEXT_WORD_LOGIT = 4.0
+"""Logit of the next word, which gives a probability near 1."""
+END_PENALTY = 12.0
 
 
 def a_tiny_whisper(
     folder: Path, words: tuple[str, ...] = ("we", "are", "with", "Vodafone", "now.")
 ) -> Path:
-    """The folder of a model that says `words` (each at most once) in every window of speech."""
+    """Write a model that returns `words` (each at most once) for every window of speech."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = [*_byte_letters(), *(f"Ġ{word}" for word in words)]
     tokens = [*plain, *SPECIAL, *TIMESTAMPS]
@@ -72,23 +72,23 @@ def _save_model(folder: Path, tokens: list[str], chain: tuple[str, ...]) -> None
 
 
 class _Filler:
-    """Gives each part of a specification its weights."""
+    """Fills a specification with weights."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(7)
 
     def encoder(self, spec: Any) -> None:
         for conv, inputs in ((spec.conv1, MELS), (spec.conv2, WIDTH)):
-            conv.weight = self._some(WIDTH, inputs, 3)
-            conv.bias = self._some(WIDTH)
-        spec.position_encodings.encodings = self._some(1500, WIDTH)
+            conv.weight = self._random_weights(WIDTH, inputs, 3)
+            conv.bias = self._random_weights(WIDTH)
+        spec.position_encodings.encodings = self._random_weights(1500, WIDTH)
         self._norm(spec.layer_norm)
         for layer in spec.layer:
             self._attention(layer.self_attention, 3 * WIDTH)
             self._feed_forward(layer.ffn)
 
     def decoder(self, spec: Any, size: int, chain: list[int]) -> None:
-        spec.embeddings.weight = self._some(size, WIDTH) * 10
+        spec.embeddings.weight = self._random_weights(size, WIDTH) * 10
         spec.position_encodings.encodings = np.zeros((448, WIDTH), np.float32)
         self._norm(spec.layer_norm)
         for layer in spec.layer:
@@ -99,20 +99,20 @@ class _Filler:
         for token, following in pairwise(chain):
             direction = spec.embeddings.weight[token]
             centred = direction - direction.mean()
-            projection[following] = SURE * centred / np.linalg.norm(centred)
+            projection[following] = NEXT_WORD_LOGIT * centred / np.linalg.norm(centred)
         self._linear(spec.projection, projection)
-        # Where nothing is likely, the end is least: else a beam search is content too early.
-        spec.projection.bias[chain[-1]] = -RELUCTANT
+        # If no token is likely, the end must be least likely: else the beam search ends too early.
+        spec.projection.bias[chain[-1]] = -END_PENALTY
 
     def _attention(self, spec: Any, *outputs: int) -> None:
         self._norm(spec.layer_norm)
         for linear, size in zip(spec.linear, outputs, strict=False):
-            self._linear(linear, self._some(size, WIDTH))
+            self._linear(linear, self._random_weights(size, WIDTH))
         self._linear(spec.linear[-1], np.zeros((WIDTH, WIDTH), np.float32))
 
     def _feed_forward(self, spec: Any) -> None:
         self._norm(spec.layer_norm)
-        self._linear(spec.linear_0, self._some(2 * WIDTH, WIDTH))
+        self._linear(spec.linear_0, self._random_weights(2 * WIDTH, WIDTH))
         self._linear(spec.linear_1, np.zeros((WIDTH, 2 * WIDTH), np.float32))
 
     def _linear(self, spec: Any, weight: "np.ndarray[Any, Any]") -> None:
@@ -121,5 +121,5 @@ class _Filler:
     def _norm(self, spec: Any) -> None:
         spec.gamma, spec.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
 
-    def _some(self, *shape: int) -> "np.ndarray[Any, Any]":
+    def _random_weights(self, *shape: int) -> "np.ndarray[Any, Any]":
         return self._random.normal(0, 0.1, shape).astype(np.float32)

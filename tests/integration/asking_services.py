@@ -1,4 +1,4 @@
-"""Proper requests to each service of the fault server, as a client without any patience sends."""
+"""Valid requests to each service of the fault server, with short timeouts."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from tests.fakes.services import FaultServer, said
+from tests.fakes.services import FaultServer, scripted_segments
 
 RECORDING = b"RIFF" + bytes(range(256)) * 400
 SHA256 = hashlib.sha256(RECORDING).hexdigest()
@@ -16,13 +16,13 @@ Ask = Callable[[FaultServer, httpx.Client], httpx.Response]
 
 
 def a_client(timeout_s: float = 5.0, connect_s: float | None = None) -> httpx.Client:
-    """Without certificates, which take longer to load than most tests here."""
+    """Return a client without certificates, which take longer to load than most tests run."""
     connect_s = timeout_s if connect_s is None else connect_s
     return httpx.Client(timeout=httpx.Timeout(timeout_s, connect=connect_s), verify=False)
 
 
 def an_upload(content: bytes = RECORDING) -> dict[str, tuple[str, bytes, str]]:
-    """The form of a recording for the split service."""
+    """Return the form of an upload to the split service."""
     return {"file": ("call.wav", content, "audio/wav")}
 
 
@@ -37,7 +37,7 @@ def ask_split(services: FaultServer, client: httpx.Client) -> httpx.Response:
 
 
 def ask_channel(services: FaultServer, client: httpx.Client) -> httpx.Response:
-    [path, _] = services.shelf.put((b"left" * 100, b"right" * 100))
+    [path, _] = services.channel_files.put((b"left" * 100, b"right" * 100))
     return client.get(f"{services.url('channel')}{path}")
 
 
@@ -53,7 +53,7 @@ def ask_transcription(services: FaultServer, client: httpx.Client) -> httpx.Resp
 def ask_sentiment(
     services: FaultServer, client: httpx.Client, competitor: str = "Vodafone"
 ) -> httpx.Response:
-    segments = said("I would rather go to Vodafone.", "Or to Sky perhaps.", "Vodafone")
+    segments = scripted_segments("I would rather go to Vodafone.", "Or to Sky perhaps.", "Vodafone")
     transcript = {"metadata": {"channel": "right"}, "text": "", "segments": segments}
     upload = {"file": ("transcript.json", json.dumps(transcript).encode(), "application/json")}
     url = f"{services.url('sentiment')}/analyze/contextual/file"
@@ -98,7 +98,7 @@ ASK: dict[str, Ask] = {
 def outcome(
     service: str, services: FaultServer, client: httpx.Client
 ) -> httpx.Response | httpx.RequestError:
-    """The response, or how the connection failed."""
+    """Return the response, or the class of the connection error."""
     try:
         return ASK[service](services, client)
     except httpx.RequestError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.databases import emptied, new_database
+from tests.integration.databases import clear_database, new_database
 
 
 @pytest.fixture(scope="session")
@@ -16,4 +16,4 @@ def shared_url(postgres: str, template: str) -> Iterator[str]:
 @pytest.fixture
 def emptied_url(shared_url: str) -> str:
     """The URL of a migrated database without a row. Modules that use it name it `database_url`."""
-    return emptied(shared_url)
+    return clear_database(shared_url)

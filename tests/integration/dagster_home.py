@@ -1,4 +1,4 @@
-"""Dagster with the project's dagster.yaml on a database of its own, and jobs to run there."""
+"""Dagster with the project's dagster.yaml on its own database, and jobs to run there."""
 
 import json
 import uuid
@@ -27,7 +27,7 @@ calls = dg.DynamicPartitionsDefinition(name="calls")
 
 @dataclass(frozen=True)
 class Home:
-    """Opens Dagster with the project's dagster.yaml, on one database for all tests here."""
+    """Opens Dagster with the project's dagster.yaml, on one database for all tests of a module."""
 
     folder: Path
     database_url: str
@@ -54,6 +54,7 @@ def home(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         admin.execute(f'CREATE DATABASE "{name}"'.encode())
         for key, value in wiring.dagster_environment(options, url).items():
             patch.setenv(key, value)
+        wiring.write_dagster_home(folder / "dagster")
         yield Home(folder, url)
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
@@ -64,7 +65,7 @@ def job_over(
     *,
     op: str | None = None,
 ) -> dg.JobDefinition:
-    """A job of one step that makes each asset for each of its calls, but not for the last."""
+    """Return a job with one step that materializes each asset for all its calls but the last."""
     specs = [dg.AssetSpec(name, skippable=True) for name in assets]
     checks = [dg.AssetCheckSpec("plausible", asset=assets[0])]
 
@@ -75,7 +76,7 @@ def job_over(
         partitions_def=calls,
         can_subset=True,
     )
-    def make(context: dg.AssetExecutionContext):
+    def materialize(context: dg.AssetExecutionContext):
         *good, bad = context.partition_keys
         for key in good:
             for name in assets:
@@ -85,7 +86,7 @@ def job_over(
         raise dg.Failure(f"1 call failed: {bad}", allow_retries=False)
 
     job = dg.define_asset_job(f"{assets[0]}_job", executor_def=dg.in_process_executor)
-    return dg.Definitions([make], jobs=[job]).resolve_job_def(f"{assets[0]}_job")
+    return dg.Definitions([materialize], jobs=[job]).resolve_job_def(f"{assets[0]}_job")
 
 
 def add_calls(instance: dg.DagsterInstance, count: int) -> list[str]:
@@ -119,11 +120,11 @@ def _timeless(body: str) -> dict[str, Any]:
 
 @contextmanager
 def statements(engine: sqlalchemy.Engine | type[sqlalchemy.Engine]) -> Iterator[list[str]]:
-    said: list[str] = []
+    executed: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        said.append(statement)
+        executed.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
-    yield said
+    yield executed
     event.remove(engine, "before_cursor_execute", note)

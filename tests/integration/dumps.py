@@ -1,4 +1,4 @@
-"""Everything that a database and folders hold, as text, to look for what must not be there."""
+"""Contents of databases and folders as text, to search for personal data."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,25 +13,25 @@ WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 
 
 def rows(url: str, *schemas: str) -> Iterator[tuple[str, str]]:
-    """Table and text of each row, of these schemas or all; binary columns as their bytes."""
+    """Yield the table and text of each row; binary columns are decoded."""
     with psycopg.connect(url) as connection:
         for schema, table in connection.execute(_TABLES).fetchall():
             if schemas and schema not in schemas:
                 continue
-            place = sql.Identifier(schema, table)
-            found = connection.execute(sql.SQL("SELECT * FROM {}").format(place))
+            identifier = sql.Identifier(schema, table)
+            found = connection.execute(sql.SQL("SELECT * FROM {}").format(identifier))
             for row in found:
                 yield f"{schema}.{table}", " ".join(map(_text, row))
 
 
 def _text(value: object) -> str:
     if isinstance(value, bytes | memoryview):
-        return _unpacked(bytes(value)).decode(errors="replace")
+        return _decompress(bytes(value)).decode(errors="replace")
     return str(value)
 
 
-def _unpacked(content: bytes) -> bytes:
-    """Dagster's snapshots are compressed."""
+def _decompress(content: bytes) -> bytes:
+    """Decompress snapshots of Dagster; return other content unchanged."""
     import zlib
 
     try:
@@ -41,12 +41,12 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def in_database(url: str, words: Sequence[str], *schemas: str) -> list[str]:
-    """The tables, once a row, in which one of the words stands."""
+    """Return the table of each row that contains one of the words."""
     return [table for table, text in rows(url, *schemas) if any(word in text for word in words)]
 
 
 def in_files(folder: Path, words: Sequence[str]) -> list[str]:
-    """Files whose names or contents have one of the words in them."""
+    """Return the files whose name or content contains one of the words."""
     files = [path for path in folder.rglob("*") if path.is_file() or path.is_dir()]
     found = [path for path in files if any(word in path.name for word in words)]
     found += [

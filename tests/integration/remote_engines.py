@@ -1,4 +1,4 @@
-"""The remote engines against the fault server: what each is asked, and what comes of it."""
+"""Remote engines connected to the fault server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,12 +12,12 @@ import numpy as np
 import soundfile
 
 from callpipeline.domain.audio import Channel, SplitRecording
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Verdict
-from callpipeline.domain.transcript import Transcript, interleave
-from callpipeline.engines.http.client import Http, Limits
-from callpipeline.engines.http.service import Service
-from callpipeline.engines.http.token import CHECK, LoginTokens
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import JudgeResult
+from callpipeline.domain.transcripts import Transcript, interleave
+from callpipeline.engines.http.connections import HttpLimits
+from callpipeline.engines.http.service import HttpClient, HttpService
+from callpipeline.engines.http.tokens import CHECK_CREDENTIALS, LoginTokens
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.remote import RemoteJudge
 from callpipeline.engines.split.remote import RemoteSplitter
@@ -35,30 +35,30 @@ CONVERSATION = Conversation(
 
 
 @dataclass
-class Desk:
-    """Engines that wait for nothing: `slept` are the seconds they meant to."""
+class EngineBench:
+    """Engines that never sleep; `slept` has the waits in seconds."""
 
     services: FaultServer
     folder: Path
-    limits: Limits = field(default_factory=Limits)
+    limits: HttpLimits = field(default_factory=HttpLimits)
     slept: list[float] = field(default_factory=list)
     on_sleep: Callable[[], None] = lambda: None
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        # The plans of a port are changed on the server's thread, which must not wait for this one.
+        # Port faults are changed on the server's thread, which must not wait for this one.
         await asyncio.to_thread(self.on_sleep)
 
     @cached_property
-    def http(self) -> Http:
-        return Http(self.limits)
+    def http(self) -> HttpClient:
+        return HttpClient(self.limits)
 
-    def service(self, name: str, **more: Any) -> Service:
-        return self.http.service(name, self.services.url(name), sleep=self.sleep, **more)
+    def service(self, name: str, **options: Any) -> HttpService:
+        return self.http.service(name, self.services.url(name), sleep=self.sleep, **options)
 
     @cached_property
     def tokens(self) -> LoginTokens:
-        auth = self.service("auth", serves_no_call=True, if_unknown=CHECK)
+        auth = self.service("auth", failures_are_outages=True, unauthorized_hint=CHECK_CREDENTIALS)
         return LoginTokens(auth, "planted-user", "planted-pass")
 
     @cached_property
@@ -67,7 +67,7 @@ class Desk:
 
     @cached_property
     def transcriber(self) -> RemoteTranscriber:
-        return RemoteTranscriber(self.service("transcription", bearer=self.tokens))
+        return RemoteTranscriber(self.service("transcription", token_source=self.tokens))
 
     @cached_property
     def judge(self) -> RemoteJudge:
@@ -86,35 +86,35 @@ class Desk:
             soundfile.write(audio, sound, RATE_HZ, format="FLAC")
         return await self.transcriber.transcribe(audio, a_channel(channel, (0.0, 18.0)))
 
-    async def judged(self, *mentions: Mention) -> tuple[Verdict, ...]:
+    async def judged(self, *mentions: Mention) -> tuple[JudgeResult, ...]:
         return await self.judge.judge(CONVERSATION, mentions or (MENTION,))
 
     def ask(self, service: str) -> Coroutine[Any, Any, Any]:
-        """What makes an engine ask that service."""
-        questions: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        """Return a coroutine that makes an engine use the service."""
+        by_service: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
             "auth": self.transcribe,
             "split": self.split,
             "channel": self.split,
             "transcription": self.transcribe,
             "sentiment": self.judged,
         }
-        return questions[service]()
+        return by_service[service]()
 
     def run(self, work: Awaitable[Any]) -> Any:
-        """What comes of it; errors of ours are results."""
+        """Run a coroutine; return its result, or our error."""
 
-        async def to_the_end() -> Any:
+        async def capture() -> Any:
             try:
                 return await work
             except CallpipelineError as error:
                 return error
 
         with closing(self.http):
-            return asyncio.run(to_the_end())
+            return asyncio.run(capture())
 
 
 def a_stereo_recording(path: Path, seconds: float = 4.0, rate_hz: int = RATE_HZ) -> Path:
-    """Two voices by turns, as far as loudness goes."""
+    """Write noise that is louder on alternating channels."""
     rng = np.random.default_rng(1)
     sound = rng.integers(-3000, 3000, (int(seconds * rate_hz), 2)).astype(np.int16)
     half = len(sound) // 2

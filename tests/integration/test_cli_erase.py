@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.databases import asked
+from tests.integration.databases import execute_sql
 from tests.integration.test_cli import Installation, here, wav
 
 __all__ = ["here"]
@@ -21,8 +21,8 @@ def test_it_lists_what_it_would_erase_and_erases_nothing_unasked(
     dry = here.run("erase", call_id, "--dry-run")
     assert "call-0001.wav" in dry.stdout
     unasked = here.run("erase", call_id, exit_code=1)
-    assert "Erase this call, with the recording, for ever?" in unasked.stderr
-    assert asked(database_url, COUNT) == [("PENDING", 1)]
+    assert "Permanently delete this call, with the recording?" in unasked.stderr
+    assert execute_sql(database_url, COUNT) == [("PENDING", 1)]
 
 
 def test_an_erased_call_is_gone_and_its_recording_stays_out_until_that_is_lifted(
@@ -35,9 +35,9 @@ def test_an_erased_call_is_gone_and_its_recording_stays_out_until_that_is_lifted
     assert listed["counts"] == {"ERASED": 1}
     mine = here.home / "mine" / "call-0001.wav"
     refused = here.run("ingest", mine, exit_code=1)
-    assert f"it was erased; `callpipeline erase --lift {call_id}`" in refused.stdout
+    assert f"erased; run `callpipeline erase --lift {call_id}`" in refused.stdout
     assert here.json("ingest", mine, exit_code=1)[0]["erased"]
-    assert "may come in again" in here.run("erase", "--lift", call_id).stdout
+    assert "can be imported again" in here.run("erase", "--lift", call_id).stdout
     assert here.json("ingest", mine)[0]["new"]
 
 
@@ -51,19 +51,19 @@ def test_to_erase_an_erased_call_looks_for_it_again(here: Installation, call_id:
     here.run("erase", call_id, "--yes")
     again = here.run("erase", call_id)
     assert again.stdout.split() == [call_id, "erased"]
-    assert "is erased already" in here.run("erase", call_id, "--dry-run").stdout
+    assert "already erased" in here.run("erase", call_id, "--dry-run").stdout
     assert here.json("erase", call_id, "--dry-run") == [{"call_id": call_id, "state": "ERASED"}]
 
 
 @pytest.mark.parametrize(
     ("words", "exit_code", "said"),
     [
-        ((), 2, "Say which calls"),
-        (("call-1.wav", "--customer", "Mrs Smith"), 2, "Say either"),
-        (("--lift",), 2, "Say which calls"),
-        (("nothing-such.wav",), 1, "There is no call 'nothing-such.wav'"),
-        (("--lift", "2026-01-01-000000000000"), 1, "is no erased call"),
-        (("--lift", "2026-01-01-000000000000", "--dry-run"), 2, "and with nothing else"),
+        ((), 2, "Name the calls"),
+        (("call-1.wav", "--customer", "Mrs Smith"), 2, "Use either"),
+        (("--lift",), 2, "Name the calls"),
+        (("nothing-such.wav",), 1, "Call 'nothing-such.wav' not found"),
+        (("--lift", "2026-01-01-000000000000"), 1, "is not an erased call"),
+        (("--lift", "2026-01-01-000000000000", "--dry-run"), 2, "and no other option"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -74,7 +74,7 @@ def test_what_makes_no_sense_is_refused(
 
 def test_a_customer_without_calls_is_told(here: Installation, call_id: str):
     told = here.run("erase", "--customer", "Mrs Smith", exit_code=1)
-    assert "No call of that customer is there." in told.stderr
+    assert "No calls of that customer." in told.stderr
     assert here.json("erase", "--customer", "Mrs Smith", exit_code=1) == []
 
 
@@ -82,4 +82,4 @@ def test_one_unknown_call_of_several_erases_none(
     here: Installation, call_id: str, database_url: str
 ):
     here.run("erase", call_id, "nothing-such.wav", "--yes", exit_code=1)
-    assert asked(database_url, COUNT) == [("PENDING", 1)]
+    assert execute_sql(database_url, COUNT) == [("PENDING", 1)]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from callpipeline.domain.access import ApiKey, Scope
-from callpipeline.storage.api_keys import ApiKeys
-from callpipeline.storage.database import Database
-from tests.integration.test_cli import Installation
+from callpipeline.storage.access import ApiKeys
+from callpipeline.storage.postgres.database import Database
+from tests.integration.command_line import Installation
 
 
 @pytest.fixture
@@ -24,19 +24,19 @@ def installation(tmp_path: Path, database_url: str) -> Installation:
 def test_a_key_is_shown_once_and_can_be_revoked(
     installation: Installation, database: Database
 ) -> None:
-    assert "There is no key yet" in installation.run("keys", "list").stdout
+    assert "No keys yet" in installation.run("keys", "list").stdout
     words = ("--scope", "read", "--scope", "upload", "--expires", "90d")
     made = installation.run("keys", "create", "the crm", *words)
-    key = ApiKey.read(made.stdout.strip())
+    key = ApiKey.parse(made.stdout.strip())
     assert key and key.secret not in made.stderr
     found = ApiKeys(database).find(key.key_id)
     assert found and found[1] == key.digest
     assert found[0].scopes == (Scope.READ, Scope.UPLOAD)
     assert found[0].expires_at and 89 <= (found[0].expires_at - found[0].created_at).days <= 90
     listed = installation.run("keys", "list").stdout
-    assert key.key_id in listed and "the crm" in listed and "holds" in listed
+    assert key.key_id in listed and "the crm" in listed and "valid" in listed
     assert key.secret not in listed
-    gone = installation.run("keys", "revoke", key.written())
+    gone = installation.run("keys", "revoke", key.to_text())
     assert key.secret not in gone.stdout + gone.stderr
     [row] = json.loads(installation.run("keys", "list", "--json").stdout)
     assert row["holds"] is False and row["revoked_by"] == row["created_by"]
@@ -47,7 +47,7 @@ def test_a_name_that_two_keys_have_is_not_enough(installation: Installation) -> 
     ids = []
     for _ in range(2):
         made = installation.run("keys", "create", "twin", "--scope", "read").stdout
-        key = ApiKey.read(made.strip())
+        key = ApiKey.parse(made.strip())
         assert key
         ids.append(key.key_id)
     refused = installation.run("keys", "revoke", "twin", exit_code=1)
@@ -55,7 +55,7 @@ def test_a_name_that_two_keys_have_is_not_enough(installation: Installation) -> 
     installation.run("keys", "revoke", ids[0])
     installation.run("keys", "revoke", "twin")
     again = installation.run("keys", "revoke", "twin", exit_code=1)
-    assert "There is no such key" in again.stderr
+    assert "Key not found" in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_name_that_two_keys_have_is_not_enough(installation: Installation) -> 
     [
         (("crm",), "scope"),
         (("crm", "--scope", "everything"), "everything"),
-        (("  ", "--scope", "read"), "a name has"),
-        (("crm", "--scope", "read", "--expires", "2020-01-01"), "over already"),
-        (("crm", "--scope", "read", "--expires", "soon"), "is no time"),
+        (("  ", "--scope", "read"), "use 1 to 100"),
+        (("crm", "--scope", "read", "--expires", "2020-01-01"), "in the past"),
+        (("crm", "--scope", "read", "--expires", "soon"), "is not a time"),
     ],
 )
 def test_a_key_that_makes_no_sense_is_not_made(

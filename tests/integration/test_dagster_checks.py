@@ -1,4 +1,4 @@
-"""The real checks through the project's dagster.yaml: planned and stored as stock stores them."""
+"""Asset checks with the project's dagster.yaml: planned and stored like by the stock storage."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from callpipeline.config import Settings
 from callpipeline.definitions import build
 from callpipeline.defs.checks import JOB
-from callpipeline.pipeline.checking import CHECKS
+from callpipeline.pipeline.quality.checks import CHECKS
 from tests.integration.dagster_home import KINDS, Home, events_of, home
 
 __all__ = ["home"]
@@ -25,7 +25,7 @@ def job(settings: Settings, database_url: str) -> dg.JobDefinition:
     return build(chosen).resolve_job_def(JOB)
 
 
-def kept(home: Home, run_id: str) -> list[tuple[Any, ...]]:
+def executions_of(home: Home, run_id: str) -> list[tuple[Any, ...]]:
     query = (
         "SELECT asset_key, check_name, partition, execution_status, "
         "evaluation_event_storage_id > 0 "
@@ -35,16 +35,16 @@ def kept(home: Home, run_id: str) -> list[tuple[Any, ...]]:
 
 
 def kinds(events: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Event by event: its type, asset and step; bodies tell of times."""
+    """Return type, asset and step of each event; bodies contain times."""
     return [(kind, asset, step) for kind, asset, _, step, _ in events]
 
 
-def test_what_is_planned_for_checks_is_what_stock_plans(home: Home, job: dg.JobDefinition) -> None:
+def test_planned_checks_equal_those_of_stock(home: Home, job: dg.JobDefinition) -> None:
     planned: dict[str, Any] = {}
     for kind in KINDS:
         with home.instance(kind) as instance:
             run = instance.create_run_for_job(job)
-        planned[kind] = events_of(home, run.run_id), kept(home, run.run_id)
+        planned[kind] = events_of(home, run.run_id), executions_of(home, run.run_id)
     assert planned["pooled"] == planned["stock"]
     events, executions = planned["pooled"]
     assert {kind for kind, *_ in events} == {"ASSET_CHECK_EVALUATION_PLANNED"}
@@ -52,9 +52,7 @@ def test_what_is_planned_for_checks_is_what_stock_plans(home: Home, job: dg.JobD
     assert {status for *_, status, _ in executions} == {"PLANNED"}
 
 
-def test_results_of_checks_are_stored_as_stock_stores_them(
-    home: Home, job: dg.JobDefinition
-) -> None:
+def test_check_results_equal_those_of_stock(home: Home, job: dg.JobDefinition) -> None:
     stored: dict[str, Any] = {}
     for kind in KINDS:
         with home.instance(kind) as instance:
@@ -70,14 +68,14 @@ def test_results_of_checks_are_stored_as_stock_stores_them(
                 evaluation = record.event.asset_check_evaluation
                 assert evaluation and evaluation.passed and evaluation.asset_check_key == key
                 assert evaluation.description
-        stored[kind] = kinds(events_of(home, result.run_id)), kept(home, result.run_id)
+        stored[kind] = kinds(events_of(home, result.run_id)), executions_of(home, result.run_id)
     assert stored["pooled"] == stored["stock"]
     _, executions = stored["pooled"]
     assert [row[1] for row in executions] == sorted(check.name for check in CHECKS)
     assert {row[3:] for row in executions} == {("SUCCEEDED", True)}
 
 
-def test_the_history_of_a_check_is_kept(home: Home, job: dg.JobDefinition) -> None:
+def test_the_history_of_a_check_is_executions_of(home: Home, job: dg.JobDefinition) -> None:
     with home.instance() as instance:
         runs = [job.execute_in_process(instance=instance).run_id for _ in range(2)]
         history = instance.event_log_storage.get_asset_check_execution_history(KEYS[0], limit=2)

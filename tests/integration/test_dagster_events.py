@@ -1,4 +1,4 @@
-"""What runs plan and materialize is written in batches, and is what stock writes row by row."""
+"""Events of runs are written in batches, and equal those that stock writes row by row."""
 
 from typing import Any
 
@@ -7,10 +7,8 @@ import sqlalchemy
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from sqlalchemy.exc import OperationalError
 
-from callpipeline.defs.instance_storage import (
-    PooledEvents,
-)
-from callpipeline.defs.selection import OP
+from callpipeline.defs.dagster_internals.storage import PooledEventLogStorage
+from callpipeline.defs.partitions import PROCESS_CALLS_OP
 from tests.integration.dagster_home import (
     KINDS,
     Home,
@@ -28,7 +26,7 @@ from tests.processes import until
 __all__ = ["home"]
 
 
-def test_what_a_run_plans_is_the_same_as_stock_writes(home: Home) -> None:
+def test_planned_events_equal_those_of_stock(home: Home) -> None:
     job = job_over(["planned_audio", "planned_words", "planned_names"])
     with home.instance() as instance:
         keys = add_calls(instance, 7)
@@ -54,7 +52,7 @@ def _checks(home: Home, run_id: str) -> list[tuple[Any, ...]]:
 
 
 def _assets(home: Home, run: dg.DagsterRun) -> list[tuple[Any, ...]]:
-    """The assets that show this as their last run, dated by the event planned last for each."""
+    """Return assets with this last run, dated by their last planned event."""
     query = (
         "SELECT a.asset_key FROM asset_keys a WHERE last_run_id = %s "
         "AND last_materialization_timestamp::timestamp = (SELECT max(timestamp) FROM event_logs e "
@@ -63,15 +61,15 @@ def _assets(home: Home, run: dg.DagsterRun) -> list[tuple[Any, ...]]:
     return home.rows(query, run.run_id)
 
 
-def test_what_a_big_run_plans_is_one_insert(home: Home) -> None:
+def test_the_planned_events_of_a_big_run_are_one_insert(home: Home) -> None:
     job = job_over(["big_audio", "big_words", "big_names"])
     with home.instance() as instance:
         keys = add_calls(instance, 300)
         storage = instance.event_log_storage
-        assert isinstance(storage, PooledEvents)
-        with statements(storage._engine) as said:
+        assert isinstance(storage, PooledEventLogStorage)
+        with statements(storage._engine) as executed:
             run = instance.create_run_for_job(job, tags=span(keys))
-    assert len([one for one in said if one.startswith("INSERT INTO event_logs")]) == 1
+    assert len([one for one in executed if one.startswith("INSERT INTO event_logs")]) == 1
     assert home.rows("SELECT count(*) FROM event_logs WHERE run_id = %s", run.run_id) == [(901,)]
 
 
@@ -96,24 +94,26 @@ def test_materializations_of_other_steps_are_written_at_once(home: Home) -> None
     written: list[int] = []
     with home.instance() as instance:
         keys = add_calls(instance, 4)
-        job = job_over(["prompt_audio", "prompt_words"], lambda c, _: written.append(seen(home, c)))
+        job = job_over(
+            ["prompt_audio", "prompt_words"], lambda c, _: written.append(count_stored(home, c))
+        )
         execute(job, instance, keys)
     assert written == [2, 4, 6]
 
 
-def seen(home: Home, context: dg.AssetExecutionContext) -> int:
+def count_stored(home: Home, context: dg.AssetExecutionContext) -> int:
     query = "SELECT count(*) FROM event_logs WHERE run_id = %s AND dagster_event_type = %s"
     values = context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION.value
     return home.rows(query, *values)[0][0]
 
 
-def test_materializations_of_calls_are_written_together_and_as_stock_writes(home: Home) -> None:
-    job = job_over(["together_audio", "together_words"], op=OP)
+def test_materializations_of_calls_are_batched_and_equal_those_of_stock(home: Home) -> None:
+    job = job_over(["together_audio", "together_words"], op=PROCESS_CALLS_OP)
     with home.instance() as instance:
         keys = add_calls(instance, 60)
     written: dict[str, Any] = {}
     for kind in KINDS:
-        with home.instance(kind) as instance, statements(sqlalchemy.Engine) as said:
+        with home.instance(kind) as instance, statements(sqlalchemy.Engine) as executed:
             result = execute(job, instance, keys)
         rows = events_of(home, result.run_id)
         made = [row[:4] for row in rows if row[0] == "ASSET_MATERIALIZATION"]
@@ -122,43 +122,45 @@ def test_materializations_of_calls_are_written_together_and_as_stock_writes(home
         tags += "FROM event_logs WHERE run_id = %s AND dagster_event_type = %s) ORDER BY 1, 2, 3"
         tagged = home.rows(tags, result.run_id, "ASSET_MATERIALIZATION")
         written[kind] = made, kinds.index("STEP_FAILURE"), [row[:2] for row in tagged]
-        inserts = [one for one in said if one.startswith("INSERT INTO event_logs")]
+        inserts = [one for one in executed if one.startswith("INSERT INTO event_logs")]
         written[f"inserts by {kind}"] = len(inserts)
     assert written["pooled"] == written["stock"]
     assert len(written["pooled"][0]) == 2 * 59
     assert written["inserts by pooled"] < written["inserts by stock"] / 4
 
 
-def test_a_call_after_which_nothing_happens_is_told_soon(home: Home) -> None:
-    """The next one may take an hour."""
+def test_buffered_events_are_written_without_a_following_event(home: Home) -> None:
+    """The next call may take an hour."""
 
     def wait(context: dg.AssetExecutionContext, _: str) -> None:
-        until(lambda: seen(home, context) == 2, "both are written", 20)
+        until(lambda: count_stored(home, context) == 2, "both are written", 20)
 
     with home.instance() as instance:
         keys = add_calls(instance, 2)
-        result = execute(job_over(["soon_audio", "soon_words"], wait, op=OP), instance, keys)
+        result = execute(
+            job_over(["soon_audio", "soon_words"], wait, op=PROCESS_CALLS_OP), instance, keys
+        )
     assert "1 call failed" in str(result.all_events)
 
 
-def test_what_could_not_be_written_late_is_written_with_the_next_event(home: Home) -> None:
+def test_events_that_could_not_be_flushed_are_written_with_the_next_event(home: Home) -> None:
     with home.instance() as instance:
         keys = add_calls(instance, 2)
         storage = instance.event_log_storage
-        assert isinstance(storage, PooledEvents)
+        assert isinstance(storage, PooledEventLogStorage)
         fails = iter([True])
-        store = storage._store_together
+        store = storage._insert
 
         def fail_once(events: Any) -> None:
             if next(fails, False):
                 raise OperationalError("", None, Exception("away"))
             store(events)
 
-        storage._store_together = fail_once  # pyright: ignore[reportAttributeAccessIssue]
+        storage._insert = fail_once  # pyright: ignore[reportAttributeAccessIssue]
 
         def wait(context: dg.AssetExecutionContext, _: str) -> None:
-            until(lambda: next(iter([storage._timer is None])), "the first try", 20)
+            until(lambda: next(iter([storage._timer is None])), "the first attempt", 20)
 
-        result = execute(job_over(["late_audio"], wait, op=OP), instance, keys)
+        result = execute(job_over(["late_audio"], wait, op=PROCESS_CALLS_OP), instance, keys)
         made = [row for row in events_of(home, result.run_id) if row[0] == "ASSET_MATERIALIZATION"]
     assert len(made) == 1

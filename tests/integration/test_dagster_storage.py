@@ -1,7 +1,4 @@
-"""Dagster's storage as dagster.yaml names it, compared with the stock one on the same tables.
-
-It rests on private names of Dagster: where one has vanished, these tests say so.
-"""
+"""Dagster's storage as configured in dagster.yaml, compared with stock on the same tables."""
 
 import inspect
 import re
@@ -19,11 +16,11 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy.pool import NullPool, QueuePool
 
 from callpipeline.config import CHECKOUT
-from callpipeline.defs.instance_storage import (
-    KEPT_CONNECTIONS,
-    PooledEvents,
-    PooledRuns,
-    PooledSchedules,
+from callpipeline.defs.dagster_internals.storage import (
+    POOL_SIZE,
+    PooledEventLogStorage,
+    PooledRunStorage,
+    PooledScheduleStorage,
 )
 from tests.integration.dagster_home import (
     Home,
@@ -35,7 +32,7 @@ from tests.integration.dagster_home import (
 __all__ = ["home"]
 
 
-def test_the_names_that_the_storage_rests_on_are_those_of_this_dagster() -> None:
+def test_the_stock_storage_is_built_as_expected() -> None:
     pinned = (CHECKOUT / "pyproject.toml").read_text()
     for package in ("dagster", "dagster-postgres"):
         assert f'"{package}=={version(package)}"' in pinned
@@ -43,8 +40,8 @@ def test_the_names_that_the_storage_rests_on_are_those_of_this_dagster() -> None
         assert "self._engine = create_pg_engine(" in inspect.getsource(stock.__init__)
         parameters = list(inspect.signature(stock.optimize_for_webserver).parameters)
         assert parameters == ["self", "statement_timeout", "pool_recycle", "max_overflow"]
-    made = inspect.getsource(DagsterPostgresStorage.__init__)
-    assert set(re.findall(r"self\.(_\w+_storage) =", made)) == {
+    source = inspect.getsource(DagsterPostgresStorage.__init__)
+    assert set(re.findall(r"self\.(_\w+_storage) =", source)) == {
         "_run_storage",
         "_event_log_storage",
         "_schedule_storage",
@@ -61,14 +58,14 @@ def test_the_names_that_the_storage_rests_on_are_those_of_this_dagster() -> None
         assert callable(getattr(PostgresEventLogStorage, name))
 
 
-def test_the_projects_instance_is_loaded_as_it_is_written(home: Home) -> None:
+def test_the_instance_has_the_settings_of_dagster_yaml(home: Home) -> None:
     with home.instance() as instance:
         queue = instance.get_concurrency_config().run_queue_config
         assert queue
         assert queue.max_concurrent_runs == 5
         limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
         assert limits == {"callpipeline/lane": 2, "dagster/backfill": 1, "callpipeline/upkeep": 1}
-        # Whatever can wait, all of it at once, leaves a slot for a call that comes in.
+        # Work that can wait never takes all slots.
         assert sum(limits.values()) < queue.max_concurrent_runs
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_max_runtime_seconds == 86400
@@ -84,16 +81,16 @@ def test_dagsters_own_storage_can_be_chosen(
     home: Home, kind: str, pool: type[sqlalchemy.Pool]
 ) -> None:
     with home.instance(kind) as instance:
-        kept = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-        assert {type(storage._engine.pool) for storage in kept} == {pool}  # pyright: ignore
-        pooled = (PooledRuns, PooledEvents, PooledSchedules)
-        assert [isinstance(*pair) for pair in zip(kept, pooled, strict=True)] == [
+        storages = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+        assert {type(storage._engine.pool) for storage in storages} == {pool}  # pyright: ignore
+        pooled = (PooledRunStorage, PooledEventLogStorage, PooledScheduleStorage)
+        assert [isinstance(*pair) for pair in zip(storages, pooled, strict=True)] == [
             kind == "pooled"
         ] * 3
         assert instance.get_runs_count() >= 0
 
 
-def test_a_storage_that_does_not_exist_is_refused(home: Home) -> None:
+def test_an_unknown_kind_is_rejected(home: Home) -> None:
     with pytest.raises(ValueError, match="pooled or stock, not 'fast'"), home.instance("fast"):
         pass
 
@@ -104,15 +101,15 @@ def test_connections_stay_few_and_are_shared_by_instances(home: Home) -> None:
             instance.get_runs_count()
             instance.get_dynamic_partitions("calls")
             instance.all_instigator_state()
-        asking = [threading.Thread(target=one.get_runs) for _ in range(12)]
-        for thread in asking:
+        threads = [threading.Thread(target=one.get_runs) for _ in range(12)]
+        for thread in threads:
             thread.start()
-        for thread in asking:
+        for thread in threads:
             thread.join()
-        assert 1 <= len(_connections(home)) <= KEPT_CONNECTIONS
+        assert 1 <= len(_connections(home)) <= POOL_SIZE
 
 
-def test_queries_go_on_after_postgres_ended_the_connections(home: Home) -> None:
+def test_queries_continue_after_postgres_ended_the_connections(home: Home) -> None:
     with home.instance() as instance:
         add_calls(instance, 1)
         before = _end_connections(home)
@@ -132,17 +129,17 @@ def _connections(home: Home) -> set[int]:
 
 
 def _end_connections(home: Home) -> set[int]:
-    """End all of them, as Postgres does when it is restarted; returns which there were."""
-    found = _connections(home)
-    home.rows("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid", list(found))
-    return found
+    """End all connections, as a restart of Postgres does; returns their pids."""
+    pids = _connections(home)
+    home.rows("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid", list(pids))
+    return pids
 
 
-def test_the_webservers_connections_are_kept_and_limited(home: Home) -> None:
+def test_connections_of_the_webserver_are_pooled_and_limited(home: Home) -> None:
     with home.instance() as instance:
         instance.optimize_for_webserver(statement_timeout=7000, pool_recycle=3600, max_overflow=20)
         events = instance.event_log_storage
-        assert isinstance(events, PooledEvents)
+        assert isinstance(events, PooledEventLogStorage)
         with events.index_connection() as connection:
             shown = [
                 connection.execute(sqlalchemy.text(f"SHOW {setting}")).scalar()
@@ -156,7 +153,7 @@ def test_the_webservers_connections_are_kept_and_limited(home: Home) -> None:
 FORK = """
 import os, sys
 from sqlalchemy import text
-from callpipeline.defs.instance_storage import PooledPostgresStorage
+from callpipeline.defs.dagster_internals.storage import PooledPostgresStorage
 
 runs = PooledPostgresStorage(sys.argv[1]).run_storage
 
@@ -173,16 +170,16 @@ else:
 """
 
 
-def test_a_forked_process_has_connections_of_its_own(home: Home) -> None:
-    with home.instance():  # makes the tables
+def test_a_forked_process_opens_its_own_connections(home: Home) -> None:
+    with home.instance():  # creates the tables
         pass
     command = [sys.executable, "-c", FORK, home.database_url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tables_are_looked_for_once_a_process(home: Home) -> None:
-    with home.instance(), statements(sqlalchemy.Engine) as said, home.instance() as instance:
-        assert said == []
+def test_tables_are_checked_once_a_process(home: Home) -> None:
+    with home.instance(), statements(sqlalchemy.Engine) as executed, home.instance() as instance:
+        assert executed == []
         instance.get_runs_count()
-        assert len(said) == 1
+        assert len(executed) == 1

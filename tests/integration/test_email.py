@@ -1,4 +1,4 @@
-"""Mails: both parts, escaped; threads; logins; certificates; and recipients that are refused."""
+"""Email: escaped text and HTML parts, threads, logins, certificates and refused recipients."""
 
 import socket
 import threading
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from callpipeline.domain.notification import Severity
+from callpipeline.domain.notifications import Severity
 from callpipeline.errors import DeliveryRefused
-from callpipeline.notify.email import EmailNotifier, MailServer, compose
+from callpipeline.notify.email import EmailNotifier, SmtpServer, compose
 from tests.builders import a_message
 from tests.fakes.receivers import certificate, mail_server
 
@@ -20,12 +20,12 @@ FROM, TO = "callpipeline@example.com", ["ops@example.com", "ci@example.com"]
 
 
 class Post:
-    """A mail server and how to reach it."""
+    """A mail server and its settings."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         trust, ca_file = certificate(folder)
         box = self.box = stack.enter_context(mail_server(trust))
-        self.server = MailServer(
+        self.server = SmtpServer(
             "127.0.0.1", "starttls", box.port, box.username, box.password, ca_file
         )
 
@@ -45,7 +45,7 @@ def part(mail: EmailMessage, kind: str) -> str:
     return body.get_content()
 
 
-def test_a_mail_has_both_parts_and_headers_to_sort_by(post: Post) -> None:
+def test_a_mail_has_both_parts_and_headers_for_filters(post: Post) -> None:
     post.notifier().send(a_message(error_message="the recogniser is away"))
     [mail] = post.box.mails
     assert mail["Subject"] == "[ERROR] A call failed at transcripts (EngineUnavailable)"
@@ -75,7 +75,7 @@ def test_a_title_cannot_add_headers() -> None:
     assert mail["Subject"] == "[ERROR] x Bcc: all@example.com"
 
 
-def test_what_belongs_together_is_a_thread() -> None:
+def test_related_messages_are_a_thread() -> None:
     first = compose(a_message(), FROM, TO)
     known = a_message().notification_id
     later = compose(a_message(notification_id="other", first_id=known), FROM, TO)
@@ -85,7 +85,7 @@ def test_what_belongs_together_is_a_thread() -> None:
 
 def test_a_recovery_says_so() -> None:
     message = a_message(is_recovery=True, severity=Severity.INFO, title="transcripts works again")
-    assert "it is over" in part(compose(message, FROM, TO), "html")
+    assert "resolved" in part(compose(message, FROM, TO), "html")
 
 
 def test_a_wrong_password_is_refused_in_the_servers_words(post: Post) -> None:
@@ -95,7 +95,7 @@ def test_a_wrong_password_is_refused_in_the_servers_words(post: Post) -> None:
     assert "planted" not in str(refused.value)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(post: Post) -> None:
+def test_an_untrusted_certificate_is_refused(post: Post) -> None:
     with pytest.raises(DeliveryRefused, match="certificate is not trusted"):
         post.notifier(ca_file=None).send(a_message())
     assert post.box.logins == []
@@ -107,7 +107,7 @@ def test_the_password_is_not_sent_without_encryption(post: Post) -> None:
     assert post.box.mails == []
 
 
-def test_recipients_that_are_refused_are_told(post: Post) -> None:
+def test_refused_recipients_are_listed(post: Post) -> None:
     post.box.unknown = {TO[1]}
     answer = post.notifier().send(a_message()).answer
     assert answer == f"250 accepted, but not for {TO[1]}: 550 no such user here"
@@ -121,26 +121,24 @@ def test_no_recipient_left_is_a_refusal(post: Post) -> None:
 
 
 @pytest.mark.parametrize("goodbye", ["421 too busy for that", "250 fine"])
-def test_a_mail_that_was_taken_is_taken_however_the_server_says_good_bye(
-    post: Post, goodbye: str
-) -> None:
-    """Else it would be sent again and again."""
+def test_a_failing_quit_does_not_undo_an_accepted_mail(post: Post, goodbye: str) -> None:
+    """Otherwise it would be sent repeatedly."""
     post.box.goodbye = goodbye
     assert post.notifier().send(a_message()).code == "250"
     assert len(post.box.mails) == 1
 
 
-def test_a_server_that_says_nothing_is_hung_up_on() -> None:
+def test_a_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hold: list[socket.socket] = []
         threading.Thread(target=lambda: hold.append(silent.accept()[0]), daemon=True).start()
-        server = MailServer("127.0.0.1", "none", silent.getsockname()[1])
+        server = SmtpServer("127.0.0.1", "none", silent.getsockname()[1])
         with pytest.raises(DeliveryRefused):
             EmailNotifier(server, FROM, TO, step_s=0.3).send(a_message())
         hold[0].close()
 
 
-def test_a_server_that_drips_is_hung_up_on() -> None:
+def test_a_slow_server_times_out() -> None:
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as dripping:
 
@@ -154,7 +152,7 @@ def test_a_server_that_drips_is_hung_up_on() -> None:
                         return
 
         threading.Thread(target=drip, daemon=True).start()
-        server = MailServer("127.0.0.1", "none", dripping.getsockname()[1])
+        server = SmtpServer("127.0.0.1", "none", dripping.getsockname()[1])
         with pytest.raises(DeliveryRefused):
             EmailNotifier(server, FROM, TO, limit_s=0.5).send(a_message())
         over.set()

@@ -1,4 +1,4 @@
-"""docs/engines.md tells how to add an engine in three steps: they are taken here."""
+"""The three steps of docs/engines.md to add an engine work."""
 
 import asyncio
 import http.server
@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from callpipeline.config import CHECKOUT, Settings
-from callpipeline.errors import EngineAway, SettingsInvalid
-from callpipeline.pipeline.trial import Trial, try_engines
+from callpipeline.errors import ServiceUnavailable, SettingsInvalid
+from callpipeline.pipeline.quality.engine_check import EngineCheck, check_engines
 from callpipeline.wiring import open_engines
+from callpipeline.wiring.engines import local_splitting
 
 WORDS = [["Vodafone", 0.4, 1.0], ["is", 1.0, 1.2], ["cheaper", 1.2, 1.9]]
 
 
 def step(language: str) -> str:
-    """The block of the section in that language."""
+    """Return the code block of the section in a language."""
     document = (CHECKOUT / "docs" / "engines.md").read_text()
     section = document.split("## Add an engine in three steps")[1]
     [block] = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
@@ -29,14 +30,14 @@ def step(language: str) -> str:
 
 
 class Acme(http.server.BaseHTTPRequestHandler):
-    """The service of the example; counts what it is asked."""
+    """Service of the example, which records its requests."""
 
-    asked: list[str] = []  # noqa: RUF012
+    paths: list[str] = []  # noqa: RUF012
     status = 200
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.asked.append(self.path)
+        self.paths.append(self.path)
         assert b"fLaC" in body
         answer = json.dumps({"words": WORDS}).encode()
         self.send_response(self.status)
@@ -50,7 +51,7 @@ class Acme(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Acme]]:
-    monkeypatch.setattr(Acme, "asked", [])
+    monkeypatch.setattr(Acme, "paths", [])
     monkeypatch.setattr(Acme, "status", 200)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Acme) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -63,7 +64,7 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Acme]]:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The first two steps as an installer takes them; the third is the setting."""
+    """Take the first two steps as an installer does; the third one is the setting."""
     code = step("python")
     module = re.match(r"# (\w+)\.py\n", code)
     assert module
@@ -82,38 +83,38 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setti
     sys.modules.pop(module[1], None)
 
 
-def tried(settings: Settings, folder: Path) -> list[Trial]:
-    async def all_of_them() -> list[Trial]:
+def check(settings: Settings, folder: Path) -> list[EngineCheck]:
+    async def check_all() -> list[EngineCheck]:
         with open_engines(settings) as engines:
-            return [trial async for trial in try_engines(engines, folder)]
+            return [trial async for trial in check_engines(engines, folder, local_splitting)]
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(check_all())
 
 
 def test_an_engine_of_another_package_is_chosen_by_its_name(
     installed: Settings, acme: type[Acme], tmp_path: Path
 ) -> None:
-    _, heard, judged = tried(installed, tmp_path / "call")
-    assert heard.engine == "acme 2"
-    assert heard.error is None
-    assert heard.came[1].startswith("right: Vodafone is cheaper")
-    assert acme.asked == ["/v2/hear", "/v2/hear"]
-    assert any(line.startswith("Vodafone: positive") for line in judged.came)
+    _, transcribed, judged = check(installed, tmp_path / "call")
+    assert transcribed.engine == "acme 2"
+    assert transcribed.error is None
+    assert transcribed.details[1].startswith("right: Vodafone is cheaper")
+    assert acme.paths == ["/v2/hear", "/v2/hear"]
+    assert any(line.startswith("Vodafone: positive") for line in judged.details)
 
 
-def test_it_gets_retries_and_breaker_with_the_services_of_its_parts(
+def test_it_gets_retries_and_a_breaker_from_the_http_service(
     installed: Settings, acme: type[Acme], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callpipeline.engines.http.attempts.WAIT_BASE", 0.0)
-    monkeypatch.setattr("callpipeline.engines.http.attempts.JITTER_S", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.messages.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("callpipeline.engines.http.messages.JITTER_S", 0.0)
     monkeypatch.setattr(acme, "status", 503)
-    _, heard, _ = tried(installed, tmp_path / "call")
-    assert isinstance(heard.error, EngineAway)
-    assert len(acme.asked) <= 6
+    _, transcribed, _ = check(installed, tmp_path / "call")
+    assert isinstance(transcribed.error, ServiceUnavailable)
+    assert len(acme.paths) <= 6
 
 
 def test_without_the_package_its_name_is_unknown() -> None:
     settings = Settings.model_validate({"transcriber": "acme"})
-    said = "there is no acme; there are auto"
+    said = "unknown engine acme; available: auto"
     with pytest.raises(SettingsInvalid, match=said), open_engines(settings):
         pass

@@ -1,4 +1,4 @@
-"""The services of the fault server answer as the contract says, and by script."""
+"""Regular responses of the fault server follow the contract and the script."""
 
 import base64
 import hashlib
@@ -12,8 +12,8 @@ import httpx
 import pytest
 import soundfile
 
-from tests.fakes.services import FaultServer, said
-from tests.fakes.services.channels import channels_from
+from tests.fakes.services import FaultServer, scripted_segments
+from tests.fakes.services.script import channels_from
 from tests.integration.asking_services import (
     SHA256,
     a_client,
@@ -32,9 +32,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-def test_login_gives_a_token_that_says_when_it_expires(
-    services: FaultServer, client: httpx.Client
-) -> None:
+def test_login_returns_a_token_with_an_expiry(services: FaultServer, client: httpx.Client) -> None:
     answer = ask_auth(services, client).json()
     assert answer["token_type"] == "bearer"
     payload = answer["access_token"].split(".")[1]
@@ -45,7 +43,7 @@ def test_login_gives_a_token_that_says_when_it_expires(
     assert len(services.tokens.issued) == 1
 
 
-def test_split_gives_urls_of_two_flacs(services: FaultServer, client: httpx.Client) -> None:
+def test_split_returns_urls_of_two_flac_files(services: FaultServer, client: httpx.Client) -> None:
     urls = ask_split(services, client).json()
     sounds = []
     for side in ("left", "right"):
@@ -69,7 +67,7 @@ def test_channel_files_differ_by_recording(services: FaultServer, client: httpx.
     assert len(hashes) == 2
 
 
-def test_channel_urls_may_be_absolute_and_files_real(
+def test_channel_urls_may_be_absolute_and_files_from_a_folder(
     services: FaultServer, client: httpx.Client, tmp_path: Path
 ) -> None:
     folder = tmp_path / "call one"
@@ -83,7 +81,7 @@ def test_channel_urls_may_be_absolute_and_files_real(
     assert client.get(urls["right_channel_url"]).content == b"the right one"
 
 
-def test_a_transcription_needs_a_token(services: FaultServer, client: httpx.Client) -> None:
+def test_a_transcription_requires_a_token(services: FaultServer, client: httpx.Client) -> None:
     answer = ask_transcription(services, client)
     assert answer.json()["success"]
     url = f"{services.url('transcription')}/api/v1/transcriptions/"
@@ -96,7 +94,7 @@ def test_a_transcription_needs_a_token(services: FaultServer, client: httpx.Clie
         )
 
 
-def test_tokens_expire_when_told_by_use_and_by_time(
+def test_tokens_expire_on_request_by_use_and_by_time(
     services: FaultServer, client: httpx.Client
 ) -> None:
     def statuses(token: str, times: int) -> list[int]:
@@ -118,23 +116,25 @@ def test_tokens_expire_when_told_by_use_and_by_time(
     assert services.tokens.refused == 3
 
 
-def test_speech_is_scripted_by_content_by_name_and_by_function(
+def test_speech_is_scripted_by_content_name_or_function(
     services: FaultServer, client: httpx.Client
 ) -> None:
     def text() -> str:
         return ask_transcription(services, client).json()["data"]["text"]
 
     assert text() == "I would rather go to Vodafone."
-    services.script.speech["right.flac"] = said("By name.")
+    services.script.speech["right.flac"] = scripted_segments("By name.")
     assert text() == "By name."
-    services.script.speech[SHA256] = said("By content.")
+    services.script.speech[SHA256] = scripted_segments("By content.")
     assert text() == "By content."
-    services.script.hear = lambda request: said(f"In {request.form['language']}.")
+    services.script.recognise = lambda request: scripted_segments(f"In {request.form['language']}.")
     assert text() == "In en."
 
 
 def test_segments_and_words_have_times(services: FaultServer, client: httpx.Client) -> None:
-    services.script.speech["right.flac"] = said("We moved to Sky.", "It is good.", start_s=2.0)
+    services.script.speech["right.flac"] = scripted_segments(
+        "We moved to Sky.", "It is good.", start_s=2.0
+    )
     first, second = ask_transcription(services, client).json()["data"]["segments"]
     assert (first["id"], first["start"], first["end"]) == (0, 2.0, 3.2)
     assert [word["word"] for word in first["words"]] == [" We", " moved", " to", " Sky."]
@@ -146,7 +146,9 @@ def test_segments_and_words_have_times(services: FaultServer, client: httpx.Clie
     assert all("words" not in segment for segment in bare["segments"])
 
 
-def test_a_channel_is_known_by_its_content(services: FaultServer, client: httpx.Client) -> None:
+def test_a_channel_is_identified_by_its_content(
+    services: FaultServer, client: httpx.Client
+) -> None:
     path = ask_split(services, client).json()["left_channel_url"]
     left = client.get(services.url("split") + path).content
     answer = client.post(
@@ -200,7 +202,7 @@ def test_an_openai_transcription_has_words_at_its_top_without_punctuation(
     assert ask_speech(services, client).json().keys() == {"task", "language", "duration", "text"}
 
 
-def test_chat_answers_by_script_and_asks_for_a_key(
+def test_chat_follows_the_script_and_requires_a_key(
     services: FaultServer, client: httpx.Client
 ) -> None:
     services.script.chat = lambda asked: {"heard": asked["messages"][0]["content"]}

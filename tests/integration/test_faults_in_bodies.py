@@ -1,4 +1,4 @@
-"""Bodies that are broken, too large or of the wrong shape really are so on the wire."""
+"""Faults in bodies look on the wire as their names say."""
 
 from collections.abc import Iterator
 
@@ -22,8 +22,8 @@ from tests.fakes.services.bodies import (
     MORE_THAN_PROMISED,
     NO_CONTENT,
     NOT_UTF8,
-    ODD_BUT_RIGHT,
     UNKNOWN_CHARSET,
+    UNUSUAL_BUT_VALID,
     WRONG_TYPE,
     gzip_bomb,
 )
@@ -47,7 +47,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("service", JSON_SERVICES)
-def test_a_broken_body_comes_with_200_and_is_no_json(
+def test_a_broken_body_has_status_200_and_is_not_json(
     service: str, services: FaultServer, client: httpx.Client
 ) -> None:
     for fault in BROKEN_BODIES:
@@ -61,7 +61,7 @@ def test_a_broken_body_comes_with_200_and_is_no_json(
             answer.json()
 
 
-def test_bodies_are_what_they_are_called(services: FaultServer, client: httpx.Client) -> None:
+def test_bodies_match_their_names(services: FaultServer, client: httpx.Client) -> None:
     services.plan("split", HTML, EMPTY_200, NOT_UTF8, MALFORMED_JSON)
     page, empty, latin, cut = (ask_split(services, client) for _ in range(4))
     assert page.headers["content-type"] == "text/html"
@@ -89,7 +89,7 @@ def test_a_gzip_bomb_is_small_and_unpacks_to_a_proper_answer(
 
 
 @each_service
-def test_an_endless_body_ends_when_the_client_leaves_and_is_counted(
+def test_an_endless_body_ends_when_the_client_disconnects_and_is_counted(
     service: str, services: FaultServer
 ) -> None:
     services.plan(service, ENDLESS)
@@ -100,13 +100,11 @@ def test_an_endless_body_ends_when_the_client_leaves_and_is_counted(
             ASK[service](services, client)
     assert services.settled()
     [request] = services.requests(service)
-    # Besides what the client has read: what its kernel and ours had room for.
+    # Besides what the client read: the buffers of both kernels.
     assert limit <= request.sent_bytes < limit + 8_000_000
 
 
-def test_a_huge_body_is_announced_and_does_not_come(
-    services: FaultServer, client: httpx.Client
-) -> None:
+def test_a_huge_body_is_announced_but_not_sent(services: FaultServer, client: httpx.Client) -> None:
     services.plan("split", HUGE_PROMISE)
     with client.stream("POST", f"{services.url('split')}/split", files=an_upload()) as answer:
         assert int(answer.headers["content-length"]) == 10 * 1024**3
@@ -115,12 +113,12 @@ def test_a_huge_body_is_announced_and_does_not_come(
 
 
 @pytest.mark.parametrize("service", JSON_SERVICES)
-def test_what_is_odd_but_right_holds_the_proper_answer(
+def test_unusual_but_valid_responses_have_the_regular_content(
     service: str, services: FaultServer, client: httpx.Client
 ) -> None:
-    services.plan(service, *ODD_BUT_RIGHT)
-    listed, typed, unknown = (ASK[service](services, client) for _ in ODD_BUT_RIGHT)
-    assert ODD_BUT_RIGHT == (LIST_OF_ONE, WRONG_TYPE, UNKNOWN_CHARSET)
+    services.plan(service, *UNUSUAL_BUT_VALID)
+    listed, typed, unknown = (ASK[service](services, client) for _ in UNUSUAL_BUT_VALID)
+    assert UNUSUAL_BUT_VALID == (LIST_OF_ONE, WRONG_TYPE, UNKNOWN_CHARSET)
     assert isinstance(listed.json()[0], dict)
     assert typed.headers["content-type"] == "text/plain"
     assert isinstance(typed.json(), dict)
@@ -128,7 +126,7 @@ def test_what_is_odd_but_right_holds_the_proper_answer(
 
 
 @pytest.mark.parametrize("service", JSON_SERVICES)
-def test_every_wrong_shape_is_json_and_not_the_proper_answer(
+def test_every_wrong_shape_is_json_and_not_the_regular_response(
     service: str, services: FaultServer, client: httpx.Client
 ) -> None:
     proper = ASK[service](services, client).json()
@@ -140,12 +138,12 @@ def test_every_wrong_shape_is_json_and_not_the_proper_answer(
     assert len(set(documents)) == len(documents)
 
 
-def test_wrong_shapes_have_names_of_their_own() -> None:
+def test_wrong_shapes_have_unique_names() -> None:
     for faults in WRONG_SHAPES.values():
         assert len({str(fault) for fault in faults}) == len(faults)
 
 
-def test_channel_files_fail_in_their_own_ways(services: FaultServer, client: httpx.Client) -> None:
+def test_channel_files_have_specific_faults(services: FaultServer, client: httpx.Client) -> None:
     assert {CHANNEL_NOT_FOUND, CHANNEL_EMPTY, CHANNEL_NOT_AUDIO} < set(CHANNEL_FILES)
     services.plan("channel", CHANNEL_NOT_FOUND, CHANNEL_EMPTY, CHANNEL_NOT_AUDIO)
     lost, empty, page = (ASK["channel"](services, client) for _ in range(3))
@@ -156,7 +154,7 @@ def test_channel_files_fail_in_their_own_ways(services: FaultServer, client: htt
 
 
 class _Enough(Exception):
-    """The client has taken what it wanted."""
+    """The client has read enough."""
 
 
 def _take(answer: httpx.Response, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Each planned fault really is what its name says, seen from the other end of the socket."""
+"""Faults look on the wire as their names say."""
 
 import socket
 import time
@@ -11,7 +11,6 @@ import pytest
 
 from tests.fakes.services import FaultServer
 from tests.fakes.services.faults import (
-    BACK_IN_7_S,
     BROKEN,
     CLOSED_BEFORE_ANSWER,
     EARLY_413,
@@ -25,6 +24,7 @@ from tests.fakes.services.faults import (
     SHORT_BODY,
     TOO_MANY_FOR_3_S,
     TOO_MANY_UNTIL_A_DATE,
+    UNAVAILABLE_FOR_7_S,
     Fault,
     drip,
     drip_head,
@@ -49,7 +49,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 @each_service
-def test_each_status_is_answered_and_what_comes_after_it_is_fine(
+def test_each_status_is_returned_and_the_next_request_succeeds(
     service: str, services: FaultServer, client: httpx.Client
 ) -> None:
     faults = (*RETRIED_STATUSES, *REFUSALS)
@@ -61,12 +61,12 @@ def test_each_status_is_answered_and_what_comes_after_it_is_fine(
     assert services.attempts(service) == len(faults) + 1
 
 
-def test_retry_after_comes_as_seconds_and_as_a_date(
+def test_retry_after_is_sent_as_seconds_and_as_a_date(
     services: FaultServer, client: httpx.Client
 ) -> None:
     moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
     services.plan(
-        "split", BACK_IN_7_S, TOO_MANY_FOR_3_S, TOO_MANY_UNTIL_A_DATE, retry_at(503, moment)
+        "split", UNAVAILABLE_FOR_7_S, TOO_MANY_FOR_3_S, TOO_MANY_UNTIL_A_DATE, retry_at(503, moment)
     )
     waits = [ask_split(services, client).headers["retry-after"] for _ in range(4)]
     assert waits[:2] == ["7", "3"]
@@ -77,14 +77,14 @@ def test_retry_after_comes_as_seconds_and_as_a_date(
 
 @each_service
 @pytest.mark.parametrize("fault", BROKEN, ids=str)
-def test_a_broken_connection_is_an_error_of_its_kind(
+def test_a_broken_connection_is_the_expected_error(
     service: str, fault: Fault, services: FaultServer, client: httpx.Client
 ) -> None:
     errors = {
         CLOSED_BEFORE_ANSWER: httpx.RemoteProtocolError,
         RESET_BEFORE_ANSWER: httpx.ReadError,
         RESET_MID_BODY: httpx.ReadError,
-        # httpcore forgives the failed write and reads, after which the reset is used up.
+        # httpcore ignores the failed write and reads, which consumes the reset.
         RESET_MID_UPLOAD: (httpx.NetworkError, httpx.RemoteProtocolError),
         SHORT_BODY: httpx.RemoteProtocolError,
         NOT_HTTP: httpx.RemoteProtocolError,
@@ -109,17 +109,17 @@ def test_a_reset_is_a_reset_and_a_close_is_a_close(services: FaultServer) -> Non
                 _drain(bare)
 
 
-def test_a_body_is_cut_in_its_middle(services: FaultServer, client: httpx.Client) -> None:
+def test_a_body_is_cut_in_half(services: FaultServer, client: httpx.Client) -> None:
     whole = len(ask_split(services, client).content)
     for fault in (SHORT_BODY, RESET_MID_BODY):
         services.plan("split", fault)
-        taken, promised = _take_what_comes(services)
+        taken, promised = _read_until_failure(services)
         assert abs(promised - whole) <= 2
         assert 0 < taken < whole
         assert services.requests("split")[-1].sent_bytes == taken
 
 
-def test_a_reset_in_the_middle_of_an_upload_has_read_a_part_of_it(services: FaultServer) -> None:
+def test_a_reset_during_an_upload_has_read_part_of_it(services: FaultServer) -> None:
     large = b"x" * 20_000_000
     services.plan("split", RESET_BEFORE_ANSWER.after(1_000_000))
     with a_client() as client, pytest.raises(httpx.TransportError):
@@ -149,10 +149,10 @@ def test_a_service_may_never_answer(service: str, services: FaultServer) -> None
 
 
 @pytest.mark.parametrize("fault", [drip(0.02), drip_head(0.02)], ids=str)
-def test_a_slow_answer_comes_byte_by_byte_and_never_ends(
+def test_a_slow_response_is_sent_byte_by_byte_and_never_ends(
     fault: Fault, services: FaultServer
 ) -> None:
-    """Each byte comes in time: only a limit on the whole helps."""
+    """Each byte is in time: only a limit on the whole response helps."""
     services.plan("channel", fault)
     until_s = time.monotonic() + LIMIT_S
     times = 0
@@ -167,7 +167,7 @@ def test_a_slow_answer_comes_byte_by_byte_and_never_ends(
     assert services.requests("channel")[0].fault == str(fault)
 
 
-def test_a_drip_is_counted_until_the_client_leaves(
+def test_a_drip_is_counted_until_the_client_disconnects(
     services: FaultServer, client: httpx.Client
 ) -> None:
     services.plan("split", drip(0.01))
@@ -180,8 +180,8 @@ def test_a_drip_is_counted_until_the_client_leaves(
     assert request.ended_s is not None
 
 
-def _take_what_comes(services: FaultServer) -> tuple[int, int]:
-    """How much of a response came before the connection failed, and how much was promised."""
+def _read_until_failure(services: FaultServer) -> tuple[int, int]:
+    """Return the bytes received before the connection failed, and the announced length."""
     taken = 0
     with (
         a_client() as client,

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callpipeline.domain.call import CallState, Lane, Stage
+from callpipeline.domain.calls.call import CallState, Lane, Stage
 from callpipeline.errors import CallpipelineError, EngineUnavailable, UnknownCall, UnsupportedAudio
-from callpipeline.storage.ledger import ASKED
+from callpipeline.storage.calls.ledger import REQUESTED_PRIORITY
 from callpipeline.wiring import Storage
-from tests.integration.calls import change, enter, lose, row, store
+from tests.integration.calls import change, enter, lose_runs, row, store
 
 
 @pytest.fixture
@@ -24,18 +24,18 @@ def fail(storage: Storage, call_id: str, error: CallpipelineError = PICTURE) -> 
     return storage.claims.fail(call_id, "run-1", "transcripts", error)
 
 
-def test_a_call_is_found_by_the_beginning_of_its_id(storage: Storage):
+def test_a_call_is_found_by_a_prefix_of_its_id(storage: Storage):
     (call_id,) = enter(storage)
     assert storage.ledger.find(call_id[:14]).call_id == call_id
 
 
-def test_an_unknown_and_an_ambiguous_beginning_are_told_apart(storage: Storage):
+def test_unknown_and_ambiguous_prefixes_have_different_errors(storage: Storage):
     enter(storage, "1.wav", "2.wav")
     for ambiguous in ("2026-03-02", ""):
-        with pytest.raises(UnknownCall, match="Several calls"):
+        with pytest.raises(UnknownCall, match="Several call ids"):
             storage.ledger.find(ambiguous)
     for unknown in ("2025-01-01", "%", "2026-03-0_"):
-        with pytest.raises(UnknownCall, match="There is no call"):
+        with pytest.raises(UnknownCall, match="not found"):
             storage.ledger.find(unknown)
 
 
@@ -64,10 +64,10 @@ def test_failed_calls_are_found_by_time_and_error_oldest_first(storage: Storage)
     assert storage.ledger.failed(since=today, error_class="CallpipelineError") == []
 
 
-# Another try
+# Retries
 
 
-def test_a_failed_call_that_a_person_wants_tried_again_goes_before_all_others(storage: Storage):
+def test_a_failed_call_that_is_retried_goes_first(storage: Storage):
     (call_id,) = enter(storage, lane=Lane.BULK)
     storage.claims.claim([call_id], "run-1")
     store(storage, call_id, Stage.CHANNEL_AUDIO)
@@ -77,10 +77,10 @@ def test_a_failed_call_that_a_person_wants_tried_again_goes_before_all_others(st
     assert (record.state, record.lane, record.completed_at) == (CallState.PENDING, Lane.LIVE, None)
     assert record.stages == (Stage.CHANNEL_AUDIO,)
     batch = storage.queue.assign_batch("batch", 10)
-    assert batch and (batch.call_ids, batch.priority) == ((call_id,), ASKED)
+    assert batch and (batch.call_ids, batch.priority) == ((call_id,), REQUESTED_PRIORITY)
 
 
-def test_a_call_that_waits_for_its_next_try_is_tried_now(storage: Storage):
+def test_a_delayed_call_is_retried_now(storage: Storage):
     (call_id,) = enter(storage, lane=Lane.BULK)
     assert fail(storage, call_id, BUSY)
     assert storage.queue.assign_batch("too-early", 10, lane=Lane.BULK) is None
@@ -90,15 +90,15 @@ def test_a_call_that_waits_for_its_next_try_is_tried_now(storage: Storage):
     assert storage.queue.assign_batch("batch", 10)
 
 
-def test_lost_runs_of_the_past_are_forgotten_when_a_person_asks(storage: Storage):
+def test_a_retry_resets_the_count_of_lost_runs(storage: Storage):
     (call_id,) = enter(storage)
-    lose(storage, call_id, times=3)
+    lose_runs(storage, call_id, times=3)
     storage.ledger.retry([call_id])
-    lose(storage, call_id, times=2)
+    lose_runs(storage, call_id, times=2)
     assert storage.ledger.find(call_id).state is CallState.PENDING
 
 
-def test_calls_that_have_ended_well_or_are_asked_for_are_not_touched(storage: Storage):
+def test_completed_and_assigned_calls_are_not_retried(storage: Storage):
     complete, held, batched = enter(storage, "1.wav", "2.wav", "3.wav")
     storage.claims.claim([complete, held], "run-1")
     store(storage, complete, *Stage)

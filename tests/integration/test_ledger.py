@@ -1,4 +1,4 @@
-"""The ledger: each recording is one call, each set of bytes has one owner, and all is found."""
+"""The ledger: registration, duplicates and lookup of calls."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -6,14 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg import errors as postgres_errors
 
-from callpipeline.domain.call import CallState, DuplicatePolicy, Lane, Registered, Registration
+from callpipeline.domain.calls.call import (
+    CallState,
+    DuplicatePolicy,
+    Lane,
+    RegisteredCall,
+    Registration,
+)
 from callpipeline.errors import (
     DuplicateRecording,
     SameRecording,
 )
 from callpipeline.wiring import Storage
 from tests.builders import A_MONDAY, a_recording
-from tests.integration.calls import at_once, enter, erase, ids, recordings, row
+from tests.integration.calls import enter, erase, ids, recordings, row, run_concurrently
 
 
 @pytest.fixture
@@ -24,9 +30,9 @@ def database_url(emptied_url: str) -> str:
 # Registering
 
 
-def test_the_same_recordings_registered_at_once_from_many_sides_are_entered_once(storage: Storage):
+def test_recordings_registered_concurrently_are_entered_once(storage: Storage):
     found = [Registration(recording) for recording in recordings(60)]
-    entered = at_once(
+    entered = run_concurrently(
         6, lambda n: storage.ledger.register(found if n % 2 else list(reversed(found)))
     )
     new = [registered.call_id for each in entered for registered in each if registered.is_new]
@@ -34,22 +40,22 @@ def test_the_same_recordings_registered_at_once_from_many_sides_are_entered_once
     assert storage.ledger.count() == {CallState.PENDING: 60}
 
 
-def test_one_recording_registered_at_once_from_many_sides_is_new_to_one(storage: Storage):
+def test_a_recording_registered_concurrently_is_new_once(storage: Storage):
     for round_ in range(20):
         found = [Registration(a_recording(f"{round_}.wav"))]
-        entered = at_once(6, lambda _, found=found: storage.ledger.register(found))
+        entered = run_concurrently(6, lambda _, found=found: storage.ledger.register(found))
         assert sum(registered.is_new for (registered,) in entered) == 1
         assert len({registered.call_id for (registered,) in entered}) == 1
 
 
-def test_what_became_of_recordings_is_told_in_the_order_in_which_they_were_given(storage: Storage):
+def test_results_of_registration_are_in_the_given_order(storage: Storage):
     found = [*reversed(recordings(5)), *recordings(2)]
     entered = storage.ledger.register(Registration(recording) for recording in found)
     assert [registered.call_id for registered in entered] == [r.call_id for r in found]
     assert [registered.is_new for registered in entered] == [True] * 5 + [False] * 2
 
 
-def test_a_registered_call_waits_and_says_what_it_is(storage: Storage):
+def test_a_registered_call_is_pending(storage: Storage):
     (call_id,) = enter(storage, "call.wav", agent_channel="right", sha256="aa")
     record = storage.ledger.find(call_id)
     assert (record.call_id, record.key, record.state) == (call_id, "call.wav", CallState.PENDING)
@@ -59,15 +65,15 @@ def test_a_registered_call_waits_and_says_what_it_is(storage: Storage):
     assert call.duplicates is DuplicatePolicy.LINK
 
 
-def test_all_that_is_known_of_a_call_is_kept(storage: Storage):
+def test_all_fields_of_a_registration_are_stored(storage: Storage):
     began = datetime(2026, 3, 1, 23, 59, 59, 123456, tzinfo=UTC)
-    told = {"agent": "Zoë 'Z' Müller", "direction": "in:bound", "ü%s": '{"a": [1]}'}
+    metadata = {"agent": "Zoë 'Z' Müller", "direction": "in:bound", "ü%s": '{"a": [1]}'}
     (call_id,) = enter(
-        storage, started_at=began, metadata=told, lane=Lane.BULK,
+        storage, started_at=began, metadata=metadata, lane=Lane.BULK,
         duplicates=DuplicatePolicy.REFUSE,
     )  # fmt: skip
     record = storage.ledger.find(call_id)
-    assert (record.started_at, record.metadata, record.lane) == (began, told, Lane.BULK)
+    assert (record.started_at, record.metadata, record.lane) == (began, metadata, Lane.BULK)
     (call,) = storage.claims.claim([call_id], "run-1")
     assert call.duplicates is DuplicatePolicy.REFUSE
 
@@ -77,18 +83,20 @@ def test_an_object_that_was_touched_on_another_day_is_the_call_it_was(storage: S
     (call_id,) = enter(storage)
     touched = a_recording(last_modified=A_MONDAY + timedelta(days=1))
     assert storage.ledger.unknown([touched]) == []
-    assert storage.ledger.register([Registration(touched)]) == [Registered(call_id, is_new=False)]
+    assert storage.ledger.register([Registration(touched)]) == [
+        RegisteredCall(call_id, is_new=False)
+    ]
     assert storage.ledger.count() == {CallState.PENDING: 1}
 
 
-def test_a_call_that_is_known_is_left_as_it_is(storage: Storage):
+def test_a_registered_call_is_left_unchanged(storage: Storage):
     (call_id,) = enter(storage, agent_channel="right")
     before = row(storage, call_id)
     enter(storage, agent_channel="left", lane=Lane.BULK, sha256="aa", priority=7)
     assert row(storage, call_id) == before
 
 
-def test_an_id_that_is_not_one_of_ours_is_refused(storage: Storage):
+def test_an_invalid_call_id_is_rejected(storage: Storage):
     with (
         pytest.raises(postgres_errors.CheckViolation),
         storage.database.transaction() as connection,
@@ -99,20 +107,20 @@ def test_an_id_that_is_not_one_of_ours_is_refused(storage: Storage):
         )
 
 
-# The same bytes again
+# Duplicates
 
 
-def test_a_hundred_uploads_of_the_same_bytes_at_once_are_one_call_and_its_duplicates(
+def test_concurrent_uploads_of_the_same_content_are_one_call_and_its_duplicates(
     storage: Storage,
 ):
     found = [Registration(recording, sha256="aa") for recording in recordings(100)]
 
-    def upload(thread: int) -> list[Registered]:
+    def upload(thread: int) -> list[RegisteredCall]:
         mine = found[thread::10]
         one_by_one = [storage.ledger.register([each])[0] for each in mine[:5]]
         return one_by_one + storage.ledger.register(mine[5:])
 
-    entered = [registered for each in at_once(10, upload) for registered in each]
+    entered = [registered for each in run_concurrently(10, upload) for registered in each]
     assert all(registered.is_new for registered in entered)
     (owner,) = (r.call_id for r in entered if r.duplicate_of is None)
     assert Counter(r.duplicate_of for r in entered) == {owner: 99, None: 1}
@@ -121,19 +129,19 @@ def test_a_hundred_uploads_of_the_same_bytes_at_once_are_one_call_and_its_duplic
     assert {record.duplicate_of for record in storage.ledger.calls()} == {owner, None}
 
 
-def test_pages_that_share_bytes_in_another_order_do_not_wait_for_each_other(storage: Storage):
-    """Two transactions that want the bytes of the other one would both wait for ever."""
+def test_pages_with_the_same_content_in_another_order_do_not_deadlock(storage: Storage):
+    """Two transactions that lock the same content in another order would deadlock."""
     found = recordings(200)
     pages = [found[:100], found[100:]]
     in_order = [sorted(page, key=lambda recording: recording.call_id) for page in pages]
 
-    def register(number: int) -> list[Registered]:
+    def register(number: int) -> list[RegisteredCall]:
         shas = [f"{n:03}" for n in range(100)]
         pairs = zip(in_order[number], shas if number else reversed(shas), strict=True)
         return storage.ledger.register([Registration(r, sha256=sha) for r, sha in pairs])
 
     before = deadlocks(storage)
-    at_once(2, register)
+    run_concurrently(2, register)
     assert storage.ledger.count() == {CallState.PENDING: 100, CallState.DUPLICATE: 100}
     assert deadlocks(storage) == before
 
@@ -145,7 +153,7 @@ def deadlocks(storage: Storage) -> object:
         ).fetchone()
 
 
-def test_the_same_bytes_found_at_once_by_several_runs_have_one_owner(storage: Storage):
+def test_content_found_by_concurrent_runs_has_one_owner(storage: Storage):
     found = recordings(8)
     storage.ledger.register(map(Registration, found))
     calls = [storage.claims.claim([r.call_id], f"run-{n}")[0] for n, r in enumerate(found)]
@@ -154,10 +162,10 @@ def test_the_same_bytes_found_at_once_by_several_runs_have_one_owner(storage: St
         try:
             storage.claims.own_content(calls[number], f"run-{number}", "aa")
         except SameRecording as same:
-            return same.first
+            return same.original_call_id
         return "mine"
 
-    outcomes = at_once(8, own)
+    outcomes = run_concurrently(8, own)
     (owner,) = set(outcomes) - {"mine"}
     assert Counter(outcomes) == {owner: 7, "mine": 1}
     assert storage.ledger.count() == {CallState.PROCESSING: 1, CallState.DUPLICATE: 7}
@@ -165,7 +173,7 @@ def test_the_same_bytes_found_at_once_by_several_runs_have_one_owner(storage: St
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
-def test_bytes_of_an_erased_call_stay_out(storage: Storage, policy: DuplicatePolicy):
+def test_the_content_of_an_erased_call_is_a_duplicate(storage: Storage, policy: DuplicatePolicy):
     (erased,) = enter(storage, "1.wav", sha256="aa")
     erase(storage, erased)
     assert storage.ledger.call_of_content("aa") == erased
@@ -174,27 +182,27 @@ def test_bytes_of_an_erased_call_stay_out(storage: Storage, policy: DuplicatePol
     assert (found.state, found.duplicate_of) == (CallState.DUPLICATE, erased)
 
 
-def test_what_a_source_wants_done_with_duplicates_is_done_where_bytes_are_known_at_once(
+def test_the_duplicate_policy_applies_at_registration(
     storage: Storage,
 ):
     (first,) = enter(storage, "1.wav", sha256="aa")
     policies = {policy: a_recording(f"{policy}.wav") for policy in DuplicatePolicy}
-    told = {
+    results = {
         policy: storage.ledger.register([Registration(r, duplicates=policy, sha256="aa")])[0]
         for policy, r in policies.items()
     }
-    assert {policy: registered.duplicate_of for policy, registered in told.items()} == {
+    assert {policy: registered.duplicate_of for policy, registered in results.items()} == {
         DuplicatePolicy.LINK: first,
         DuplicatePolicy.PROCESS: None,
         DuplicatePolicy.REFUSE: first,
     }
     states = {p: storage.ledger.find(r.call_id).state for p, r in policies.items()}
-    # What is refused ends FAILED with a reason, when a run reads it.
+    # A refused duplicate fails when a run reads it.
     assert states == {
         DuplicatePolicy.LINK: CallState.DUPLICATE,
         DuplicatePolicy.PROCESS: CallState.PENDING,
         DuplicatePolicy.REFUSE: CallState.PENDING,
     }
-    (refused,) = storage.claims.claim([told[DuplicatePolicy.REFUSE].call_id], "run-1")
+    (refused,) = storage.claims.claim([results[DuplicatePolicy.REFUSE].call_id], "run-1")
     with pytest.raises(DuplicateRecording, match=first):
         storage.claims.own_content(refused, "run-1", "aa")

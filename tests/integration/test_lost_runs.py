@@ -1,4 +1,4 @@
-"""Runs that die: how it is noticed, and what becomes of the calls they held."""
+"""Dead runs: heartbeats, and the reclaim of their calls."""
 
 import time
 from collections.abc import Iterator
@@ -9,15 +9,13 @@ import psycopg
 import pytest
 import stamina
 
-from callpipeline.domain.call import CallState
+from callpipeline.domain.calls.call import CallState
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, EngineUnavailable
-from callpipeline.storage.claims import ClaimingRun, Claims
-from callpipeline.storage.database import Database
-from callpipeline.storage.life import signs_of_life
-from callpipeline.storage.tries import MAX_ATTEMPTS
+from callpipeline.storage.calls.claims import MAX_ATTEMPTS, ClaimingRun, Claims, heartbeat
+from callpipeline.storage.postgres.database import Database
 from callpipeline.wiring import Storage
-from tests.integration.calls import change, enter, lose
-from tests.integration.databases import asked
+from tests.integration.calls import change, enter, lose_runs
+from tests.integration.databases import execute_sql
 from tests.processes import until
 
 
@@ -43,38 +41,36 @@ def claimed(claims: Claims, *call_ids: str, run_id: str = "run-1") -> list[str]:
     return [call.call_id for call in claims.claim(call_ids, run_id)]
 
 
-# Being told
+# Claiming runs
 
 
-def test_a_run_that_holds_calls_says_that_it_lives(storage: Storage, claims: Claims, call_id: str):
+def test_a_claiming_run_has_a_heartbeat_age(storage: Storage, claims: Claims, call_id: str):
     claimed(claims, call_id)
     with storage.database.transaction() as connection:
-        connection.execute("UPDATE runs SET alive_at = now() - interval '50 seconds'")
-    (silent,) = claims.claiming_runs()
-    assert silent.run_id == "run-1" and 50 <= silent.silent_s < 80
-    assert claims.alive("run-1")
-    (lively,) = claims.claiming_runs()
-    assert 0 <= lively.silent_s < 30
+        connection.execute("UPDATE runs SET heartbeat_at = now() - interval '50 seconds'")
+    (stale,) = claims.claiming_runs()
+    assert stale.run_id == "run-1" and 50 <= stale.heartbeat_age_s < 80
+    assert claims.beat("run-1")
+    (live,) = claims.claiming_runs()
+    assert 0 <= live.heartbeat_age_s < 30
 
 
-def test_a_run_that_was_taken_for_dead_is_told_so(claims: Claims, call_id: str):
+def test_a_reclaimed_run_cannot_send_a_heartbeat(claims: Claims, call_id: str):
     claimed(claims, call_id)
-    claims.release(["run-1"])
-    assert not claims.alive("run-1")
-    assert not claims.alive("run-of-another-day")
+    claims.reclaim(["run-1"])
+    assert not claims.beat("run-1")
+    assert not claims.beat("unknown-run")
     assert claims.claiming_runs() == []
 
 
-def test_a_run_that_found_nothing_to_take_is_watched_until_it_ends(claims: Claims):
+def test_a_run_without_calls_is_monitored_until_it_ends(claims: Claims):
     claimed(claims, "2026-03-02-000000000000")
     assert [run.run_id for run in claims.claiming_runs()] == ["run-1"]
-    assert claims.release(["run-1"]) == {}
+    assert claims.reclaim(["run-1"]) == {}
     assert claims.claiming_runs() == []
 
 
-def test_a_run_of_before_there_were_signs_of_life_is_as_silent_as_its_last_write(
-    storage: Storage, claims: Claims
-):
+def test_a_run_without_heartbeats_is_as_old_as_its_last_write(storage: Storage, claims: Claims):
     old, new = enter(storage, "1.wav", "2.wav")
     claimed(claims, old, new)
     with storage.database.transaction() as connection:
@@ -82,38 +78,38 @@ def test_a_run_of_before_there_were_signs_of_life_is_as_silent_as_its_last_write
     change(storage, [old], updated_at="now() - interval '300 seconds'")
     change(storage, [new], updated_at="now() - interval '40 seconds'")
     (run,) = claims.claiming_runs()
-    assert run == ClaimingRun("run-1", run.silent_s) and 40 <= run.silent_s < 70
-    assert claims.release(["run-1"]) == {old: CallState.PENDING, new: CallState.PENDING}
+    assert run == ClaimingRun("run-1", run.heartbeat_age_s) and 40 <= run.heartbeat_age_s < 70
+    assert claims.reclaim(["run-1"]) == {old: CallState.PENDING, new: CallState.PENDING}
 
 
-# Signs of life
+# Heartbeats
 
 
-def last_sign(storage: Storage) -> datetime:
-    ((alive_at,),) = asked(storage.database.url, "SELECT alive_at FROM runs")
-    return alive_at
+def last_heartbeat(storage: Storage) -> datetime:
+    ((heartbeat_at,),) = execute_sql(storage.database.url, "SELECT heartbeat_at FROM runs")
+    return heartbeat_at
 
 
-def signs_come(storage: Storage) -> None:
-    before = last_sign(storage)
-    until(lambda: last_sign(storage) > before, "another sign of life has come")
+def wait_for_heartbeat(storage: Storage) -> None:
+    before = last_heartbeat(storage)
+    until(lambda: last_heartbeat(storage) > before, "another heartbeat was sent")
 
 
-def test_a_run_gives_signs_of_life_while_its_event_loop_is_busy(
+def test_heartbeats_continue_while_the_event_loop_is_busy(
     storage: Storage, claims: Claims, call_id: str
 ):
     claimed(claims, call_id)
-    before = last_sign(storage)
+    before = last_heartbeat(storage)
     deadline = time.monotonic() + 30
-    with signs_of_life(claims, "run-1", every_s=0.02):
-        while last_sign(storage) == before:
+    with heartbeat(claims, "run-1", every_s=0.02):
+        while last_heartbeat(storage) == before:
             busy_until = time.monotonic() + 0.1
             while time.monotonic() < busy_until:
                 pass
             assert time.monotonic() < deadline
 
 
-def test_whatever_keeps_a_sign_of_life_from_coming_the_next_one_comes(
+def test_heartbeats_continue_after_any_error(
     storage: Storage,
     claims: Claims,
     call_id: str,
@@ -121,48 +117,46 @@ def test_whatever_keeps_a_sign_of_life_from_coming_the_next_one_comes(
     caplog: pytest.LogCaptureFixture,
 ):
     claimed(claims, call_id)
-    alive, failures = Claims.alive, iter([KeyError("marzipan")])
+    beat, failures = Claims.beat, iter([KeyError("marzipan")])
 
     def fails_once(self: Claims, run_id: str) -> bool:
         for failure in failures:
             raise failure
-        return alive(self, run_id)
+        return beat(self, run_id)
 
-    monkeypatch.setattr(Claims, "alive", fails_once)
-    with signs_of_life(claims, "run-1", every_s=0.02):
-        signs_come(storage)
-    assert "could not give a sign of life: KeyError" in caplog.text
+    monkeypatch.setattr(Claims, "beat", fails_once)
+    with heartbeat(claims, "run-1", every_s=0.02):
+        wait_for_heartbeat(storage)
+    assert "could not send a heartbeat: KeyError" in caplog.text
     assert "marzipan" not in caplog.text
 
 
-def test_a_run_that_has_ended_gives_no_sign_of_life_any_more(
-    storage: Storage, claims: Claims, call_id: str
-):
+def test_heartbeats_stop_when_the_run_ends(storage: Storage, claims: Claims, call_id: str):
     claimed(claims, call_id)
-    with pytest.raises(ZeroDivisionError), signs_of_life(claims, "run-1", every_s=0.01):  # noqa: PT012
-        signs_come(storage)
+    with pytest.raises(ZeroDivisionError), heartbeat(claims, "run-1", every_s=0.01):  # noqa: PT012
+        wait_for_heartbeat(storage)
         raise ZeroDivisionError
-    last = last_sign(storage)
+    last = last_heartbeat(storage)
     time.sleep(0.1)
-    assert last_sign(storage) == last
+    assert last_heartbeat(storage) == last
 
 
-def test_a_run_whose_connections_are_all_busy_gives_signs_of_life(
+def test_heartbeats_continue_while_all_connections_are_busy(
     storage: Storage, database_url: str, call_id: str
 ):
-    """Each call under way keeps one while its audio is put into a slow object store."""
+    """Each call in process keeps one while its audio is written to a slow object store."""
     claimed(storage.claims, call_id)
     with (
         Database(database_url, max_connections=1) as database,
         database.transaction(),
-        signs_of_life(Claims(database), "run-1", every_s=0.02),
+        heartbeat(Claims(database), "run-1", every_s=0.02),
     ):
-        signs_come(storage)
+        wait_for_heartbeat(storage)
 
 
 @contextmanager
-def away(postgres: str, database_url: str) -> Iterator[None]:
-    """The database refuses connections meanwhile, and has cut those that it had."""
+def unavailable(postgres: str, database_url: str) -> Iterator[None]:
+    """Make the database refuse connections, and terminate existing ones."""
     name = database_url.rpartition("/")[2]
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
@@ -173,7 +167,7 @@ def away(postgres: str, database_url: str) -> Iterator[None]:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
 
 
-def test_a_run_outlives_a_database_that_is_away_and_gives_signs_of_life_afterwards(
+def test_heartbeats_continue_after_a_database_outage(
     storage: Storage,
     postgres: str,
     database_url: str,
@@ -181,84 +175,84 @@ def test_a_run_outlives_a_database_that_is_away_and_gives_signs_of_life_afterwar
     caplog: pytest.LogCaptureFixture,
 ):
     claimed(storage.claims, call_id)
-    before = last_sign(storage)
+    before = last_heartbeat(storage)
     with (
         stamina.set_testing(True, attempts=2),
         Database(database_url) as database,
-        signs_of_life(Claims(database), "run-1", every_s=0.02),
+        heartbeat(Claims(database), "run-1", every_s=0.02),
     ):
-        with away(postgres, database_url):
-            until(lambda: "could not give a sign of life" in caplog.text, "a sign was missed")
-        until(lambda: last_sign(storage) > before, "signs of life come again")
+        with unavailable(postgres, database_url):
+            until(lambda: "could not send a heartbeat" in caplog.text, "a heartbeat was missed")
+        until(lambda: last_heartbeat(storage) > before, "heartbeats are sent again")
 
 
-# Runs that are gone
+# Reclaim
 
 
-def test_the_call_of_a_run_that_is_gone_waits_again(storage: Storage, claims: Claims, call_id: str):
+def test_the_call_of_a_dead_run_is_reclaimed(storage: Storage, claims: Claims, call_id: str):
     claimed(claims, call_id)
-    assert claims.release(["run-1", "run-of-another-day"]) == {call_id: CallState.PENDING}
-    assert claims.release(["run-1"]) == claims.release([]) == {}
+    assert claims.reclaim(["run-1", "unknown-run"]) == {call_id: CallState.PENDING}
+    assert claims.reclaim(["run-1"]) == claims.reclaim([]) == {}
     assert storage.ledger.find(call_id).claimed_by is None
 
 
-def test_a_call_whose_runs_die_every_time_fails_with_a_reason(storage: Storage, call_id: str):
-    lose(storage, call_id, times=MAX_ATTEMPTS - 1)
+def test_a_call_fails_after_too_many_dead_runs(storage: Storage, call_id: str):
+    lose_runs(storage, call_id, times=MAX_ATTEMPTS - 1)
     assert storage.ledger.find(call_id).state is CallState.PENDING
-    lose(storage, call_id)
+    lose_runs(storage, call_id)
     record = storage.ledger.find(call_id)
     assert (record.state, record.error_class) == (CallState.FAILED, "PoisonCall")
     assert "died 3 times" in (record.error_message or "")
     assert (record.error_transient, record.error_stage) == (False, "run")
 
 
-def test_lost_runs_are_counted_anew_when_a_person_runs_such_a_call(storage: Storage, call_id: str):
-    lose(storage, call_id, times=MAX_ATTEMPTS + MAX_ATTEMPTS - 1)
+def test_dead_runs_are_counted_again_after_a_manual_run(storage: Storage, call_id: str):
+    lose_runs(storage, call_id, times=MAX_ATTEMPTS + MAX_ATTEMPTS - 1)
     assert storage.ledger.find(call_id).state is CallState.PENDING
-    lose(storage, call_id)
+    lose_runs(storage, call_id)
     assert storage.ledger.find(call_id).state is CallState.FAILED
 
 
-def test_only_calls_of_the_runs_that_are_gone_are_given_back(storage: Storage, claims: Claims):
+def test_only_calls_of_dead_runs_are_reclaimed(storage: Storage, claims: Claims):
     one, two = enter(storage, "1.wav", "2.wav")
     claimed(claims, one)
     claimed(claims, two, run_id="run-2")
-    assert list(claims.release(["run-1"])) == [one]
+    assert list(claims.reclaim(["run-1"])) == [one]
     assert storage.ledger.find(two).claimed_by == "run-2"
 
 
-def test_runs_that_ended_well_or_with_a_reason_are_not_counted_as_lost(
+def test_runs_that_ended_normally_do_not_count_as_lost(
     storage: Storage, claims: Claims, call_id: str
 ):
-    """Else a call that failed for want of an engine would count as one that kills its run."""
+    """Otherwise a call that failed without an engine would count as one that kills its run."""
     for run in range(MAX_ATTEMPTS):
         claimed(claims, call_id, run_id=f"run-{run}")
         claims.begin(call_id, f"run-{run}")
         claims.fail(call_id, f"run-{run}", "transcripts", BUSY)
-    lose(storage, call_id)
+    lose_runs(storage, call_id)
     assert storage.ledger.find(call_id).state is CallState.PENDING
 
 
-def test_calls_that_a_dying_run_had_not_begun_are_innocent(storage: Storage, claims: Claims):
-    """One call that kills its workers must not take the others of its batch along."""
-    killer, bystander = enter(storage, "1.wav", "2.wav")
+def test_calls_that_a_dead_run_had_not_begun_have_no_attempt(storage: Storage, claims: Claims):
+    """A call that kills its run must not fail the others of its batch."""
+    poison, bystander = enter(storage, "1.wav", "2.wav")
     for attempt in range(MAX_ATTEMPTS):
-        claimed(claims, killer, bystander, run_id=f"run-{attempt}")
-        claims.begin(killer, f"run-{attempt}")
-        claims.release([f"run-{attempt}"])
-    assert storage.ledger.find(killer).state is CallState.FAILED
+        claimed(claims, poison, bystander, run_id=f"run-{attempt}")
+        claims.begin(poison, f"run-{attempt}")
+        claims.reclaim([f"run-{attempt}"])
+    assert storage.ledger.find(poison).state is CallState.FAILED
     assert storage.ledger.find(bystander).state is CallState.PENDING
     assert storage.ledger.find(bystander).attempts == 0
 
 
-def test_a_run_that_was_stopped_in_the_middle_of_a_write_does_not_keep_its_call(
+def test_a_run_stopped_during_a_write_does_not_block_the_reclaim(
     storage: Storage, claims: Claims, database_url: str, call_id: str
 ):
     claimed(claims, call_id, run_id="zombie")
     with Database(database_url, run_id="zombie") as database:
         with pytest.raises(DatabaseUnavailable), database.transaction() as connection:  # noqa: PT012
             connection.execute("UPDATE calls SET sha256 = 'aa'")
-            assert claims.release(["zombie"]) == {call_id: CallState.PENDING}
+            assert claims.reclaim(["zombie"]) == {call_id: CallState.PENDING}
             connection.execute("SELECT 1")
         with stamina.set_testing(True, attempts=3), pytest.raises(ClaimLost):
             Claims(database).complete(call_id, "zombie")

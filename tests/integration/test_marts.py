@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from callpipeline.defs.io_managers import VIEWS
-from callpipeline.storage import sql
-from callpipeline.storage.database import Database
-from callpipeline.storage.marts import Marts
-from callpipeline.storage.sql import SCHEMA
+from callpipeline.defs.resources import VIEWS
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.sql import SCHEMA, query
+from callpipeline.storage.reading.analytics import DailyMarts
 from tests.integration.databases import new_database
 
 FIRST = date(2026, 3, 1)
@@ -24,7 +22,7 @@ SELECT format('2026-01-01-%s', lpad(to_hex(n), 12, '0')), 'b', n || '.wav', 'e',
 FROM generate_series(0, 4999) AS n;
 INSERT INTO call_metrics SELECT call_id, 100, 30, 50, 0, 20, 1, 0, 'by hand' FROM calls;
 INSERT INTO mentions SELECT call_id, 'm', 'EE', 'ee', 'ee', 'left', 'agent', 0, 0, 2, 1, 2, 0.9,
-                            'accepted', 'r' FROM calls;
+                            'counted', 'r' FROM calls;
 INSERT INTO sentiment SELECT call_id, 'm', 'EE', 'neutral', 0, 'r', 'q', 'by hand' FROM calls;
 ANALYZE
 """
@@ -46,20 +44,20 @@ def plan(url: str, statement: str, wanted: object) -> str:
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS.values()))
-def test_the_calls_of_a_day_are_found_by_an_index(filled_url: str, view: str) -> None:
+def test_the_calls_of_a_day_are_read_by_an_index(filled_url: str, view: str) -> None:
     found = plan(filled_url, f"SELECT * FROM {view} WHERE day = ANY(%s)", [["2026-03-15"]])
     assert "calls_by_day" in found
 
 
-def test_a_look_for_stale_days_takes_what_changed_since_the_last_look(filled_url: str) -> None:
-    statement = (Path(sql.__file__).parent / "marts" / "stale_days.sql").read_text()
+def test_stale_days_are_computed_from_recent_changes(filled_url: str) -> None:
+    statement = query("reading/stale_days")
     since = datetime.now(UTC) - timedelta(minutes=10)
     assert "calls_by_state" in plan(filled_url, statement, {"first": FIRST, "since": since})
 
 
-def test_days_are_stale_from_the_first_day_and_the_last_look_on(filled_url: str) -> None:
+def test_stale_days_are_limited_by_the_first_day_and_the_last_check(filled_url: str) -> None:
     with Database(filled_url) as database:
-        marts = Marts(database)
+        marts = DailyMarts(database)
         everything, now = marts.stale_days(FIRST)
         assert [each.day for each in everything] == [FIRST + timedelta(days=n) for n in range(70)]
         newest = everything[0]
@@ -70,13 +68,13 @@ def test_days_are_stale_from_the_first_day_and_the_last_look_on(filled_url: str)
         assert len(marts.stale_days(FIRST + timedelta(days=60))[0]) == 10
 
 
-def test_the_work_of_a_days_calls(filled_url: str) -> None:
+def test_the_stage_durations_of_a_day(filled_url: str) -> None:
     with Database(filled_url) as database:
         with database.transaction() as connection:
             connection.execute(
                 "INSERT INTO call_stages (call_id, stage, run_id, took_s) "
                 "SELECT call_id, 'transcripts', 'r', 2.5 FROM calls LIMIT 100"
             )
-        work = Marts(database).work([FIRST])
+        work = DailyMarts(database).stage_durations([FIRST])
     assert len(work) == 72
     assert work[0] == {"day": FIRST, "stage": "transcripts", "took_s": 2.5}

@@ -1,23 +1,21 @@
-"""The schema, as migrations make it."""
+"""Migrations of the database schema."""
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from callpipeline.domain.call import Registration
+from callpipeline.domain.calls.call import Registration
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
-from callpipeline.storage import sql
-from callpipeline.storage.database import Database
-from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.migrations import migrate, pending
-from callpipeline.storage.sql import SCHEMA
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.migrations import migrate, pending
+from callpipeline.storage.postgres.sql import SCHEMA, SCHEMA_PAGE
 from tests.builders import a_recording
-from tests.integration.databases import asked, new_database
+from tests.integration.databases import execute_sql, new_database
 
-NEWEST = "0015"
+NEWEST = "0022"
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def empty_url(postgres: str) -> Iterator[str]:
         yield url
 
 
-def test_from_empty_to_the_newest(empty_url: str):
+def test_an_empty_database_is_migrated_to_the_newest_revision(empty_url: str):
     assert pending(empty_url) == (None, NEWEST)
     assert migrate(empty_url) == NEWEST
     assert pending(empty_url) == (NEWEST, NEWEST)
@@ -34,43 +32,43 @@ def test_from_empty_to_the_newest(empty_url: str):
 
 def test_migrating_again_changes_nothing(empty_url: str):
     migrate(empty_url)
-    before = described(empty_url, SCHEMA)
+    before = describe(empty_url, SCHEMA)
     assert migrate(empty_url) == NEWEST
-    assert described(empty_url, SCHEMA) == before
+    assert describe(empty_url, SCHEMA) == before
 
 
-def test_several_processes_may_migrate_at_once(empty_url: str):
-    outcomes: list[str | Exception | None] = []
-    together = threading.Barrier(4)
+def test_concurrent_migrations_are_serialized(empty_url: str):
+    results: list[str | Exception | None] = []
+    barrier = threading.Barrier(4)
 
-    def migrate_with_the_others() -> None:
-        together.wait()
+    def migrate_together() -> None:
+        barrier.wait()
         try:
-            outcomes.append(migrate(empty_url))
+            results.append(migrate(empty_url))
         except Exception as error:
-            outcomes.append(error)
+            results.append(error)
 
-    threads = [threading.Thread(target=migrate_with_the_others) for _ in range(4)]
+    threads = [threading.Thread(target=migrate_together) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == [NEWEST] * 4
+    assert results == [NEWEST] * 4
 
 
-def test_the_schema_on_one_page_is_what_the_migrations_make(empty_url: str):
+def test_the_schema_page_equals_the_migrations(empty_url: str):
     migrate(empty_url)
-    page = (Path(sql.__file__).parent / "schema.sql").read_bytes()
+    page = SCHEMA_PAGE.read_bytes()
     with psycopg.connect(empty_url) as connection:
         connection.execute("CREATE SCHEMA page")
         connection.execute("SET search_path TO page")
         connection.execute(page)
-    migrated, on_page = described(empty_url, SCHEMA), described(empty_url, "page")
+    migrated, on_page = describe(empty_url, SCHEMA), describe(empty_url, "page")
     assert on_page == [line for line in migrated if "alembic_version" not in line]
     assert len(on_page) > 100
 
 
-SENSELESS = (
+INCONSISTENT = (
     "state = 'PENDING', duplicate_of = call_id",
     "state = 'DUPLICATE', duplicate_of = '2026-03-02-ffffffffffff'",
     "state = 'COMPLETED', error_message = 'why'",
@@ -84,30 +82,30 @@ SENSELESS = (
 )
 
 
-def test_a_call_cannot_be_in_a_state_that_makes_no_sense(database_url: str):
+def test_inconsistent_call_states_are_rejected(database_url: str):
     with Database(database_url) as database:
         Ledger(database).register([Registration(a_recording())])
-    for change in SENSELESS:
+    for change in INCONSISTENT:
         with pytest.raises(psycopg.errors.IntegrityError):
-            asked(database_url, f"UPDATE calls SET {change}")
+            execute_sql(database_url, f"UPDATE calls SET {change}")
 
 
-def test_nothing_is_made_outside_our_schema(empty_url: str):
+def test_nothing_is_created_outside_our_schema(empty_url: str):
     migrate(empty_url)
-    assert described(empty_url, "public") == []
+    assert describe(empty_url, "public") == []
 
 
-@pytest.mark.parametrize("ask", [migrate, pending])
-def test_a_database_that_does_not_answer_is_unavailable(ask: Callable[[str], object]):
+@pytest.mark.parametrize("operation", [migrate, pending])
+def test_a_database_that_does_not_respond_is_unavailable(operation: Callable[[str], object]):
     with pytest.raises(DatabaseUnavailable, match="Connection refused") as raised:
-        ask("postgresql://nobody:hunter2@127.0.0.1:9/nothing?connect_timeout=2")
+        operation("postgresql://nobody:hunter2@127.0.0.1:9/nothing?connect_timeout=2")
     assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "url", ["", "somewhere", "mysql://user@host/name", "postgresql://host:port/x"]
 )
-def test_what_is_no_url_of_postgres_is_refused(url: str):
+def test_an_invalid_database_url_is_rejected(url: str):
     with pytest.raises(SettingsInvalid, match="DATABASE_URL"):
         migrate(url)
 
@@ -144,8 +142,8 @@ WHERE NOT tgisinternal AND c.relnamespace = %(schema)s::text::regnamespace
 """
 
 
-def described(url: str, schema: str) -> list[str]:
-    """Every column, constraint, index, comment … of a schema, without the schema's own name."""
+def describe(url: str, schema: str) -> list[str]:
+    """Describe columns, constraints, indexes, comments, … of a schema without its name."""
     with psycopg.connect(url) as connection:
         connection.execute("SELECT set_config('search_path', %s, false)", [schema])
         rows = connection.execute(DESCRIPTION, {"schema": schema}).fetchall()

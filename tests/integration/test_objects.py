@@ -1,4 +1,4 @@
-"""What is particular to folders and to S3; what all stores do is in `tests/contracts`."""
+"""Specifics of folders and S3; the common contract is in `tests/contracts`."""
 
 import os
 import socket
@@ -16,16 +16,16 @@ import pytest
 from obstore.store import LocalStore
 
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
-from callpipeline.storage.bucket import RETRIES
-from callpipeline.storage.object_store import end_of
-from callpipeline.storage.objects import ObjectStore, S3Access, open_store
+from callpipeline.storage.objects.ports import resume_key
+from callpipeline.storage.objects.s3 import RETRIES
+from callpipeline.storage.objects.urls import ObjectStore, S3Access, open_store
 
 SECRET = "mrs-smith-555-1234.wav"
 BUCKET = f"odd-{uuid.uuid4().hex}"
 
 
 def a_bucket(server: str, prefix: str = "") -> tuple[ObjectStore, Any]:
-    """An empty bucket, and another program's access to it."""
+    """Return an empty bucket, and another client for it."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
     client = boto3.client("s3", endpoint_url=server, region_name="us-east-1", **keys)
     client.create_bucket(Bucket=BUCKET)
@@ -56,30 +56,30 @@ def unreachable() -> ObjectStore:
     return open_store("s3://nowhere", access)
 
 
-def test_a_folder_that_is_not_there_is_made_by_a_write_and_not_before(tmp_path: Path):
+def test_a_missing_folder_is_created_by_the_first_write(tmp_path: Path):
     store = open_store(str(tmp_path / "not" / "yet"), S3Access())
     assert not (tmp_path / "not").exists()
     store.put("a.wav", b"sound")
     assert store.read("a.wav") == b"sound"
 
 
-def test_a_folders_name_is_its_last_part_so_that_a_checkout_may_move(tmp_path: Path):
+def test_the_name_of_a_folder_store_is_its_last_part(tmp_path: Path):
     one = open_store(f"{tmp_path}/here/recordings", S3Access())
     other = open_store(f"file://{tmp_path}/there/recordings/", S3Access())
     assert one.name == other.name == "recordings"
 
 
-def test_tidying_after_an_object_leaves_its_neighbours_and_is_no_trouble(store: ObjectStore):
+def test_removing_empty_folders_keeps_other_objects(store: ObjectStore):
     for key in ("2026/03/a.wav", "2026/b.wav"):
         store.put(key, b"sound")
     store.delete("2026/03/a.wav")
     for key in ("2026/03/a.wav", "2026/03/a.wav", "nowhere/c.wav", "../d.wav", "a\0b/c.wav"):
-        store.tidy(key)
+        store.remove_empty_folders(key)
     assert [recording.key for recording in store.list()] == ["2026/b.wav"]
 
 
-def test_an_s3_url_without_a_bucket_is_refused():
-    with pytest.raises(SettingsInvalid, match="names no bucket"):
+def test_an_s3_url_without_a_bucket_is_rejected():
+    with pytest.raises(SettingsInvalid, match="has no bucket"):
         open_store("s3:///prefix", S3Access())
 
 
@@ -88,7 +88,7 @@ def test_a_trailing_slash_does_not_make_another_store():
     assert open_store("s3://bucket/p/", access).name == open_store("s3://bucket/p", access).name
 
 
-def test_a_store_that_does_not_answer_is_unavailable_and_no_error_tells_a_key_or_a_secret(
+def test_errors_of_an_unavailable_store_contain_no_key_or_secret(
     unreachable: ObjectStore,
 ):
     with pytest.raises(StoreUnavailable) as raised:
@@ -103,17 +103,17 @@ def test_a_listing_that_fails_is_not_empty(unreachable: ObjectStore):
         list(unreachable.list())
 
 
-@pytest.mark.parametrize("instead", ["nothing", "a file", "links in a circle"])
-def test_a_folder_that_is_gone_is_not_an_empty_one(
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a cycle of links"])
+def test_a_missing_folder_is_unavailable_rather_than_empty(
     store: ObjectStore, folder: Path, tmp_path: Path, instead: str
 ):
-    """A network drive that is not mounted must not look like one without recordings."""
+    """A network drive that is not mounted must not look like an empty one."""
     folder.rmdir()
     if instead == "a file":
         folder.touch()
-    elif instead == "links in a circle":
+    elif instead == "a cycle of links":
         folder.symlink_to(folder)
-    for ask in (
+    for operation in (
         lambda: list(store.list()),
         lambda: list(store.list("deep")),
         lambda: store.read(SECRET),
@@ -121,32 +121,32 @@ def test_a_folder_that_is_gone_is_not_an_empty_one(
         lambda: store.exists(SECRET),
         lambda: store.fetch(SECRET, tmp_path / "back"),
     ):
-        with pytest.raises(StoreUnavailable, match="recordings is not there") as raised:
-            ask()
+        with pytest.raises(StoreUnavailable, match="recordings does not exist") as raised:
+            operation()
         assert SECRET not in str(raised.value)
     assert folder.is_dir() is False
 
 
-def test_a_folder_that_went_while_it_was_listed_is_not_at_its_end(
+def test_a_folder_that_disappears_during_a_listing_is_unavailable(
     store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def gone(path: bytes) -> Any:
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(os, "scandir", gone)
-    with pytest.raises(StoreUnavailable, match="recordings is not there"):
+    with pytest.raises(StoreUnavailable, match="recordings does not exist"):
         list(store.list())
 
 
-def test_a_folder_in_which_nothing_is_any_more_asks_for_the_disk(store: ObjectStore, folder: Path):
-    with pytest.raises(MissingObject, match="nor anything else: is a disk not mounted"):
+def test_an_empty_folder_suggests_to_mount_the_disk(store: ObjectStore, folder: Path):
+    with pytest.raises(MissingObject, match="and is empty: if its disk is not mounted"):
         store.read(SECRET)
     (folder / "a.wav").touch()
-    with pytest.raises(MissingObject, match="hold the object any more.$"):
+    with pytest.raises(MissingObject, match="no longer contains the object.$"):
         store.read(SECRET)
 
 
-def test_a_folder_that_cannot_be_made_refuses_writes_and_nothing_before(tmp_path: Path):
+def test_a_folder_that_cannot_be_created_fails_on_write(tmp_path: Path):
     (tmp_path / "file").touch()
     store = open_store(str(tmp_path / "file" / "recordings"), S3Access())
     with pytest.raises(StoreUnavailable):
@@ -156,31 +156,31 @@ def test_a_folder_that_cannot_be_made_refuses_writes_and_nothing_before(tmp_path
 @pytest.mark.parametrize(
     "key", [f"../{SECRET}", f"a/../../{SECRET}", f"{SECRET}\0", f"x\n{SECRET}"]
 )
-def test_no_error_tells_a_key(store: ObjectStore, tmp_path: Path, key: str):
-    for ask in (
+def test_errors_contain_no_key(store: ObjectStore, tmp_path: Path, key: str):
+    for operation in (
         store.read,
         store.recording,
         lambda key: store.put(key, b"x"),
         lambda key: store.fetch(key, tmp_path / "back"),
     ):
         with pytest.raises(MissingObject) as raised:
-            ask(key)
+            operation(key)
         assert SECRET not in str(raised.value)
     assert not (tmp_path / SECRET).exists()
 
 
-def test_what_no_store_can_hold_is_deleted_already(store: ObjectStore):
+def test_deleting_an_invalid_key_is_ignored(store: ObjectStore):
     store.delete("../a.wav")
     store.delete("a\nb.wav")
 
 
-def test_a_key_that_no_store_can_hold_does_not_exist(store: ObjectStore):
+def test_an_invalid_key_does_not_exist(store: ObjectStore):
     assert not store.exists("../a.wav")
     assert not store.exists("a\nb.wav")
 
 
-def test_a_fetch_that_fails_tells_that_the_object_is_missing(store: ObjectStore, tmp_path: Path):
-    with pytest.raises(MissingObject, match="recordings does not hold the object"):
+def test_fetching_a_missing_object_raises(store: ObjectStore, tmp_path: Path):
+    with pytest.raises(MissingObject, match="recordings no longer contains the object"):
         store.fetch(SECRET, tmp_path / "back")
 
 
@@ -188,7 +188,7 @@ def test_a_fetch_that_fails_tells_that_the_object_is_missing(store: ObjectStore,
     "name",
     [b"line\nbreak.wav", b"not-utf8-\xff.wav", b"tab\t.wav", b"call #13", b"\xee\xbe\x80", b"\x01"],
 )
-def test_a_file_of_any_name_is_listed_and_can_be_read(
+def test_files_with_any_name_are_listed_and_readable(
     store: ObjectStore, folder: Path, tmp_path: Path, name: bytes
 ):
     (folder / "deep").mkdir()
@@ -197,7 +197,7 @@ def test_a_file_of_any_name_is_listed_and_can_be_read(
     found = list(store.list())
     assert len(found) == 3
     for recording in found:
-        recording.key.encode()  # Postgres and JSON take nothing else
+        recording.key.encode()  # as Postgres and JSON need it
         store.fetch(recording.key, tmp_path / "back", recording.etag)
         assert (tmp_path / "back").read_bytes() == store.read(recording.key)
         assert store.key_of(folder / os.fsdecode(store.read(recording.key))) == recording.key
@@ -211,14 +211,14 @@ def test_an_interrupted_write_is_not_listed(store: ObjectStore, folder: Path):
     assert list(store.list()) == []
 
 
-def test_a_write_that_fails_leaves_nothing(store: ObjectStore, folder: Path, tmp_path: Path):
+def test_a_failed_write_leaves_no_file(store: ObjectStore, folder: Path, tmp_path: Path):
     with pytest.raises(MissingObject):
         store.put("a.wav", tmp_path / "gone.wav")
     assert list(folder.iterdir()) == []
 
 
-def test_the_identity_of_a_file_is_that_of_older_ledgers(store: ObjectStore, folder: Path):
-    """They were made with obstore, which told an inode besides: that was left out."""
+def test_the_etag_of_a_file_matches_older_ledgers(store: ObjectStore, folder: Path):
+    """They used obstore, whose etag also has the inode, which was removed."""
     (folder / "a.wav").write_bytes(b"sound")
     os.utime(folder / "a.wav", ns=(0, 1_700_000_000_123_456_789))
     theirs = obstore.head(LocalStore(folder), "a.wav")
@@ -228,100 +228,100 @@ def test_the_identity_of_a_file_is_that_of_older_ledgers(store: ObjectStore, fol
 
 
 @pytest.mark.parametrize("time_s", [-(2**31), 2**33, 2**34 - 1])
-def test_a_file_of_any_date_is_listed(store: ObjectStore, folder: Path, time_s: int):
+def test_files_with_any_date_are_listed(store: ObjectStore, folder: Path, time_s: int):
     (folder / "a.wav").write_bytes(b"sound")
     os.utime(folder / "a.wav", (time_s, time_s))
     [recording] = store.list()
     assert recording.call_id
 
 
-def told(store: ObjectStore) -> tuple[list[str], list[str]]:
-    """The keys that are listed, and the reasons that are told of others."""
+def listed(store: ObjectStore) -> tuple[list[str], list[str]]:
+    """Return the listed keys, and the reasons why others were skipped."""
     reasons: list[str] = []
     pages = list(store.pages(unreadable=reasons.append))
     return [recording.key for page in pages for recording in page], reasons
 
 
-def test_links_in_a_circle_are_followed_once_and_told(store: ObjectStore, folder: Path):
+def test_a_cycle_of_links_is_reported_once(store: ObjectStore, folder: Path):
     (folder / "deep").mkdir()
     (folder / "deep" / "good.wav").write_bytes(b"sound")
     (folder / "deep" / "circle").symlink_to(folder)
-    keys, reasons = told(store)
+    keys, reasons = listed(store)
     assert keys == ["deep/good.wav"]
-    assert reasons == ["A link leads back to a folder above it."]
+    assert reasons == ["A link points to a folder above it."]
 
 
-def test_a_linked_folder_is_looked_into(store: ObjectStore, folder: Path, tmp_path: Path):
+def test_linked_folders_are_listed(store: ObjectStore, folder: Path, tmp_path: Path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a.wav").write_bytes(b"sound")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
-    assert told(store) == (["link/a.wav"], [])
+    assert listed(store) == (["link/a.wav"], [])
 
 
-def test_a_path_that_is_too_long_for_the_ledger_is_told(store: ObjectStore, folder: Path):
+def test_a_path_that_is_too_long_is_reported(store: ObjectStore, folder: Path):
     deep = folder.joinpath(*["long" * 50] * 6)
     deep.mkdir(parents=True)
     (deep / "a.wav").write_bytes(b"sound")
-    keys, [reason] = told(store)
+    keys, [reason] = listed(store)
     assert keys == []
     assert "longer than 1024 bytes" in reason
 
 
-def test_a_folder_that_may_not_be_read_is_told_and_hides_no_other(
+def test_an_unreadable_folder_is_reported_and_the_rest_is_listed(
     store: ObjectStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (folder / "closed").mkdir()
     (folder / "good.wav").write_bytes(b"sound")
 
-    def as_nobody(path: bytes) -> Any:
+    def as_other_user(path: bytes) -> Any:
         if path.rstrip(b"/").endswith(b"closed"):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", as_nobody)
-    keys, [reason] = told(store)
+    monkeypatch.setattr(os, "scandir", as_other_user)
+    keys, [reason] = listed(store)
     assert keys == ["good.wav"]
     assert "permission denied" in reason
 
 
-ODD_LINKS = {
+BROKEN_LINKS = {
     "into-a-file": ("good.wav/b", "not a directory"),
     "circle": ("circle", "too many levels of symbolic links"),
     "long": ("x" * 300, "file name too long"),
 }
 
 
-@pytest.mark.parametrize("name", ODD_LINKS)
+@pytest.mark.parametrize("name", BROKEN_LINKS)
 @pytest.mark.parametrize("below", ["", "deep/"])
-def test_a_link_that_cannot_be_followed_is_told_and_hides_no_other(
+def test_a_broken_link_is_reported_and_the_rest_is_listed(
     store: ObjectStore, folder: Path, name: str, below: str
 ):
-    target, why = ODD_LINKS[name]
+    target, why = BROKEN_LINKS[name]
     (folder / below).mkdir(exist_ok=True)
     for file in ("a.wav", "good.wav", "z.wav"):
         (folder / below / file).write_bytes(b"sound")
     (folder / below / name).symlink_to(target)
-    keys, [reason] = told(store)
+    keys, [reason] = listed(store)
     assert keys == [f"{below}a.wav", f"{below}good.wav", f"{below}z.wav"]
     assert reason == f"A link cannot be read: {why}."
     reasons: list[str] = []
     assert list(store.pages(after=f"{below}y", unreadable=reasons.append))
-    assert reasons == []  # it was told by the page before
+    assert reasons == []  # reported by the previous page
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may follow any link")
-def test_a_link_into_a_closed_folder_is_told_and_hides_no_other(
+def test_a_link_into_an_unreadable_folder_is_reported(
     store: ObjectStore, folder: Path, tmp_path: Path
 ):
     (tmp_path / "closed").mkdir(mode=0)
     (folder / "link").symlink_to(tmp_path / "closed" / "a.wav")
     (folder / "z.wav").write_bytes(b"sound")
-    assert told(store) == (["z.wav"], ["A link cannot be read: permission denied."])
+    assert listed(store) == (["z.wav"], ["A link cannot be read: permission denied."])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read any folder")
-def test_a_folder_that_is_closed_as_a_whole_is_not_an_empty_one(store: ObjectStore, folder: Path):
+def test_an_unreadable_root_is_unavailable(store: ObjectStore, folder: Path):
     folder.chmod(0)
     with pytest.raises(StoreUnavailable, match="permission denied"):
         list(store.list())
@@ -331,7 +331,7 @@ def test_a_folder_that_is_closed_as_a_whole_is_not_an_empty_one(store: ObjectSto
     "error", [OSError(5, "Input/output error"), OSError(116, "Stale file handle")]
 )
 @pytest.mark.parametrize("broken", ["deep", "recordings"])
-def test_a_broken_folder_is_told_and_a_broken_root_raises(
+def test_a_broken_folder_is_reported_and_a_broken_root_raises(
     store: ObjectStore,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -353,18 +353,18 @@ def test_a_broken_folder_is_told_and_a_broken_root_raises(
             list(store.list())
     else:
         words = os.strerror(error.errno or 0).lower()
-        assert told(store) == (["good.wav"], [f"A folder cannot be read: {words}."])
+        assert listed(store) == (["good.wav"], [f"A folder cannot be read: {words}."])
 
 
 @pytest.mark.parametrize("prefix", ["..", "a//b", "x" * 300, "y/" * 3000, "a.wav", "nul\0"])
-def test_below_what_is_no_folder_nothing_is_listed(store: ObjectStore, folder: Path, prefix: str):
+def test_nothing_is_listed_below_an_invalid_prefix(store: ObjectStore, folder: Path, prefix: str):
     (folder / "a.wav").write_bytes(b"sound")
     assert list(store.list(prefix)) == []
 
 
-def test_what_is_no_file_is_neither_listed_nor_waited_for(store: ObjectStore, folder: Path):
+def test_named_pipes_are_neither_listed_nor_opened(store: ObjectStore, folder: Path):
     os.mkfifo(folder / "pipe.wav")
-    assert told(store) == ([], [])
+    assert listed(store) == ([], [])
     with pytest.raises(MissingObject):
         store.read("pipe.wav")
 
@@ -382,10 +382,8 @@ S3_NAMES = [
 
 
 @pytest.mark.parametrize("prefix", ["", "/calls"])
-def test_objects_of_any_name_in_a_bucket_are_listed_and_can_be_read(
-    s3_server: str, tmp_path: Path, prefix: str
-):
-    """obstore's own listing ends at the first of these, and with it what comes behind it."""
+def test_objects_with_any_key_are_listed_and_readable(s3_server: str, tmp_path: Path, prefix: str):
+    """Listings of obstore fail at the first of these keys."""
     store, client = a_bucket(s3_server, prefix)
     for name in S3_NAMES:
         client.put_object(Bucket=BUCKET, Key=f"{prefix[1:]}/{name}" if prefix else name, Body=name)
@@ -409,34 +407,34 @@ def test_objects_of_any_name_in_a_bucket_are_listed_and_can_be_read(
     assert list(store.list()) == []
 
 
-def test_the_marker_of_a_folder_is_no_object(s3_server: str):
+def test_a_folder_marker_is_not_an_object(s3_server: str):
     store, client = a_bucket(s3_server)
     client.put_object(Bucket=BUCKET, Key="calls/", Body=b"")
     client.put_object(Bucket=BUCKET, Key="calls/a.wav", Body=b"sound")
     assert [recording.key for recording in store.list()] == ["calls/a.wav"]
 
 
-def test_a_page_of_markers_tells_how_far_the_listing_has_come(s3_server: str):
+def test_a_page_of_folder_markers_has_a_resume_key(s3_server: str):
     store, client = a_bucket(s3_server, "/kept")
     store.page_size = 2
     for key in ("a/", "b/", "c.wav", "d/", "e/"):
         client.put_object(Bucket=BUCKET, Key=f"kept/{key}", Body=b"x" if key == "c.wav" else b"")
     pages = list(store.pages())
     assert [[recording.key for recording in page] for page in pages] == [[], ["c.wav"], []]
-    assert [end_of(page) for page in pages] == ["b/", "d/", "e/"]
-    assert [end_of(page) for page in store.pages(after="b/")] == ["d/", "e/"]
+    assert [resume_key(page) for page in pages] == ["b/", "d/", "e/"]
+    assert [resume_key(page) for page in store.pages(after="b/")] == ["d/", "e/"]
 
 
-def test_a_server_that_says_nothing_costs_a_tick_half_its_time():
+def test_a_silent_server_costs_at_most_half_a_tick():
     access = S3Access("http://127.0.0.1:9", access_key_id="x", secret_access_key="y")
     store = open_store("s3://calls", access)
     config = store._client.meta.config  # pyright: ignore[reportAttributeAccessIssue]
-    tries = config.retries["total_max_attempts"]
-    assert tries * (config.connect_timeout + config.read_timeout) <= 30
+    attempts = config.retries["total_max_attempts"]
+    assert attempts * (config.connect_timeout + config.read_timeout) <= 30
     assert RETRIES.get("retry_timeout") == timedelta(seconds=60)
 
 
-def test_an_unfinished_upload_in_parts_is_not_listed(s3_server: str):
+def test_an_incomplete_multipart_upload_is_not_listed(s3_server: str):
     store, client = a_bucket(s3_server)
     upload = client.create_multipart_upload(Bucket=BUCKET, Key="a.wav")["UploadId"]
     client.upload_part(Bucket=BUCKET, Key="a.wav", UploadId=upload, PartNumber=1, Body=b"so")
@@ -444,8 +442,8 @@ def test_an_unfinished_upload_in_parts_is_not_listed(s3_server: str):
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[bytes], ObjectStore]]:
-    """A bucket on a server that has one answer to everything."""
+def responding() -> Iterator[Callable[[bytes], ObjectStore]]:
+    """Return a bucket on a server with a fixed response."""
     answers: list[bytes] = []
 
     class Always(BaseHTTPRequestHandler):
@@ -471,23 +469,21 @@ def answering() -> Iterator[Callable[[bytes], ObjectStore]]:
 @pytest.mark.parametrize(
     "answer", [b"<html><br></html>", b"<html/>", b"Welcome", b'{"Contents": []}']
 )
-def test_an_answer_that_is_no_listing_is_not_an_empty_one(
-    answering: Callable[[bytes], ObjectStore], answer: bytes
+def test_an_invalid_listing_is_unavailable_rather_than_empty(
+    responding: Callable[[bytes], ObjectStore], answer: bytes
 ):
-    """Such as the page of a proxy that wants a login."""
+    """For example the login page of a proxy."""
     with pytest.raises(StoreUnavailable):
-        list(answering(answer).list())
+        list(responding(answer).list())
 
 
-def test_a_listing_of_a_bucket_that_is_not_there_says_so(s3_server: str):
+def test_listing_a_missing_bucket_asks_to_create_it(s3_server: str):
     access = S3Access(s3_server, access_key_id="x", secret_access_key="y")
-    with pytest.raises(StoreUnavailable, match="make the bucket first"):
-        list(open_store("s3://never-made", access).list())
+    with pytest.raises(StoreUnavailable, match="create the bucket first"):
+        list(open_store("s3://never-created", access).list())
 
 
-def test_a_link_out_of_the_folder_that_leads_nowhere_does_not_hide_the_others(
-    store: ObjectStore, folder: Path
-):
+def test_a_dangling_link_does_not_hide_other_files(store: ObjectStore, folder: Path):
     (folder / "good.wav").write_bytes(b"sound")
     (folder / "broken.wav").symlink_to("/nowhere/at/all.wav")
     assert [recording.key for recording in store.list()] == ["good.wav"]

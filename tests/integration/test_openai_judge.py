@@ -1,4 +1,4 @@
-"""Sentiment by a language model behind OpenAI-compatible servers of every kind, on real sockets."""
+"""Sentiment by a language model behind OpenAI-compatible servers, on real sockets."""
 
 import asyncio
 import json
@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement, Sentiment, Unjudged, Verdict
-from callpipeline.domain.transcript import Segment
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment, UnjudgedMention
+from callpipeline.domain.transcripts import Segment
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.openai import OpenaiJudge
 from callpipeline.errors import (
     CallpipelineError,
-    EngineAway,
     EngineRefused,
     EngineUnavailable,
     MissingObject,
+    ServiceUnavailable,
 )
 from tests.builders import a_mention, a_segment
 from tests.fakes.obedient import ObedientModel, document_of, honestly
 from tests.fakes.openai_service import open_service
 from tests.fakes.services import FaultServer, Script
-from tests.fakes.services.bodies import BROKEN_BODIES, changed
+from tests.fakes.services.bodies import BROKEN_BODIES, with_change
 from tests.fakes.services.exchange import json_reply
 from tests.fakes.services.faults import (
     BROKEN,
@@ -36,12 +36,12 @@ from tests.fakes.services.faults import (
     STATUS_429,
     STATUS_503,
     Fault,
-    answering,
+    fixed_reply,
 )
-from tests.fakes.services.records import Arrival
+from tests.fakes.services.records import RecordedRequest
 from tests.fakes.services.shapes import WRONG_SHAPES
 
-Judge = Callable[..., tuple[Verdict, ...]]
+Judge = Callable[..., tuple[JudgeResult, ...]]
 TEXTS = ("Vodafone was terrible.", "And Vodafone is brilliant now.")
 
 
@@ -53,19 +53,19 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def judge(server: FaultServer) -> Iterator[Judge]:
-    """Judge what a customer says with one judge, as often as a test likes."""
+    """Return a function that judges the segments of a customer, always with the same judge."""
     with ExitStack() as stack:
         service = stack.enter_context(open_service("sentiment", server.url("chat"), key="sk-1"))
-        made = OpenaiJudge(service, "gpt-test")
+        openai = OpenaiJudge(service, "gpt-test")
 
-        def run(*texts: str) -> tuple[Verdict, ...]:
-            segments = said(texts or TEXTS)
-            return asyncio.run(made.judge(Conversation(tuple(segments)), mentions_in(segments)))
+        def run(*texts: str) -> tuple[JudgeResult, ...]:
+            segments = segments_of(texts or TEXTS)
+            return asyncio.run(openai.judge(Conversation(tuple(segments)), mentions_in(segments)))
 
         yield run
 
 
-def said(texts: Sequence[str]) -> list[Segment]:
+def segments_of(texts: Sequence[str]) -> list[Segment]:
     return [a_segment(text, index=n, channel=Channel.RIGHT) for n, text in enumerate(texts)]
 
 
@@ -77,7 +77,7 @@ def mentions_in(segments: Sequence[Segment]) -> list[Mention]:
     ]
 
 
-def labels(verdicts: Sequence[Verdict]) -> list[Sentiment | None]:
+def labels(verdicts: Sequence[JudgeResult]) -> list[Sentiment | None]:
     return [v.sentiment if isinstance(v, Judgement) else None for v in verdicts]
 
 
@@ -85,13 +85,13 @@ def bodies(server: FaultServer) -> list[dict[str, Any]]:
     return [arrival.json for arrival in server.requests("chat")]
 
 
-def asks_for(**wanted: Any) -> Callable[[Arrival], bool]:
-    """Requests with such a response_format, or such a field."""
+def with_fields(**wanted: Any) -> Callable[[RecordedRequest], bool]:
+    """Match requests with one of these response formats, or values of a field."""
 
-    def matches(arrival: Arrival) -> bool:
-        asked = arrival.json or {}
-        known = asked | {"format": asked.get("response_format", {}).get("type")}
-        return all(known.get(name, "none") in values for name, values in wanted.items())
+    def matches(arrival: RecordedRequest) -> bool:
+        body = arrival.json or {}
+        fields = body | {"format": body.get("response_format", {}).get("type")}
+        return all(fields.get(name, "none") in values for name, values in wanted.items())
 
     return matches
 
@@ -115,7 +115,7 @@ def test_all_mentions_of_a_speaker_are_one_request(server: FaultServer, judge: J
     assert body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_nothing_to_judge_is_not_asked(server: FaultServer, judge: Judge) -> None:
+def test_without_mentions_no_request_is_sent(server: FaultServer, judge: Judge) -> None:
     assert judge("Hello.") == ()
     assert server.attempts("chat") == 0
 
@@ -131,16 +131,16 @@ def test_nothing_to_judge_is_not_asked(server: FaultServer, judge: Judge) -> Non
         ),
     ],
 )
-def test_a_form_that_a_server_does_not_know_is_asked_for_once(
+def test_an_unsupported_response_format_is_requested_once(
     server: FaultServer, judge: Judge, status: Fault, unknown: tuple[str, ...], formats: list[str]
 ) -> None:
-    server.plan("chat", status, forever=True, where=asks_for(format=unknown))
+    server.plan("chat", status, forever=True, where=with_fields(format=unknown))
     assert labels(judge()) == labels(judge()) == GOOD
     found = [body.get("response_format", {}).get("type") for body in bodies(server)]
     assert found == formats
 
 
-def test_a_model_that_takes_no_temperature_keeps_the_schema(
+def test_a_model_without_temperature_still_gets_the_schema(
     server: FaultServer, judge: Judge
 ) -> None:
     server.plan("chat", STATUS_400, forever=True, where=lambda a: "temperature" in a.json)
@@ -151,29 +151,27 @@ def test_a_model_that_takes_no_temperature_keeps_the_schema(
     assert "seed" not in last and last["response_format"]["type"] == "json_schema"
 
 
-def test_text_that_a_filter_refuses_takes_the_schema_from_no_other(
-    server: FaultServer, judge: Judge
-) -> None:
+def test_a_content_filter_does_not_disable_the_schema(server: FaultServer, judge: Judge) -> None:
     refusal = json_reply({"error": {"code": "content_filter", "message": "quotes the call"}}, 400)
-    server.plan("chat", answering("filter", refusal))
-    with pytest.raises(EngineRefused, match="its filter of contents") as refused:
+    server.plan("chat", fixed_reply("filter", refusal))
+    with pytest.raises(EngineRefused, match="its content filter") as refused:
         judge()
     assert "quotes" not in str(refused.value)
     judge()
     assert [b["response_format"]["type"] for b in bodies(server)] == ["json_schema"] * 2
 
 
-def test_an_answer_that_is_refused_is_drawn_again(server: FaultServer, judge: Judge) -> None:
-    asked = iter(["prose", '{"judgements": [{"id": 1}]}'])
+def test_an_invalid_answer_is_sampled_again(server: FaultServer, judge: Judge) -> None:
+    answers = iter(["prose", '{"judgements": [{"id": 1}]}'])
     model = ObedientModel()
-    server.script.chat = lambda request: next(asked, None) or model(request)
+    server.script.chat = lambda request: next(answers, None) or model(request)
     assert labels(judge()) == GOOD
-    drawn = [(body["temperature"], body["seed"]) for body in bodies(server)]
-    assert drawn == [(0.0, 1), (0.4, 2), (0.8, 3)]
+    samples = [(body["temperature"], body["seed"]) for body in bodies(server)]
+    assert samples == [(0.0, 1), (0.4, 2), (0.8, 3)]
     assert len({body["messages"][1]["content"] for body in bodies(server)}) == 3
 
 
-def test_what_was_well_judged_is_kept_and_only_the_rest_asked_for_again(
+def test_only_mentions_without_valid_judgement_are_sent_again(
     server: FaultServer, judge: Judge
 ) -> None:
     def one_lie(request: dict[str, Any]) -> Any:
@@ -185,38 +183,40 @@ def test_what_was_well_judged_is_kept_and_only_the_rest_asked_for_again(
     server.script.chat = one_lie
     good, missing = judge()
     assert labels([good, missing]) == [Sentiment.NEGATIVE, None]
-    assert isinstance(missing, Unjudged)
+    assert isinstance(missing, UnjudgedMention)
     assert (missing.error_class, missing.transient) == ("EngineUnavailable", True)
-    assert "no judgement that a quote bears out" in missing.reason
+    assert "no judgement with a valid quote" in missing.reason
     counts = [len(document_of(body)["mentions"]) for body in bodies(server)]
     assert counts == [2, 1, 1]
 
 
-def test_where_nothing_is_well_judged_the_stage_fails(server: FaultServer, judge: Judge) -> None:
+def test_without_any_valid_judgement_the_stage_fails(server: FaultServer, judge: Judge) -> None:
     server.script.chat = lambda _: "I would rather not."
-    with pytest.raises(EngineUnavailable, match="in 3 tries the model gave no judgement"):
+    with pytest.raises(EngineUnavailable, match="no judgement with a valid quote in 3 attempts"):
         judge()
     assert server.attempts("chat") == 3
 
 
-def test_nothing_that_a_model_writes_is_in_what_is_kept(server: FaultServer, judge: Judge) -> None:
-    def gossip(request: dict[str, Any]) -> Any:
+def test_no_text_of_the_model_is_stored(server: FaultServer, judge: Judge) -> None:
+    def talkative(request: dict[str, Any]) -> Any:
         judgements = ObedientModel()(request)["judgements"]
         return {
             "judgements": [j | {"quote": j["quote"].upper(), "reason": "pwned"} for j in judgements]
         }
 
-    server.script.chat = gossip
+    server.script.chat = talkative
     quotes = [v.quote for v in judge() if isinstance(v, Judgement)]
     assert quotes == list(TEXTS)
 
 
-def test_many_mentions_go_in_lots(server: FaultServer, judge: Judge) -> None:
+def test_many_mentions_are_sent_in_batches(server: FaultServer, judge: Judge) -> None:
     assert len(labels(judge(*TEXTS * 15))) == 30
     assert [len(document_of(body)["mentions"]) for body in bodies(server)] == [20, 10]
 
 
-def test_a_long_call_is_shown_only_around_its_mentions(server: FaultServer, judge: Judge) -> None:
+def test_only_the_lines_around_mentions_of_a_long_call_are_sent(
+    server: FaultServer, judge: Judge
+) -> None:
     idle = ["Our number is one two three."] * 400
     judge(*idle, *TEXTS, *idle)
     [body] = bodies(server)
@@ -224,21 +224,23 @@ def test_a_long_call_is_shown_only_around_its_mentions(server: FaultServer, judg
     assert len(json.dumps(body)) < 6000
 
 
-def test_one_lot_that_fails_leaves_the_other(server: FaultServer, judge: Judge) -> None:
+def test_a_failed_batch_does_not_affect_another(server: FaultServer, judge: Judge) -> None:
     server.plan(
         "chat", STATUS_503, times=3, where=lambda a: len(document_of(a.json)["mentions"]) < 20
     )
     verdicts = judge(*TEXTS * 15)
     assert labels(verdicts) == GOOD * 10 + [None] * 10
-    assert {v.error_class for v in verdicts if isinstance(v, Unjudged)} == {"EngineAway"}
+    assert {v.error_class for v in verdicts if isinstance(v, UnjudgedMention)} == {
+        "ServiceUnavailable"
+    }
 
 
 @pytest.mark.parametrize("fault", [STATUS_401, STATUS_429], ids=str)
-def test_what_no_call_is_the_cause_of_makes_the_calls_wait(
+def test_failures_that_no_call_causes_make_the_service_unavailable(
     server: FaultServer, judge: Judge, fault: Fault
 ) -> None:
     server.plan("chat", fault, forever=True)
-    with pytest.raises(EngineAway):
+    with pytest.raises(ServiceUnavailable):
         judge()
     assert server.attempts("chat") == (1 if fault is STATUS_401 else 3)
 
@@ -251,28 +253,28 @@ def test_what_no_call_is_the_cause_of_makes_the_calls_wait(
         {"message": {"content": None, "refusal": "I cannot"}},
         {"message": {"content": None, "tool_calls": [{"id": "1", "type": "function"}]}},
     ],
-    ids=["cut", "filtered", "refused", "a tool"],
+    ids=["truncated", "filtered", "refused", "a tool"],
 )
-def test_what_is_no_answer_is_asked_for_again(
+def test_an_unusable_answer_is_requested_again(
     server: FaultServer, judge: Judge, change: dict[str, Any]
 ) -> None:
-    def spoil(answer: Any) -> Any:
+    def change_choice(answer: Any) -> Any:
         return answer | {"choices": [answer["choices"][0] | change]}
 
-    server.plan("chat", changed("spoilt", spoil))
+    server.plan("chat", with_change("changed", change_choice))
     assert labels(judge()) == GOOD
     assert server.attempts("chat") == 2
 
 
 @pytest.mark.parametrize("fault", [*RETRIED_STATUSES, *BROKEN, *BROKEN_BODIES], ids=str)
-def test_what_may_pass_is_asked_for_again(server: FaultServer, judge: Judge, fault: Fault) -> None:
+def test_transient_failures_are_retried(server: FaultServer, judge: Judge, fault: Fault) -> None:
     server.plan("chat", fault)
     assert labels(judge()) == GOOD
     assert server.attempts("chat") == 2
 
 
 @pytest.mark.parametrize("fault", WRONG_SHAPES["chat"], ids=str)
-def test_an_answer_of_another_shape_is_no_judgement(
+def test_a_response_of_another_shape_is_no_judgement(
     server: FaultServer, judge: Judge, fault: Fault
 ) -> None:
     server.plan("chat", fault, forever=True)
@@ -282,10 +284,10 @@ def test_an_answer_of_another_shape_is_no_judgement(
     assert server.attempts("chat") <= 3
 
 
-def test_mentions_of_other_words_are_refused_before_anything_is_sent(
+def test_mentions_of_another_transcript_are_rejected_before_any_request(
     server: FaultServer, judge: Judge
 ) -> None:
-    segments = said(["Vodafone"])
+    segments = segments_of(["Vodafone"])
     stale = a_mention("Vodafone", char_start=900)
     with open_service("sentiment", server.url("chat")) as service:
         work = OpenaiJudge(service, "m").judge(Conversation(tuple(segments)), [stale])

@@ -12,19 +12,19 @@ import pytest
 import soundfile
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, Speaker
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.speech import SileroSpeechDetector
-from callpipeline.engines.split.local import LocalSplitter
+from callpipeline.engines.split import LocalSplitter
 from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
 from callpipeline.errors import EngineUnavailable, UnsupportedAudio
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-SAID = ("good", "morning", "how", "can", "i", "help", "you")
+SPOKEN = ("good", "morning", "how", "can", "i", "help", "you")
 
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChannelAudio]:
-    """The agent's channel of a sample call, with where speech is in it."""
+    """Return the agent's channel of a sample call, and its speech."""
     into = tmp_path_factory.mktemp("split")
     (recording,) = (p for p in SAMPLES.glob("01-*") if not p.name.endswith(".json"))
     about = asyncio.run(LocalSplitter().split(recording, into, "left")).channels[0]
@@ -47,9 +47,9 @@ def test_the_detector_finds_the_turns_of_the_agent(left: tuple[Path, ChannelAudi
     assert speech[0].start_s == pytest.approx(1.25, abs=0.4)
 
 
-def test_most_of_what_was_said_is_heard(transcript: Transcript) -> None:
+def test_most_words_are_recognised(transcript: Transcript) -> None:
     heard = " ".join(segment.text for segment in transcript.segments).split()
-    assert sum(word in heard for word in SAID) >= 6
+    assert sum(word in heard for word in SPOKEN) >= 6
 
 
 def test_segments_lie_within_speech_and_are_made_of_their_words(
@@ -64,7 +64,7 @@ def test_segments_lie_within_speech_and_are_made_of_their_words(
     assert [segment.index for segment in transcript.segments] == [*range(len(transcript.segments))]
 
 
-def test_words_are_plain_and_sure_to_some_degree(transcript: Transcript) -> None:
+def test_words_are_plain_and_have_confidences(transcript: Transcript) -> None:
     words = [word for segment in transcript.segments for word in segment.words]
     assert all(re.fullmatch(r"[a-z'.-]+", word.text) for word in words)
     assert all(0 <= (word.confidence or 0) <= 1 for word in words)
@@ -72,7 +72,7 @@ def test_words_are_plain_and_sure_to_some_degree(transcript: Transcript) -> None
     assert transcript.engine.startswith("pocketsphinx")
 
 
-def test_the_same_audio_gives_the_same_words_whatever_came_before(
+def test_the_same_audio_gives_the_same_words_regardless_of_order(
     transcript: Transcript, left: tuple[Path, ChannelAudio]
 ) -> None:
     audio, about = left
@@ -104,7 +104,7 @@ def test_a_channel_without_speech_is_a_transcript_without_segments(
     assert pids == (), "no process is started for silence"
 
 
-def test_speech_without_a_pause_is_cut_and_heard_to_its_end(
+def test_speech_without_a_pause_is_cut_and_recognised_to_its_end(
     tmp_path: Path, left: tuple[Path, ChannelAudio]
 ) -> None:
     samples, rate_hz = soundfile.read(left[0], dtype="float32")
@@ -131,7 +131,7 @@ def test_audio_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         async with PocketsphinxTranscriber(1) as transcriber:
             await transcriber.transcribe(tmp_path / "a.flac", about)
 
-    with pytest.raises(UnsupportedAudio, match="cannot be read"):
+    with pytest.raises(UnsupportedAudio, match="can't be read"):
         asyncio.run(transcribe())
 
 

@@ -1,4 +1,4 @@
-"""Calls in processes of their own: what happens when one dies, hangs or outlives its parent."""
+"""Calls in a process pool whose processes die, hang or outlive their parent."""
 
 import asyncio
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from callpipeline.engines.processes import Processes
+from callpipeline.engines.processes import ProcessPool
 from callpipeline.errors import EngineUnavailable, UnsupportedAudio
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is not a zombie."""
+    """Return whether the process exists and is not a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -23,16 +23,16 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until_gone(pid: int, for_s: float = 5.0) -> bool:
-    until = time.monotonic() + for_s
+def wait_until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+    until = time.monotonic() + timeout_s
     while is_running(pid) and time.monotonic() < until:
         time.sleep(0.02)
     return not is_running(pid)
 
 
-def test_a_call_runs_in_another_process_and_the_process_is_kept() -> None:
+def test_a_call_runs_in_another_process_which_is_reused() -> None:
     async def pids() -> list[int]:
-        async with Processes("tester", 1) as processes:
+        async with ProcessPool("tester", 1) as processes:
             return [await processes.run(os.getpid) for _ in range(2)]
 
     first, second = asyncio.run(pids())
@@ -40,15 +40,15 @@ def test_a_call_runs_in_another_process_and_the_process_is_kept() -> None:
 
 
 def test_a_process_may_be_used_from_one_event_loop_after_another() -> None:
-    processes = Processes("tester", 1)
+    processes = ProcessPool("tester", 1)
     pids = {asyncio.run(processes.run(os.getpid)) for _ in range(2)}
     processes.close()
     assert len(pids) == 1
 
 
-def test_an_error_comes_back_as_it_was_raised() -> None:
+def test_an_error_is_raised_in_the_caller() -> None:
     async def fail() -> None:
-        async with Processes("tester", 1) as processes:
+        async with ProcessPool("tester", 1) as processes:
             with pytest.raises(ZeroDivisionError):
                 await processes.run(divmod, 1, 0)
             with pytest.raises(FileNotFoundError):
@@ -58,9 +58,9 @@ def test_an_error_comes_back_as_it_was_raised() -> None:
     asyncio.run(fail())
 
 
-def test_an_error_of_ours_keeps_its_sentence() -> None:
+def test_an_error_of_ours_keeps_its_message() -> None:
     async def fail() -> None:
-        async with Processes("tester", 1) as processes:
+        async with ProcessPool("tester", 1) as processes:
             await processes.run(
                 exec, "from callpipeline.errors import *; raise UnsupportedAudio('x y')"
             )
@@ -69,9 +69,9 @@ def test_an_error_of_ours_keeps_its_sentence() -> None:
         asyncio.run(fail())
 
 
-def test_a_process_that_dies_fails_its_own_call_alone() -> None:
+def test_a_process_that_dies_only_fails_its_own_call() -> None:
     async def kill_one() -> list[object]:
-        async with Processes("tester", 2) as processes:
+        async with ProcessPool("tester", 2) as processes:
             calls = [
                 processes.run(os.kill, 0, 0),
                 processes.run(os._exit, 3),
@@ -81,13 +81,13 @@ def test_a_process_that_dies_fails_its_own_call_alone() -> None:
 
     _, died, *others = asyncio.run(kill_one())
     assert isinstance(died, EngineUnavailable)
-    assert str(died) == "the tester's process died, it can be retried"
+    assert str(died) == "the tester's process died, try again"
     assert others == [divmod(n, 2) for n in range(20)]
 
 
-def test_a_call_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
+def test_a_call_over_the_timeout_is_killed_and_the_next_one_served() -> None:
     async def hang() -> object:
-        async with Processes("tester", 1, timeout_s=3) as processes:
+        async with ProcessPool("tester", 1, timeout_s=3) as processes:
             with pytest.raises(EngineUnavailable, match="took over 3 s"):
                 await processes.run(time.sleep, 60)
             return await processes.run(abs, -1)
@@ -95,9 +95,9 @@ def test_a_call_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
     assert asyncio.run(hang()) == 1
 
 
-def test_closing_ends_the_processes_and_the_calls_under_way() -> None:
+def test_closing_ends_the_processes_and_the_running_calls() -> None:
     async def close_while_busy() -> tuple[int, ...]:
-        processes = Processes("tester", 1)
+        processes = ProcessPool("tester", 1)
         busy = asyncio.ensure_future(processes.run(time.sleep, 60))
         while not processes.pids:
             await asyncio.sleep(0.01)
@@ -115,10 +115,10 @@ def test_closing_ends_the_processes_and_the_calls_under_way() -> None:
 
 PARENT = """
 import asyncio, sys, time
-from callpipeline.engines.processes import Processes
+from callpipeline.engines.processes import ProcessPool
 
 async def work():
-    processes = Processes("tester", 1)
+    processes = ProcessPool("tester", 1)
     busy = asyncio.ensure_future(processes.run(time.sleep, 60))
     while not processes.pids:
         await asyncio.sleep(0.01)
@@ -140,19 +140,19 @@ def test_a_busy_process_ends_with_a_parent_that_is_killed() -> None:
     assert wait_until_gone(child)
 
 
-def test_each_of_many_calls_is_answered_in_order() -> None:
+def test_many_calls_return_their_results_in_order() -> None:
     async def run() -> list[tuple[int, int]]:
-        async with Processes("tester", 2) as processes:
+        async with ProcessPool("tester", 2) as processes:
             return await processes.run_each(divmod, ((number, 2) for number in range(5)))
 
     assert asyncio.run(run()) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
 
 
-def test_what_is_left_of_many_calls_is_not_begun_once_one_has_failed(tmp_path: Path) -> None:
+def test_waiting_calls_are_not_started_after_one_failed(tmp_path: Path) -> None:
     calls = [(str(tmp_path / "missing" / "x"),), *((str(tmp_path / f"{n}"),) for n in range(20))]
 
     async def run() -> None:
-        async with Processes("tester", 1) as processes:
+        async with ProcessPool("tester", 1) as processes:
             with pytest.raises(FileNotFoundError):
                 await processes.run_each(os.mkdir, calls)
             await processes.run(divmod, 1, 1)

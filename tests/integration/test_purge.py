@@ -1,4 +1,4 @@
-"""Dagster's own old records go, some at a time; what is young, goes on, or is still shown stays."""
+"""Old records of Dagster are deleted in batches; recent, unfinished and shown ones stay."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
-from callpipeline.defs.purge import Purge
-from callpipeline.domain.call import Recording, Registration
-from callpipeline.storage.database import Database
-from callpipeline.storage.ledger import Ledger
-from callpipeline.storage.retention import Retained
+from callpipeline.defs.dagster_internals.purge import Purge
+from callpipeline.domain.calls.call import Recording, Registration
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.erasure import RetentionStore
+from callpipeline.storage.postgres.database import Database
 from tests.integration.dagster_home import KINDS, Home, execute, home, span
-from tests.integration.databases import asked
+from tests.integration.databases import execute_sql
 from tests.integration.dumps import in_database, in_files
 from tests.integration.test_records import TRANSCRIPTS, job
 
@@ -31,12 +31,14 @@ def instance(home: Home, request: pytest.FixtureRequest) -> Iterator[dg.DagsterI
 
 
 @pytest.fixture
-def retained(database: Database) -> Retained:
-    return Retained(database)
+def retained(database: Database) -> RetentionStore:
+    return RetentionStore(database)
 
 
-def enter(database: Database, instance: dg.DagsterInstance, count: int, *, days: int) -> list[str]:
-    """Calls of the ledger that were completed so many days ago, with their partition keys."""
+def add_old_calls(
+    database: Database, instance: dg.DagsterInstance, count: int, *, days: int
+) -> list[str]:
+    """Return calls that were completed some days ago, with their partition keys."""
     batch = uuid.uuid4().hex
     found = [
         Recording("b", f"{batch}/{n}", "e", 1, NOW - timedelta(days=days)) for n in range(count)
@@ -54,26 +56,28 @@ def enter(database: Database, instance: dg.DagsterInstance, count: int, *, days:
 
 
 def age(home: Home, run_id: str, days: int) -> None:
-    """Let a run have ended so many days ago."""
+    """Make a run look as if it ended some days ago."""
     then = f"now() - interval '{days} days'"
-    asked(
+    execute_sql(
         home.database_url,
         f"UPDATE public.runs SET update_timestamp = {then} WHERE run_id = '{run_id}'",
     )
 
 
-def purge(instance: dg.DagsterInstance, retained: Retained, older_than: datetime) -> dict[str, int]:
-    at_hand = Purge(instance, retained, older_than)
-    planned = {one.what: one.items for one in at_hand.plan()}
-    done = {one.what: one.items for one in at_hand.apply()}
-    assert planned == done
-    return done
+def purge(
+    instance: dg.DagsterInstance, retained: RetentionStore, older_than: datetime
+) -> dict[str, int]:
+    records = Purge(instance, retained, older_than)
+    planned = {deleted.what: deleted.items for deleted in records.plan()}
+    applied = {deleted.what: deleted.items for deleted in records.apply()}
+    assert planned == applied
+    return applied
 
 
-def test_keys_and_runs_of_old_calls_go_together_and_those_of_young_ones_stay(
-    home: Home, instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_keys_and_runs_of_old_calls_are_deleted_and_recent_ones_stay(
+    home: Home, instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
-    old, young = (enter(database, instance, 3, days=days) for days in (31, 29))
+    old, young = (add_old_calls(database, instance, 3, days=days) for days in (31, 29))
     old_run, young_run = (execute(job(), instance, keys).run_id for keys in (old, young))
     age(home, old_run, 31)
     age(home, young_run, 29)
@@ -87,34 +91,34 @@ def test_keys_and_runs_of_old_calls_go_together_and_those_of_young_ones_stay(
     assert not set(found) & {f"public.{name}" for name in names}
     assert in_files(home.folder / "dagster", [old_run]) == []
     assert instance.get_materialized_partitions(TRANSCRIPTS) >= set(young[:2])
-    # The calls themselves are not touched.
+    # The calls themselves are unchanged.
     assert len(Ledger(database).calls(call_ids=old)) == 3
 
 
-def test_a_call_that_is_tried_again_gets_its_key_anew(
-    home: Home, instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_retrying_a_call_adds_its_key_again(
+    home: Home, instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
-    old = enter(database, instance, 2, days=31)
+    old = add_old_calls(database, instance, 2, days=31)
     purge(instance, retained, NOW - MONTH)
     instance.add_dynamic_partitions("calls", old)
     run = execute(job(), instance, old)
     assert instance.get_run_by_id(run.run_id)
 
 
-def test_calls_that_wait_or_are_under_way_keep_their_keys(
-    instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_unfinished_calls_keep_their_keys(
+    instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
-    waiting = enter(database, instance, 2, days=31)
-    asked(database.url, "UPDATE calls SET state = 'PENDING', completed_at = NULL")
+    waiting = add_old_calls(database, instance, 2, days=31)
+    execute_sql(database.url, "UPDATE calls SET state = 'PENDING', completed_at = NULL")
     assert purge(instance, retained, NOW - MONTH)["partition_keys"] == 0
     assert set(waiting) <= set(instance.get_dynamic_partitions("calls"))
 
 
-def test_keys_of_a_run_that_has_not_ended_stay(
-    instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_keys_of_an_unfinished_run_stay(
+    instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
-    """As of a backfill over old calls, which waits for its slot."""
-    old = enter(database, instance, 3, days=31)
+    """For example of a backfill over old calls that is queued."""
+    old = add_old_calls(database, instance, 3, days=31)
     run = instance.create_run_for_job(job(), tags=span(old[:2]))
     assert purge(instance, retained, NOW - MONTH)["partition_keys"] == 1
     assert set(old[:2]) <= set(instance.get_dynamic_partitions("calls"))
@@ -122,73 +126,75 @@ def test_keys_of_a_run_that_has_not_ended_stay(
     assert purge(instance, retained, NOW - MONTH)["partition_keys"] == 2
 
 
-def test_runs_that_have_not_ended_stay_however_old(
-    home: Home, instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_unfinished_runs_stay_however_old(
+    home: Home, instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
-    keys = enter(database, instance, 2, days=1)
+    keys = add_old_calls(database, instance, 2, days=1)
     run = instance.create_run_for_job(job(), tags=span(keys))
     age(home, run.run_id, 400)
     assert purge(instance, retained, NOW - MONTH)["runs"] == 0
     assert instance.get_run_by_id(run.run_id)
 
 
-def test_a_run_that_made_a_day_of_a_mart_stays_until_the_day_is_made_anew(
-    home: Home, instance: dg.DagsterInstance, retained: Retained
+def test_a_run_that_refreshed_a_day_of_a_mart_stays_until_the_next_refresh(
+    home: Home, instance: dg.DagsterInstance, retained: RetentionStore
 ):
     @dg.asset(
         name=f"mart_{uuid.uuid4().hex}", partitions_def=dg.DailyPartitionsDefinition("2026-01-01")
     )
     def a_mart() -> None: ...
 
-    def make() -> str:
-        made = dg.materialize([a_mart], instance=instance, partition_key="2026-03-02")
-        age(home, made.run_id, 90)
-        return made.run_id
+    def refresh() -> str:
+        run = dg.materialize([a_mart], instance=instance, partition_key="2026-03-02")
+        age(home, run.run_id, 90)
+        return run.run_id
 
-    first = make()
+    first = refresh()
     assert purge(instance, retained, NOW - MONTH)["runs"] == 0
-    second = make()
+    second = refresh()
     assert purge(instance, retained, NOW - MONTH)["runs"] == 1
     assert instance.get_run_by_id(first) is None and instance.get_run_by_id(second)
 
 
-def test_many_runs_go_in_pieces_and_each_is_recorded(
-    home: Home, instance: dg.DagsterInstance, database: Database, retained: Retained
+def test_many_runs_are_deleted_in_recorded_batches(
+    home: Home, instance: dg.DagsterInstance, database: Database, retained: RetentionStore
 ):
     run_ids = [str(uuid.uuid4()) for _ in range(120)]
     for run_id in run_ids:
         instance.add_run(dg.DagsterRun("old_job", run_id, status=dg.DagsterRunStatus.SUCCESS))
         age(home, run_id, 40)
     assert purge(instance, retained, NOW - MONTH)["runs"] == 120
-    noted = asked(database.url, "SELECT items, why FROM deletions WHERE what = 'runs' ORDER BY 1")
-    assert noted == [(20, "retention"), (50, "retention"), (50, "retention")]
+    recorded = execute_sql(
+        database.url, "SELECT items, why FROM deletions WHERE what = 'runs' ORDER BY 1"
+    )
+    assert recorded == [(20, "retention"), (50, "retention"), (50, "retention")]
 
 
-def test_events_without_a_run_go_by_their_age(
-    home: Home, instance: dg.DagsterInstance, retained: Retained
+def test_events_without_a_run_are_deleted_by_age(
+    home: Home, instance: dg.DagsterInstance, retained: RetentionStore
 ):
-    name = f"told_{uuid.uuid4().hex}"
+    name = f"asset_{uuid.uuid4().hex}"
     for _ in range(3):
         instance.report_runless_asset_event(dg.AssetObservation(name))
     ids = f"SELECT id FROM public.event_logs WHERE asset_key LIKE '%{name}%' ORDER BY id LIMIT 2"
     old = "timestamp = now() - interval '40 days'"
-    asked(home.database_url, f"UPDATE public.event_logs SET {old} WHERE id IN ({ids})")
+    execute_sql(home.database_url, f"UPDATE public.event_logs SET {old} WHERE id IN ({ids})")
     assert purge(instance, retained, NOW - MONTH)["events"] == 2
     left = f"SELECT count(*) FROM public.event_logs WHERE asset_key LIKE '%{name}%'"
-    assert asked(home.database_url, left) == [(1,)]
+    assert execute_sql(home.database_url, left) == [(1,)]
 
 
-def test_ticks_go_also_of_sensors_that_there_are_no_more(
-    instance: dg.DagsterInstance, retained: Retained
+def test_ticks_of_removed_sensors_are_deleted_too(
+    instance: dg.DagsterInstance, retained: RetentionStore
 ):
     origin = uuid.uuid4().hex
 
     def tick(days: int, status: TickStatus) -> None:
         then = (NOW - timedelta(days=days)).timestamp()
-        about = TickData(
+        data = TickData(
             origin, "gone", InstigatorType.SENSOR, status, then, run_ids=[], selector_id=origin
         )
-        instance.create_tick(about)
+        instance.create_tick(data)
 
     for days, status in (
         (40, TickStatus.SUCCESS),

@@ -1,4 +1,4 @@
-"""What Dagster keeps of erased calls is gone from its tables, and what it keeps of others stays."""
+"""Erased calls are removed from Dagster's tables; records of other calls stay."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
-from callpipeline.defs.records import erase_records
-from callpipeline.defs.run_records import ERASED
+from callpipeline.defs.dagster_internals.records import erase_records
+from callpipeline.defs.dagster_internals.runs import ERASED
 from tests.integration.dagster_home import KINDS, Home, add_calls, calls, execute, home
 from tests.integration.dumps import in_database, in_files
 
@@ -38,7 +38,7 @@ class Selected(dg.Config):
     can_subset=True,
 )
 def process_calls(context: dg.AssetExecutionContext, config: Selected):
-    """As the real one: good calls are materialized, the last is told of and fails."""
+    """Like the real op: all calls but the last are materialized, the last is observed and fails."""
     *good, bad = config.calls or context.partition_keys
     print(f"working on {good}")
     for key in good:
@@ -59,7 +59,7 @@ def run_over(instance: dg.DagsterInstance, keys: Sequence[str]) -> str:
 
 
 def listed(instance: dg.DagsterInstance, keys: Sequence[str]) -> str:
-    """A run whose calls are in its config, launched on one of them."""
+    """Execute a run with its calls in the config, launched on one of them."""
     config = {"ops": {"process_calls": {"config": {"calls": list(keys)}}}}
     done = job().execute_in_process(
         instance=instance,
@@ -77,36 +77,36 @@ def tags_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str | None, str 
     return run.tags.get(ends[0]), run.tags.get(ends[1])
 
 
-def finished(instance: dg.DagsterInstance, *call_ids: str) -> None:
-    """Erase until nothing is found."""
+def erase(instance: dg.DagsterInstance, *call_ids: str) -> None:
+    """Erase calls, and verify that nothing is left."""
     assert erase_records(instance, call_ids).removed > 0
     again = erase_records(instance, call_ids)
     assert (again.removed, again.busy) == (0, False)
 
 
-@pytest.mark.parametrize("place", [0, 1, 2, 3])
-def test_a_call_goes_out_of_a_run_of_others(
-    home: Home, instance: dg.DagsterInstance, place: int
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_a_call_is_removed_from_a_run_with_others(
+    home: Home, instance: dg.DagsterInstance, position: int
 ) -> None:
     keys = add_calls(instance, 4)
     run_id = run_over(instance, keys)
-    gone, rest = keys[place], [key for key in keys if key != keys[place]]
+    gone, rest = keys[position], [key for key in keys if key != keys[position]]
     instance.get_status_by_partition(TRANSCRIPTS, keys, calls)
-    finished(instance, gone)
+    erase(instance, gone)
     assert in_database(home.database_url, [gone]) == []
     assert in_files(home.folder, [gone]) == []
     assert tags_of(instance, run_id) == (rest[0], rest[-1])
-    made = [key for key in keys[:3] if key != gone]
-    assert instance.get_materialized_partitions(TRANSCRIPTS) >= set(made)
+    materialized = [key for key in keys[:3] if key != gone]
+    assert instance.get_materialized_partitions(TRANSCRIPTS) >= set(materialized)
     assert [key for key in instance.get_dynamic_partitions("calls") if key in keys] == rest
     last = instance.get_latest_materialization_event(TRANSCRIPTS)
-    assert last and last.get_dagster_event().partition == made[-1]
+    assert last and last.get_dagster_event().partition == materialized[-1]
 
 
-def test_the_run_still_tells_how_the_others_failed(instance: dg.DagsterInstance) -> None:
+def test_the_run_still_shows_how_the_others_failed(instance: dg.DagsterInstance) -> None:
     keys = add_calls(instance, 3)
     run_id = run_over(instance, keys)
-    finished(instance, keys[0])
+    erase(instance, keys[0])
     events = [
         entry.get_dagster_event() for entry in instance.all_logs(run_id) if entry.dagster_event
     ]
@@ -115,20 +115,20 @@ def test_the_run_still_tells_how_the_others_failed(instance: dg.DagsterInstance)
     assert run and run.status is dg.DagsterRunStatus.FAILURE
 
 
-def test_what_it_failed_with_is_told_without_its_id(instance: dg.DagsterInstance) -> None:
+def test_its_failure_is_shown_without_its_id(instance: dg.DagsterInstance) -> None:
     keys = add_calls(instance, 3)
     run_id = run_over(instance, keys)
-    finished(instance, keys[2])
-    told = [entry for entry in instance.all_logs(run_id) if ERASED in str(entry)]
-    assert any("not audio" in str(entry) for entry in told)
+    erase(instance, keys[2])
+    masked = [entry for entry in instance.all_logs(run_id) if ERASED in str(entry)]
+    assert any("not audio" in str(entry) for entry in masked)
 
 
-def test_a_run_of_that_call_alone_goes_with_what_it_printed(
+def test_a_run_with_only_that_call_is_deleted_with_its_logs(
     home: Home, instance: dg.DagsterInstance
 ) -> None:
     [key, *_] = add_calls(instance, 1)
     run_id = run_over(instance, [key])
-    finished(instance, key)
+    erase(instance, key)
     assert instance.get_run_by_id(run_id) is None
     assert in_database(home.database_url, [key]) == []
     assert not (home.folder / "dagster" / "storage" / run_id).exists()
@@ -139,7 +139,7 @@ def test_a_run_that_lists_its_calls_keeps_the_others(
 ) -> None:
     keys = add_calls(instance, 4)
     run_id = listed(instance, keys)
-    finished(instance, keys[0], keys[2])
+    erase(instance, keys[0], keys[2])
     run = instance.get_run_by_id(run_id)
     assert run and run.tags[PARTITION_NAME_TAG] == keys[1]
     config: Any = run.run_config
@@ -148,7 +148,7 @@ def test_a_run_that_lists_its_calls_keeps_the_others(
     assert in_database(home.database_url, [keys[0], keys[2]]) == []
 
 
-def test_a_run_that_goes_on_is_left_alone_until_it_has_ended(
+def test_an_unfinished_run_is_left_alone_until_it_has_ended(
     home: Home, instance: dg.DagsterInstance
 ) -> None:
     keys = add_calls(instance, 2)
@@ -159,13 +159,13 @@ def test_a_run_that_goes_on_is_left_alone_until_it_has_ended(
     assert (traces.removed, traces.busy) == (0, True)
     assert len(in_database(home.database_url, [keys[0]])) == before
     instance.report_run_canceled(run)
-    finished(instance, keys[0])
+    erase(instance, keys[0])
     assert in_database(home.database_url, [keys[0]]) == []
 
 
-def test_a_backfill_forgets_it_when_it_has_ended(home: Home, instance: dg.DagsterInstance) -> None:
+def test_a_backfill_is_masked_when_it_has_ended(home: Home, instance: dg.DagsterInstance) -> None:
     keys = add_calls(instance, 2)
-    going_on = PartitionBackfill(
+    backfill = PartitionBackfill(
         backfill_id="bf" + keys[0][11:17],
         status=BulkActionStatus.REQUESTED,
         from_failure=False,
@@ -173,28 +173,28 @@ def test_a_backfill_forgets_it_when_it_has_ended(home: Home, instance: dg.Dagste
         backfill_timestamp=1_700_000_000.0,
         serialized_asset_backfill_data=f'{{"keys": ["{keys[0]}", "{keys[1]}"]}}',
     )
-    instance.add_backfill(going_on)
+    instance.add_backfill(backfill)
     assert erase_records(instance, [keys[0]]).busy
-    instance.update_backfill(going_on.with_status(BulkActionStatus.COMPLETED_SUCCESS))
-    finished(instance, keys[0])
+    instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    erase(instance, keys[0])
     assert in_database(home.database_url, [keys[0]]) == []
-    kept = instance.get_backfill(going_on.backfill_id)
+    kept = instance.get_backfill(backfill.backfill_id)
     assert kept and keys[1] in str(kept.serialized_asset_backfill_data)
 
 
-def test_events_without_a_run_go_too(home: Home, instance: dg.DagsterInstance) -> None:
+def test_events_without_a_run_are_deleted_too(home: Home, instance: dg.DagsterInstance) -> None:
     keys = add_calls(instance, 2)
     for key in keys:
         instance.report_runless_asset_event(dg.AssetMaterialization("transcripts", partition=key))
-    finished(instance, keys[1])
+    erase(instance, keys[1])
     assert in_database(home.database_url, [keys[1]]) == []
     assert in_database(home.database_url, [keys[0]])
 
 
-def test_a_check_that_lists_it_keeps_its_verdict_and_the_others(
+def test_a_check_that_lists_it_keeps_its_result_and_the_others(
     home: Home, instance: dg.DagsterInstance
 ) -> None:
-    """Its run was about no call, and stays."""
+    """Its run has no calls, and stays."""
     keys = add_calls(instance, 2)
 
     @dg.asset_check(name=f"check_{keys[0][11:17]}", asset="transcripts")
@@ -205,13 +205,13 @@ def test_a_check_that_lists_it_keeps_its_verdict_and_the_others(
     job = dg.define_asset_job("checks", dg.AssetSelection.all_asset_checks())
     defs = dg.Definitions(asset_checks=[has_words], jobs=[job])
     run = defs.resolve_job_def("checks").execute_in_process(instance=instance)
-    finished(instance, keys[0])
+    erase(instance, keys[0])
     assert in_database(home.database_url, [keys[0]]) == []
     assert "public.asset_check_executions" in in_database(home.database_url, [keys[1]])
     assert instance.get_run_by_id(run.run_id)
 
 
-def test_without_reading_every_text_its_own_events_go(
+def test_without_scanning_every_text_its_own_events_are_deleted(
     home: Home, instance: dg.DagsterInstance
 ) -> None:
     keys = add_calls(instance, 3)
@@ -221,7 +221,7 @@ def test_without_reading_every_text_its_own_events_go(
     assert in_database(home.database_url, [f'"{keys[0]}"', f" {keys[0]} "]) == []
 
 
-def test_a_call_of_which_dagster_knows_nothing_is_nothing(instance: dg.DagsterInstance) -> None:
+def test_erasing_an_unknown_call_changes_nothing(instance: dg.DagsterInstance) -> None:
     keys = add_calls(instance, 2)
     run_over(instance, keys)
     traces = erase_records(instance, ["2026-01-02-000000000000"])

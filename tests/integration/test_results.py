@@ -13,12 +13,13 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Registration, Stage
+from callpipeline.domain.calls.call import Registration, Stage
 from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
-from callpipeline.storage import tables
-from callpipeline.storage.database import Database, Row
-from callpipeline.storage.objects import ObjectStore
-from callpipeline.storage.results import Results
+from callpipeline.pipeline.reading.documents import call_document
+from callpipeline.storage.objects.urls import ObjectStore
+from callpipeline.storage.postgres import tables
+from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.results.results import Results
 from callpipeline.wiring import Storage
 from tests.builders import (
     CATALOG,
@@ -52,7 +53,7 @@ def rows(storage: Storage, table: str) -> list[dict[str, object]]:
         return connection.execute(f"SELECT * FROM {table}".encode()).fetchall()
 
 
-def test_segments_are_rows_that_sql_can_read(storage: Storage, call_id: str):
+def test_segments_are_rows(storage: Storage, call_id: str):
     said = a_transcript("hello there", "goodbye")
     storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), [said])
     assert [
@@ -62,12 +63,32 @@ def test_segments_are_rows_that_sql_can_read(storage: Storage, call_id: str):
         (1, "agent", "goodbye"),
     ]
     (head,) = rows(storage, "transcripts")
-    assert (head["word_count"], head["reliable"]) == (3, True)
+    assert (head["word_count"], head["reliable"], head["unheard_s"]) == (3, True, None)
 
 
-def test_a_stage_is_remembered_with_who_made_it(storage: Storage, call_id: str):
-    storage.results.remember_catalog(CATALOG)
-    storage.results.remember_catalog(CATALOG)
+def test_unheard_speech_is_stored_and_read_back(storage: Storage, call_id: str, tmp_path: Path):
+    split = a_split()
+    files = channel_files(split, tmp_path)
+    storage.results.save_audio(a_write(call_id, Stage.CHANNEL_AUDIO), split, files)
+    measured = replace(a_transcript("hello there"), unheard_s=12.4)
+    supplied = a_transcript("good morning", channel=Channel.RIGHT)
+    write = a_write(call_id, Stage.TRANSCRIPTS)
+    storage.results.save_transcripts(write, [measured, supplied])
+    read = {each.channel: each.unheard_s for each in storage.results.transcripts(call_id)}
+    assert read == {Channel.LEFT: 12.4, Channel.RIGHT: None}
+    detail = storage.calls.find(call_id)
+    assert detail is not None
+    assert {each.channel: each.unheard_s for each in detail.channels} == read
+    document = call_document(storage, storage.ledger.find(call_id))
+    assert [each["unheard_s"] for each in document["transcripts"]] == [12.4, None]
+    with storage.database.transaction() as connection:
+        view = connection.execute("SELECT channel, unheard_s FROM analytics.channels").fetchall()
+    assert {Channel(row["channel"]): row["unheard_s"] for row in view} == read
+
+
+def test_a_stage_is_recorded_with_its_run_and_engine(storage: Storage, call_id: str):
+    storage.results.save_catalog(CATALOG)
+    storage.results.save_catalog(CATALOG)
     write = a_write(call_id, Stage.COMPETITOR_MENTIONS, catalog=CATALOG)
     storage.results.save_mentions(write, [])
     (stage,) = rows(storage, "call_stages")
@@ -77,9 +98,9 @@ def test_a_stage_is_remembered_with_who_made_it(storage: Storage, call_id: str):
     assert storage.ledger.find(call_id).stages == (Stage.COMPETITOR_MENTIONS,)
 
 
-def test_a_zombie_run_leaves_no_row_behind(storage: Storage, call_id: str, tmp_path: Path):
-    """Objects aside: those are written before, under keys that the next writer overwrites."""
-    storage.claims.release(["run-1"])
+def test_a_run_without_its_claim_writes_no_row(storage: Storage, call_id: str, tmp_path: Path):
+    """Objects may be written, under keys that the next writer overwrites."""
+    storage.claims.reclaim(["run-1"])
     storage.claims.claim([call_id], "run-2")
     files = channel_files(a_split(), tmp_path)
     results = storage.results
@@ -91,7 +112,7 @@ def test_a_zombie_run_leaves_no_row_behind(storage: Storage, call_id: str, tmp_p
         assert rows(storage, table) == [], table
 
 
-def test_a_write_that_fails_half_way_leaves_what_was_there(storage: Storage, call_id: str):
+def test_a_failed_write_changes_nothing(storage: Storage, call_id: str):
     write = a_write(call_id, Stage.COMPETITOR_MENTIONS)
     storage.results.save_mentions(write, [a_mention()])
     broken = replace(a_mention("Sky"), status="perhaps")  # pyright: ignore[reportArgumentType]
@@ -101,7 +122,7 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(storage: Storage, cal
 
 
 class CuttingStore(InMemoryRecordings):
-    """Cuts every connection to the database when it is given its first object."""
+    """Store that cuts every database connection on its first put."""
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
@@ -117,7 +138,7 @@ class CuttingStore(InMemoryRecordings):
                 )
 
 
-def test_a_write_that_is_cut_in_the_middle_is_made_again_whole(
+def test_an_interrupted_write_is_repeated_completely(
     storage: Storage, call_id: str, database_url: str
 ):
     store = CuttingStore(database_url)
@@ -131,15 +152,15 @@ def test_a_write_that_is_cut_in_the_middle_is_made_again_whole(
     assert results.transcripts(call_id) == tuple(said)
 
 
-def test_a_run_that_was_stopped_before_it_puts_and_taken_for_dead_puts_nothing(
+def test_a_suspended_run_that_was_declared_dead_puts_nothing(
     storage: Storage, call_id: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """It wakes up with its rows written and its connection cut; the call is another run's."""
+    """It resumes with its rows written and its connection cut; another run has the claim."""
     store, insert = InMemoryRecordings(), tables.insert
 
     def stopped(connection: Connection[DictRow], table: str, segments: Sequence[Row]) -> int:
         inserted = insert(connection, table, segments)
-        if table == "segments" and storage.claims.release(["run-1"]):
+        if table == "segments" and storage.claims.reclaim(["run-1"]):
             storage.claims.claim([call_id], "run-2")
         return inserted
 
@@ -152,27 +173,27 @@ def test_a_run_that_was_stopped_before_it_puts_and_taken_for_dead_puts_nothing(
 
 
 class StoreWhileReleased(InMemoryRecordings):
-    """While it is given its first object, the run is taken for dead and its calls are released."""
+    """Store that reclaims the run's calls during its first put."""
 
     def __init__(self, storage: Storage) -> None:
         super().__init__()
         self.storage = storage
-        self.release = threading.Thread(target=storage.claims.release, args=[["run-1"]])
+        self.reclaim = threading.Thread(target=storage.claims.reclaim, args=[["run-1"]])
 
     def put(self, key: str, content: bytes | Path) -> None:
         super().put(key, content)
-        if not self.release.ident:
-            self.release.start()
+        if not self.reclaim.ident:
+            self.reclaim.start()
             until(lambda: _waits_for_a_lock(self.storage), "the release waits for the call")
 
 
-def test_a_claim_cannot_be_taken_over_in_the_middle_of_a_write(storage: Storage, call_id: str):
-    """The release waits for the write that holds the call's row, and the write is whole."""
+def test_a_claim_cannot_be_reclaimed_during_a_write(storage: Storage, call_id: str):
+    """Reclaiming waits for the write, which has locked the row and is complete."""
     store = StoreWhileReleased(storage)
     results = Results(storage.database, cast("ObjectStore", store))
     said = [a_transcript("hello there"), a_transcript("hi", channel=Channel.RIGHT)]
     results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
-    store.release.join()
+    store.reclaim.join()
     assert results.transcripts(call_id) == tuple(said)
     with pytest.raises(ClaimLost):
         results.save_metrics(a_write(call_id, Stage.CALL_METRICS), some_metrics())
@@ -187,14 +208,14 @@ def _waits_for_a_lock(storage: Storage) -> bool:
     return bool(row and row["waiting"])
 
 
-def test_a_transcript_whose_object_is_gone_is_missing(storage: Storage, call_id: str):
+def test_a_transcript_without_its_object_is_missing(storage: Storage, call_id: str):
     storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), [a_transcript("x")])
     storage.store.delete(f"calls/{call_id}/transcript.left.json")
     with pytest.raises(MissingObject):
         storage.results.transcripts(call_id)
 
 
-def test_a_deleted_call_takes_all_its_rows_with_it(storage: Storage, call_id: str, tmp_path: Path):
+def test_all_rows_are_deleted_with_their_call(storage: Storage, call_id: str, tmp_path: Path):
     results = storage.results
     results.save_audio(
         a_write(call_id, Stage.CHANNEL_AUDIO), a_split(), channel_files(a_split(), tmp_path)
@@ -210,10 +231,10 @@ def test_a_deleted_call_takes_all_its_rows_with_it(storage: Storage, call_id: st
         assert rows(storage, table) == [], table
 
 
-def test_what_another_server_lost_is_made_again(storage: Storage, call_id: str):
-    """After a failover, a stage of this run may be gone: no fault of the call."""
+def test_a_stage_lost_in_a_failover_is_recomputed(storage: Storage, call_id: str):
+    """After a failover, a stage of this run may be missing through no fault of the call."""
     mention = a_mention()
     write = a_write(call_id, Stage.COMPETITOR_SENTIMENT)
-    with pytest.raises(DatabaseUnavailable, match="lost what an earlier stage had stored"):
+    with pytest.raises(DatabaseUnavailable, match="lost the results of an earlier stage"):
         storage.results.save_sentiment(write, [a_judgement(mention)])
     assert rows(storage, "call_stages") == []

@@ -1,4 +1,4 @@
-"""Finding words that were said, and taking results away as files."""
+"""Search in segments, and export of results as files."""
 
 import csv
 import io
@@ -12,16 +12,16 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel, Speaker
-from callpipeline.domain.call import CallState, Stage
-from callpipeline.domain.filters import Filters, Stance
+from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.storage.export import Format, What, guarded, opened, write
-from callpipeline.storage.reading.reader import Reading
-from callpipeline.storage.search import HitCount, Wanted, is_too_common, search
+from callpipeline.domain.transcripts import escape_formula
+from callpipeline.storage.reading.export import Dataset, ExportFormat, open_export, write_export
+from callpipeline.storage.reading.search import HitCount, SearchRequest
 from callpipeline.wiring import Storage
 from tests.builders import a_judgement, a_mention, a_transcript, a_write
 from tests.integration.calls import change, enter, erase
-from tests.integration.test_cli import Installation
+from tests.integration.command_line import Installation
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def installation(settings: Settings, storage: Storage) -> Installation:
     return Installation(settings.home, storage.database.url)
 
 
-def told(storage: Storage, name: str, day: str, agent: str, customer: str) -> str:
-    """A call of a day, with what its agent and its customer said; returns its id."""
+def add_call(storage: Storage, name: str, day: str, agent: str, customer: str) -> str:
+    """Add a call of a day with the text of its agent and its customer; return its id."""
     started = datetime.fromisoformat(day).replace(tzinfo=UTC)
     [call_id] = enter(storage, name, started_at=started, metadata={"agent": "=ann"})
     storage.claims.claim([call_id], "run-1")
-    said = [
+    transcripts = [
         a_transcript(agent, channel=Channel.LEFT),
         a_transcript(customer, channel=Channel.RIGHT),
     ]
-    storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), transcripts)
     return call_id
 
 
@@ -56,15 +56,15 @@ def mention(storage: Storage, call_id: str, competitor: str, sentiment: Sentimen
 
 @pytest.fixture
 def calls(storage: Storage) -> dict[str, str]:
-    """Three calls: `cancel` with EE, spoken of badly; `praise` with Sky; `bill` with nobody."""
+    """Calls `cancel` with negative EE, `praise` with positive Sky, `bill` without mentions."""
     found = {
-        "cancel": told(
+        "cancel": add_call(
             storage, "a.wav", "2026-03-02", "how can i help", "i want to cancel my contract now"
         ),
-        "praise": told(
+        "praise": add_call(
             storage, "b.wav", "2026-03-09", "you may cancel at any time", "sky is good to me"
         ),
-        "bill": told(storage, "c.wav", "2026-04-01", "your bill", "contract number two please"),
+        "bill": add_call(storage, "c.wav", "2026-04-01", "your bill", "contract number two please"),
     }
     mention(storage, found["cancel"], "EE", Sentiment.NEGATIVE)
     mention(storage, found["praise"], "Sky", Sentiment.POSITIVE)
@@ -72,13 +72,13 @@ def calls(storage: Storage) -> dict[str, str]:
 
 
 def ids(storage: Storage, words: str, **other: Any) -> list[str]:
-    return [hit.call_id for hit in search(storage.database, Wanted(words, **other))]
+    return [hit.call_id for hit in storage.search.best(SearchRequest(words, **other))]
 
 
 def test_a_phrase_is_found_with_its_time_and_its_words_marked(
     storage: Storage, calls: dict[str, str]
 ) -> None:
-    [hit] = search(storage.database, Wanted('"cancel my contract"'))
+    [hit] = storage.search.best(SearchRequest('"cancel my contract"'))
     assert (hit.call_id, hit.speaker, hit.start_s) == (calls["cancel"], "customer", 0.0)
     assert "⟦cancel⟧ my ⟦contract⟧" in hit.marked
 
@@ -102,23 +102,23 @@ def test_words_are_found_in_other_forms(storage: Storage, calls: dict[str, str])
         ({"until": datetime(2026, 3, 5, tzinfo=UTC)}, {"cancel"}),
     ],
 )
-def test_what_is_found_can_be_narrowed(
+def test_search_is_filtered(
     storage: Storage, calls: dict[str, str], filters: dict[str, Any], expected: set[str]
 ) -> None:
     found = ids(storage, "cancel", **filters)
     assert {name for name in calls if calls[name] in found} == expected
 
 
-def test_as_many_are_found_as_are_wanted(storage: Storage, calls: dict[str, str]) -> None:
+def test_the_number_of_hits_is_limited(storage: Storage, calls: dict[str, str]) -> None:
     assert len(ids(storage, "cancel", limit=1)) == 1
 
 
-def test_what_fits_better_comes_first(storage: Storage, calls: dict[str, str]) -> None:
-    twice = told(storage, "d.wav", "2026-01-01", "cancel cancel it", "contract contract cancel")
+def test_better_hits_come_first(storage: Storage, calls: dict[str, str]) -> None:
+    twice = add_call(storage, "d.wav", "2026-01-01", "cancel cancel it", "contract contract cancel")
     assert ids(storage, "cancel contract")[0] == twice
 
 
-def test_what_was_erased_is_not_found(storage: Storage, calls: dict[str, str]) -> None:
+def test_erased_calls_are_not_found(storage: Storage, calls: dict[str, str]) -> None:
     change(storage, [calls["cancel"]], claimed_by="NULL", state="'PENDING'")
     erase(storage, calls["cancel"])
     assert calls["cancel"] not in ids(storage, "cancel")
@@ -127,33 +127,32 @@ def test_what_was_erased_is_not_found(storage: Storage, calls: dict[str, str]) -
 @pytest.mark.parametrize(
     "words", ["", "the", "'", '"', "a & | !", "🙂", "x" * 3000, "%s %(a)s", "\\"]
 )
-def test_any_words_can_be_looked_for(storage: Storage, calls: dict[str, str], words: str) -> None:
+def test_any_text_can_be_searched(storage: Storage, calls: dict[str, str], words: str) -> None:
     assert ids(storage, words) == []
-    assert is_too_common(storage.database, words) or len(words) > 100 or words == "🙂"
+    assert storage.search.has_only_stop_words(words) or len(words) > 100 or words == "🙂"
 
 
 # Page by page
 
 
-def told_again(storage: Storage, number: int) -> str:
+def add_similar_call(storage: Storage, number: int) -> str:
     day = f"2026-02-{1 + number % 5:02}"
-    return told(storage, f"more-{number}.wav", day, "cancel it or cancel that", "i cancel")
+    return add_call(storage, f"more-{number}.wav", day, "cancel it or cancel that", "i cancel")
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])
-def test_no_segment_comes_twice_or_is_missing_while_new_ones_arrive(
+def test_pages_neither_repeat_nor_miss_segments_while_new_ones_arrive(
     storage: Storage, limit: int
 ) -> None:
-    reading = Reading(storage.database)
-    known = {told_again(storage, number) for number in range(8)}
+    known = {add_similar_call(storage, number) for number in range(8)}
     found, after, times = [], None, []
     while True:
-        page = reading.search("cancel", limit=limit, after=after)
+        page = storage.search.list("cancel", limit=limit, after=after)
         found += [(hit.call_id, hit.channel, hit.segment_index) for hit in page.hits]
         times += [hit.took_place_at for hit in page.hits]
         if not (after := page.after):
             break
-        told_again(storage, 10 + len(found))
+        add_similar_call(storage, 10 + len(found))
     assert len(found) == len(set(found))
     assert {(call, side, 0) for call in known for side in ("left", "right")} <= set(found)
     assert times == sorted(times, reverse=True)
@@ -162,58 +161,57 @@ def test_no_segment_comes_twice_or_is_missing_while_new_ones_arrive(
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (Filters(), {"cancel", "praise"}),
-        (Filters(competitors=("ee",)), {"cancel"}),
-        (Filters(sentiment=Stance.NEGATIVE), {"cancel"}),
-        (Filters(competitors=("Sky",), sentiment=Stance.NEGATIVE), set()),
-        (Filters(speaker=Speaker.AGENT), {"praise"}),
-        (Filters(speaker=Speaker.AGENT, competitors=("Sky",)), {"praise"}),
-        (Filters(agent="=ANN"), {"cancel", "praise"}),
-        (Filters(agent="bob"), set()),
-        (Filters(source="elsewhere"), set()),
-        (Filters(from_day=date(2026, 3, 9)), {"praise"}),
-        (Filters(to_day=date(2026, 3, 8)), {"cancel"}),
+        (CallFilters(), {"cancel", "praise"}),
+        (CallFilters(competitors=("ee",)), {"cancel"}),
+        (CallFilters(sentiment=MentionSentiment.NEGATIVE), {"cancel"}),
+        (CallFilters(competitors=("Sky",), sentiment=MentionSentiment.NEGATIVE), set()),
+        (CallFilters(speaker=Speaker.AGENT), {"praise"}),
+        (CallFilters(speaker=Speaker.AGENT, competitors=("Sky",)), {"praise"}),
+        (CallFilters(agent="=ANN"), {"cancel", "praise"}),
+        (CallFilters(agent="bob"), set()),
+        (CallFilters(source="elsewhere"), set()),
+        (CallFilters(from_day=date(2026, 3, 9)), {"praise"}),
+        (CallFilters(to_day=date(2026, 3, 8)), {"cancel"}),
     ],
 )
-def test_pages_and_exports_are_narrowed_by_the_same_filters(
-    storage: Storage, calls: dict[str, str], filters: Filters, expected: set[str]
+def test_pages_and_exports_have_the_same_filters(
+    storage: Storage, calls: dict[str, str], filters: CallFilters, expected: set[str]
 ) -> None:
-    reading = Reading(storage.database)
-    hits = reading.search("cancel", filters).hits
+    hits = storage.search.list("cancel", filters).hits
     assert {name for name in calls for hit in hits if hit.call_id == calls[name]} == expected
-    assert reading.count_hits("cancel", filters) == HitCount(len(hits), is_more=False)
-    with reading.table(What.SEGMENTS, filters, words="cancel") as table:
+    assert storage.search.count("cancel", filters) == HitCount(len(hits), is_more=False)
+    with open_export(storage.database, Dataset.SEGMENTS, filters=filters, words="cancel") as table:
         place = list(table.columns).index("call_id")
         assert [row[place] for row in table.rows] == [hit.call_id for hit in reversed(hits)]
 
 
-def test_marked_words_come_with_pages_too(storage: Storage, calls: dict[str, str]) -> None:
-    [hit] = Reading(storage.database).search('"cancel my contract"').hits
+def test_pages_have_marked_words(storage: Storage, calls: dict[str, str]) -> None:
+    [hit] = storage.search.list('"cancel my contract"').hits
     assert "⟦cancel⟧ my ⟦contract⟧" in hit.marked
     assert hit.agent == "=ann"
 
 
-def test_many_are_not_counted_to_the_end(
+def test_counting_stops_at_the_limit(
     storage: Storage, calls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callpipeline.storage.search.COUNTED_TO", 1)
-    assert Reading(storage.database).count_hits("cancel") == HitCount(1, is_more=True)
-    assert Reading(storage.database).count_hits("bill") == HitCount(1, is_more=False)
+    monkeypatch.setattr("callpipeline.storage.reading.search.MAX_COUNT", 1)
+    assert storage.search.count("cancel") == HitCount(1, is_more=True)
+    assert storage.search.count("bill") == HitCount(1, is_more=False)
 
 
 # Export
 
 
-def exported(storage: Storage, what: What, format: Format, **between: Any) -> bytes:
+def exported(storage: Storage, what: Dataset, format: ExportFormat, **between: Any) -> bytes:
     file = io.BytesIO()
     times = {"since": None, "until": None} | between
-    with opened(storage.database, what, **times) as table:
-        write(table, format, file)
+    with open_export(storage.database, what, **times) as table:
+        write_export(table, format, file)
     return file.getvalue()
 
 
 def test_csv_has_every_row_and_no_formula(storage: Storage, calls: dict[str, str]) -> None:
-    text = exported(storage, What.CALLS, Format.CSV).decode()
+    text = exported(storage, Dataset.CALLS, ExportFormat.CSV).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["call_id"] for row in rows] == [calls["cancel"], calls["praise"], calls["bill"]]
     assert {row["agent"] for row in rows} == {"'=ann"}
@@ -221,17 +219,17 @@ def test_csv_has_every_row_and_no_formula(storage: Storage, calls: dict[str, str
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_what_a_spreadsheet_takes_for_a_formula_is_text(text: str) -> None:
-    assert guarded(text) == f"'{text}"
+def test_formulas_are_escaped(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", ["a=1", "", -0.5, 3, None, True])
-def test_what_is_no_formula_is_left_alone(value: object) -> None:
-    assert guarded(value) == value
+def test_other_values_are_not_escaped(value: object) -> None:
+    assert escape_formula(value) == value
 
 
-def test_json_is_a_document_a_line(storage: Storage, calls: dict[str, str]) -> None:
-    lines = exported(storage, What.MENTIONS, Format.JSON).decode().splitlines()
+def test_json_has_one_document_per_line(storage: Storage, calls: dict[str, str]) -> None:
+    lines = exported(storage, Dataset.MENTIONS, ExportFormat.JSON).decode().splitlines()
     documents = [json.loads(line) for line in lines]
     assert [(d["competitor"], d["sentiment"]) for d in documents] == [
         ("EE", "negative"),
@@ -241,7 +239,7 @@ def test_json_is_a_document_a_line(storage: Storage, calls: dict[str, str]) -> N
 
 
 def test_parquet_has_types(storage: Storage, calls: dict[str, str]) -> None:
-    table = pq.read_table(io.BytesIO(exported(storage, What.SEGMENTS, Format.PARQUET)))
+    table = pq.read_table(io.BytesIO(exported(storage, Dataset.SEGMENTS, ExportFormat.PARQUET)))
     assert table.num_rows == 6
     types = {field.name: str(field.type) for field in table.schema}
     assert types["took_place_at"] == "timestamp[us, tz=UTC]"
@@ -253,42 +251,42 @@ def test_parquet_has_types(storage: Storage, calls: dict[str, str]) -> None:
     assert table.to_pylist()[0]["text"] == "how can i help"
 
 
-@pytest.mark.parametrize("format", list(Format))
-@pytest.mark.parametrize("what", list(What))
-def test_every_export_of_nothing_is_a_whole_file(
-    storage: Storage, what: What, format: Format
+@pytest.mark.parametrize("format", list(ExportFormat))
+@pytest.mark.parametrize("what", list(Dataset))
+def test_an_empty_export_is_a_valid_file(
+    storage: Storage, what: Dataset, format: ExportFormat
 ) -> None:
     content = exported(storage, what, format)
-    assert bool(content) == (format is not Format.JSON)
+    assert bool(content) == (format is not ExportFormat.JSON)
 
 
-def test_only_calls_of_a_time_are_exported(storage: Storage, calls: dict[str, str]) -> None:
+def test_exports_are_limited_in_time(storage: Storage, calls: dict[str, str]) -> None:
     march = {"since": datetime(2026, 3, 5, tzinfo=UTC), "until": datetime(2026, 4, 1, tzinfo=UTC)}
-    for what in What:
-        lines = exported(storage, what, Format.JSON, **march).decode().splitlines()
+    for what in Dataset:
+        lines = exported(storage, what, ExportFormat.JSON, **march).decode().splitlines()
         assert {json.loads(line)["call_id"] for line in lines} == {calls["praise"]}
 
 
 @pytest.mark.parametrize(
     ("what", "filters", "expected"),
     [
-        (What.CALLS, Filters(competitors=("EE",)), ["cancel"]),
-        (What.CALLS, Filters(states=(CallState.FAILED,)), []),
-        (What.CALLS, Filters(name="B.wav"), ["praise"]),
-        (What.MENTIONS, Filters(sentiment=Stance.POSITIVE), ["praise"]),
-        (What.MENTIONS, Filters(speaker=Speaker.AGENT), []),
-        (What.MENTIONS, Filters(from_day=date(2026, 3, 3)), ["praise"]),
-        (What.SEGMENTS, Filters(speaker=Speaker.CUSTOMER, competitors=("Sky",)), ["praise"]),
+        (Dataset.CALLS, CallFilters(competitors=("EE",)), ["cancel"]),
+        (Dataset.CALLS, CallFilters(states=(CallState.FAILED,)), []),
+        (Dataset.CALLS, CallFilters(name="B.wav"), ["praise"]),
+        (Dataset.MENTIONS, CallFilters(sentiment=MentionSentiment.POSITIVE), ["praise"]),
+        (Dataset.MENTIONS, CallFilters(speaker=Speaker.AGENT), []),
+        (Dataset.MENTIONS, CallFilters(from_day=date(2026, 3, 3)), ["praise"]),
+        (Dataset.SEGMENTS, CallFilters(speaker=Speaker.CUSTOMER, competitors=("Sky",)), ["praise"]),
     ],
 )
-def test_what_a_list_shows_is_exported(
+def test_exports_are_filtered(
     storage: Storage,
     calls: dict[str, str],
-    what: What,
-    filters: Filters,
+    what: Dataset,
+    filters: CallFilters,
     expected: list[str],
 ) -> None:
-    lines = exported(storage, what, Format.JSON, filters=filters).decode().splitlines()
+    lines = exported(storage, what, ExportFormat.JSON, filters=filters).decode().splitlines()
     names = {call_id: name for name, call_id in calls.items()}
     assert [names[json.loads(line)["call_id"]] for line in lines] == expected
 
@@ -305,8 +303,8 @@ def test_the_commands(installation: Installation, calls: dict[str, str], tmp_pat
     nothing = installation.run("search", "the", exit_code=1).stdout
     assert "too common" in nothing
     file = tmp_path / "mentions.parquet"
-    said = installation.run("export", "mentions", "--format", "parquet", "-o", file).stderr
-    assert f"2 mentions in {file}" in said.replace("\n", "")
+    output = installation.run("export", "mentions", "--format", "parquet", "-o", file).stderr
+    assert f"2 mentions in {file}" in output.replace("\n", "")
     assert pq.read_table(file).num_rows == 2
     srt = installation.run("export", "call", calls["cancel"], "--format", "srt").stdout
     assert "Customer: i want to cancel my contract now" in srt
@@ -318,12 +316,12 @@ def test_the_commands(installation: Installation, calls: dict[str, str], tmp_pat
     only = installation.run("export", "mentions", *filters, "--agent", "=ann").stdout
     assert len(only.splitlines()) == 2
     wrong = installation.run("export", "calls", "--since", "yesterday", exit_code=2)
-    assert "is no time" in wrong.stderr
+    assert "is not a time" in wrong.stderr
     unknown = installation.run("export", "call", "2020", exit_code=1)
-    assert "There is no call" in unknown.stderr
+    assert "Call '2020' not found" in unknown.stderr
 
 
-def test_a_file_that_cannot_be_written_is_told_and_none_is_left(
+def test_a_file_that_cannot_be_written_is_reported_and_not_left_behind(
     installation: Installation, tmp_path: Path
 ) -> None:
     refused = installation.run("export", "calls", "-o", tmp_path / "no" / "x.csv", exit_code=1)

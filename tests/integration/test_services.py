@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from callpipeline.cli import guardian
-from callpipeline.cli.services import Services, refuse_second_operator, sole_operator
-from callpipeline.cli.supervision import Supervisor
+from callpipeline.cli.installation import guardian
+from callpipeline.cli.installation.services import (
+    Services,
+    Supervisor,
+    refuse_second_operator,
+    sole_operator,
+)
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
 from tests.processes import is_alive, until
 
@@ -27,7 +31,7 @@ time.sleep(600)
 STARTER = """
 import signal, sys, time
 from pathlib import Path
-from callpipeline.cli.services import Services
+from callpipeline.cli.installation.services import Services
 # As a shell starts a command, whatever the process of the tests ignores or blocks.
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -95,32 +99,32 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path):
     with Services(tmp_path, {}) as services:
         # The guardian's patience is 15 s: here it is one of our own, with less.
         child = services.start("deaf", ["-c", deaf + "time.sleep(600)"])
-        until(lambda: "up" in services.last_words("deaf"), "the deaf child is up")
+        until(lambda: "up" in services.log_tail("deaf"), "the deaf child is up")
         stop_impatiently([child.pid])
         until(lambda: child.poll() is not None, "it is killed")
     assert child.returncode == -signal.SIGKILL
 
 
 def stop_impatiently(groups: list[int]) -> None:
-    code = "import sys; from callpipeline.cli import guardian; guardian.GRACE_S = 0.2;"
+    code = "import sys; from callpipeline.cli.installation import guardian; guardian.GRACE_S = 0.2;"
     code += f"guardian.stop({groups})"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_service_that_ended_is_named_with_its_last_words(tmp_path: Path):
+def test_a_service_that_ended_is_named_with_its_log_tail(tmp_path: Path):
     with Services(tmp_path, {}) as services:
         services.start("well", ["-c", "import time; time.sleep(600)"])
         services.start("broken", ["-c", "print('one'); print('two'); raise SystemExit('three')"])
         until(lambda: services.ended() is not None, "one has ended")
         assert services.ended() == "broken"
-        assert services.last_words("broken", lines=2) == "two\nthree"
+        assert services.log_tail("broken", lines=2) == "two\nthree"
 
 
 def test_services_get_the_environment_they_need(tmp_path: Path):
     with Services(tmp_path, {"CALLPIPELINE_X": "set"}) as services:
         started = services.start("child", ["-c", "import os; print(os.environ['CALLPIPELINE_X'])"])
         until(lambda: started.poll() is not None, "it has ended")
-        assert services.last_words("child") == "set"
+        assert services.log_tail("child") == "set"
 
 
 SLEEP = ["-c", "import time; time.sleep(600)"]
@@ -132,13 +136,13 @@ class Supervised:
 
     def __init__(self, services: Services) -> None:
         self.now = 0.0
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.services = services
-        self._supervisor = Supervisor(services, self.told.append, clock=lambda: self.now)
+        self._supervisor = Supervisor(services, self.messages.append, clock=lambda: self.now)
 
-    def look(self, after_s: float = 0.0) -> None:
+    def check(self, after_s: float = 0.0) -> None:
         self.now += after_s
-        self._supervisor.look()
+        self._supervisor.restart_dead()
 
     def wait_for_death(self, name: str = "service") -> None:
         until(lambda: name in self.services.dead(), "it died")
@@ -153,41 +157,41 @@ def supervised(tmp_path: Path):
 def test_a_service_that_was_killed_is_started_again_at_once(supervised: Supervised):
     first = supervised.services.start("service", SLEEP)
     other = supervised.services.start("other", SLEEP)
-    supervised.look()
-    assert supervised.told == []
+    supervised.check()
+    assert supervised.messages == []
     first.kill()
     supervised.wait_for_death()
-    supervised.look()
+    supervised.check()
     assert supervised.services.dead() == {}
     assert not is_alive(first.pid)
     assert is_alive(other.pid)
-    died, again = supervised.told
+    died, again = supervised.messages
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d service died \(killed by SIGKILL\); it is started again at once\.", died
+        r"\d\d:\d\d:\d\d service died \(killed by SIGKILL\); restarting now\.", died
     )
-    assert re.match(r"\d\d:\d\d:\d\d service was started again", again)
+    assert re.match(r"\d\d:\d\d:\d\d service restarted", again)
 
 
-def test_it_waits_longer_each_time_and_gives_up_with_the_last_words(supervised: Supervised):
+def test_it_waits_longer_each_time_and_gives_up_with_the_log_tail(supervised: Supervised):
     supervised.services.start("service", DIE)
     for wait_s in (0, 1, 2, 5):
         supervised.wait_for_death()
         if wait_s:
-            supervised.look()
-            supervised.look(after_s=wait_s - 0.5)
+            supervised.check()
+            supervised.check(after_s=wait_s - 0.5)
             assert "service" in supervised.services.dead()
-        supervised.look(after_s=0.5)
+        supervised.check(after_s=0.5)
     supervised.wait_for_death()
     with pytest.raises(EngineUnavailable, match=r"(?s)service died 5 times within 10.*no luck"):
-        supervised.look()
+        supervised.check()
 
 
 def test_a_service_may_die_now_and_then(supervised: Supervised):
     supervised.services.start("service", DIE)
     for _ in range(6):
         supervised.wait_for_death()
-        supervised.look(after_s=601)
-    assert sum("at once" in sentence for sentence in supervised.told) == 6
+        supervised.check(after_s=601)
+    assert sum("restarting now" in sentence for sentence in supervised.messages) == 6
 
 
 def test_what_a_dead_service_had_started_lives_on_until_the_end(tmp_path: Path):
@@ -196,7 +200,7 @@ def test_what_a_dead_service_had_started_lives_on_until_the_end(tmp_path: Path):
         grandchild = pid_in(tmp_path / "grandchild")
         child.kill()
         until(lambda: "child" in services.dead(), "it died")
-        Supervisor(services, print).look()
+        Supervisor(services, print).restart_dead()
         assert is_alive(grandchild)
     assert not is_alive(grandchild)
 
@@ -209,13 +213,14 @@ def test_the_guardian_forgets_groups_that_have_ended(tmp_path: Path):
     os.write(sink, f"{gone.pid}\n{os.getpgid(0)}\n".encode())
     closing = threading.Timer(0.5, os.close, [sink])
     closing.start()
-    assert guardian.collected(source, forget_s=0.1) == [os.getpgid(0)]
+    assert guardian.read_groups(source, forget_s=0.1) == [os.getpgid(0)]
     closing.join()
     os.close(source)
 
 
 def in_another_process(home: Path, code: str) -> str:
-    begin = "from pathlib import Path\nfrom callpipeline.cli.services import sole_operator\n"
+    begin = "from pathlib import Path\n"
+    begin += "from callpipeline.cli.installation.services import sole_operator\n"
     code = f"{begin}home = Path({str(home)!r})\n{code}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20

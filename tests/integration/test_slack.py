@@ -1,4 +1,4 @@
-"""Slack: blocks within its limits, nobody called by accident, buttons, threads, and refusals."""
+"""Slack: blocks within its limits, escaping, buttons, threads and refusals."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callpipeline.domain.notification import Severity
+from callpipeline.domain.notifications import Severity
 from callpipeline.errors import DeliveryRefused
 from callpipeline.notify.slack import (
     SlackBotNotifier,
@@ -40,8 +40,8 @@ def test_a_headline_two_lines_an_error_and_buttons() -> None:
     assert len(blocks(message)[1]["elements"]) == 2
     buttons = blocks(message)[-1]["elements"]
     assert [(b["text"]["text"], b["url"]) for b in buttons] == [
-        ("Open the call", "http://d/0"),
-        ("Open the run", "http://d/runs/1"),
+        ("Open call", "http://d/0"),
+        ("Open run", "http://d/runs/1"),
     ]
 
 
@@ -54,17 +54,17 @@ def test_a_headline_two_lines_an_error_and_buttons() -> None:
         (Severity.CRITICAL, "#721c24"),
     ],
 )
-def test_the_colour_is_the_severitys(severity: Severity, colour: str) -> None:
+def test_the_colour_shows_the_severity(severity: Severity, colour: str) -> None:
     assert payload(a_message(severity=severity))["attachments"][0]["color"] == colour
 
 
-def test_of_an_error_the_first_500_characters_are_shown() -> None:
+def test_an_error_is_truncated_to_500_characters() -> None:
     shown = blocks(a_message(error_message="e" * 501))[2]["text"]["text"]
     assert shown.count("e") == 499
     assert shown.endswith("…```")
 
 
-def test_nobody_is_called_and_no_block_of_code_is_broken() -> None:
+def test_mentions_are_escaped_and_code_blocks_stay_intact() -> None:
     text = json.dumps(payload(a_message(title="<!channel>", error_message="``` <@U1> & ```")))
     assert "<!channel>" not in text.replace('"plain_text", "text": "<!channel>"', "")
     assert "<@U1>" not in text
@@ -87,25 +87,25 @@ def test_it_stays_within_slacks_limits(text: str) -> None:
     assert "and 990 more" in json.dumps(blocks(message))
 
 
-def test_what_belongs_together_is_a_thread(api: SlackApi) -> None:
+def test_related_messages_are_a_thread(api: SlackApi) -> None:
     first = bot(api).send(a_message())
-    bot(api).send(a_message(first_receipt=first.name, is_news=False))
-    bot(api).send(a_message(first_receipt=first.name, is_recovery=True))
+    bot(api).send(a_message(first_receipt=first.remote_id, is_news=False))
+    bot(api).send(a_message(first_receipt=first.remote_id, is_recovery=True))
     opening, update, recovery = api.posts
     assert "thread_ts" not in opening
-    assert update["thread_ts"] == recovery["thread_ts"] == first.name
+    assert update["thread_ts"] == recovery["thread_ts"] == first.remote_id
     assert str(recovery["reply_broadcast"]).lower() in ("1", "true")
     assert str(update.get("reply_broadcast", "0")).lower() in ("0", "false")
 
 
-def test_a_wrong_token_is_told_in_slacks_word(api: SlackApi) -> None:
+def test_a_wrong_token_has_slacks_error_code(api: SlackApi) -> None:
     with pytest.raises(DeliveryRefused) as refused:
         bot(api, "xoxb-planted-wrong").send(a_message())
     assert refused.value.code == "invalid_auth"
     assert "planted" not in str(refused.value)
 
 
-def test_a_limit_on_the_rate_is_heard_and_tried_once(api: SlackApi) -> None:
+def test_a_rate_limit_is_respected_without_retrying(api: SlackApi) -> None:
     limit = json.dumps({"ok": False, "error": "ratelimited"}).encode()
     api.answers = [Answer(429, limit, {"Retry-After": "30"})]
     with pytest.raises(DeliveryRefused) as refused:
@@ -114,7 +114,7 @@ def test_a_limit_on_the_rate_is_heard_and_tried_once(api: SlackApi) -> None:
     assert len(api.requests) == 1
 
 
-def test_an_incoming_webhook_is_heard_too() -> None:
+def test_an_incoming_webhook_has_rate_limits_and_errors_too() -> None:
     with HttpReceiver().running() as receiver:
         receiver.answers = [
             Answer(429, b"rate_limited", {"Retry-After": "7"}),

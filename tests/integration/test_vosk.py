@@ -1,4 +1,4 @@
-"""The real vosk, as far as it goes without a model: none can be made here."""
+"""The real vosk, as far as possible without a model, which can't be generated."""
 
 import asyncio
 import inspect
@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.transcribe.vosk import VoskTranscriber
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
 from tests.builders import a_channel
@@ -17,13 +17,13 @@ from tests.builders import a_channel
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """A folder that looks like a model and is none."""
+    """Return a folder that looks like a model but is invalid."""
     (tmp_path / "vosk-model-x" / "am").mkdir(parents=True)
     (tmp_path / "vosk-model-x" / "am" / "final.mdl").write_bytes(b"nonsense")
     return tmp_path / "vosk-model-x"
 
 
-def heard(model: Path, folder: Path, *speech: tuple[float, float]) -> Transcript:
+def transcribe_with(model: Path, folder: Path, *speech: tuple[float, float]) -> Transcript:
     soundfile.write(folder / "a.flac", np.zeros(8000, np.float32), 8000)
 
     async def transcribe() -> Transcript:
@@ -33,22 +33,22 @@ def heard(model: Path, folder: Path, *speech: tuple[float, float]) -> Transcript
     return asyncio.run(transcribe())
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path):
+def test_a_folder_without_a_model_is_reported(tmp_path: Path):
     with pytest.raises(SettingsInvalid, match="There is no vosk model in"):
         VoskTranscriber(tmp_path)
 
 
-def test_a_model_that_the_library_refuses_is_an_engine_that_fails(damaged: Path, tmp_path: Path):
-    with pytest.raises(EngineUnavailable, match="cannot be loaded|process died"):
-        heard(damaged, tmp_path, (0.0, 1.0))
+def test_a_model_that_the_library_rejects_is_an_engine_error(damaged: Path, tmp_path: Path):
+    with pytest.raises(EngineUnavailable, match="can't be loaded|process died"):
+        transcribe_with(damaged, tmp_path, (0.0, 1.0))
 
 
 def test_a_silent_channel_needs_no_model(damaged: Path, tmp_path: Path):
-    silent = heard(damaged, tmp_path)
+    silent = transcribe_with(damaged, tmp_path)
     assert (silent.segments, silent.engine.endswith(" vosk-model-x")) == ((), True)
 
 
-def test_the_library_has_what_we_call():
+def test_the_library_has_the_functions_that_are_used():
     vosk = pytest.importorskip("vosk")
     assert next(iter(inspect.signature(vosk.Model).parameters)) == "model_path"
     called = ("SetWords", "AcceptWaveform", "Result", "FinalResult")

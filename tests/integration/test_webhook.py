@@ -1,4 +1,4 @@
-"""The webhook: the contract's JSON, signatures that others verify, limits, unsubscribing."""
+"""The webhook: the contract's JSON, verifiable signatures, limits and unsubscribing."""
 
 import base64
 import time
@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from callpipeline.domain.notification import EventKind, Severity
+from callpipeline.domain.notifications import EventKind, Severity
 from callpipeline.errors import DeliveryRefused, ReceiverGone, SettingsInvalid
 from callpipeline.notify.webhook import WebhookNotifier, signature_headers, signing_keys
 from tests.builders import a_message
 from tests.fakes.receivers import Answer, HttpReceiver
-from tests.soak.installation import free_port
+from tests.processes import free_port
 
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
 CONTRACT = {
@@ -40,7 +40,7 @@ def notifier(receiver: HttpReceiver, secret: str = "", limit_s: float = 15.0) ->
     return WebhookNotifier(f"{receiver.url}/hook", signing_keys(secret), limit_s=limit_s)
 
 
-def test_the_document_is_the_contracts(receiver: HttpReceiver) -> None:
+def test_the_document_follows_the_contract(receiver: HttpReceiver) -> None:
     notifier(receiver).send(a_message(error_message="the recogniser is away"))
     document = receiver.requests[0].json
     assert set(document) == CONTRACT
@@ -67,7 +67,7 @@ def test_each_event_has_a_type_of_the_contract(
     assert receiver.requests[0].json["job_id"] is None
 
 
-def test_both_secrets_sign_while_receivers_change_over(receiver: HttpReceiver) -> None:
+def test_both_secrets_sign_during_a_rotation(receiver: HttpReceiver) -> None:
     notifier(receiver, f"{NEW}, {OLD}").send(a_message())
     [request] = receiver.requests
     for secret in (OLD, NEW):
@@ -76,7 +76,7 @@ def test_both_secrets_sign_while_receivers_change_over(receiver: HttpReceiver) -
         Webhook(base64.b64encode(b"x" * 32).decode()).verify(request.body, dict(request.headers))
 
 
-def test_a_changed_body_or_time_is_not_signed() -> None:
+def test_a_changed_body_or_time_invalidates_the_signature() -> None:
     [key], now = signing_keys(NEW), datetime.now(UTC)
     headers = signature_headers("id", now, b'{"a": 1}', [key])
     assert Webhook(NEW).verify(b'{"a": 1}', headers) == {"a": 1}
@@ -85,7 +85,7 @@ def test_a_changed_body_or_time_is_not_signed() -> None:
             Webhook(NEW).verify(body, changed)
 
 
-def test_the_id_is_the_same_at_every_try(receiver: HttpReceiver) -> None:
+def test_the_id_is_the_same_in_every_attempt(receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(500)]
     with pytest.raises(DeliveryRefused):
         notifier(receiver).send(a_message())
@@ -95,28 +95,28 @@ def test_the_id_is_the_same_at_every_try(receiver: HttpReceiver) -> None:
 
 
 @pytest.mark.parametrize("secret", ["short", "whsec_", "not base64 at all!!", "whsec_YWJj"])
-def test_what_is_no_secret_is_refused_with_how_to_make_one(secret: str) -> None:
+def test_an_invalid_secret_is_refused_with_instructions(secret: str) -> None:
     with pytest.raises(SettingsInvalid, match="openssl rand") as refused:
         signing_keys(secret if secret != "whsec_" else "whsec_,")
     assert "YWJj" not in str(refused.value)
 
 
-def test_nobody_there_is_told_with_the_place_and_the_reason() -> None:
+def test_a_missing_receiver_is_reported_with_host_and_reason() -> None:
     alone = WebhookNotifier(f"http://127.0.0.1:{free_port()}/hook?token=planted")
     with pytest.raises(DeliveryRefused) as refused:
         alone.send(a_message())
-    assert alone.where.startswith("http://127.0.0.1:")
-    assert "planted" not in f"{alone.where} {refused.value}"
+    assert alone.destination.startswith("http://127.0.0.1:")
+    assert "planted" not in f"{alone.destination} {refused.value}"
 
 
 @pytest.mark.parametrize("url", ["ftp://somewhere/secret", "https://[::1", "", "https:///x"])
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsInvalid, match="NOTIFY_WEBHOOK_URL"):
         WebhookNotifier(url)
 
 
 @pytest.mark.parametrize("status", [199 + 101, 302, 400, 401, 404, 429, 500, 503])
-def test_only_2xx_is_an_acknowledgement(receiver: HttpReceiver, status: int) -> None:
+def test_only_2xx_is_success(receiver: HttpReceiver, status: int) -> None:
     receiver.answers = [Answer(status, b"why not", {"Location": f"{receiver.url}/elsewhere"})]
     with pytest.raises(DeliveryRefused) as refused:
         notifier(receiver).send(a_message())
@@ -125,19 +125,19 @@ def test_only_2xx_is_an_acknowledgement(receiver: HttpReceiver, status: int) -> 
     assert len(receiver.requests) == 1
 
 
-def test_202_and_an_empty_answer_are_fine(receiver: HttpReceiver) -> None:
+def test_202_and_an_empty_body_are_success(receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(202, b"")]
     assert notifier(receiver).send(a_message()).answer == "202"
 
 
-def test_410_says_that_nothing_is_wanted_any_more(receiver: HttpReceiver) -> None:
+def test_410_means_that_the_receiver_is_gone(receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(410, b"unsubscribed")]
     with pytest.raises(ReceiverGone, match="410 unsubscribed"):
         notifier(receiver).send(a_message())
 
 
 @pytest.mark.parametrize("header", ["120", "Wed, 25 Nov 2099 09:00:00 GMT"])
-def test_retry_after_is_heard_in_both_forms(receiver: HttpReceiver, header: str) -> None:
+def test_retry_after_is_parsed_in_both_forms(receiver: HttpReceiver, header: str) -> None:
     receiver.answers = [Answer(429, b"", {"Retry-After": header})]
     with pytest.raises(DeliveryRefused) as refused:
         notifier(receiver).send(a_message())
@@ -149,7 +149,7 @@ def test_retry_after_is_heard_in_both_forms(receiver: HttpReceiver, header: str)
 @pytest.mark.parametrize(
     "slow", [Answer(wait_s=30), Answer(500, b"x" * 1000, drip_s=0.2)], ids=["silent", "drip"]
 )
-def test_the_limit_holds_for_the_whole_try(receiver: HttpReceiver, slow: Answer) -> None:
+def test_the_limit_applies_to_the_whole_attempt(receiver: HttpReceiver, slow: Answer) -> None:
     receiver.answers = [slow]
     began = time.monotonic()
     with pytest.raises(DeliveryRefused) as refused:
@@ -167,21 +167,19 @@ def test_the_limit_holds_for_the_whole_try(receiver: HttpReceiver, slow: Answer)
     ],
     ids=["hangs", "no gzip", "cut"],
 )
-def test_what_was_taken_is_taken_however_the_answer_ends(
-    receiver: HttpReceiver, broken: Answer
-) -> None:
-    """Else it would be told again and again."""
+def test_a_broken_body_does_not_undo_a_success(receiver: HttpReceiver, broken: Answer) -> None:
+    """Otherwise the message would be sent repeatedly."""
     receiver.answers = [broken]
     assert notifier(receiver).send(a_message()).code == "200"
 
 
-def test_410_is_heard_however_the_answer_ends(receiver: HttpReceiver) -> None:
+def test_a_broken_body_does_not_hide_a_410(receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(410, b"cut", cut=True)]
     with pytest.raises(ReceiverGone):
         notifier(receiver).send(a_message())
 
 
-def test_of_an_endless_answer_the_beginning_is_read(receiver: HttpReceiver) -> None:
+def test_only_the_start_of_an_endless_body_is_read(receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(200, b"y" * 50_000_000)]
     answer = notifier(receiver).send(a_message()).answer
     assert len(answer) < 300

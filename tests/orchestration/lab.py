@@ -1,8 +1,8 @@
-"""A small installation for Dagster tests: real stores, real splitter, transcripts supplied."""
+"""A small installation for Dagster tests: real stores and splitter, supplied transcripts."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,26 +16,26 @@ from dagster._core.storage.tags import (
 
 from callpipeline.config import Settings
 from callpipeline.definitions import build
-from callpipeline.defs.selection import JOB
+from callpipeline.defs.partitions import PROCESS_CALLS_JOB
 from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
-from callpipeline.domain.call import Lane
-from callpipeline.domain.matching import Matcher
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.ports import SentimentJudge
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
-from callpipeline.engines.split.local import LocalSplitter
-from callpipeline.engines.transcribe.supplied import parse
-from callpipeline.pipeline.ingest import ingest
-from callpipeline.pipeline.sidecar import SidecarTranscripts
-from callpipeline.pipeline.stages import Engines, Stages
+from callpipeline.engines.split import LocalSplitter
+from callpipeline.engines.transcribe.supplied import parse_supplied
+from callpipeline.pipeline.ingest.registration import SidecarTranscripts, ingest_file
+from callpipeline.pipeline.processing.stages import Engines, Stages
 from callpipeline.wiring import Storage, load_catalog
+from callpipeline.wiring.engines import measure_peaks
 
 SAID = "i am switching to vodafone because it is cheaper"
 
 
 @dataclass
-class Listening:
-    """Engines that count how often they are used; speech is found all over each channel."""
+class CountingEngines:
+    """Engines that record their use; all of each channel is speech."""
 
     name: str = "counting"
     used: list[str] = field(default_factory=list)
@@ -63,23 +63,26 @@ class Lab:
 
     settings: Settings
     storage: Storage
-    listening: Listening
+    engines: CountingEngines
     instance: dg.DagsterInstance
     folder: Path
     lanes: list[Lane] = field(default_factory=list)
     judge: SentimentJudge = field(default_factory=LexiconJudge)
+    shared: "SharedParts | None" = None
     definitions: dg.Definitions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.definitions = build(self.settings, open_stages=self._stages)
+        if self.shared:
+            self.definitions = self.shared.definitions(self)
+        else:
+            self.definitions = build(self.settings, open_stages=self.open_stages)
 
     @contextmanager
-    def _stages(self, storage: Storage, lane: Lane) -> Iterator[Stages]:
+    def open_stages(self, storage: Storage, lane: Lane) -> Iterator[Stages]:
         self.lanes.append(lane)
-        catalog = load_catalog(self.settings)
-        storage.results.remember_catalog(catalog)
-        engines = Engines(self.listening, self.listening, self.listening, self.judge)
-        supplied = SidecarTranscripts(storage.recordings, parse)
+        catalog = load_catalog(self.settings, storage.catalogs)
+        engines = Engines(self.engines, self.engines, self.engines, self.judge)
+        supplied = SidecarTranscripts(storage.recordings, parse_supplied)
         yield Stages(
             engines=engines,
             recordings=storage.recordings,
@@ -88,10 +91,11 @@ class Lab:
             results=storage.results,
             catalog=catalog,
             matcher=Matcher(catalog),
+            measure_peaks=measure_peaks,
         )
 
     def add_call(self, name: str, *, said: str = SAID, audio: bytes | None = None) -> str:
-        """Ingest a recording of two seconds in which the customer says something."""
+        """Ingest a recording of two seconds in which the customer speaks."""
         path = self.folder / f"{name}.wav"
         if audio is None:
             noise = np.random.default_rng(abs(hash(name)) % 2**32).normal(0, 0.1, (16000, 2))
@@ -100,7 +104,7 @@ class Lab:
             path.write_bytes(audio)
         segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
         path.with_suffix(".transcript.json").write_text(json.dumps({"segments": [segment]}))
-        return ingest(path, self.storage.inbox, self.storage.ledger, self.storage.home).call_id
+        return ingest_file(path, self.storage.inbox, self.storage.ledger, self.storage.home).call_id
 
     def run(
         self,
@@ -110,7 +114,7 @@ class Lab:
         tags: dict[str, str] | None = None,
         listed: bool = False,
     ) -> dg.ExecuteInProcessResult:
-        """Execute one run over calls whose partitions are added here, as a range or as a list."""
+        """Add partitions and execute one run over them, as a range or as a list."""
         self.instance.add_dynamic_partitions("calls", list(call_ids))
         if listed:
             config = {"ops": {"process_calls": {"config": {"calls": list(call_ids)}}}}
@@ -121,7 +125,7 @@ class Lab:
                 ASSET_PARTITION_RANGE_START_TAG: call_ids[0],
                 ASSET_PARTITION_RANGE_END_TAG: call_ids[-1],
             }
-        return self.definitions.resolve_job_def(JOB).execute_in_process(
+        return self.definitions.resolve_job_def(PROCESS_CALLS_JOB).execute_in_process(
             instance=self.instance,
             run_config=config,
             tags=span | (tags or {}),
@@ -130,5 +134,24 @@ class Lab:
         )
 
     def materialized(self, asset: str) -> set[str]:
-        """The calls for which Dagster shows the asset as materialized."""
+        """Return the calls for which Dagster shows the asset as materialized."""
         return self.instance.get_materialized_partitions(dg.AssetKey(asset))
+
+
+class SharedParts:
+    """What is slow to create and the same for each test: an instance and definitions."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self.settings = settings
+        self.instance = instance
+        self._lab: Lab | None = None
+        self._definitions = build(settings, open_stages=self._open_stages)
+
+    def definitions(self, lab: Lab) -> dg.Definitions:
+        """Return definitions whose stages are those of this lab."""
+        self._lab = lab
+        return self._definitions
+
+    def _open_stages(self, storage: Storage, lane: Lane) -> AbstractContextManager[Stages]:
+        assert self._lab
+        return self._lab.open_stages(storage, lane)

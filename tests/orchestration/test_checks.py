@@ -1,4 +1,4 @@
-"""The checks in Dagster, over calls that were really processed: results, words, and who is told."""
+"""Asset checks in Dagster over processed calls: results, texts and notifications."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ import numpy as np
 import soundfile
 
 from callpipeline.defs.checks import JOB
-from callpipeline.domain.call import Stage
-from callpipeline.pipeline.checking import CHECKS
-from callpipeline.storage.database import Database
-from tests.integration.databases import asked
+from callpipeline.domain.calls.call import Stage
+from callpipeline.pipeline.quality.checks import CHECKS
+from callpipeline.storage.postgres.database import Database
+from tests.integration.databases import execute_sql
 from tests.orchestration.lab import Lab
 
 MARKER = "zanzibar"
@@ -21,7 +21,7 @@ NAMES = {check.name for check in CHECKS}
 
 
 def long_audio(number: int = 0) -> bytes:
-    """A recording in which sound is to be heard for twelve seconds; each number another one."""
+    """Return twelve seconds of noise, different for each number."""
     file = BytesIO()
     noise = np.random.default_rng(number).normal(0, 0.1, (12 * 8000, 2))
     soundfile.write(file, noise, 8000, format="WAV")
@@ -38,7 +38,7 @@ def results(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.AssetCheckEval
     return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
-def test_all_checks_stand_on_their_assets_and_run_in_one_run(lab: Lab) -> None:
+def test_all_checks_belong_to_their_assets_and_run_in_one_run(lab: Lab) -> None:
     repository = lab.definitions.get_repository_def()
     [schedule] = [one for one in repository.schedule_defs if one.name == "check_calls"]
     assert schedule.job_name == JOB
@@ -54,7 +54,7 @@ def test_all_checks_stand_on_their_assets_and_run_in_one_run(lab: Lab) -> None:
 
 
 def test_a_batch_of_calls_runs_no_check(lab: Lab) -> None:
-    """Each would be an event, and look at a whole day."""
+    """Each result would be an event, and cover a whole day."""
     result = lab.run([lab.add_call("call")])
     assert result.success
     assert result.get_asset_check_evaluations() == []
@@ -62,7 +62,7 @@ def test_a_batch_of_calls_runs_no_check(lab: Lab) -> None:
     assert lab.instance.all_logs(result.run_id, of_type=planned) == []
 
 
-def test_a_call_without_words_and_one_that_failed_are_found(lab: Lab) -> None:
+def test_a_call_without_words_and_a_failed_one_are_found(lab: Lab) -> None:
     empty = lab.add_call("empty", said="", audio=long_audio())
     bad = lab.add_call("bad", audio=b"<html>")
     lab.run([empty, bad])
@@ -81,8 +81,8 @@ def test_a_call_without_words_and_one_that_failed_are_found(lab: Lab) -> None:
     assert f"/assets/channel_audio?view=partitions&partition={bad}" in str(failures.metadata)
 
 
-def test_results_of_checks_hold_no_name_of_a_recording_and_no_word(lab: Lab) -> None:
-    """Every check fails here that can, over calls that carry a marker wherever people put words."""
+def test_check_results_contain_no_file_name_and_no_speech(lab: Lab) -> None:
+    """All checks fail, over calls with a marker in every text that users provide."""
     said = f"my {MARKER} is vodafone"
     lab.settings.catalog_path.parent.mkdir(parents=True, exist_ok=True)
     lab.settings.catalog_path.write_text("competitors: [Vodafone, 'Two | <b>Brothers']")
@@ -90,20 +90,22 @@ def test_results_of_checks_hold_no_name_of_a_recording_and_no_word(lab: Lab) -> 
     call_ids += [lab.add_call(f"{MARKER}-empty", said="", audio=long_audio(9))]
     call_ids += [lab.add_call(f"{MARKER}-bad", audio=MARKER.encode())]
     lab.run(call_ids)
-    waits = lab.add_call(f"{MARKER}-waits")
+    waiting = lab.add_call(f"{MARKER}-waits")
     url = lab.storage.database.url
-    asked(url, "UPDATE transcripts SET reliable = false")
+    execute_sql(url, "UPDATE transcripts SET reliable = false, unheard_s = 4")
     flag = json.dumps([{"flag": "silent", "detail": MARKER, "channel": "left"}])
-    asked(url, f"UPDATE recordings SET flags = '{flag}'")
-    asked(
+    execute_sql(url, f"UPDATE recordings SET flags = '{flag}'")
+    execute_sql(
         url,
         f"UPDATE calls SET error_message = '{MARKER}' WHERE state = 'FAILED'; "
         f"""UPDATE calls SET metadata = '{{"agent": "{MARKER}"}}', """
         "created_at = now() - interval '29 hours';"
-        "UPDATE catalog_versions SET created_at = now() - interval '40 days'",
+        "UPDATE catalog_versions SET created_at = now() - interval '40 days';"
+        "UPDATE catalog_changes SET made_at = now() - interval '2 hours';"
+        "UPDATE call_stages SET rule_version = 0 WHERE stage = 'competitor_mentions'",
     )
     complete = [f"2026-01-01-{number:012x}" for number in range(100)]
-    asked(
+    execute_sql(
         url,
         "INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, state, "
         f"completed_at) SELECT c, 'b', '{MARKER}' || c, 'e', 1, now(), 'COMPLETED', now() "
@@ -114,43 +116,43 @@ def test_results_of_checks_hold_no_name_of_a_recording_and_no_word(lab: Lab) -> 
     result = run_checks(lab)
     assert {name for name, each in results(result).items() if not each.passed} == NAMES
     events = str(lab.instance.all_logs(result.run_id)) + str(results(result))
-    assert waits in events
+    assert waiting in events
     names = results(result)["every_competitor_is_named_now_and_then"].metadata
     assert "| Two \\| &lt;b>Brothers |" in str(names["names_by_last_time"].value)
     assert MARKER not in events
-    assert MARKER not in str(asked(url, "SELECT title, message, metadata FROM outbox"))
+    assert MARKER not in str(execute_sql(url, "SELECT title, message, metadata FROM outbox"))
     assert ".wav" not in events
 
 
-def test_a_check_that_fails_gravely_is_in_the_outbox_and_a_warning_is_not(lab: Lab) -> None:
+def test_an_error_is_added_to_the_outbox_and_a_warning_is_not(lab: Lab) -> None:
     url = lab.storage.database.url
     kinds = "SELECT group_key, severity FROM outbox WHERE kind = 'check_failed'"
     lab.run([lab.add_call("few", said="", audio=long_audio())])
     run_checks(lab)
-    assert asked(url, kinds) == []
+    assert execute_sql(url, kinds) == []
     lab.run([lab.add_call(f"{n}", said="", audio=long_audio(n)) for n in range(1, 20)])
     found = results(run_checks(lab))["speech_has_words"]
     assert found.severity is dg.AssetCheckSeverity.ERROR
-    assert asked(url, kinds) == [("check_failed:speech_has_words", "error")]
+    assert execute_sql(url, kinds) == [("check_failed:speech_has_words", "error")]
 
 
-def test_without_its_database_a_check_is_an_error_in_our_words_and_no_pass(lab: Lab) -> None:
-    with Database("postgresql://nobody@127.0.0.1:9/none", patience_s=0.2) as away:
-        result = run_checks(lab, storage=replace(lab.storage, database=away))
+def test_without_a_database_a_check_fails_with_our_error(lab: Lab) -> None:
+    with Database("postgresql://nobody@127.0.0.1:9/none", timeout_s=0.2) as unavailable:
+        result = run_checks(lab, storage=replace(lab.storage, database=unavailable))
     assert not result.success
     assert result.get_asset_check_evaluations() == []
     failed = [event for event in result.all_events if event.is_step_failure]
     assert len(failed) == len(NAMES)
     for event in failed:
-        assert "Told: Postgres did not answer" in str(event.step_failure_data.error)
+        assert "UserFacingError: Postgres did not respond" in str(event.step_failure_data.error)
 
 
-def test_a_check_that_cannot_look_leaves_the_others_their_look(lab: Lab) -> None:
-    asked(lab.storage.database.url, "ALTER TABLE mentions RENAME TO gone")
+def test_a_check_that_fails_does_not_stop_the_others(lab: Lab) -> None:
+    execute_sql(lab.storage.database.url, "ALTER TABLE mentions RENAME TO gone")
     result = run_checks(lab)
     assert not result.success
     assert set(results(result)) == NAMES - {"every_competitor_is_named_now_and_then"}
 
 
-def test_what_is_listed_is_made_of_assets_that_exist() -> None:
+def test_checks_belong_to_assets_that_exist() -> None:
     assert {check.asset for check in CHECKS} <= {"recordings", *(stage.value for stage in Stage)}

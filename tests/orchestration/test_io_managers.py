@@ -1,11 +1,11 @@
-"""IO managers: assets of a call as DataFrames and documents, and what is stored through them."""
+"""I/O managers: assets of a call as DataFrames and documents, and stored downstream assets."""
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from callpipeline.defs.io_managers import PostgresIOManager
 from callpipeline.defs.partitions import calls
+from callpipeline.defs.resources import PostgresIOManager
 from tests.orchestration.lab import Lab
 
 
@@ -18,7 +18,7 @@ def test_a_calls_mentions_load_as_a_dataframe(lab: Lab) -> None:
     assert isinstance(frame, pd.DataFrame)
     assert frame["competitor"].tolist() == ["Vodafone"]
     assert frame["speaker"].tolist() == ["customer"]
-    assert frame["status"].tolist() == ["accepted"]
+    assert frame["status"].tolist() == ["counted"]
 
 
 def test_a_calls_transcripts_and_audio_load_from_the_store(lab: Lab) -> None:
@@ -43,7 +43,7 @@ def test_an_asset_without_rows_is_an_empty_frame_with_its_columns(lab: Lab) -> N
 
 
 def downstream(lab: Lab) -> dg.Definitions:
-    """A mart of one row a call, made from its mentions by pandas."""
+    """Return definitions with a mart of one row a call, computed from its mentions."""
 
     @dg.asset(
         partitions_def=calls,
@@ -67,12 +67,12 @@ def test_a_mart_downstream_reads_and_writes_frames(lab: Lab) -> None:
     definitions = downstream(lab)
     job = definitions.resolve_implicit_global_asset_job_def()
     for call_id in (*call_ids, call_ids[0]):
-        made = job.execute_in_process(
+        run = job.execute_in_process(
             instance=lab.instance,
             partition_key=call_id,
             asset_selection=[dg.AssetKey("mentions_of_call")],
         )
-        assert made.success
+        assert run.success
     loaded = [
         definitions.load_asset_value(
             "mentions_of_call", instance=lab.instance, partition_key=call_id
@@ -82,25 +82,25 @@ def test_a_mart_downstream_reads_and_writes_frames(lab: Lab) -> None:
     assert [frame["mentions"].tolist() for frame in loaded] == [[1], [0]]  # pyright: ignore
 
 
-def test_rows_of_another_partition_are_refused(lab: Lab) -> None:
+def test_rows_of_another_partition_are_rejected(lab: Lab) -> None:
     context = dg.build_output_context(
         asset_key=dg.AssetKey("a_mart"),
         partition_key="2026-01-01-000000000000",
         definition_metadata={"table": "a_mart", "partition_column": "call_id"},
     )
     frame = pd.DataFrame([{"call_id": "2026-01-02-000000000000"}])
-    with pytest.raises(ValueError, match="not this run's"):
+    with pytest.raises(ValueError, match="outside this run"):
         PostgresIOManager(lab.storage).handle_output(context, frame)
 
 
 @pytest.mark.parametrize("asset", ["call_metrics", "competitor_mentions", "competitor_sentiment"])
-def test_the_assets_of_a_call_are_not_written_past_its_claim(lab: Lab, asset: str) -> None:
+def test_the_assets_of_a_call_are_only_written_under_its_claim(lab: Lab, asset: str) -> None:
     context = dg.build_output_context(asset_key=dg.AssetKey(asset), partition_key="x")
     with pytest.raises(dg.DagsterInvariantViolationError, match="under its claim"):
         PostgresIOManager(lab.storage).handle_output(context, pd.DataFrame())
 
 
-def test_an_asset_without_a_place_is_told_what_it_lacks(lab: Lab) -> None:
+def test_an_asset_without_a_table_is_rejected(lab: Lab) -> None:
     context = dg.build_output_context(asset_key=dg.AssetKey("a_mart"), partition_key="x")
     with pytest.raises(dg.DagsterInvariantViolationError, match="partition_column"):
         PostgresIOManager(lab.storage).handle_output(context, pd.DataFrame())

@@ -1,4 +1,4 @@
-"""Daily marts: they count what the views count, day by day, and say so in Dagster's UI."""
+"""Daily marts: they agree with the views, day by day, and with the numbers in Dagster's UI."""
 
 import subprocess
 import sys
@@ -15,27 +15,27 @@ from dagster._core.storage.tags import (
 
 from callpipeline.config import Settings
 from callpipeline.definitions import build
-from callpipeline.defs.marts import PARENTS, REFRESH
-from callpipeline.domain.review import Decision
-from callpipeline.storage.marts import Marts
-from tests.orchestration.known_calls import Known, Named, enter, many
+from callpipeline.defs.marts import PARENTS, REFRESH_JOB
+from callpipeline.domain.competitors.mentions import Decision
+from callpipeline.storage.reading.analytics import DailyMarts
 from tests.orchestration.lab import Lab
+from tests.orchestration.sample_calls import SampleCall, SampleMention, insert_calls, random_calls
 
 DAY = date(2026, 3, 2)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-GOOD = Named("Vodafone", "customer", "accepted", "positive", 0.5)
-BAD = Named("Vodafone", "agent", "accepted", "negative", -0.25)
-OTHER = Named("Three", "customer", "accepted", "unsure", 0.0)
-NOT_MEANT = Named("Three", "customer", "rejected", None)
+GOOD = SampleMention("Vodafone", "customer", "counted", "positive", 0.5)
+BAD = SampleMention("Vodafone", "agent", "counted", "negative", -0.25)
+OTHER = SampleMention("Three", "customer", "counted", "mixed", 0.0)
+DISMISSED = SampleMention("Three", "customer", "dismissed", None)
 
 
 def refresh(lab: Lab, first: date, last: date | None = None) -> dg.ExecuteInProcessResult:
-    """One run of the job over a range of days, as the sensor and a backfill ask for it."""
+    """Execute the job over a range of days, as the sensor or a backfill does."""
     tags = {
         ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
         ASSET_PARTITION_RANGE_END_TAG: (last or first).isoformat(),
     }
-    job = lab.definitions.resolve_job_def(REFRESH)
+    job = lab.definitions.resolve_job_def(REFRESH_JOB)
     return job.execute_in_process(instance=lab.instance, tags=tags, raise_on_error=False)
 
 
@@ -49,19 +49,19 @@ def change(lab: Lab, statement: str, *values: object) -> None:
         connection.execute(statement.encode(), values)
 
 
-# What they count
+# Totals
 
 
-def test_a_day_with_known_calls(lab: Lab) -> None:
-    enter(
+def test_a_day_with_sample_calls(lab: Lab) -> None:
+    insert_calls(
         lab.storage.database,
         [
-            Known(1, NOON, named=[GOOD, BAD, NOT_MEANT], took_s=1),
-            Known(2, NOON, named=[OTHER], took_s=3, agent=None),
-            Known(3, NOON, "FAILED"),
-            Known(4, NOON, "ERASED", named=[GOOD]),
-            Known(5, NOON, "DUPLICATE"),
-            Known(6, NOON - timedelta(days=1), named=[GOOD]),
+            SampleCall(1, NOON, mentions=[GOOD, BAD, DISMISSED], took_s=1),
+            SampleCall(2, NOON, mentions=[OTHER], took_s=3, agent=None),
+            SampleCall(3, NOON, "FAILED"),
+            SampleCall(4, NOON, "ERASED", mentions=[GOOD]),
+            SampleCall(5, NOON, "DUPLICATE"),
+            SampleCall(6, NOON - timedelta(days=1), mentions=[GOOD]),
         ],
     )
     assert refresh(lab, DAY).success
@@ -77,29 +77,29 @@ def test_a_day_with_known_calls(lab: Lab) -> None:
         }
     )
     three, vodafone = rows(lab, "SELECT * FROM analytics.daily_competitors ORDER BY competitor")
-    assert three["unsure"] == 1 and three["share_of_mentions"] == pytest.approx(1 / 3)
+    assert three["mixed"] == 1 and three["share_of_mentions"] == pytest.approx(1 / 3)
     assert vodafone == pytest.approx(
         {
             **{"day": DAY, "competitor": "Vodafone", "calls": 1, "mentions": 2},
             **{"by_customer": 1, "by_agent": 1, "positive": 1, "neutral": 0, "negative": 1},
-            **{"unsure": 0, "mean_score": 0.125, "share_of_mentions": 2 / 3, "share_of_calls": 0.5},
+            **{"mixed": 0, "mean_score": 0.125, "share_of_mentions": 2 / 3, "share_of_calls": 0.5},
         }
     )
     [ann] = rows(lab, "SELECT * FROM analytics.daily_agents")
     assert (ann["agent"], ann["competitor"], ann["mentions"]) == ("ann", "Vodafone", 2)
 
 
-def test_what_people_decide_is_counted_at_the_next_refresh(lab: Lab) -> None:
-    doubt = Named("Three", "customer", "unsure", None)
-    call = Known(1, NOON, named=[GOOD, doubt, BAD])
-    enter(lab.storage.database, [call])
+def test_reviews_are_counted_at_the_next_refresh(lab: Lab) -> None:
+    doubt = SampleMention("Three", "customer", "needs_review", None)
+    call = SampleCall(1, NOON, mentions=[GOOD, doubt, BAD])
+    insert_calls(lab.storage.database, [call])
     assert refresh(lab, DAY).success
     change(lab, "UPDATE daily_calls SET made_at = made_at - interval '10 minutes'")
-    marts, hour = Marts(lab.storage.database), datetime.now(UTC) - timedelta(minutes=30)
+    marts, hour = DailyMarts(lab.storage.database), datetime.now(UTC) - timedelta(minutes=30)
     assert marts.stale_days(DAY, hour)[0] == []
 
-    lab.storage.reviews.decide(call.call_id, "m1", Decision.ACCEPTED)
-    lab.storage.reviews.decide(call.call_id, "m2", Decision.REFUSED)
+    lab.storage.reviews.decide(call.call_id, "m1", Decision.CONFIRMED)
+    lab.storage.reviews.decide(call.call_id, "m2", Decision.DISMISSED)
     [stale], _ = marts.stale_days(DAY, hour)
     assert refresh(lab, stale.day).success
     columns = "competitor, mentions, positive, negative"
@@ -109,7 +109,7 @@ def test_what_people_decide_is_counted_at_the_next_refresh(lab: Lab) -> None:
 
 COUNTED = "calls, mentions, by_customer, by_agent, positive, negative"
 COMPETITORS_BY_VIEWS = f"""
-    SELECT day, competitor, {COUNTED}, d.neutral, d.unsure, d.mean_score,
+    SELECT day, competitor, {COUNTED}, d.neutral, d.mixed, d.mean_score,
            share_of_mentions, share_of_calls
     FROM analytics.competitor_daily d
     JOIN (SELECT day, competitor, share_of_mentions, share_of_calls FROM analytics.share_of_voice) v
@@ -122,12 +122,12 @@ AGENTS_BY_VIEWS = """
 """
 
 
-def test_over_days_with_calls_of_every_kind_they_say_what_the_views_say(lab: Lab) -> None:
-    enter(lab.storage.database, many(300, DAY, 5))
+def test_over_days_with_calls_of_every_kind_they_agree_with_the_views(lab: Lab) -> None:
+    insert_calls(lab.storage.database, random_calls(300, DAY, 5))
     assert refresh(lab, DAY, DAY + timedelta(days=4)).success
     mart = rows(
         lab,
-        f"SELECT day, competitor, {COUNTED}, neutral, unsure, mean_score, share_of_mentions, "
+        f"SELECT day, competitor, {COUNTED}, neutral, mixed, mean_score, share_of_mentions, "
         "share_of_calls FROM daily_competitors ORDER BY day, competitor",
     )
     assert len(mart) > 10
@@ -137,7 +137,7 @@ def test_over_days_with_calls_of_every_kind_they_say_what_the_views_say(lab: Lab
 
 
 def test_the_agents_of_a_day_are_those_of_the_view(lab: Lab) -> None:
-    enter(lab.storage.database, many(100, DAY, 1))
+    insert_calls(lab.storage.database, random_calls(100, DAY, 1))
     assert refresh(lab, DAY).success
     columns = AGENTS_BY_VIEWS.split("FROM", maxsplit=1)[0]
     mart = rows(lab, f"{columns} FROM daily_agents ORDER BY agent, competitor")
@@ -154,17 +154,22 @@ def test_a_day_without_calls_is_one_row_of_zeros(lab: Lab) -> None:
     assert rows(lab, "SELECT FROM daily_competitors UNION ALL SELECT FROM daily_agents") == []
 
 
-def test_a_day_of_failures_alone_is_counted(lab: Lab) -> None:
-    enter(lab.storage.database, [Known(1, NOON, "FAILED"), Known(2, NOON, "FAILED")])
+def test_a_day_with_failures_only_is_counted(lab: Lab) -> None:
+    insert_calls(
+        lab.storage.database, [SampleCall(1, NOON, "FAILED"), SampleCall(2, NOON, "FAILED")]
+    )
     assert refresh(lab, DAY).success
     [day] = rows(lab, "SELECT calls, failed, audio_h, transcripts_p95_s FROM daily_calls")
     assert day == {"calls": 2, "failed": 2, "audio_h": 0.0, "transcripts_p95_s": None}
 
 
-def test_a_late_call_and_an_erased_one_are_in_the_day_when_it_is_made_again(lab: Lab) -> None:
-    enter(lab.storage.database, [Known(1, NOON, named=[GOOD]), Known(2, NOON, named=[OTHER])])
+def test_a_refresh_includes_late_calls_and_drops_erased_ones(lab: Lab) -> None:
+    insert_calls(
+        lab.storage.database,
+        [SampleCall(1, NOON, mentions=[GOOD]), SampleCall(2, NOON, mentions=[OTHER])],
+    )
     refresh(lab, DAY)
-    enter(lab.storage.database, [Known(3, NOON, named=[GOOD])])
+    insert_calls(lab.storage.database, [SampleCall(3, NOON, mentions=[GOOD])])
     change(lab, "UPDATE calls SET state = 'ERASED' WHERE key = '2.wav'")
     assert refresh(lab, DAY).success
     found = rows(lab, "SELECT competitor, mentions FROM daily_competitors")
@@ -172,7 +177,7 @@ def test_a_late_call_and_an_erased_one_are_in_the_day_when_it_is_made_again(lab:
     assert rows(lab, "SELECT calls FROM daily_calls") == [{"calls": 2}]
 
 
-def test_what_is_processed_for_real_is_counted(lab: Lab) -> None:
+def test_a_processed_call_is_counted(lab: Lab) -> None:
     call_id = lab.add_call("call")
     lab.run([call_id])
     [found] = rows(lab, "SELECT day FROM analytics.calls")
@@ -182,18 +187,18 @@ def test_what_is_processed_for_real_is_counted(lab: Lab) -> None:
     assert day["audio_h"] == pytest.approx(2 / 3600) and day["transcripts_p95_s"] > 0
 
 
-def test_the_day_counts_as_made_before_its_calls_were_read(lab: Lab) -> None:
+def test_a_day_is_dated_before_its_calls_were_read(lab: Lab) -> None:
     [before] = rows(lab, "SELECT now() AS at")
     refresh(lab, DAY)
     [made] = rows(lab, "SELECT made_at, now() AS at FROM daily_calls")
     assert before["at"] < made["made_at"] < made["at"]
 
 
-# What is refused
+# Rejected runs
 
 
-def test_a_day_that_is_no_partition_is_refused(lab: Lab) -> None:
-    job = lab.definitions.resolve_job_def(REFRESH)
+def test_a_day_that_is_no_partition_is_rejected(lab: Lab) -> None:
+    job = lab.definitions.resolve_job_def(REFRESH_JOB)
     with pytest.raises(dg.DagsterUnknownPartitionError, match="2019-12-31"):
         job.execute_in_process(instance=lab.instance, partition_key="2019-12-31")
     after_tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
@@ -205,21 +210,21 @@ def test_today_is_a_partition(lab: Lab) -> None:
     assert refresh(lab, datetime.now(UTC).date()).success
 
 
-def test_days_the_wrong_way_round_make_nothing_and_say_so(lab: Lab) -> None:
-    refused = refresh(lab, DAY, DAY - timedelta(days=2))
-    assert not refused.success
+def test_a_reversed_range_fails(lab: Lab) -> None:
+    rejected = refresh(lab, DAY, DAY - timedelta(days=2))
+    assert not rejected.success
     assert rows(lab, "SELECT FROM daily_calls") == []
 
 
 def test_a_day_whose_results_were_deleted_keeps_its_marts(lab: Lab) -> None:
-    enter(lab.storage.database, [Known(1, NOON, named=[GOOD])])
+    insert_calls(lab.storage.database, [SampleCall(1, NOON, mentions=[GOOD])])
     refresh(lab, DAY)
     change(lab, f"UPDATE calls SET completed_at = '{NOON}'")
     lab.storage.erasures.begin(
-        [Known(1, NOON).call_id], keep_recording=True, ended_before=datetime.now(UTC)
+        [SampleCall(1, NOON).call_id], keep_recording=True, ended_before=datetime.now(UTC)
     )
-    refused = refresh(lab, DAY)
-    [failed] = [event for event in refused.all_events if event.is_step_failure]
+    rejected = refresh(lab, DAY)
+    [failed] = [event for event in rejected.all_events if event.is_step_failure]
     failure = failed.step_failure_data.user_failure_data
     assert failure and failure.description and "were deleted" in failure.description
     assert rows(lab, "SELECT calls FROM daily_calls") == [{"calls": 1}]
@@ -238,7 +243,7 @@ def test_the_parents_of_the_marts_are_the_assets_of_a_call(lab: Lab) -> None:
 
 
 def metadata(lab: Lab, asset: str) -> dict[str, dict[str, Any]]:
-    """What the newest materialization of each day says."""
+    """Return the metadata of the newest materialization of each day."""
     records = lab.instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
     return {
         str(record.partition_key): {
@@ -249,20 +254,20 @@ def metadata(lab: Lab, asset: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_each_day_of_a_run_has_numbers_of_its_own(lab: Lab) -> None:
-    enter(
+def test_each_day_of_a_run_has_its_own_numbers(lab: Lab) -> None:
+    insert_calls(
         lab.storage.database,
         [
-            Known(1, NOON, named=[GOOD, BAD], took_s=2),
-            Known(2, NOON, "FAILED"),
-            Known(3, NOON, "FAILED", error_class="EmptyRecording"),
-            Known(4, NOON, "FAILED"),
-            Known(5, NOON + timedelta(days=1), took_s=4),
+            SampleCall(1, NOON, mentions=[GOOD, BAD], took_s=2),
+            SampleCall(2, NOON, "FAILED"),
+            SampleCall(3, NOON, "FAILED", error_class="EmptyRecording"),
+            SampleCall(4, NOON, "FAILED"),
+            SampleCall(5, NOON + timedelta(days=1), took_s=4),
         ],
     )
     refresh(lab, DAY, DAY + timedelta(days=2))
-    told = metadata(lab, "daily_calls")
-    first, second, empty = (told[str(DAY + timedelta(days=n))] for n in range(3))
+    days = metadata(lab, "daily_calls")
+    first, second, empty = (days[str(DAY + timedelta(days=n))] for n in range(3))
     assert (first["calls"], first["completed"], first["failed"], first["mentions"]) == (4, 1, 3, 2)
     assert (first["failed: UnsupportedAudio"], first["failed: EmptyRecording"]) == (2, 1)
     assert first["transcripts_p95_s"] == 2.0
@@ -274,9 +279,9 @@ def test_each_day_of_a_run_has_numbers_of_its_own(lab: Lab) -> None:
 
 
 def test_definitions_load_without_pandas() -> None:
-    """It costs every process of Dagster a second."""
-    ask = "import sys, callpipeline.definitions; sys.exit('pandas' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0
+    """It would slow down the start of every Dagster process by a second."""
+    code = "import sys, callpipeline.definitions; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_first_day_is_a_setting(settings: Settings) -> None:
@@ -290,10 +295,10 @@ def test_the_first_day_is_a_setting(settings: Settings) -> None:
 
 
 def test_a_calls_recording_and_a_day_load_as_dataframes(lab: Lab) -> None:
-    enter(lab.storage.database, [Known(1, NOON, named=[GOOD])])
+    insert_calls(lab.storage.database, [SampleCall(1, NOON, mentions=[GOOD])])
     refresh(lab, DAY)
     load = lab.definitions.load_asset_value
-    call_id = Known(1, NOON).call_id
+    call_id = SampleCall(1, NOON).call_id
     recording = load("recordings", instance=lab.instance, partition_key=call_id)
     assert isinstance(recording, pd.DataFrame)
     assert recording["agent"].tolist() == ["ann"]

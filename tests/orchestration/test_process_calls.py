@@ -1,11 +1,11 @@
-"""The multi-asset: batches, failures, subsets, re-execution, and what Dagster shows of them."""
+"""The multi-asset: batches, failures, subsets and re-execution, as Dagster shows them."""
 
 import json
 
 import dagster as dg
 
 from callpipeline.defs.partitions import calls
-from callpipeline.domain.call import CallState, Lane, Stage
+from callpipeline.domain.calls.call import CallState, Lane, Stage
 from tests.orchestration.lab import SAID, Lab
 
 ALL = [stage.value for stage in Stage]
@@ -15,7 +15,7 @@ def test_definitions_load_and_are_consistent(lab: Lab) -> None:
     dg.Definitions.validate_loadable(lab.definitions)
 
 
-def test_a_batch_makes_every_asset_of_every_call(lab: Lab) -> None:
+def test_a_batch_materializes_every_asset_of_every_call(lab: Lab) -> None:
     call_ids = [lab.add_call(f"call-{number}") for number in range(3)]
     assert lab.run(call_ids).success
     for asset in ALL:
@@ -70,7 +70,7 @@ def test_a_scattered_list_of_calls_is_one_run(lab: Lab) -> None:
     assert lab.storage.ledger.count() == {CallState.COMPLETED: 2, CallState.PENDING: 2}
 
 
-def test_a_range_the_wrong_way_round_fails_instead_of_doing_nothing(lab: Lab) -> None:
+def test_a_reversed_range_fails_instead_of_doing_nothing(lab: Lab) -> None:
     first, second = lab.add_call("first"), lab.add_call("second")
     lab.instance.add_dynamic_partitions("calls", [first, second])
     result = lab.run([second, first])
@@ -81,10 +81,10 @@ def test_a_range_the_wrong_way_round_fails_instead_of_doing_nothing(lab: Lab) ->
 def test_mentions_and_sentiment_alone_use_no_decoder_and_no_recogniser(lab: Lab) -> None:
     call_id = lab.add_call("call")
     assert lab.run([call_id]).success
-    assert "splitter" in lab.listening.used
-    lab.listening.used.clear()
+    assert "splitter" in lab.engines.used
+    lab.engines.used.clear()
     assert lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"]).success
-    assert lab.listening.used == []
+    assert lab.engines.used == []
     assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
     assert len(lab.storage.results.mentions(call_id)) == 1
 
@@ -94,25 +94,25 @@ def test_a_new_competitor_reaches_a_past_call_without_transcribing_it_again(lab:
     lab.run([call_id])
     assert {m.competitor for m in lab.storage.results.mentions(call_id)} == {"Vodafone"}
     lab.settings.catalog_path.write_text("competitors:\n  - Vodafone\n  - Acme Telecom\n")
-    lab.listening.used.clear()
+    lab.engines.used.clear()
     assert lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"]).success
     judged = {j.competitor: j.sentiment for j in lab.storage.results.judgements(call_id)}
     assert judged == {"Vodafone": "positive", "Acme Telecom": "negative"}
-    assert lab.listening.used == []
+    assert lab.engines.used == []
 
 
-def test_a_subset_of_a_call_that_was_never_split_says_what_is_missing(lab: Lab) -> None:
-    """The call stays as it was: it waits for the run that makes the stages before."""
+def test_a_subset_of_a_call_that_was_never_split_reports_what_is_missing(lab: Lab) -> None:
+    """The call is unchanged: it waits for a run of the earlier stages."""
     call_id = lab.add_call("call")
     before = lab.storage.ledger.find(call_id)
     result = lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"])
     [failure] = [e for e in result.all_events if e.is_step_failure]
-    told = f"{call_id}: not processed: it has no transcripts: not made yet, or not kept any more"
-    assert told in str(failure.step_failure_data.error)
+    reason = f"{call_id}: not processed: it has no transcripts: not computed yet, or deleted"
+    assert reason in str(failure.step_failure_data.error)
     assert lab.storage.ledger.find(call_id) == before
 
 
-def test_a_subset_over_calls_of_which_some_failed_early_makes_the_others(lab: Lab) -> None:
+def test_a_subset_over_calls_of_which_some_failed_early_processes_the_others(lab: Lab) -> None:
     good, bad = lab.add_call("good"), lab.add_call("bad", audio=b"<html>")
     lab.run([good, bad])
     before = lab.storage.ledger.find(bad)
@@ -122,14 +122,14 @@ def test_a_subset_over_calls_of_which_some_failed_early_makes_the_others(lab: La
     assert lab.storage.ledger.find(bad) == before
 
 
-def test_a_batch_goes_on_where_an_earlier_run_ended(lab: Lab) -> None:
+def test_a_batch_continues_where_an_earlier_run_ended(lab: Lab) -> None:
     call_id = lab.add_call("call")
     assert lab.run([call_id], assets=["channel_audio", "call_metrics", "transcripts"]).success
     assert lab.storage.ledger.find(call_id).state is CallState.PENDING
-    lab.listening.used.clear()
+    lab.engines.used.clear()
     assert lab.run([call_id], tags={"callpipeline/batch": "again"}).success
     assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
-    assert lab.listening.used == []
+    assert lab.engines.used == []
     [latest] = lab.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey("transcripts")), limit=1
     ).records
@@ -137,15 +137,15 @@ def test_a_batch_goes_on_where_an_earlier_run_ended(lab: Lab) -> None:
     assert latest.asset_materialization.metadata["kept_from_earlier_run"].value is True
 
 
-def test_materializing_by_hand_makes_everything_anew(lab: Lab) -> None:
+def test_a_manual_run_computes_everything_again(lab: Lab) -> None:
     call_id = lab.add_call("call")
     lab.run([call_id])
-    lab.listening.used.clear()
+    lab.engines.used.clear()
     assert lab.run([call_id]).success
-    assert lab.listening.used.count("splitter") == 1
+    assert lab.engines.used.count("splitter") == 1
 
 
-def test_a_call_that_another_run_holds_is_left_to_it(lab: Lab) -> None:
+def test_a_call_claimed_by_another_run_is_left_to_it(lab: Lab) -> None:
     held, free = lab.add_call("held"), lab.add_call("free")
     lab.storage.claims.claim([held], "another-run")
     result = lab.run([held, free])
@@ -154,14 +154,14 @@ def test_a_call_that_another_run_holds_is_left_to_it(lab: Lab) -> None:
     assert lab.storage.ledger.find(held).claimed_by == "another-run"
 
 
-def test_a_run_whose_call_was_taken_over_writes_nothing_more(lab: Lab) -> None:
+def test_a_run_that_lost_its_claim_writes_nothing_more(lab: Lab) -> None:
     call_id = lab.add_call("call")
 
-    def take_over() -> None:
+    def lose_claim() -> None:
         with lab.storage.database.transaction() as connection:
             connection.execute("UPDATE calls SET claimed_by = 'another-run'")
 
-    lab.listening.before_split = take_over
+    lab.engines.before_split = lose_claim
     assert not lab.run([call_id]).success
     record = lab.storage.ledger.find(call_id)
     assert (record.state, record.claimed_by, record.stages) == (
@@ -171,7 +171,7 @@ def test_a_run_whose_call_was_taken_over_writes_nothing_more(lab: Lab) -> None:
     )
 
 
-def test_no_word_of_a_call_reaches_dagster(lab: Lab) -> None:
+def test_no_speech_of_a_call_reaches_dagster(lab: Lab) -> None:
     secret = "marzipan helicopter"
     lab.add_call("447700900123", said=f"{SAID} {secret}")
     lab.add_call("447700900124", said=secret, audio=b"not audio at all")
@@ -182,7 +182,7 @@ def test_no_word_of_a_call_reaches_dagster(lab: Lab) -> None:
     assert not [entry for entry in logged if "marzipan" in entry or "4477009001" in entry]
 
 
-def test_an_overwritten_recording_is_not_taken_for_the_one_that_was_registered(lab: Lab) -> None:
+def test_an_overwritten_recording_fails_its_call(lab: Lab) -> None:
     call_id = lab.add_call("call")
     key = lab.storage.ledger.find(call_id).key
     lab.storage.inbox.put(key, b"RIFF, but another call")
@@ -191,7 +191,7 @@ def test_an_overwritten_recording_is_not_taken_for_the_one_that_was_registered(l
     assert message and "replaced" in message
 
 
-def test_sentiment_of_mentions_of_an_older_transcript_is_refused(lab: Lab) -> None:
+def test_sentiment_of_mentions_in_an_older_transcript_is_rejected(lab: Lab) -> None:
     call_id = lab.add_call("call")
     lab.run([call_id])
     key = lab.storage.ledger.find(call_id).key
@@ -210,14 +210,14 @@ def test_the_lane_of_a_run_reaches_its_engines(lab: Lab) -> None:
     assert lab.lanes == [Lane.BULK, Lane.LIVE]
 
 
-def test_what_is_under_way_when_a_run_ends_waits_for_another(lab: Lab) -> None:
-    """As when Dagster cancels the run: an interrupt comes up through the generator."""
+def test_calls_in_progress_when_a_run_ends_wait_for_another(lab: Lab) -> None:
+    """As when Dagster cancels the run: the interrupt is raised in the generator."""
     call_ids = [lab.add_call("one"), lab.add_call("two")]
 
     def interrupt() -> None:
         raise dg.DagsterExecutionInterruptedError
 
-    lab.listening.before_split = interrupt
+    lab.engines.before_split = interrupt
     assert not lab.run(call_ids).success
     records = lab.storage.ledger.calls()
     assert {(record.state, record.claimed_by) for record in records} == {(CallState.PENDING, None)}

@@ -1,39 +1,39 @@
-"""What Dagster shows of calls that are tried again, and of recordings that arrive twice."""
+"""Retries, and recordings that arrive twice, as Dagster shows them."""
 
 import dagster as dg
 
-from callpipeline.domain.call import CallState
+from callpipeline.domain.calls.call import CallState
 from callpipeline.errors import EngineUnavailable
-from callpipeline.pipeline.registration import register
+from callpipeline.pipeline.ingest.registration import register
 from tests.orchestration.lab import Lab
 
 
-def test_an_error_that_may_pass_lets_the_call_wait_and_the_run_is_not_red(lab: Lab) -> None:
+def test_after_a_transient_error_the_call_waits_and_the_run_succeeds(lab: Lab) -> None:
     call_id = lab.add_call("call")
 
     def refuse() -> None:
         raise EngineUnavailable("The splitter does not answer.")
 
-    lab.listening.before_split = refuse
+    lab.engines.before_split = refuse
     assert lab.run([call_id]).success
     record = lab.storage.ledger.find(call_id)
     assert (record.state, record.retries) == (CallState.PENDING, 1)
-    assert record.not_before and record.error_message == "The splitter does not answer."
+    assert record.next_attempt_at and record.error_message == "The splitter does not answer."
     [found] = lab.instance.fetch_observations(dg.AssetKey("channel_audio"), limit=10).records
     assert found.asset_observation
-    assert found.asset_observation.metadata["tried_again_at"].value
-    lab.listening.before_split = lambda: None
+    assert found.asset_observation.metadata["next_attempt_at"].value
+    lab.engines.before_split = lambda: None
     assert lab.run([call_id], tags={"callpipeline/batch": "later"}).success
     assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
 
 
-def test_an_error_that_does_not_pass_ends_the_call_after_three_more_tries(lab: Lab) -> None:
+def test_a_persistent_error_fails_the_call_after_three_retries(lab: Lab) -> None:
     call_id = lab.add_call("call")
 
     def refuse() -> None:
         raise EngineUnavailable("The splitter does not answer.")
 
-    lab.listening.before_split = refuse
+    lab.engines.before_split = refuse
     outcomes = [lab.run([call_id], tags={"callpipeline/batch": f"{n}"}).success for n in range(4)]
     assert outcomes == [True, True, True, False]
     record = lab.storage.ledger.find(call_id)
@@ -41,8 +41,8 @@ def test_an_error_that_does_not_pass_ends_the_call_after_three_more_tries(lab: L
     assert record.error_transient
 
 
-def test_the_same_bytes_under_two_names_are_worked_on_once(lab: Lab) -> None:
-    """Both were dropped: nobody knew their bytes before the run read them."""
+def test_the_same_bytes_under_two_names_are_processed_once(lab: Lab) -> None:
+    """Their bytes are unknown before the run reads them."""
     first = lab.add_call("first")
     sound = (lab.folder / "first.wav").read_bytes()
     lab.storage.inbox.put("second.wav", sound)
@@ -51,7 +51,7 @@ def test_the_same_bytes_under_two_names_are_worked_on_once(lab: Lab) -> None:
     )
     second = entered.call_id
     assert lab.run(sorted([first, second])).success
-    assert lab.listening.used.count("splitter") == 1
+    assert lab.engines.used.count("splitter") == 1
     record = lab.storage.ledger.find(second)
     assert (record.state, record.duplicate_of) == (CallState.DUPLICATE, first)
     [found] = lab.instance.fetch_observations(dg.AssetKey("channel_audio"), limit=10).records
@@ -60,7 +60,7 @@ def test_the_same_bytes_under_two_names_are_worked_on_once(lab: Lab) -> None:
     assert found.asset_observation.metadata["duplicate_of"].value == first
 
 
-def test_a_duplicate_that_a_person_materializes_says_of_which_call(lab: Lab) -> None:
+def test_materializing_a_duplicate_reports_the_original_call(lab: Lab) -> None:
     first = lab.add_call("first")
     lab.storage.inbox.put("second.wav", (lab.folder / "first.wav").read_bytes())
     recording = lab.storage.inbox.recording("second.wav")

@@ -8,9 +8,9 @@ import httpx
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import CallState
+from callpipeline.domain.calls.call import CallState
 from callpipeline.wiring import open_storage
-from tests.orchestration.lab import Lab, Listening
+from tests.orchestration.lab import CountingEngines, Lab
 
 
 def bucket(server: str) -> str:
@@ -32,7 +32,7 @@ def test_a_call_goes_from_bucket_to_bucket(
     }
     chosen = settings.model_copy(update=on_s3)
     with open_storage(chosen, database_url) as storage, dg.DagsterInstance.ephemeral() as instance:
-        lab = Lab(chosen, storage, Listening(), instance, tmp_path)
+        lab = Lab(chosen, storage, CountingEngines(), instance, tmp_path)
         call_id = lab.add_call("call")
         assert lab.run([call_id]).success
         assert storage.ledger.find(call_id).state is CallState.COMPLETED

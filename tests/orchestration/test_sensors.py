@@ -1,15 +1,17 @@
-"""Sensors: what waits becomes a run, what died is given back, nothing is asked for twice."""
+"""The sensor `waiting_calls`: one run for each batch of waiting calls."""
 
 import dagster as dg
 
-from callpipeline.defs.selection import BATCH_TAG, LANE_TAG, OPEN_BATCHES
-from callpipeline.domain.call import CallState, Lane, Registration
+from callpipeline.definitions import build
+from callpipeline.defs.jobs.process_calls import MAX_OPEN_BATCHES
+from callpipeline.defs.partitions import BATCH_TAG, LANE_TAG
+from callpipeline.domain.calls.call import CallState, Lane, Registration
 from tests.builders import a_recording
 from tests.orchestration.lab import Lab
 
 
 def tick(lab: Lab) -> dg.SensorResult:
-    """One evaluation of waiting_calls, with resources as in production."""
+    """Evaluate waiting_calls once, with resources as in production."""
     sensor = lab.definitions.resolve_sensor_def("waiting_calls")
     with dg.build_sensor_context(
         instance=lab.instance, resources={"storage": lab.storage}, definitions=lab.definitions
@@ -29,7 +31,7 @@ def register(lab: Lab, count: int, lane: Lane) -> None:
     lab.storage.ledger.register(Registration(a_recording(name), lane=lane) for name in names)
 
 
-# What waits
+# Requests
 
 
 def test_a_waiting_call_becomes_a_run(lab: Lab) -> None:
@@ -40,14 +42,14 @@ def test_a_waiting_call_becomes_a_run(lab: Lab) -> None:
     assert lab.instance.get_dynamic_partitions("calls") == [call_id]
 
 
-def test_a_batch_is_asked_for_under_one_key_until_it_runs(lab: Lab) -> None:
+def test_a_batch_is_requested_under_one_key_until_it_runs(lab: Lab) -> None:
     lab.add_call("call")
     [first] = tick(lab).run_requests or []
     [again] = tick(lab).run_requests or []
     assert first.run_key == again.run_key
 
 
-def test_what_arrives_later_is_another_batch(lab: Lab) -> None:
+def test_later_calls_are_another_batch(lab: Lab) -> None:
     lab.add_call("one")
     tick(lab)
     second = lab.add_call("two")
@@ -56,8 +58,8 @@ def test_what_arrives_later_is_another_batch(lab: Lab) -> None:
     assert later.tags["dagster/asset_partition_range_start"] == second
 
 
-def test_a_batch_of_known_keys_is_asked_for_as_a_list(lab: Lab) -> None:
-    """A range over keys that were there before would take in what lies between them."""
+def test_a_batch_with_existing_keys_is_requested_as_a_list(lab: Lab) -> None:
+    """A range over existing keys would include the keys between them."""
     call_ids = [lab.add_call("one"), lab.add_call("two")]
     lab.instance.add_dynamic_partitions("calls", [call_ids[0]])
     [request] = tick(lab).run_requests or []
@@ -65,7 +67,7 @@ def test_a_batch_of_known_keys_is_asked_for_as_a_list(lab: Lab) -> None:
     assert config == {"calls": sorted(call_ids)}
 
 
-def test_a_backlog_and_live_calls_are_asked_for_apart(lab: Lab) -> None:
+def test_a_backlog_and_live_calls_are_requested_separately(lab: Lab) -> None:
     register(lab, 3, Lane.BULK)
     register(lab, 2, Lane.LIVE)
     requests = tick(lab).run_requests or []
@@ -74,36 +76,35 @@ def test_a_backlog_and_live_calls_are_asked_for_apart(lab: Lab) -> None:
     assert urgency[0] > urgency[1]
 
 
-def test_of_a_large_backlog_few_runs_are_asked_for_at_a_time(lab: Lab) -> None:
+def test_few_runs_of_a_large_backlog_are_requested_at_a_time(lab: Lab) -> None:
     register(lab, 300, Lane.BULK)
-    lab.settings = lab.settings.model_copy(update={"batch_size": 20})
-    lab.__post_init__()
-    assert len(tick(lab).run_requests or []) == OPEN_BATCHES
-    assert len(tick(lab).run_requests or []) == OPEN_BATCHES
-    waiting = [w.calls for w in lab.storage.queue.waiting()]
+    lab.definitions = build(lab.settings.model_copy(update={"batch_size": 20}))
+    assert len(tick(lab).run_requests or []) == MAX_OPEN_BATCHES
+    assert len(tick(lab).run_requests or []) == MAX_OPEN_BATCHES
+    waiting = [w.calls for w in lab.storage.queue.backlog()]
     assert waiting == [300]
 
 
-def test_a_call_that_a_person_wants_again_goes_before_those_that_wait(lab: Lab) -> None:
-    wanted = lab.add_call("wanted", audio=b"no sound at all, just words")
-    lab.run([wanted])
+def test_a_call_that_a_user_retries_goes_before_waiting_ones(lab: Lab) -> None:
+    retried = lab.add_call("retried", audio=b"no sound at all, just words")
+    lab.run([retried])
     register(lab, 30, Lane.LIVE)
-    assert lab.storage.ledger.retry([wanted]) == {wanted}
+    assert lab.storage.ledger.retry([retried]) == {retried}
     batch = lab.storage.queue.assign_batch("first", 1)
-    assert batch and batch.call_ids == (wanted,)
+    assert batch and batch.call_ids == (retried,)
 
 
-def test_a_call_to_be_tried_later_is_not_asked_for_before(lab: Lab) -> None:
+def test_a_delayed_retry_is_not_requested_early(lab: Lab) -> None:
     lab.add_call("call")
-    change(lab, "UPDATE calls SET not_before = now() + interval '1 hour'")
+    change(lab, "UPDATE calls SET next_attempt_at = now() + interval '1 hour'")
     result = tick(lab)
     assert not result.run_requests
-    assert result.skip_reason and "not yet due" in str(result.skip_reason.skip_message)
-    change(lab, "UPDATE calls SET not_before = now() - interval '1 second'")
+    assert result.skip_reason and "not due yet" in str(result.skip_reason.skip_message)
+    change(lab, "UPDATE calls SET next_attempt_at = now() - interval '1 second'")
     assert len(tick(lab).run_requests or []) == 1
 
 
-def test_a_broken_catalog_keeps_calls_waiting_and_says_so(lab: Lab) -> None:
+def test_with_an_invalid_catalog_calls_wait_and_the_sensor_reports_it(lab: Lab) -> None:
     lab.add_call("call")
     lab.settings.catalog_path.parent.mkdir(exist_ok=True)
     lab.settings.catalog_path.write_text("competitors: [[[")
@@ -113,15 +114,15 @@ def test_a_broken_catalog_keeps_calls_waiting_and_says_so(lab: Lab) -> None:
     assert lab.storage.ledger.count() == {CallState.PENDING: 1}
 
 
-# Two of everything
+# Concurrency
 
 
-def test_two_runs_for_one_batch_do_its_work_once(lab: Lab) -> None:
-    """As when two daemons ask for it at the same moment."""
+def test_two_runs_of_one_batch_process_it_once(lab: Lab) -> None:
+    """As when two daemons request it at the same moment."""
     call_ids = [lab.add_call("one"), lab.add_call("two")]
-    batch = {BATCH_TAG: "asked-twice"}
+    batch = {BATCH_TAG: "requested-twice"}
     assert lab.run(call_ids, tags=batch).success
-    split = lab.listening.used.count("splitter")
+    split = lab.engines.used.count("splitter")
     assert lab.run(call_ids, tags=batch).success
-    assert lab.listening.used.count("splitter") == split == 2
+    assert lab.engines.used.count("splitter") == split == 2
     assert lab.storage.ledger.count() == {CallState.COMPLETED: 2}

@@ -1,4 +1,4 @@
-"""One installation in real processes for all trials of a file."""
+"""Fixtures of the reliability tests."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.soak.installation import Installation, installed
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Postgres, code server and daemon with scripted engines, on a data folder of their own."""
+    """Run Postgres, code server and daemon with scripted engines, for all tests of a file."""
     with installed(tmp_path_factory.mktemp("soak") / "data") as running:
         yield running

@@ -1,6 +1,6 @@
-"""Runs that are killed, stopped or poisoned: their calls end once and well (rows 1, 3 and 4).
+"""Runs that are killed, stopped or poisoned: each of their calls ends once.
 
-All trials are under way at once, since most of their time is waiting: the fixtures start them.
+The fixtures start all scenarios at once, since most of the time is spent waiting.
 """
 
 import os
@@ -13,13 +13,13 @@ import dagster as dg
 import psycopg
 import pytest
 
-from callpipeline.domain.call import CallState, Lane
-from callpipeline.storage.sql import SCHEMA
+from callpipeline.domain.calls.call import CallState, Lane
+from callpipeline.storage.postgres.sql import SCHEMA
 from tests.processes import is_alive, until
 from tests.soak.faults import CALL_POINTS, STAGE_POINTS, Fault
 from tests.soak.installation import Installation
 from tests.soak.script import Script
-from tests.soak.tally import tally, unseen
+from tests.soak.tally import count_missing_in_dagster, tally
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +27,13 @@ RECOVERED_S = 90.0
 TOGETHER = [point for point in (*STAGE_POINTS, *CALL_POINTS) if point != "claim.after"]
 MENTIONS = 2
 
-
 Results = list[tuple[object, ...]]
-"""Call, run, stage and time of all that is stored: a later write would change them."""
+"""Call, run, stage and time of each stored result; a later write would change the time."""
 
 
 @dataclass
 class Zombie:
-    """A stopped run, and what it had stored by then."""
+    """A stopped run, and the results that it had stored by then."""
 
     run_id: str
     pid: int
@@ -43,7 +42,7 @@ class Zombie:
 
 @pytest.fixture(scope="module")
 def poisoned(installation: Installation) -> tuple[str, list[str]]:
-    """A call that kills its run each time, and the others of its batch, under way beside it."""
+    """Start a call that kills each of its runs; return it and the other calls of its batch."""
     poison = installation.record(Script(200, MENTIONS, wait_s=0.5, poison=1))
     others = [installation.record(Script(n, MENTIONS, wait_s=1.5)) for n in range(201, 204)]
     first, *rest = installation.register([poison, *others], Lane.BULK)
@@ -51,8 +50,8 @@ def poisoned(installation: Installation) -> tuple[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def to_be_stopped(installation: Installation, poisoned: tuple[str, list[str]]) -> list[str]:
-    """Calls whose first run will be stopped, in a batch of their own."""
+def calls_to_stop(installation: Installation, poisoned: tuple[str, list[str]]) -> list[str]:
+    """Start calls in a batch of their own, whose first run will be stopped."""
     keys = [installation.record(Script(n, MENTIONS, wait_s=5.0)) for n in range(100, 103)]
     call_ids = installation.register(keys)
     _wait_for_batch(installation, call_ids)
@@ -60,8 +59,8 @@ def to_be_stopped(installation: Installation, poisoned: tuple[str, list[str]]) -
 
 
 @pytest.fixture(scope="module")
-def crashed(installation: Installation, to_be_stopped: list[str]) -> dict[str, str]:
-    """A call for each crash point. The first run dies at one of them, the second at all others."""
+def crashed(installation: Installation, calls_to_stop: list[str]) -> dict[str, str]:
+    """Start a call per crash point. The first run dies at one of them, the second at the others."""
     points = ["claim.after", *TOGETHER]
     keys = [installation.record(Script(n, MENTIONS)) for n in range(len(points))]
     calls = {point: installation.call_id(key) for point, key in zip(points, keys, strict=True)}
@@ -73,16 +72,16 @@ def crashed(installation: Installation, to_be_stopped: list[str]) -> dict[str, s
 
 
 @pytest.fixture(scope="module")
-def zombie(installation: Installation, to_be_stopped: list[str], crashed: dict[str, str]) -> Zombie:
-    """A run that is stopped in the middle of its calls."""
-    run_id = _run_at_work_on(installation, to_be_stopped)
+def zombie(installation: Installation, calls_to_stop: list[str], crashed: dict[str, str]) -> Zombie:
+    """Stop a run with SIGSTOP in the middle of its calls."""
+    run_id = _run_processing(installation, calls_to_stop)
     pid = installation.pid_of_run(run_id)
     assert pid
     os.kill(pid, signal.SIGSTOP)
-    return Zombie(run_id, pid, _results(installation, to_be_stopped))
+    return Zombie(run_id, pid, _results(installation, calls_to_stop))
 
 
-def test_a_run_killed_at_any_point_leaves_nothing_lost_and_nothing_twice(
+def test_a_run_killed_at_any_point_loses_and_duplicates_nothing(
     installation: Installation, crashed: dict[str, str], zombie: Zombie
 ) -> None:
     installation.wait_until_final(list(crashed.values()), 240)
@@ -96,15 +95,15 @@ def test_a_run_killed_at_any_point_leaves_nothing_lost_and_nothing_twice(
     assert set(installation.states(list(crashed.values()))) == {CallState.COMPLETED}
 
 
-def test_a_stopped_run_that_goes_on_writes_nothing(
-    installation: Installation, to_be_stopped: list[str], zombie: Zombie
+def test_a_stopped_run_that_resumes_writes_nothing(
+    installation: Installation, calls_to_stop: list[str], zombie: Zombie
 ) -> None:
-    took_s = installation.wait_until_final(to_be_stopped, 240)
+    took_s = installation.wait_until_final(calls_to_stop, 240)
     print(f"another run had finished the zombie's calls {took_s:.0f} s later")
-    before = _results(installation, to_be_stopped)
+    before = _results(installation, calls_to_stop)
     os.kill(zombie.pid, signal.SIGCONT)
     until(lambda: not is_alive(zombie.pid), "the end of the zombie", 60, every_s=0.2)
-    assert _results(installation, to_be_stopped) == before
+    assert _results(installation, calls_to_stop) == before
     assert [row for row in before if row[1] == zombie.run_id] == zombie.stored
     assert len(before) > len(zombie.stored)
     with installation.instance() as instance:
@@ -122,45 +121,48 @@ def test_a_call_that_kills_its_worker_fails_alone(
     assert set(installation.states(others)) == {CallState.COMPLETED}
 
 
-def test_nothing_is_lost_or_twice(installation: Installation) -> None:
+def test_nothing_is_lost_or_duplicated(installation: Installation) -> None:
     found = tally(installation.url, installation.store)
     print(found)
     assert found.is_clean, (found.lost, found.dup, found.partial)
 
 
-def test_dagster_shows_in_the_end_what_runs_stored_and_died_before_they_told(
+def test_results_that_dead_runs_did_not_report_appear_in_dagster(
     installation: Installation,
 ) -> None:
-    until(lambda: unseen(installation.url) == 0, "Dagster shows all", 90, every_s=1)
+    def shows_all() -> bool:
+        return count_missing_in_dagster(installation.url) == 0
+
+    until(shows_all, "Dagster shows all results", 90, every_s=1)
 
 
 def _wait_for_batch(installation: Installation, call_ids: Sequence[str]) -> None:
-    """Until a run was asked for: calls registered later are in another batch then."""
+    """Wait until the calls are in a batch; calls registered later are in another one."""
 
-    def asked() -> bool:
+    def are_batched() -> bool:
         with psycopg.connect(installation.url) as connection:
-            found = connection.execute(
+            waiting = connection.execute(
                 f"SELECT count(*) FROM {SCHEMA}.calls WHERE call_id = ANY(%s) "
                 "AND batch_id IS NULL AND state = 'PENDING'".encode(),
                 [list(call_ids)],
             ).fetchone()
-        return found == (0,)
+        return waiting == (0,)
 
-    until(asked, "a batch", 30, every_s=0.2)
+    until(are_batched, "a batch", 30, every_s=0.2)
 
 
-def _run_at_work_on(installation: Installation, call_ids: Sequence[str]) -> str:
-    """The run that has begun to work on all of these calls."""
-    holders: set[str | None] = set()
+def _run_processing(installation: Installation, call_ids: Sequence[str]) -> str:
+    """Return the run that has begun to process all of the calls."""
+    run_ids: set[str | None] = set()
 
-    def at_work() -> bool:
-        nonlocal holders
+    def is_processing() -> bool:
+        nonlocal run_ids
         calls = installation.storage.ledger.calls(call_ids=call_ids)
-        holders = {call.claimed_by for call in calls}
+        run_ids = {call.claimed_by for call in calls}
         return all(call.attempts and call.stages for call in calls)
 
-    until(at_work, "a run at work", 60, every_s=0.1)
-    [run_id] = holders
+    until(is_processing, "a run that processes the calls", 60, every_s=0.1)
+    [run_id] = run_ids
     assert run_id
     return run_id
 

@@ -1,1 +1,1 @@
-"""Whole installations in real processes, with scripted engines and faults that are planned."""
+"""Soak test: installations in real processes, with scripted engines and planned faults."""

@@ -1,4 +1,4 @@
-"""`python -m tests.soak`."""
+"""Entry point of `python -m tests.soak`."""
 
 import sys
 

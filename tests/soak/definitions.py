@@ -1,4 +1,4 @@
-"""The product's definitions with scripted engines, and stores in which planned faults strike."""
+"""The product's definitions with scripted engines and stores that inject planned faults."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ from dagster_shared.record import replace
 from callpipeline.config import settings
 from callpipeline.wiring import Storage
 from tests.soak.faults import Faults
-from tests.soak.plain import scripted_definitions
-from tests.soak.wrapping import with_faults
+from tests.soak.faulty_storage import with_faults
+from tests.soak.scripted_definitions import scripted_definitions
 
 
 def with_planned_faults(built: dg.Definitions) -> dg.Definitions:
-    """The definitions with the same storage, wrapped."""
+    """Return the definitions with their storage wrapped to inject faults."""
     resources = dict(built.resources or {})
     original = resources["storage"]
     assert isinstance(original, dg.ResourceDefinition)

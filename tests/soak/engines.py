@@ -1,6 +1,6 @@
-"""Engines that do what the recording itself says, and leave a trace of who made what.
+"""Scripted engines: the recording itself says how they behave.
 
-Each work has a `take`, a word that nobody else uses: results of two tries that got mixed have two.
+Each result contains a unique word, its `take`, so that results mixed from two attempts are found.
 """
 
 import asyncio
@@ -15,61 +15,61 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
-from callpipeline.domain.mention import Mention
+from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment
-from callpipeline.domain.transcript import Segment, Transcript, Word
+from callpipeline.domain.transcripts import Segment, Transcript, Word
 from callpipeline.engines.ports import Conversation
 from callpipeline.errors import EngineUnavailable
-from callpipeline.pipeline.stages import Engines
+from callpipeline.pipeline.processing.stages import Engines
 from tests.builders import a_channel, a_judgement, a_split
 from tests.soak.script import Script, read_script
 
-SAID = "i am switching to vodafone because it is cheaper"
+TEXT = "i am switching to vodafone because it is cheaper"
 THREADS = 64
-"""Calls that stand at a crash point hold a thread each until all have arrived."""
+"""Each call that waits at a crash point blocks a thread until all have arrived."""
 
 
-def scripted(asked: Path | None = None) -> dict[str, object]:
-    """The engines by their names in `Engines`; what they are asked is noted in a file."""
-    scribe = Scribe(asked)
+def scripted_engines(log: Path | None = None) -> dict[str, object]:
+    """Return the engines by their names in `Engines`; they log their requests to a file."""
+    requests = RequestLog(log)
     return {
-        "splitter": Splitter(scribe),
-        "speech_detector": Detector(),
-        "transcriber": Transcriber(scribe),
-        "judge": Judge(scribe),
+        "splitter": ScriptedSplitter(requests),
+        "speech_detector": ScriptedDetector(),
+        "transcriber": ScriptedTranscriber(requests),
+        "judge": ScriptedJudge(),
     }
 
 
-def with_scripted(engines: Engines, asked: Path | None = None) -> Engines:
-    """The engines of a run, replaced by scripted ones."""
-    return replace(engines, **scripted(asked))  # pyright: ignore[reportArgumentType]
+def with_scripted_engines(engines: Engines, log: Path | None = None) -> Engines:
+    """Replace the engines of a run by scripted ones."""
+    return replace(engines, **scripted_engines(log))  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, slots=True)
-class Scribe:
-    """Notes in a file, a line each, which engine was asked about which call."""
+class RequestLog:
+    """Log of requests: a line per request with the engine, the call's number and the process."""
 
     file: Path | None
 
-    def note(self, engine: str, number: int) -> None:
+    def add(self, engine: str, number: int) -> None:
         if self.file:
-            with self.file.open("a") as file:  # appended at once: lines of processes do not mix
+            with self.file.open("a") as file:  # one write per line, so lines never mix
                 file.write(f"{engine} {number} {os.getpid()}\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Splitter:
-    """Two channels, each a file with the recording's own text."""
+class ScriptedSplitter:
+    """Splits into two channels, each a file with the recording's own text."""
 
-    scribe: Scribe
+    requests: RequestLog
     name: str = "soak-splitter"
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
     ) -> SplitRecording:
-        _have_threads()
+        _provide_threads()
         script = read_script(recording.read_text(errors="replace"))
-        self.scribe.note("splitter", script.number)
+        self.requests.add("splitter", script.number)
         sides = (Channel.LEFT, Channel.RIGHT)
         return a_split(*[_channel(script, side, into) for side in sides])
 
@@ -81,8 +81,8 @@ def _channel(script: Script, side: Channel, into: Path) -> ChannelAudio:
     return replace(a_channel(side), size_bytes=len(content), sha256=sha256)
 
 
-class Detector:
-    """Hears a voice all over each channel."""
+class ScriptedDetector:
+    """Detects speech in the whole of each channel."""
 
     name = "soak-detector"
 
@@ -91,44 +91,43 @@ class Detector:
 
 
 @dataclass(frozen=True, slots=True)
-class Transcriber:
-    """The customer names competitors; how many words the agent needs differs from try to try."""
+class ScriptedTranscriber:
+    """The customer names competitors; the agent's word count differs between attempts."""
 
-    scribe: Scribe
+    requests: RequestLog
     name: str = "soak-transcriber"
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
         script = read_script(audio.read_text())
-        self.scribe.note("transcriber", script.number)
+        self.requests.add("transcriber", script.number)
         await asyncio.sleep(script.wait_s)
         if script.poison:
             os.kill(os.getpid(), signal.SIGKILL)
         if random.random() < script.flaky:
             raise EngineUnavailable("The scripted transcriber is flaky.")
         if about.channel is Channel.RIGHT:
-            said = ["hello"] + [SAID] * script.mentions
+            texts = ["hello"] + [TEXT] * script.mentions
         else:
-            said = ["how can i help"] * random.randint(1, 4)
+            texts = ["how can i help"] * random.randint(1, 4)
         take = _take()
-        segments = tuple(_segment(f"{take} {text}", i, about) for i, text in enumerate(said))
+        segments = tuple(_segment(f"{take} {text}", i, about) for i, text in enumerate(texts))
         return Transcript(about.channel, about.speaker, self.name, segments)
 
 
 def _segment(text: str, index: int, about: ChannelAudio) -> Segment:
     start_s = index * 10.0
     words = tuple(
-        Word(word, start_s + place / 2, start_s + place / 2 + 0.4, 0.9)
-        for place, word in enumerate(text.split())
+        Word(word, start_s + i / 2, start_s + i / 2 + 0.4, 0.9)
+        for i, word in enumerate(text.split())
     )
     end_s = words[-1].end_s
     return Segment(index, start_s, end_s, about.channel, about.speaker, text, words)
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Finds every mention neutral."""
+class ScriptedJudge:
+    """Judges every mention neutral."""
 
-    scribe: Scribe
     name: str = "soak-judge"
 
     async def judge(
@@ -141,8 +140,8 @@ def _take() -> str:
     return "take" + "".join(random.choices(string.ascii_lowercase, k=12))
 
 
-def _have_threads() -> None:
-    """Give the event loop as many threads as calls may wait at crash points."""
+def _provide_threads() -> None:
+    """Give the event loop a thread for each call that may wait at a crash point."""
     loop = asyncio.get_running_loop()
     if not getattr(loop, "soak_threads", False):
         loop.set_default_executor(ThreadPoolExecutor(THREADS))

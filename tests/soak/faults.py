@@ -1,4 +1,4 @@
-"""Faults that are planned: armed by a file in the data folder, struck where a run reaches them."""
+"""Planned faults: armed by a file in the data folder, injected where a run reaches them."""
 
 import json
 import os
@@ -8,25 +8,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from callpipeline.domain.call import Stage
+from callpipeline.domain.calls.call import Stage
 from callpipeline.errors import StoreUnavailable
 
 ARRIVAL_S = 20.0
 MOMENTS = ("before", "during", "after")
 STAGE_POINTS = tuple(f"{stage}.{moment}" for stage in Stage for moment in MOMENTS)
 CALL_POINTS = ("claim.after", "complete.before", "complete.after")
-"""`during`: objects are put, rows are written, nothing is committed. `after`: committed, and
-Dagster has not been told."""
+"""`during`: objects and rows are written, nothing is committed. `after`: committed, but not yet
+reported to Dagster."""
 
 Kind = Literal["kill", "refuse", "hang"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at a crash point, and to how many that arrive there.
+    """A fault at a crash point, injected `times` times.
 
-    `kill` waits until `together` calls of the process stand at crash points of theirs, so that one
-    SIGKILL tries them all; `refuse` raises what a store does, `hang` waits `wait_s` before it does.
+    `kill` waits until `together` calls of the process have reached their crash points, so that one
+    SIGKILL tests them all; `refuse` raises a store's error, `hang` waits `wait_s` before that.
     """
 
     kind: Kind = "kill"
@@ -36,8 +36,8 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
-    """A fault that happened to a call in a process, at seconds since 1970."""
+class StruckFault:
+    """A fault that was injected into a call; `at` is in seconds since 1970."""
 
     point: str
     call_id: str
@@ -47,12 +47,12 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults of the installation on a data folder."""
+    """The faults of the installation in a data folder."""
 
     folder: Path
 
     def arm(self, point: str, call_id: str, fault: Fault | None = None) -> None:
-        """Let a call meet a fault when a run reaches the point with it."""
+        """Plan a fault for when a run reaches the point with a call."""
         (self.folder / "struck").mkdir(parents=True, exist_ok=True)
         (self.folder / "armed").mkdir(exist_ok=True)
         partial = self.folder / f"{point}@{call_id}"
@@ -60,7 +60,7 @@ class Faults:
         partial.rename(self._armed(point, call_id))
 
     def reach(self, point: str, call_id: str) -> None:
-        """Called by a run at a point: does what was planned there, if anything was."""
+        """Inject the fault that is planned for a call at a point, if any; runs call this."""
         armed = self._armed(point, call_id)
         struck = self.folder / "struck" / f"{point}@{call_id}@{os.getpid()}@{time.monotonic_ns()}"
         try:
@@ -73,10 +73,10 @@ class Faults:
             self.arm(point, call_id, replace(fault, times=fault.times - 1))
         self._strike(fault)
 
-    def struck(self) -> list[Struck]:
-        """What happened so far, in order."""
-        found = [(path.name.split("@"), path.stat()) for path in (self.folder / "struck").iterdir()]
-        struck = (Struck(n[0], n[1], int(n[2]), about.st_mtime) for n, about in found)
+    def struck(self) -> list[StruckFault]:
+        """Return the faults injected so far, oldest first."""
+        files = [(path.name.split("@"), path.stat()) for path in (self.folder / "struck").iterdir()]
+        struck = (StruckFault(n[0], n[1], int(n[2]), stat.st_mtime) for n, stat in files)
         return sorted(struck, key=lambda each: each.at)
 
     def _armed(self, point: str, call_id: str) -> Path:

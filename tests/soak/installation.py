@@ -1,4 +1,4 @@
-"""A whole installation in real processes, on a data folder of its own, with scripted engines."""
+"""An installation in real processes, with its own data folder and scripted engines."""
 
 import contextlib
 import json
@@ -16,30 +16,30 @@ import dagster as dg
 from pydantic import SecretStr
 
 from callpipeline import wiring
-from callpipeline.cli.services import Services
+from callpipeline.cli.installation.services import Services
 from callpipeline.config import CHECKOUT, Settings
-from callpipeline.domain.call import Lane, Registration
+from callpipeline.domain.calls.call import Lane, Registration
 from callpipeline.errors import DatabaseUnavailable
-from callpipeline.storage.embedded import EmbeddedPostgres
-from callpipeline.storage.migrations import migrate
-from tests.processes import until
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from tests.processes import free_port, until
 from tests.soak.faults import Faults
 from tests.soak.script import Script
 
-FAULTY, PLAIN = "tests.soak.definitions", "tests.soak.plain"
+FAULTY, PLAIN = "tests.soak.definitions", "tests.soak.scripted_definitions"
 START_S = 90.0
-OURS = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
+OWN_PREFIXES = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
 QUICK = {
     "CALLPIPELINE_SETTLE_S": "3",
     "CALLPIPELINE_RETRY_WAITS_S": "[1, 1, 1, 1, 1]",
     "CALLPIPELINE_CONCURRENCY": "24",
 }
-"""Settings that let trials take seconds where people would wait minutes."""
+"""Settings that make tests take seconds instead of minutes."""
 
 
 @dataclass
 class Installation:
-    """Postgres, a code server and a daemon, which can be killed and started again."""
+    """Postgres, a code server and a daemon, which can be killed and restarted."""
 
     home: Path
     url: str
@@ -66,25 +66,30 @@ class Installation:
     def code_port(self) -> int:
         return int((self.home / "code-port").read_text())
 
+    @property
+    def workspace(self) -> list[str]:
+        """Return the command-line arguments that name the code server."""
+        return ["-w", str(wiring.write_workspace(self.home / "dagster", self.code_port))]
+
     def start_code_server(self) -> None:
-        """Start it on the port where the others look for it, and wait until it answers."""
+        """Start the code server on its port and wait until it accepts connections."""
         port = str(self.code_port)
         server = ["-m", "dagster", "api", "grpc", "-m", self.code, "-h", "127.0.0.1", "-p", port]
         location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
         process = self._start("code-server", [*server, *location])
 
-        def answers() -> bool:
-            assert process.poll() is None, self.services.last_words("code-server")
+        def is_listening() -> bool:
+            assert process.poll() is None, self.services.log_tail("code-server")
             return _listens(self.code_port)
 
-        until(answers, "the code server", START_S, every_s=0.1)
+        until(is_listening, "the code server", START_S, every_s=0.1)
 
     def start_daemon(self, name: str = "daemon") -> None:
-        self._start(name, ["-m", "dagster._daemon", "run", "-w", str(CHECKOUT / "workspace.yaml")])
+        self._start(name, ["-m", "dagster._daemon", "run", *self.workspace])
 
     def start_webserver(self, port: int) -> None:
-        workspace = ["-w", str(CHECKOUT / "workspace.yaml"), "--live-data-poll-rate", "30000"]
-        ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
+        ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *self.workspace]
+        ui += ["--live-data-poll-rate", "30000"]
         self._start("webserver", ui)
         until(lambda: _listens(port), "the webserver", START_S, every_s=0.1)
 
@@ -93,12 +98,12 @@ class Installation:
         return self.running[name]
 
     def kill(self, name: str) -> None:
-        """SIGKILL one of the services; its runs go on."""
+        """Kill a service with SIGKILL; its runs continue."""
         self.running[name].kill()
         self.running[name].wait()
 
     def kill_postgres(self) -> None:
-        """SIGKILL the postmaster, which its supervisor starts again on the same port."""
+        """Kill Postgres with SIGKILL; its supervisor restarts it on the same port."""
         pid = json.loads((self.home / "postgres" / "server.json").read_text())["pid"]
         os.kill(pid, signal.SIGKILL)
 
@@ -108,7 +113,7 @@ class Installation:
         return None
 
     def record(self, script: Script, name: str | None = None) -> str:
-        """Put a recording where recordings arrive, whole at once; returns its key."""
+        """Write a recording atomically to the folder of recordings; return its key."""
         key = name or script.name
         path = self.recordings / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,38 +123,38 @@ class Installation:
         return key
 
     def call_id(self, key: str) -> str:
-        """The id that the call of a recording has, or will have."""
+        """Return the ID that the call of a recording has or will have."""
         return self.storage.inbox.recording(key).call_id
 
     def register(self, keys: Sequence[str], lane: Lane = Lane.LIVE, priority: int = 0) -> list[str]:
-        """Enter recordings that lie there already; returns the ids of their calls."""
-        found = [self.storage.inbox.recording(key) for key in keys]
+        """Register recordings that exist already; return the IDs of their calls."""
+        recordings = [self.storage.inbox.recording(key) for key in keys]
         self.storage.ledger.register(
-            [Registration(recording, lane=lane, priority=priority) for recording in found]
+            [Registration(recording, lane=lane, priority=priority) for recording in recordings]
         )
-        return [recording.call_id for recording in found]
+        return [recording.call_id for recording in recordings]
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """Dagster's instance of this installation, for who looks at its runs and events."""
-        with _only(self.environment), dg.DagsterInstance.get() as instance:
+        """Open the Dagster instance of this installation, to read its runs and events."""
+        with _isolated(self.environment), dg.DagsterInstance.get() as instance:
             yield instance
 
     def states(self, call_ids: Sequence[str]) -> list[str]:
         return [str(call.state) for call in self.storage.ledger.calls(call_ids=call_ids)]
 
     def wait_until_final(self, call_ids: Sequence[str], within_s: float = 90.0) -> float:
-        """Seconds until every one of the calls has ended; Postgres may be away meanwhile."""
+        """Wait until all calls have ended; return the seconds. Postgres may be unavailable."""
         began = time.monotonic()
 
-        def ended() -> bool:
+        def have_ended() -> bool:
             try:
                 calls = self.storage.ledger.calls(call_ids=call_ids)
             except DatabaseUnavailable:
                 return False
             return len(calls) == len(set(call_ids)) and all(c.state.is_final for c in calls)
 
-        until(ended, f"an end of {len(call_ids)} calls", within_s, every_s=0.25)
+        until(have_ended, f"a final state of {len(call_ids)} calls", within_s, every_s=0.25)
         return time.monotonic() - began
 
 
@@ -162,7 +167,7 @@ def installed(
     durable: bool = False,
     daemons: int = 1,
 ) -> Iterator[Installation]:
-    """A running installation; `environment` overrides QUICK settings and dagster.yaml's."""
+    """Run an installation; `environment` overrides the QUICK settings and those of dagster.yaml."""
     (home / "soak" / "struck").mkdir(parents=True)
     (home / "recordings").mkdir()
     (home / "code-port").write_text(str(free_port()))
@@ -170,10 +175,10 @@ def installed(
         url = stack.enter_context(EmbeddedPostgres(home / "postgres", durable=durable).running())
         migrate(url)
         settings = Settings(home=home, database_url=SecretStr(url), _env_file=None)  # pyright: ignore
-        wiring.load_catalog(settings)
         chosen = _environment(settings, url) | QUICK | dict(environment or {})
         storage = stack.enter_context(wiring.open_storage(settings, url))
-        with _only(chosen):
+        wiring.load_catalog(settings, storage.catalogs)
+        with _isolated(chosen):
             services = Services(home / "logs", chosen)
         stack.enter_context(services)
         installation = Installation(home, url, settings, storage, services, code, chosen)
@@ -184,18 +189,15 @@ def installed(
 
 
 def _environment(settings: Settings, url: str) -> dict[str, str]:
-    port = (settings.home / "code-port").read_text()
-    return wiring.dagster_environment(settings, url) | {
-        "CALLPIPELINE_CODE_SERVER_PORT": port,
-        "PYTHONPATH": str(CHECKOUT),
-    }
+    wiring.write_dagster_home(settings.home / "dagster")
+    return wiring.dagster_environment(settings, url) | {"PYTHONPATH": str(CHECKOUT)}
 
 
 @contextmanager
-def _only(environment: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with these settings and no others of ours, while open."""
+def _isolated(environment: Mapping[str, str]) -> Iterator[None]:
+    """Replace this process's settings of callpipeline by others for a while."""
     before = dict(os.environ)
-    for name in [name for name in before if name.startswith(OURS)]:
+    for name in [name for name in before if name.startswith(OWN_PREFIXES)]:
         del os.environ[name]
     os.environ.update(environment)
     try:
@@ -203,12 +205,6 @@ def _only(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _listens(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a scripted recording says: a line of text that tells the engines how to behave."""
+"""Scripted recordings: a line of text that says how the engines behave."""
 
 from dataclasses import dataclass, fields
 
@@ -7,11 +7,11 @@ from callpipeline.errors import UnsupportedAudio
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A recording's content, as `soak number=123 mentions=2 wait_s=0.5`.
+    """Content of a recording, written as `soak number=123 mentions=2 wait_s=0.5`.
 
-    The transcriber waits `wait_s` seconds for each channel, fails for now with the probability
-    `flaky`, and kills its process each time where the call is `poison`. The customer names
-    `mentions` competitors.
+    The transcriber waits `wait_s` seconds per channel, fails temporarily with the probability
+    `flaky`, and kills its process if the call is `poison`. The customer names `mentions`
+    competitors.
     """
 
     number: int
@@ -22,7 +22,7 @@ class Script:
 
     @property
     def name(self) -> str:
-        """The file's name. It tells how many mentions a call must have, to who counts them."""
+        """Return the file name, which contains the expected number of mentions."""
         return f"soak-{self.number:06}-m{self.mentions}.wav"
 
     @property
@@ -31,10 +31,10 @@ class Script:
 
 
 def read_script(text: str) -> Script:
-    """The script that a recording, or a channel made of it, holds. Raises UnsupportedAudio."""
-    known = {field.name: field.type for field in fields(Script)}
+    """Parse the script of a recording or of one of its channels. Raises UnsupportedAudio."""
+    types = {field.name: field.type for field in fields(Script)}
     words = (word.partition("=") for word in text.split())
-    told = {name: value for name, _, value in words if name in known}
-    if not text.startswith("soak ") or "number" not in told:
-        raise UnsupportedAudio("The file is no scripted recording.")
-    return Script(**{name: known[name](value) for name, value in told.items()})  # pyright: ignore
+    values = {name: value for name, _, value in words if name in types}
+    if not text.startswith("soak ") or "number" not in values:
+        raise UnsupportedAudio("The file is not a scripted recording.")
+    return Script(**{name: types[name](value) for name, value in values.items()})  # pyright: ignore

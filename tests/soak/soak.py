@@ -1,8 +1,8 @@
-"""An installation under load and under fire: `python -m tests.soak --minutes 60 --seed 1`.
+"""Soak test of an installation: `python -m tests.soak --minutes 60 --seed 1`.
 
-Recordings keep coming in while processes are killed and stopped and stores fail. In the end every
-recording that was acknowledged has one final state and one set of results, and whoever is to be
-told of failures has heard of each, or the exit code is 1.
+Recordings keep arriving while processes are killed and stopped and stores fail. At the end, every
+acknowledged recording must have one final state and one set of results, and each failure must
+have been reported once; otherwise the exit code is 1.
 """
 
 import argparse
@@ -17,17 +17,17 @@ import psycopg
 
 from callpipeline.errors import DatabaseUnavailable
 from tests.fakes.receivers import Answer, HttpReceiver
-from tests.soak.feeding import Feeder
+from tests.soak.chaos import ChaosMonkey, summary_lines
 from tests.soak.installation import Installation, installed
-from tests.soak.processes import resident_mb
-from tests.soak.striking import Striker, told
-from tests.soak.tally import tally, unseen
-from tests.soak.telling import telling
+from tests.soak.load_generator import LoadGenerator
+from tests.soak.notifications import tally_notifications
+from tests.soak.resource_usage import resident_mb
+from tests.soak.tally import count_missing_in_dagster, tally
 
 DRAIN_S = 900.0
-LOOK_S = 5.0
-SAMPLE_S = 30.0
-REFUSED = 0.2
+WATCH_S = 5.0
+MEMORY_S = 30.0
+REJECTED = 0.2
 
 
 def main() -> int:
@@ -53,20 +53,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=60, help="recordings a minute")
     parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument("--home", help="a new folder that is kept; else a temporary one")
+    parser.add_argument("--home", help="a new folder that is kept; default: a temporary one")
     return parser.parse_args()
 
 
 def flaky_receiver(chance: random.Random) -> HttpReceiver:
-    """A receiver of notifications that is out of order at every fifth of them."""
+    """Return a receiver of notifications that rejects every fifth on average."""
     answers = (Answer(500), Answer(503), Answer(429, headers={"Retry-After": "2"}))
     return HttpReceiver(
-        lambda _: chance.choice(answers) if chance.random() < REFUSED else Answer(204, b"")
+        lambda _: chance.choice(answers) if chance.random() < REJECTED else Answer(204, b"")
     )
 
 
 class Soak:
-    """Feeds and strikes in turn, and keeps what it saw of the memory of processes."""
+    """Adds recordings, causes disruptions, and samples the memory of processes."""
 
     def __init__(
         self, installation: Installation, receiver: HttpReceiver, seed: int, rate: float
@@ -75,71 +75,75 @@ class Soak:
         incoming.mkdir()
         self.installation = installation
         self.receiver = receiver
-        self.feeder = Feeder(installation, random.Random(seed), incoming)
-        self.striker = Striker(installation, random.Random(seed + 1))
+        self.load = LoadGenerator(installation, random.Random(seed), incoming)
+        self.chaos = ChaosMonkey(installation, random.Random(seed + 1))
         self.memory: dict[str, list[float]] = {}
         self._rate = rate
-        self._looked = self._sampled = 0.0
+        self._watched = self._sampled = 0.0
 
     def run(self, seconds: float) -> None:
-        """Under load and fire for so long, then in peace until nothing waits."""
+        """Run with load and disruptions for a time, then without until no call is open."""
         began = time.monotonic()
-        while (past := time.monotonic() - began) < seconds:
-            while sum(self.feeder.brought.values()) < past * self._rate / 60:
-                self.feeder.bring()
-            self.striker.act()
-            self._look()
+        while (elapsed_s := time.monotonic() - began) < seconds:
+            while sum(self.load.added.values()) < elapsed_s * self._rate / 60:
+                self.load.add_recording()
+            self.chaos.act()
+            self._watch()
             time.sleep(0.2)
-        self.striker.stop()
+        self.chaos.stop()
         self._drain()
 
     def report(self) -> int:
-        """Print what happened; 1 where anything was lost or is there twice."""
-        feeder, url = self.feeder, self.installation.url
-        print("brought: ", json.dumps(feeder.brought))
-        print(*told(self.striker.strikes), sep="\n")
+        """Print the results; return 1 if anything was lost or duplicated."""
+        load, url = self.load, self.installation.url
+        print("added: ", json.dumps(load.added))
+        print(*summary_lines(self.chaos.disruptions), sep="\n")
         planned = [struck.point for struck in self.installation.faults.struck()]
-        print(f"crash points and lost answers: {len(planned)}")
+        print(f"crash points and lost responses: {len(planned)}")
         for name, mb in sorted(self.memory.items()):
-            print(f"{name:12} {mb[0]:5.0f} MB at first, {mb[-1]:5.0f} at last, {max(mb):5.0f} most")
+            first, last, most = mb[0], mb[-1], max(mb)
+            print(f"{name:12} {first:5.0f} MB at first, {last:5.0f} at last, {most:5.0f} at most")
         _print_rows(url)
-        print(f"stored stages that Dagster does not show: {unseen(url)}")
-        found = tally(url, self.installation.store, feeder.acknowledged)
+        print(f"stored stages that Dagster doesn't show: {count_missing_in_dagster(url)}")
+        found = tally(url, self.installation.store, load.acknowledged)
         print(found)
         for line in (*found.lost, *found.dup, *found.partial):
             print("  ", line)
-        heard = telling(url, self.receiver)
-        print(heard)
-        for line in (*heard.untold, *heard.twice):
+        notified = tally_notifications(url, self.receiver)
+        print(notified)
+        for line in (*notified.missed, *notified.twice):
             print("  ", line)
-        return 0 if found.is_clean and heard.is_clean else 1
+        return 0 if found.is_clean and notified.is_clean else 1
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline:
-            self._look()
-            found = tally(self.installation.url, None, self.feeder.acknowledged)
-            if not found.lost and not telling(self.installation.url, self.receiver).untold:
+            self._watch()
+            found = tally(self.installation.url, None, self.load.acknowledged)
+            if (
+                not found.lost
+                and not tally_notifications(self.installation.url, self.receiver).missed
+            ):
                 return
-            time.sleep(LOOK_S)
+            time.sleep(WATCH_S)
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         now = time.monotonic()
-        if now - self._looked < LOOK_S:
+        if now - self._watched < WATCH_S:
             return
-        self._looked = now
+        self._watched = now
         try:
-            self.striker.watch()
+            self.chaos.watch()
         except DatabaseUnavailable as error:
-            print(f"for now: {error}")
-        if now - self._sampled >= SAMPLE_S:
+            print(f"temporary: {error}")
+        if now - self._sampled >= MEMORY_S:
             self._sampled = now
             for name, process in self.installation.running.items():
                 self.memory.setdefault(name, []).append(resident_mb(process.pid))
 
 
 def _print_rows(url: str) -> None:
-    """Rows of Dagster, and why calls failed."""
+    """Print the numbers of rows in Dagster's tables and the failures by error class."""
     with psycopg.connect(url) as connection:
         for query, text in (
             ("SELECT count(*) FROM public.event_logs", "rows in Dagster's event log"),

@@ -1,8 +1,8 @@
-"""What became of the calls, counted in the database and in the store: LOST and DUP."""
+"""Counts of calls in the database and the object store: LOST, DUP and PARTIAL."""
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from callpipeline.domain.call import CallState, Stage
-from callpipeline.storage.documents import transcript_from_json
-from callpipeline.storage.sql import SCHEMA
+from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.storage.postgres.sql import SCHEMA
+from callpipeline.storage.results.serialization import transcript_from_json
 
 PER_CALL = {"recordings": 1, "call_metrics": 1, "channels": 2, "transcripts": 2, "call_stages": 5}
 OBJECTS = ("left.flac", "right.flac", "transcript.left.json", "transcript.right.json")
@@ -35,9 +35,10 @@ GROUP BY sha256 HAVING count(*) > 1
 
 @dataclass
 class Tally:
-    """`lost`: acknowledged, without a final state. `dup`: more than one set of results.
+    """Calls by state, and the ones that are wrong.
 
-    `partial`: COMPLETED with less than the recording says, which is a result that was lost.
+    `lost`: acknowledged, without a final state. `dup`: more than one set of results. `partial`:
+    COMPLETED with fewer results than the recording says.
     """
 
     states: Counter[str] = field(default_factory=Counter)
@@ -58,7 +59,7 @@ class Tally:
 def tally(
     database_url: str, store: Path | None = None, acknowledged: Collection[str] = ()
 ) -> Tally:
-    """Count every call; `store` is the folder of results, `acknowledged` are keys or call ids."""
+    """Count all calls; `store` is the folder of results, `acknowledged` are keys or call IDs."""
     found = Tally()
     with psycopg.connect(database_url) as connection:
         connection.execute(f"SET search_path TO {SCHEMA}".encode())
@@ -67,12 +68,12 @@ def tally(
         found.dup = [row["call_id"] for row in cursor.execute(_TWICE.encode())]
     for row in rows:
         _count(found, row, store)
-    known = {row["call_id"] for row in rows} | {row["key"] for row in rows}
-    found.lost += [f"{name}: never registered" for name in acknowledged if name not in known]
+    registered = {row["call_id"] for row in rows} | {row["key"] for row in rows}
+    found.lost += [f"{name}: never registered" for name in acknowledged if name not in registered]
     return found
 
 
-_UNSEEN = f"""
+_MISSING_IN_DAGSTER = f"""
 SELECT count(*) FROM {SCHEMA}.call_stages s JOIN {SCHEMA}.calls c USING (call_id)
 WHERE c.state = 'COMPLETED' AND NOT EXISTS (
     SELECT FROM public.event_logs e
@@ -81,10 +82,13 @@ WHERE c.state = 'COMPLETED' AND NOT EXISTS (
 """
 
 
-def unseen(database_url: str) -> int:
-    """How many stored stages of completed calls Dagster does not show: their run died too soon."""
+def count_missing_in_dagster(database_url: str) -> int:
+    """Count the stored stages of completed calls that Dagster doesn't show.
+
+    Their run died before it reported them.
+    """
     with psycopg.connect(database_url) as connection:
-        row = connection.execute(_UNSEEN.encode()).fetchone()
+        row = connection.execute(_MISSING_IN_DAGSTER.encode()).fetchone()
     return row[0] if row else 0
 
 
@@ -104,9 +108,9 @@ def _count(found: Tally, row: dict[str, Any], store: Path | None) -> None:
 
 
 def _wrong(row: dict[str, Any], store: Path | None) -> list[str]:
-    """What a completed call has more, or less, of than its recording says."""
-    told = re.search(r"soak-\d+-m(\d+)", row["key"])
-    mentions = int(told[1]) if told else row["mentions"]
+    """Return where a completed call has more or fewer results than its recording says."""
+    match = re.search(r"soak-\d+-m(\d+)", row["key"])
+    mentions = int(match[1]) if match else row["mentions"]
     expected = PER_CALL | {"mentions": mentions, "sentiment": mentions, "call_stages": len(Stage)}
     counts = {table: row[table] for table in expected}
     if len(row["takes"]) != 2:
@@ -121,13 +125,31 @@ def _wrong(row: dict[str, Any], store: Path | None) -> list[str]:
 
 
 def _wrong_objects(row: dict[str, Any], store: Path) -> list[str]:
-    """Objects that are not those which the rows speak of."""
+    """Return how the stored objects differ from the rows."""
     folder = store / "calls" / row["call_id"]
-    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    if there != sorted(OBJECTS):
-        return [f"{'more' if len(there) > len(OBJECTS) else 'fewer'} objects: {there}"]
-    kept: set[str] = set()
+    present = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if present != sorted(OBJECTS):
+        return [f"{'more' if len(present) > len(OBJECTS) else 'fewer'} objects: {present}"]
+    takes: set[str] = set()
     for name in OBJECTS[2:]:
         transcript = transcript_from_json((folder / name).read_bytes())
-        kept |= {f"{s.channel} {s.text.split()[0]}" for s in transcript.segments}
-    return [] if kept == set(row["takes"]) else [f"more than one take: {kept}, rows {row['takes']}"]
+        takes |= {f"{s.channel} {s.text.split()[0]}" for s in transcript.segments}
+    return (
+        [] if takes == set(row["takes"]) else [f"more than one take: {takes}, rows {row['takes']}"]
+    )
+
+
+_WAITS = f"""
+SELECT percentile_cont(0.5) WITHIN GROUP (
+    ORDER BY extract(epoch FROM s.stored_at - c.created_at) - s.took_s)
+FROM {SCHEMA}.calls c JOIN {SCHEMA}.call_stages s USING (call_id)
+WHERE s.stage = 'channel_audio' AND c.call_id = ANY(%s)
+"""
+
+
+def median_wait_s(database_url: str, call_ids: Sequence[str]) -> float:
+    """Return the median seconds between registration and the start of the first stage."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(_WAITS.encode(), [list(call_ids)]).fetchone()
+    assert row and row[0] is not None
+    return float(row[0])

@@ -1,4 +1,4 @@
-"""Names of files that browsers keep: whatever a recording is called."""
+"""File names of downloads, for any name of a recording."""
 
 import re
 from email.message import Message
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callpipeline.web.attachments import attachment
+from callpipeline.http_server.responses import content_disposition
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ from callpipeline.web.attachments import attachment
         ("con\u202egpj.wav", "con_gpj.srt"),
     ],
 )
-def test_a_recordings_name_becomes_that_of_its_file(name: str, kept: str) -> None:
-    assert _as_browsers_read(attachment(name, "srt")) == kept
+def test_downloads_are_named_after_the_recording(name: str, kept: str) -> None:
+    assert _as_browsers_read(content_disposition(name, "srt")) == kept
 
 
 @given(st.text(max_size=300))
-def test_no_name_leaves_the_header_or_the_folder(name: str) -> None:
-    header = attachment(name, "csv")
+def test_names_cannot_escape_the_header_or_the_folder(name: str) -> None:
+    header = content_disposition(name, "csv")
     assert re.fullmatch(r"[\x20-\x7e]+", header)
     plain = Message()
     plain["Content-Disposition"] = header
@@ -44,7 +44,7 @@ def test_no_name_leaves_the_header_or_the_folder(name: str) -> None:
 
 
 def _as_browsers_read(header: str) -> str:
-    """The extended name goes before the plain one (RFC 6266, 4.3)."""
+    """The extended name takes precedence (RFC 6266, 4.3)."""
     if found := re.search(r"filename\*=UTF-8''([^;]+)", header):
         return unquote(found[1])
     found = re.search(r'filename="([^"]*)"', header)

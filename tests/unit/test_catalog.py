@@ -1,8 +1,8 @@
-"""The list of competitors: what makes a version, and what is refused."""
+"""The catalog: its version, and invalid entries."""
 
 import pytest
 
-from callpipeline.domain.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.errors import CatalogInvalid
 
 
@@ -10,8 +10,8 @@ def catalog(*competitors: Competitor) -> Catalog:
     return Catalog(competitors)
 
 
-def test_no_competitors_are_a_catalog_too():
-    assert catalog().spoken_forms() == {}
+def test_a_catalog_may_be_empty():
+    assert catalog().surface_forms() == {}
 
 
 def test_the_order_of_entries_and_aliases_does_not_change_the_version():
@@ -33,8 +33,8 @@ def test_any_change_of_content_changes_the_version(changed: Competitor):
     assert catalog(changed).version != catalog(Competitor("Sky", ("sky tv",))).version
 
 
-def test_a_name_listed_twice_is_refused_whatever_its_casing():
-    with pytest.raises(CatalogInvalid, match=r"Listed twice.*vodafone"):
+def test_a_duplicate_name_is_refused_ignoring_case():
+    with pytest.raises(CatalogInvalid, match=r"Duplicate names.*vodafone"):
         catalog(Competitor("Vodafone"), Competitor("VODAFONE"))
 
 
@@ -43,8 +43,8 @@ def test_an_empty_name_is_refused():
         catalog(Competitor("  "))
 
 
-def test_a_name_without_letters_is_refused_since_nobody_can_say_it():
-    with pytest.raises(CatalogInvalid, match=r"'—' \(Dash\) holds no letter"):
+def test_a_name_without_letters_is_refused():
+    with pytest.raises(CatalogInvalid, match=r"'—' \(Dash\) has no letter"):
         catalog(Competitor("Dash", ("—",)))
 
 
@@ -59,7 +59,7 @@ def test_a_name_without_letters_is_refused_since_nobody_can_say_it():
         (Competitor("Telefónica"), Competitor("Telefonica")),
     ],
 )
-def test_two_competitors_that_sound_the_same_are_refused_by_both_names(
+def test_two_competitors_that_sound_alike_are_refused_naming_both(
     one: Competitor, other: Competitor
 ):
     with pytest.raises(CatalogInvalid) as refusal:
@@ -69,11 +69,11 @@ def test_two_competitors_that_sound_the_same_are_refused_by_both_names(
 
 
 def test_a_competitor_may_list_the_same_alias_in_several_spellings():
-    forms = catalog(Competitor("TalkTalk", ("talk talk", "Talk-Talk", "TALKTALK"))).spoken_forms()
+    forms = catalog(Competitor("TalkTalk", ("talk talk", "Talk-Talk", "TALKTALK"))).surface_forms()
     assert {spoken.competitor.name for spoken in forms.values()} == {"TalkTalk"}
 
 
-def test_a_form_is_reported_under_the_alias_that_stands_for_it():
-    forms = catalog(Competitor("GoDaddy", ("go daddy",))).spoken_forms()
+def test_a_surface_form_is_reported_under_its_alias():
+    forms = catalog(Competitor("GoDaddy", ("go daddy",))).surface_forms()
     assert forms["go daddy"].alias == "go daddy"
     assert forms["godaddy"].alias == "GoDaddy"

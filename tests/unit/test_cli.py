@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from callpipeline.cli import COMMANDS, app, overview, present
-from callpipeline.cli.overview import LaneView
-from callpipeline.domain.call import CallState, Lane
-from callpipeline.domain.sentiment import Sentiment
-from callpipeline.storage.queue import Waiting
+from callpipeline.cli import COMMANDS, app, present
+from callpipeline.cli.calls import status as overview
+from callpipeline.cli.calls.status import LaneView
+from callpipeline.domain.calls.call import CallState, Lane
+from callpipeline.domain.coverage import MAX_UNHEARD_S
+from callpipeline.storage.calls.queue import LaneBacklog
 
 NAMES = [command.__name__ for command in COMMANDS]
 
@@ -45,27 +46,30 @@ def test_every_command_explains_itself(name: str):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["ingets"], "No such command 'ingets'"),
         (["ingest"], "Missing argument 'paths'"),
         (["show"], "Missing argument 'CALL'"),
         (["show", "a", "b"], "unexpected extra argument"),
-        (["status", "--state", "DONE"], "'DONE' is none of PENDING, PROCESSING, COMPLETED, FAILED"),
+        (
+            ["status", "--state", "DONE"],
+            "'DONE' is not one of PENDING, PROCESSING, COMPLETED, FAILED",
+        ),
         (["status", "--limit", "-1"], "greater than or equal to 0"),
         (["status", "--limit", "many"], "should be a valid integer"),
         (["doctor", "--jsn"], "No such option: --jsn"),
         (["up", "--port", "x"], "should be a valid integer"),
-        (["retry"], "Say which calls: `retry CALL …`, or `retry --failed`."),
-        (["retry", "a", "--failed"], "Say either which calls, or --failed."),
-        (["retry", "a", "--since", "2h"], "--since and --class go with --failed."),
-        (["retry", "--failed", "--since", "yesterday"], "yesterday is no time: write 30m, 2h"),
+        (["retry"], "Name the calls (`retry CALL …`), or use `retry --failed`."),
+        (["retry", "a", "--failed"], "Use either call names or --failed, not both."),
+        (["retry", "a", "--since", "2h"], "--since and --class need --failed."),
+        (["retry", "--failed", "--since", "yesterday"], "yesterday is not a time: use 30m, 2h"),
     ],
 )
-def test_a_wrong_argument_is_told_and_ends_with_2(words: list[str], told: str):
+def test_a_wrong_argument_is_reported_and_ends_with_2(words: list[str], expected: str):
     result = run(*words)
     assert result.exit_code == 2
-    assert told in re.sub(r"[\s│]+", " ", result.output)
+    assert expected in re.sub(r"[\s│]+", " ", result.output)
     assert "Traceback" not in result.output
 
 
@@ -93,20 +97,22 @@ def test_states_without_a_call_are_counted_too_and_erased_ones_only_where_there_
     assert "1 ERASED" in overview.counts_line({CallState.ERASED: 1}).plain
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     assert run("--version").output == f"callpipeline {version('callpipeline')}\n"
 
 
-def a_lane(later: int = 0, oldest_s: float | None = 130.0) -> Waiting:
-    return Waiting(Lane.LIVE, 7, later, 0, oldest_s)
+def a_lane(later: int = 0, oldest_s: float | None = 130.0) -> LaneBacklog:
+    return LaneBacklog(Lane.LIVE, 7, later, 0, oldest_s)
 
 
 def test_a_lane_tells_who_waits_for_how_long_and_until_when():
     day = datetime(2020, 3, 2, 9, 30).astimezone()
-    assert overview.lane_line(LaneView(a_lane())).plain == "lane live: 7 wait, the oldest for 2:10"
+    assert (
+        overview.lane_line(LaneView(a_lane())).plain == "lane live: 7 waiting, the oldest for 2:10"
+    )
     one = LaneView(a_lane(7, None), day, day)
     assert overview.lane_line(one).plain == (
-        "lane live: 7 wait; 7 of them for their next try, at 2020-03-02 09:30"
+        "lane live: 7 waiting; 7 of them for the next attempt at 2020-03-02 09:30"
     )
     several = LaneView(a_lane(2), day, day + timedelta(days=1))
     assert overview.lane_line(several).plain.endswith("at 2020-03-02 09:30 to 2020-03-03 09:30")
@@ -138,20 +144,20 @@ def test_a_call_of_which_nothing_is_known_yet_is_one_line():
 def test_a_duplicate_names_the_first_call():
     first = "2026-03-01-0123456789ab"
     shown = page(a_document(state="DUPLICATE", duplicate_of=first))
-    assert f"the same recording as call {first}: `callpipeline show {first}`" in shown
+    assert f"same recording as call {first}: `callpipeline show {first}`" in shown
 
 
 def test_what_a_recordings_name_tells_is_shown():
     at = datetime(2026, 3, 2, 9, 30).astimezone().isoformat()
-    told = {"agent": "[bold]Kim", "direction": "inbound"}
-    shown = page(a_document(started_at=at, metadata=told))
-    assert "took place: 2026-03-02 09:30:00" in shown
+    metadata = {"agent": "[bold]Kim", "direction": "inbound"}
+    shown = page(a_document(started_at=at, metadata=metadata))
+    assert "call time: 2026-03-02 09:30:00" in shown
     assert "agent: [bold]Kim, direction: inbound" in shown
 
 
 def test_a_call_that_waits_for_its_next_try_says_until_when():
     at = datetime(2030, 3, 2, 9, 30).astimezone().isoformat()
-    assert "next try: 2030-03-02 09:30" in page(a_document(not_before=at))
+    assert "next attempt: 2030-03-02 09:30" in page(a_document(not_before=at))
 
 
 def test_a_failed_call_says_where_and_why():
@@ -162,18 +168,28 @@ def test_a_failed_call_says_where_and_why():
 def test_a_transcript_that_is_not_to_be_trusted_says_so():
     line: dict[str, Any] = {
         "channel": "left", "speaker": "agent", "words": 7, "engine": "sphinx", "confidence": 0.4,
-        "reliable": False,
+        "reliable": False, "unheard_s": None,
     }  # fmt: skip
-    told = page(a_document(transcripts=[line, line | {"confidence": None, "reliable": True}]))
-    assert "left (agent): 7 words by sphinx, word confidence 0.40  UNRELIABLE" in told
-    assert told.count("UNRELIABLE") == 1
+    shown = page(a_document(transcripts=[line, line | {"confidence": None, "reliable": True}]))
+    assert "left (agent): 7 words by sphinx, word confidence 0.40  UNRELIABLE" in shown
+    assert shown.count("UNRELIABLE") == 1
+
+
+def test_speech_without_words_is_shown_beside_the_transcript():
+    line: dict[str, Any] = {
+        "channel": "left", "speaker": "agent", "words": 7, "engine": "whisper", "confidence": 0.9,
+        "reliable": True, "unheard_s": MAX_UNHEARD_S,
+    }  # fmt: skip
+    assert "WITHOUT WORDS" not in page(a_document(transcripts=[line]))
+    shown = page(a_document(transcripts=[line | {"unheard_s": 12.4}]))
+    assert "word confidence 0.90  12 s OF SPEECH WITHOUT WORDS" in shown
 
 
 def a_shown_mention(**changed: Any) -> dict[str, Any]:
     judged = {"sentiment": "negative", "quote": "never again", "rule": "reproach"}
     mention = {
         "start_s": 75.0, "speaker": "customer", "competitor": "Sky", "said": "sky",
-        "status": "accepted", "reason": "dealing", "sentiment": judged, "not_judged": None,
+        "status": "counted", "reason": "dealing", "sentiment": judged, "not_judged": None,
     }  # fmt: skip
     return mention | changed
 
@@ -185,8 +201,8 @@ def test_a_mention_is_shown_with_its_sentiment_and_the_rule_behind_it():
 
 
 def test_a_mention_that_does_not_count_is_shown_with_the_reason():
-    shown = page(a_document(mentions=[a_shown_mention(status="rejected", sentiment=None)]))
-    assert "rejected" in shown
+    shown = page(a_document(mentions=[a_shown_mention(status="dismissed", sentiment=None)]))
+    assert "dismissed" in shown
     assert "dealing" in shown
 
 
@@ -204,12 +220,12 @@ def test_brackets_in_what_users_supply_are_shown_as_they_are(hostile: str):
 
 
 def test_what_commands_a_terminal_is_not_printed():
-    told = "\x1b]0;owned\x07\x1b[2J\n\r\udcff"
+    hostile = "\x1b]0;owned\x07\x1b[2J\n\r\udcff"
     document = a_document(
-        key=f"{told}.wav",
-        metadata={"agent": told},
-        segments=[{"start_s": 0.0, "speaker": "agent", "text": told}],
-        mentions=[a_shown_mention(competitor=told)],
+        key=f"{hostile}.wav",
+        metadata={"agent": hostile},
+        segments=[{"start_s": 0.0, "speaker": "agent", "text": hostile}],
+        mentions=[a_shown_mention(competitor=hostile)],
     )
     assert not set("\x1b\x07\r\udcff") & set(page(document))
 
@@ -218,7 +234,17 @@ def test_competitors_are_summed_up_from_the_mentions_that_were_judged():
     positive = a_shown_mention(sentiment={"sentiment": "positive"})
     mentions = [positive, positive, a_shown_mention(), a_shown_mention(sentiment=None),
                 a_shown_mention(competitor="Ask")]  # fmt: skip
-    assert present.overall_by_competitor(mentions) == {
-        "Ask": Sentiment.NEGATIVE,
-        "Sky": Sentiment.POSITIVE,
+    assert present.stance_by_competitor(mentions) == {"Ask": "negative", "Sky": "positive"}
+
+
+def test_the_agents_view_is_beside_the_customers():
+    praise = {"sentiment": "positive"}
+    mentions = [
+        a_shown_mention(speaker="customer"),
+        a_shown_mention(speaker="agent", sentiment=praise),
+        a_shown_mention(competitor="Ask", speaker="agent", sentiment=praise),
+    ]
+    assert present.stance_by_competitor(mentions) == {
+        "Ask": "positive (agent only)",
+        "Sky": "negative (agent: positive)",
     }

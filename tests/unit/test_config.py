@@ -1,4 +1,4 @@
-"""Settings, and what is said of those that cannot be used."""
+"""Settings, and the errors of invalid ones."""
 
 import traceback
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Read = Callable[[], Settings]
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
-    """Reads the settings anew, in an empty folder and an environment without any of ours."""
+    """Read the settings in an empty folder, without our variables in the environment."""
     import os
 
     for name in os.environ:
@@ -45,7 +45,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("SPLIT_URL", "http://split .example.com"),
     ],
 )
-def test_a_wrong_value_is_refused_naming_the_variable(
+def test_an_invalid_value_is_refused_naming_the_variable(
     read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ):
     monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
@@ -57,7 +57,7 @@ def test_a_wrong_value_is_refused_naming_the_variable(
     ("name", "value"),
     [("NOTIFY_RULES", "{call_failed: [slack]}"), ("RETRY_WAITS_S", "1,2")],
 )
-def test_what_is_no_json_is_refused_in_one_sentence(
+def test_invalid_json_is_refused_in_one_sentence(
     read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ):
     monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
@@ -66,22 +66,22 @@ def test_what_is_no_json_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "explanation"),
     [
-        ("LANGUAGE", "english", "write it as .env.example says"),
-        ("SERVE_KEY", "short", "it needs 32 characters or more"),
+        ("LANGUAGE", "english", "see .env.example for its format"),
+        ("SERVE_KEY", "short", "use 32 characters or more"),
     ],
 )
-def test_what_is_wrong_is_told_in_plain_words(
-    read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+def test_errors_are_in_plain_words(
+    read: Read, monkeypatch: pytest.MonkeyPatch, name: str, value: str, explanation: str
 ):
     monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
-    with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{name}: {told}") as error:
+    with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{name}: {explanation}") as error:
         read()
     assert value not in str(error.value)
 
 
-def test_every_wrong_value_is_named_at_once(read: Read, monkeypatch: pytest.MonkeyPatch):
+def test_all_invalid_values_are_reported_together(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CALLPIPELINE_PORT", "x")
     monkeypatch.setenv("CALLPIPELINE_CONCURRENCY", "y")
     with pytest.raises(SettingsInvalid, match=r"(?s)CONCURRENCY.*PORT"):
@@ -98,7 +98,9 @@ def test_the_database_may_be_set_under_both_names(
     assert url.get_secret_value() == "postgresql://somewhere/db"
 
 
-def test_our_own_name_of_the_database_wins(read: Read, monkeypatch: pytest.MonkeyPatch):
+def test_our_own_variable_of_the_database_takes_precedence(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("DATABASE_URL", "postgresql://theirs/db")
     monkeypatch.setenv("CALLPIPELINE_DATABASE_URL", "postgresql://ours/db")
     url = read().database_url
@@ -120,12 +122,12 @@ def test_no_secret_is_in_the_repr_or_in_an_error(read: Read, monkeypatch: pytest
     monkeypatch.setenv("CALLPIPELINE_PORT", "hunter2")
     with pytest.raises(SettingsInvalid) as refused:
         read()
-    told = "".join(traceback.format_exception(refused.value))
-    assert "hunter2" not in told
+    text = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in text
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_scheme_of_postgres_is_understood(
+def test_all_postgres_schemes_are_accepted(
     read: Read, monkeypatch: pytest.MonkeyPatch, scheme: str
 ):
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://me@host/name")
@@ -134,13 +136,13 @@ def test_every_scheme_of_postgres_is_understood(
     assert url.get_secret_value() == "postgresql://me@host/name"
 
 
-def test_an_empty_setting_is_one_that_is_not_set(read: Read, monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_setting_counts_as_unset(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CALLPIPELINE_RECOGNISER_WORKERS", "")
     monkeypatch.setenv("CALLPIPELINE_PORT", "")
     assert (read().recogniser_workers, read().port) == (None, 3000)
 
 
-def test_places_lie_below_the_home_unless_set(read: Read, monkeypatch: pytest.MonkeyPatch):
+def test_default_folders_are_inside_home(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CALLPIPELINE_HOME", "/srv/calls")
     monkeypatch.setenv("CALLPIPELINE_STORAGE", "s3://kept/here")
     options = read()

@@ -1,4 +1,4 @@
-"""Where a page ends, as a text that comes back from outside."""
+"""Cursors of pages, which come back as untrusted input."""
 
 import base64
 import json
@@ -9,33 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callpipeline.errors import CursorInvalid
-from callpipeline.storage.reading.cursors import read, written
+from callpipeline.storage.reading.filtered import decode_cursor, encode_cursor
 
 AT = datetime(2026, 3, 2, 9, 30, 0, 123456, tzinfo=UTC)
 CALL = "2026-03-02-0123456789ab"
-CURSOR = written("words", AT, CALL, 1.5, "left", 7)
+CURSOR = encode_cursor("words", AT, CALL, 1.5, "left", 7)
 KINDS = (float, str, int)
 
 
-def test_it_comes_back_as_it_was_written():
-    assert read(CURSOR, "words", KINDS) == (AT, CALL, 1.5, "left", 7)
-    assert read(written("calls", AT, CALL), "calls") == (AT, CALL)
+def test_a_cursor_survives_a_round_trip():
+    assert decode_cursor(CURSOR, "words", KINDS) == (AT, CALL, 1.5, "left", 7)
+    assert decode_cursor(encode_cursor("calls", AT, CALL), "calls") == (AT, CALL)
 
 
-def test_it_is_fit_for_addresses():
+def test_a_cursor_is_safe_in_urls():
     assert CURSOR.replace("-", "").replace("_", "").isalnum()
 
 
 @given(st.text(max_size=300))
-def test_any_other_text_is_refused(text: str):
+def test_other_text_is_rejected(text: str):
     with pytest.raises(CursorInvalid):
-        read(text, "words", KINDS)
+        decode_cursor(text, "words", KINDS)
 
 
 @given(st.integers(0, len(CURSOR) - 1), st.characters())
-def test_a_changed_one_is_refused_or_a_place_of_the_same_kind(place: int, other: str):
+def test_a_changed_cursor_is_rejected_or_still_valid(place: int, other: str):
     try:
-        at, call_id, *more = read(CURSOR[:place] + other + CURSOR[place + 1 :], "words", KINDS)
+        at, call_id, *more = decode_cursor(
+            CURSOR[:place] + other + CURSOR[place + 1 :], "words", KINDS
+        )
     except CursorInvalid:
         return
     assert at.tzinfo and len(call_id) == len(CALL)
@@ -62,9 +64,9 @@ def test_a_changed_one_is_refused_or_a_place_of_the_same_kind(place: int, other:
         [],
     ],
 )
-def test_one_that_is_none_is_refused(document: object):
-    with pytest.raises(CursorInvalid, match="leave it away"):
-        read(encoded(document), "words", KINDS)
+def test_other_documents_are_rejected(document: object):
+    with pytest.raises(CursorInvalid, match="Leave it out"):
+        decode_cursor(encoded(document), "words", KINDS)
 
 
 def encoded(document: object) -> str:

@@ -1,4 +1,4 @@
-"""Which objects are recordings, and that each is entered once, whatever happens meanwhile."""
+"""Discovery: which objects are recordings, and that each is registered once, whatever happens."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,19 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callpipeline.domain.call import Recording
-from callpipeline.domain.source import Source
+from callpipeline.domain.calls.call import Recording
+from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import StoreUnavailable
-from callpipeline.pipeline.discovery import (
+from callpipeline.pipeline.ingest.cursor import OVERLAP_KEYS, DiscoveryCursor
+from callpipeline.pipeline.ingest.discovery import (
+    EMPTY_SETTLE_S,
+    MAX_FUTURE_DATED,
     Discovery,
-    Tick,
+    ScanBudget,
     discover,
+    find_recordings,
     is_recording_name,
-    recordings_below,
 )
-from callpipeline.pipeline.progress import OVERLAP, Progress
-from callpipeline.pipeline.settling import EMPTY_SETTLE_S, MOST_DOUBTFUL
-from callpipeline.storage.object_store import Page
+from callpipeline.storage.objects.ports import ListingPage
 from tests.builders import A_MONDAY, a_recording
 from tests.fakes.storage import InMemoryRegistry
 
@@ -32,15 +33,15 @@ A_WHILE_AGO = A_MONDAY - timedelta(minutes=5)
 
 
 @dataclass
-class Shelf:
-    """A store whose objects are given by hand; a page costs `page_costs_s` of the clock."""
+class FakeStore:
+    """A store with given objects; each page takes `page_costs_s` of the fake clock."""
 
     page_size: int = 1000
     page_costs_s: float = 0.0
     breaks_after_pages: int | None = None
     now_s: float = 0.0
     objects: dict[str, Recording] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    listed: list[tuple[str, str | None]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def add(self, *recordings: Recording) -> None:
@@ -52,7 +53,7 @@ class Shelf:
         after: str | None = None,
         unreadable: Callable[[str], None] = lambda reason: None,
     ) -> Iterator[list[Recording]]:
-        self.asked.append((prefix, after))
+        self.listed.append((prefix, after))
         for reason in self.unreadable:
             unreadable(reason)
         below = f"{prefix}/" if prefix else ""
@@ -64,17 +65,17 @@ class Shelf:
             self.now_s += self.page_costs_s
             page = [self.objects.get(key) for key in keys[start : start + self.page_size]]
             objects = (each for each in page if each and not each.key.endswith("/"))
-            yield Page(objects, end=keys[start : start + self.page_size][-1])
+            yield ListingPage(objects, end=keys[start : start + self.page_size][-1])
         if len(starts) == self.breaks_after_pages:
             raise StoreUnavailable("flat did not answer.")
 
 
 @dataclass
 class Sensor:
-    """Ticks one after the other, five seconds apart, with the cursor kept as text between them."""
+    """Ticks five seconds apart, with the cursor stored as text between them."""
 
     source: Source = FLAT
-    shelf: Shelf = field(default_factory=Shelf)
+    store: FakeStore = field(default_factory=FakeStore)
     registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
     settle_s: float = 3.0
     budget_s: float = 20.0
@@ -82,20 +83,22 @@ class Sensor:
     passed: timedelta = timedelta()
 
     @property
-    def progress(self) -> Progress:
-        return Progress.from_cursor(self.cursor, self.source)
+    def parsed_cursor(self) -> DiscoveryCursor:
+        return DiscoveryCursor.from_json(self.cursor, self.source)
 
     def tick(self, *, after: timedelta = timedelta(seconds=5)) -> Discovery:
         self.passed += after
-        tick = Tick(A_MONDAY + self.passed, self.settle_s, self.budget_s, lambda: self.shelf.now_s)
-        before = self.shelf.now_s
-        discovery = discover(self.source, self.shelf, self.registry, self.progress, tick)
-        self.passed += timedelta(seconds=self.shelf.now_s - before)
-        self.cursor = discovery.progress.to_cursor(self.source)
+        budget = ScanBudget(
+            A_MONDAY + self.passed, self.settle_s, self.budget_s, lambda: self.store.now_s
+        )
+        before = self.store.now_s
+        discovery = discover(self.source, self.store, self.registry, self.parsed_cursor, budget)
+        self.passed += timedelta(seconds=self.store.now_s - before)
+        self.cursor = discovery.cursor.to_json(self.source)
         return discovery
 
     def found(self, discovery: Discovery) -> set[str]:
-        ids = [each.call_id for each in discovery.found.registered if each.is_new]
+        ids = [each.call_id for each in discovery.result.registered if each.is_new]
         assert len(ids) == len(set(ids))
         return {self.registry.recordings[id_].key for id_ in ids}
 
@@ -105,14 +108,14 @@ class Sensor:
 
 
 def some(count: int, name: str = "{:06}.wav") -> list[Recording]:
-    """Recordings of the very same second."""
+    """Return recordings of the same second."""
     return [a_recording(name.format(n), last_modified=A_WHILE_AGO) for n in range(count)]
 
 
 @pytest.mark.parametrize(
     "key", ["a.wav", "A.MP3", "deep/er/a.opus", "without-ending", "a.unheard-of", "a.json.wav", "ü"]
 )
-def test_anything_that_may_be_a_recording_is_taken(key: str):
+def test_anything_that_may_be_a_recording_is_registered(key: str):
     assert is_recording_name(key)
 
 
@@ -126,202 +129,202 @@ def test_sidecars_unfinished_and_hidden_files_are_not(key: str):
 
 
 @given(st.text(min_size=1, max_size=1024))
-def test_any_name_is_a_recording_or_is_not(key: str):
+def test_any_name_can_be_classified(key: str):
     assert is_recording_name(key) in (True, False)
 
 
-def test_each_recording_is_entered_once_however_often_it_is_found():
+def test_each_recording_is_registered_once_however_often_it_is_listed():
     sensor = Sensor()
-    sensor.shelf.add(*some(2), a_recording("notes.txt", last_modified=A_WHILE_AGO))
+    sensor.store.add(*some(2), a_recording("notes.txt", last_modified=A_WHILE_AGO))
     first, again = sensor.tick(), sensor.tick()
     assert sensor.found(first) == {"000000.wav", "000001.wav"}
-    assert (first.found.listed, first.found.skipped) == (3, 1)
+    assert (first.result.listed, first.result.skipped) == (3, 1)
     assert sensor.found(again) == set()
     assert first.finished_sweep
     assert again.finished_sweep
 
 
 def test_a_thousand_recordings_of_one_second_are_all_found():
-    sensor = Sensor(shelf=Shelf(page_size=7))
-    sensor.shelf.add(*some(1000))
+    sensor = Sensor(store=FakeStore(page_size=7))
+    sensor.store.add(*some(1000))
     assert len(sensor.found(sensor.tick())) == 1000
 
 
-def test_a_recording_is_taken_when_nobody_wrote_to_it_for_a_while():
+def test_a_recording_is_registered_once_it_is_settled():
     sensor = Sensor(settle_s=10.0)
-    sensor.shelf.add(a_recording(last_modified=A_MONDAY))
+    sensor.store.add(a_recording(last_modified=A_MONDAY))
     growing = sensor.tick()
-    assert (sensor.found(growing), growing.found.unsettled) == (set(), 1)
+    assert (sensor.found(growing), growing.result.unsettled) == (set(), 1)
     assert sensor.found(sensor.tick()) == {"call.wav"}
 
 
 def test_an_overwritten_recording_is_another_call():
     sensor = Sensor()
-    sensor.shelf.add(a_recording(last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording(last_modified=A_WHILE_AGO))
     sensor.tick()
-    sensor.shelf.add(a_recording(etag="2-def", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording(etag="2-def", last_modified=A_WHILE_AGO))
     assert sensor.found(sensor.tick()) == {"call.wav"}
     assert len(sensor.registry.recordings) == 2
 
 
-def test_an_empty_recording_has_time_to_be_written_into_and_is_taken_then():
+def test_an_empty_recording_settles_later():
     sensor = Sensor()
-    sensor.shelf.add(a_recording(size_bytes=0, last_modified=A_MONDAY))
+    sensor.store.add(a_recording(size_bytes=0, last_modified=A_MONDAY))
     assert sensor.found(sensor.tick(after=timedelta(seconds=EMPTY_SETTLE_S - 5))) == set()
     assert sensor.found(sensor.tick()) == {"call.wav"}
 
 
-def test_a_recording_from_the_future_is_taken_when_it_was_seen_unchanged():
+def test_a_recording_dated_in_the_future_is_registered_when_seen_unchanged():
     sensor = Sensor()
-    sensor.shelf.add(a_recording(last_modified=A_MONDAY + timedelta(days=400)))
+    sensor.store.add(a_recording(last_modified=A_MONDAY + timedelta(days=400)))
     assert sensor.found(sensor.tick()) == set()
     assert sensor.found(sensor.tick()) == {"call.wav"}
-    assert sensor.progress.doubtful == {}
+    assert sensor.parsed_cursor.future_dated == {}
 
 
-def test_a_recording_from_the_future_that_still_changes_is_not_taken():
+def test_a_changing_recording_dated_in_the_future_is_not_registered():
     sensor = Sensor()
     for size in range(1, 5):
         written = A_MONDAY + timedelta(days=1, seconds=size)
-        sensor.shelf.add(a_recording(etag=f"{size}", size_bytes=size, last_modified=written))
+        sensor.store.add(a_recording(etag=f"{size}", size_bytes=size, last_modified=written))
         assert sensor.found(sensor.tick()) == set()
 
 
-def test_any_number_of_recordings_from_the_future_is_taken_after_a_time():
+def test_any_number_of_recordings_dated_in_the_future_is_registered_in_time():
     sensor = Sensor()
     late = A_MONDAY + timedelta(days=400)
-    sensor.shelf.add(*(replace(each, last_modified=late) for each in some(MOST_DOUBTFUL * 2)))
+    sensor.store.add(*(replace(each, last_modified=late) for each in some(MAX_FUTURE_DATED * 2)))
     for _ in range(6):
         sensor.tick()
-    assert len(sensor.known) == MOST_DOUBTFUL * 2
-    assert sensor.progress.doubtful == {}
+    assert len(sensor.known) == MAX_FUTURE_DATED * 2
+    assert sensor.parsed_cursor.future_dated == {}
 
 
-def test_a_sweep_that_does_not_fit_into_a_tick_goes_on_at_the_next():
-    sensor = Sensor(shelf=Shelf(page_size=10, page_costs_s=1.0), budget_s=3.0)
-    sensor.shelf.add(*some(100))
-    looks = list(itertools.takewhile(lambda look: not look.finished_sweep, _ticks(sensor)))
-    assert [look.found.listed for look in looks] == [30, 30, 30]
-    assert looks[-1].progress.everything.listed == 90
+def test_a_sweep_continues_over_several_ticks():
+    sensor = Sensor(store=FakeStore(page_size=10, page_costs_s=1.0), budget_s=3.0)
+    sensor.store.add(*some(100))
+    ticks = list(itertools.takewhile(lambda tick: not tick.finished_sweep, _ticks(sensor)))
+    assert [tick.result.listed for tick in ticks] == [30, 30, 30]
+    assert ticks[-1].cursor.full_sweep.listed == 90
     assert len(sensor.known) == 100
 
 
-def test_what_appears_behind_a_sweep_is_found_by_the_next_one():
-    sensor = Sensor(shelf=Shelf(page_size=10, page_costs_s=1.0), budget_s=3.0)
-    sensor.shelf.add(*some(100))
+def test_a_recording_that_a_sweep_missed_is_found_by_the_next_one():
+    sensor = Sensor(store=FakeStore(page_size=10, page_costs_s=1.0), budget_s=3.0)
+    sensor.store.add(*some(100))
     sensor.tick()
-    sensor.shelf.add(a_recording("000000-late.wav", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording("000000-late.wav", last_modified=A_WHILE_AGO))
     for _ in range(40):
         sensor.tick()
     assert "000000-late.wav" in sensor.known
 
 
 def test_a_new_sweep_rests_nine_times_as_long_as_the_last_one_took():
-    sensor = Sensor(shelf=Shelf(page_size=10, page_costs_s=1.0))
-    sensor.shelf.add(*some(100))
+    sensor = Sensor(store=FakeStore(page_size=10, page_costs_s=1.0))
+    sensor.store.add(*some(100))
     assert sensor.tick().finished_sweep  # takes ten seconds
-    sensor.shelf.asked.clear()
+    sensor.store.listed.clear()
     for _ in range(17):
         sensor.tick()
-    assert not sensor.shelf.asked
+    assert not sensor.store.listed
     sensor.tick()
-    assert sensor.shelf.asked == [("", None)]
+    assert sensor.store.listed == [("", None)]
 
 
-def test_names_that_sort_last_are_found_at_the_next_tick_between_two_sweeps():
-    sensor = Sensor(shelf=Shelf(page_costs_s=10.0), budget_s=1000.0)
-    sensor.shelf.add(*some(OVERLAP + 500))
+def test_last_keys_are_found_between_two_sweeps():
+    sensor = Sensor(store=FakeStore(page_costs_s=10.0), budget_s=1000.0)
+    sensor.store.add(*some(OVERLAP_KEYS + 500))
     assert sensor.tick().finished_sweep
-    assert sensor.progress.newest_after == "000500.wav"
-    sensor.shelf.add(a_recording("000700-late.wav", last_modified=A_WHILE_AGO))
-    sensor.shelf.add(a_recording("999999.wav", last_modified=A_WHILE_AGO))
+    assert sensor.parsed_cursor.newest_after == "000500.wav"
+    sensor.store.add(a_recording("000700-late.wav", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording("999999.wav", last_modified=A_WHILE_AGO))
     newest = sensor.tick()
     assert not newest.finished_sweep
     assert sensor.found(newest) == {"000700-late.wav", "999999.wav"}
 
 
-def test_the_newest_names_wait_for_what_is_still_being_written():
-    sensor = Sensor(shelf=Shelf(page_costs_s=100.0), budget_s=1000.0, settle_s=30.0)
-    sensor.shelf.add(*some(OVERLAP))
+def test_the_scan_of_last_keys_resumes_before_unsettled_recordings():
+    sensor = Sensor(store=FakeStore(page_costs_s=100.0), budget_s=1000.0, settle_s=30.0)
+    sensor.store.add(*some(OVERLAP_KEYS))
     assert sensor.tick().finished_sweep  # and rests for fifteen minutes
-    sensor.shelf.page_costs_s = 0.0
+    sensor.store.page_costs_s = 0.0
     written = A_MONDAY + sensor.passed
-    burst = some(OVERLAP * 2, "9{:05}.wav")
-    sensor.shelf.add(*(replace(each, last_modified=written) for each in burst))
+    burst = some(OVERLAP_KEYS * 2, "9{:05}.wav")
+    sensor.store.add(*(replace(each, last_modified=written) for each in burst))
     early = sensor.tick(after=timedelta(seconds=10))
     late = sensor.tick(after=timedelta(seconds=30))
     assert not (early.finished_sweep or late.finished_sweep)
-    assert early.found.unsettled == len(sensor.found(late)) == OVERLAP * 2
+    assert early.result.unsettled == len(sensor.found(late)) == OVERLAP_KEYS * 2
 
 
 def markers(count: int, name: str = "{:06}/") -> list[Recording]:
-    """Markers of folders, which a listing passes and does not tell of."""
+    """Return folder markers, which a listing skips."""
     return some(count, name)
 
 
-def test_markers_of_folders_alone_end_a_tick_too_and_the_next_goes_on_behind_them():
-    sensor = Sensor(shelf=Shelf(page_size=10, page_costs_s=1.0), budget_s=3.0)
-    sensor.shelf.add(*markers(100), a_recording("z.wav", last_modified=A_WHILE_AGO))
-    looks = [sensor.tick() for _ in range(4)]
-    assert [look.finished_sweep for look in looks] == [False, False, False, True]
-    assert [look.found.listed for look in looks] == [0, 0, 0, 1]
+def test_folder_markers_use_up_a_tick_and_the_next_resumes_after_them():
+    sensor = Sensor(store=FakeStore(page_size=10, page_costs_s=1.0), budget_s=3.0)
+    sensor.store.add(*markers(100), a_recording("z.wav", last_modified=A_WHILE_AGO))
+    ticks = [sensor.tick() for _ in range(4)]
+    assert [tick.finished_sweep for tick in ticks] == [False, False, False, True]
+    assert [tick.result.listed for tick in ticks] == [0, 0, 0, 1]
     assert sensor.known == {"z.wav"}
 
 
-def test_markers_behind_the_newest_names_leave_the_sweep_its_turn():
-    sensor = Sensor(shelf=Shelf(page_size=100, page_costs_s=1.0), budget_s=1000.0)
-    sensor.shelf.add(*some(OVERLAP + 1), *markers(2000, "9{:05}/"))
+def test_folder_markers_after_the_last_keys_do_not_starve_the_sweep():
+    sensor = Sensor(store=FakeStore(page_size=100, page_costs_s=1.0), budget_s=1000.0)
+    sensor.store.add(*some(OVERLAP_KEYS + 1), *markers(2000, "9{:05}/"))
     assert sensor.tick().finished_sweep
     sensor.budget_s = 6.0
-    sensor.shelf.add(a_recording("000000-late.wav", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording("000000-late.wav", last_modified=A_WHILE_AGO))
     for _ in range(3):
         sensor.tick(after=timedelta(days=1))
     assert "000000-late.wav" in sensor.known
 
 
-def test_a_listing_that_breaks_off_behind_markers_goes_on_behind_them():
-    sensor = Sensor(shelf=Shelf(page_size=10, breaks_after_pages=2))
-    sensor.shelf.add(*markers(20), a_recording("z.wav", last_modified=A_WHILE_AGO))
+def test_a_listing_that_fails_after_folder_markers_resumes_after_them():
+    sensor = Sensor(store=FakeStore(page_size=10, breaks_after_pages=2))
+    sensor.store.add(*markers(20), a_recording("z.wav", last_modified=A_WHILE_AGO))
     assert sensor.tick().failure == "flat did not answer."
     assert sensor.found(sensor.tick()) == {"z.wav"}
 
 
-def test_with_day_folders_a_tick_looks_into_those_of_the_last_days_and_tomorrow():
+def test_with_day_folders_a_tick_scans_those_of_the_last_days_and_tomorrow():
     sensor = Sensor(DAYS)
-    sensor.shelf.add(a_recording("2020/01/01/old.wav", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording("2020/01/01/old.wav", last_modified=A_WHILE_AGO))
     assert sensor.found(sensor.tick()) == {"2020/01/01/old.wav"}
-    sensor.shelf.asked.clear()
-    sensor.shelf.add(a_recording("2026/03/02/new.wav", last_modified=A_WHILE_AGO))
+    sensor.store.listed.clear()
+    sensor.store.add(a_recording("2026/03/02/new.wav", last_modified=A_WHILE_AGO))
     assert sensor.found(sensor.tick()) == {"2026/03/02/new.wav"}
     folders = ["2026/02/28", "2026/03/01", "2026/03/02", "2026/03/03"]
-    assert sensor.shelf.asked == [(folder, None) for folder in folders]
+    assert sensor.store.listed == [(folder, None) for folder in folders]
 
 
-def test_with_day_folders_everything_is_looked_through_once_an_hour():
+def test_with_day_folders_a_full_sweep_runs_once_an_hour():
     sensor = Sensor(DAYS)
     sensor.tick()
-    sensor.shelf.add(a_recording("2020/01/01/old.wav", last_modified=A_WHILE_AGO))
+    sensor.store.add(a_recording("2020/01/01/old.wav", last_modified=A_WHILE_AGO))
     assert sensor.found(sensor.tick(after=timedelta(minutes=59))) == set()
     assert sensor.found(sensor.tick(after=timedelta(minutes=1))) == {"2020/01/01/old.wav"}
 
 
-def test_many_recordings_of_today_are_looked_through_over_several_ticks():
-    sensor = Sensor(DAYS, Shelf(page_size=10, page_costs_s=1.0), budget_s=3.0)
-    sensor.shelf.add(*some(100, "2026/03/02/{:03}.wav"))
+def test_many_recordings_of_today_are_scanned_over_several_ticks():
+    sensor = Sensor(DAYS, FakeStore(page_size=10, page_costs_s=1.0), budget_s=3.0)
+    sensor.store.add(*some(100, "2026/03/02/{:03}.wav"))
     for _ in range(4):
         sensor.tick()
     assert len(sensor.known) == 100
 
 
 def test_a_listing_that_fails_at_once_raises():
-    sensor = Sensor(shelf=Shelf(breaks_after_pages=0))
+    sensor = Sensor(store=FakeStore(breaks_after_pages=0))
     with pytest.raises(StoreUnavailable):
         sensor.tick()
 
 
-def test_a_listing_that_breaks_off_goes_on_where_it_was():
-    sensor = Sensor(shelf=Shelf(page_size=10, breaks_after_pages=2))
-    sensor.shelf.add(*some(50))
+def test_a_listing_that_fails_resumes_where_it_was():
+    sensor = Sensor(store=FakeStore(page_size=10, breaks_after_pages=2))
+    sensor.store.add(*some(50))
     broken = sensor.tick()
     assert (broken.failure, broken.finished_sweep) == ("flat did not answer.", False)
     assert len(sensor.found(broken)) == 20
@@ -331,48 +334,48 @@ def test_a_listing_that_breaks_off_goes_on_where_it_was():
     assert last.failure is None or sensor.tick().finished_sweep
 
 
-def test_what_can_never_be_taken_is_told_with_its_reason():
-    sensor = Sensor(shelf=Shelf(unreadable=["A folder cannot be read: permission denied."] * 2))
-    found = sensor.tick().found
+def test_unreadable_objects_are_counted_by_reason():
+    sensor = Sensor(store=FakeStore(unreadable=["A folder cannot be read: permission denied."] * 2))
+    found = sensor.tick().result
     assert found.unreadable == {"A folder cannot be read: permission denied.": 2}
 
 
 @given(st.data())
-def test_from_any_cursor_each_recording_is_entered_once(data: st.DataObject):
-    """Objects come, go and change between short ticks, and cursors are lost or restored."""
-    sensor = Sensor(shelf=Shelf(page_size=3, page_costs_s=1.0), budget_s=2.0)
+def test_from_any_cursor_each_recording_is_registered_once(data: st.DataObject):
+    """Objects appear, vanish and change between short ticks; cursors are lost or restored."""
+    sensor = Sensor(store=FakeStore(page_size=3, page_costs_s=1.0), budget_s=2.0)
     cursors: list[str | None] = [None]
     names = st.sampled_from("abcdefghij")
     every: set[str] = set()
     for number in range(data.draw(st.integers(1, 12))):
         for name in data.draw(st.sets(names, max_size=4)):
             recording = a_recording(name, etag=f"{number}", last_modified=A_WHILE_AGO)
-            sensor.shelf.add(recording)
+            sensor.store.add(recording)
         for name in data.draw(st.sets(names, max_size=2)):
-            sensor.shelf.objects.pop(name, None)
+            sensor.store.objects.pop(name, None)
         sensor.found(sensor.tick())
         cursors.append(sensor.cursor)
         sensor.cursor = data.draw(st.sampled_from([*cursors, sensor.cursor, sensor.cursor]))
-    every |= {recording.call_id for recording in sensor.shelf.objects.values()}
+    every |= {recording.call_id for recording in sensor.store.objects.values()}
     for _ in range(30):
         sensor.tick(after=timedelta(minutes=5))
     assert every <= set(sensor.registry.recordings)
 
 
-def test_a_folder_gives_its_recordings_and_a_file_is_taken_whatever_its_name(tmp_path: Path):
+def test_folders_give_their_recordings_and_files_are_used_whatever_their_name(tmp_path: Path):
     for name in ["b.wav", "a.mp3", "a.srt", ".hidden.wav", "deep/c.ogg", ".git/d.wav"]:
         (tmp_path / "calls" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "calls" / name).touch()
     (tmp_path / "call.csv").touch()
-    found = recordings_below([tmp_path / "calls", tmp_path / "call.csv"])
+    found = find_recordings([tmp_path / "calls", tmp_path / "call.csv"])
     names = [path.relative_to(tmp_path).as_posix() for path in found]
     assert names == ["calls/a.mp3", "calls/b.wav", "calls/deep/c.ogg", "call.csv"]
 
 
-def test_a_hidden_folder_that_is_named_is_looked_into(tmp_path: Path):
+def test_a_hidden_folder_given_explicitly_is_scanned(tmp_path: Path):
     (tmp_path / ".calls").mkdir()
     (tmp_path / ".calls" / "a.wav").touch()
-    assert list(recordings_below([tmp_path / ".calls"])) == [tmp_path / ".calls" / "a.wav"]
+    assert list(find_recordings([tmp_path / ".calls"])) == [tmp_path / ".calls" / "a.wav"]
 
 
 def _ticks(sensor: Sensor) -> Iterator[Discovery]:

@@ -1,13 +1,13 @@
-"""Recordings that came before: what becomes of them is up to their source."""
+"""Duplicate recordings, by the policy of their source."""
 
-from callpipeline.domain.call import CallState, DuplicatePolicy, Stage
+from callpipeline.domain.calls.call import CallState, DuplicatePolicy, Stage
 from callpipeline.errors import MissingObject
-from callpipeline.pipeline.process import CallFailed, CallLinked
+from callpipeline.pipeline.processing.processor import CallFailed, CallLinked
 from tests.fakes.engines import ScriptedTranscriber
 from tests.fakes.workplace import Workplace
 
 
-def test_a_recording_that_came_before_is_linked_and_costs_nothing():
+def test_a_duplicate_is_linked_without_processing():
     place = Workplace()
     first, second = place.call("one"), place.call("copy", content="one")
     place.process(first)
@@ -17,8 +17,8 @@ def test_a_recording_that_came_before_is_linked_and_costs_nothing():
     assert second.call_id not in place.states.stages
 
 
-def test_a_call_whose_bytes_became_those_of_another_is_linked_when_it_is_tried_again():
-    """It failed after its audio was stored, and a second copy was processed meanwhile."""
+def test_a_retried_call_is_linked_if_a_copy_was_processed_meanwhile():
+    """The call failed after its audio was stored, and a copy was processed before the retry."""
     refused = {"one left": MissingObject("gone")}
     place = Workplace(transcriber=ScriptedTranscriber(refused))
     first = place.call("one")
@@ -34,19 +34,19 @@ def test_a_call_whose_bytes_became_those_of_another_is_linked_when_it_is_tried_a
     assert first.call_id not in place.states.stages
 
 
-def test_a_recording_that_came_before_fails_where_its_source_refuses_that():
+def test_a_duplicate_fails_if_its_source_refuses_duplicates():
     place = Workplace()
     first = place.call("one")
     second = place.call("copy", content="one", duplicates=DuplicatePolicy.REFUSE)
     place.process(first)
     (event,) = place.process(second)
     assert isinstance(event, CallFailed)
-    assert (event.error_class, event.again_at) == ("DuplicateRecording", None)
+    assert (event.error_class, event.retry_at) == ("DuplicateRecording", None)
     assert first.call_id in event.reason
     assert place.splitter.asked == ["one"]
 
 
-def test_a_recording_that_came_before_is_a_call_like_any_other_where_its_source_wants_that():
+def test_a_duplicate_is_processed_if_its_source_allows_it():
     place = Workplace()
     second = place.call("copy", content="one", duplicates=DuplicatePolicy.PROCESS)
     place.process(place.call("one"))

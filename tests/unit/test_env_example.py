@@ -1,4 +1,4 @@
-"""`.env.example` documents every setting, with its default, and none that does not exist."""
+"""`.env.example` documents exactly the existing settings, with their defaults."""
 
 import re
 from pathlib import Path
@@ -9,28 +9,28 @@ from callpipeline.config import CHECKOUT, Settings
 
 
 def documented() -> dict[str, str]:
-    """What is told of each setting; nothing where its default is none."""
+    """Return the documented defaults by setting; empty if there is no default."""
     lines = (CHECKOUT / ".env.example").read_text().splitlines()
     found = (re.fullmatch(r"#(\w+)=(.*)", line) for line in lines)
     return {match[1].removeprefix("CALLPIPELINE_").lower(): match[2] for match in found if match}
 
 
-TOLD = documented()
+DOCUMENTED = documented()
 EXAMPLES = {"database_url"}
-"""An example stands there: without it there is no URL."""
+"""Settings documented with an example, since they have no default."""
 
 
 def effective(settings: Settings, name: str) -> object:
-    """What a setting comes to: folders that are not set lie below `home`."""
-    places = {
+    """Return the effective value of a setting; unset folders are inside `home`."""
+    folders = {
         "home": lambda: settings.home,
         "recordings": lambda: Path(settings.recordings_url),
         "storage": lambda: Path(settings.storage_url),
         "catalog": lambda: settings.catalog_path,
     }
-    if name not in places:
+    if name not in folders:
         return getattr(settings, name)
-    return CHECKOUT / places[name]()
+    return CHECKOUT / folders[name]()
 
 
 def read_from(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
@@ -42,20 +42,20 @@ def read_from(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Set
     return Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
 
 
-def test_every_setting_is_documented_and_no_other() -> None:
-    assert set(TOLD) == set(Settings.model_fields)
+def test_exactly_the_existing_settings_are_documented() -> None:
+    assert set(DOCUMENTED) == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("name", sorted(set(TOLD) - EXAMPLES))
-def test_the_default_told_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", sorted(set(DOCUMENTED) - EXAMPLES))
+def test_the_documented_default_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     default = effective(read_from(monkeypatch, {}), name)
-    if TOLD[name]:
-        assert effective(read_from(monkeypatch, {name: TOLD[name]}), name) == default
+    if DOCUMENTED[name]:
+        assert effective(read_from(monkeypatch, {name: DOCUMENTED[name]}), name) == default
     else:
         assert default is None
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_an_example_can_be_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_is_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert effective(read_from(monkeypatch, {}), name) is None
-    assert effective(read_from(monkeypatch, {name: TOLD[name]}), name)
+    assert effective(read_from(monkeypatch, {name: DOCUMENTED[name]}), name)

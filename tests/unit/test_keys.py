@@ -1,15 +1,15 @@
-"""Names of objects in the store."""
+"""Keys of objects."""
 
 import pytest
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Stage
-from callpipeline.storage import keys
+from callpipeline.domain.calls.call import Stage
+from callpipeline.storage.objects import keys
 from tests.builders import a_recording
 
 
 def test_keys_never_change():
-    # Written out: objects that were stored under these names must be found for ever.
+    # Literal: objects that are stored under these keys must be found permanently.
     assert keys.channel_audio("2026-03-02-0123456789ab", Channel.LEFT) == (
         "calls/2026-03-02-0123456789ab/left.flac"
     )
@@ -18,7 +18,7 @@ def test_keys_never_change():
     )
 
 
-def test_a_recordings_own_name_is_in_no_key():
+def test_no_key_contains_the_name_of_the_recording():
     call_id = a_recording("Mrs Smith 555-1234.wav").call_id
     assert "Smith" not in keys.channel_audio(call_id, Channel.LEFT)
 
@@ -39,8 +39,8 @@ def test_no_two_objects_of_a_call_share_a_key():
         ("decade/call.wav", "decade"),
     ],
 )
-def test_the_folder_that_keeps_uploads_apart_is_shown_to_nobody(key: str, folder: str):
-    assert keys.folder(key) == folder
+def test_the_folder_of_an_upload_is_not_displayed(key: str, folder: str):
+    assert keys.source_folder(key) == folder
 
 
 def test_stage_names_never_change():

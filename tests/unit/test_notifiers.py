@@ -1,4 +1,4 @@
-"""Settings of channels: which are set up, and what is said of half a channel."""
+"""Configuration of channels, and the errors of incomplete ones."""
 
 from datetime import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.notification import EventKind, NotificationChannel
+from callpipeline.domain.notifications import EventKind, NotificationChannel
 from callpipeline.errors import SettingsInvalid
 from callpipeline.wiring import notification_policy, open_notifiers
 
@@ -27,13 +27,13 @@ def settings(monkeypatch: pytest.MonkeyPatch, home: Path, **values: str) -> Sett
     return Settings(home=home, _env_file=None)  # pyright: ignore[reportCallIssue]
 
 
-def test_nothing_is_set_up_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_no_channel_is_configured_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert open_notifiers(settings(monkeypatch, tmp_path)) == []
 
 
-def test_every_channel_is_told_by_where_it_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    where = [n.where for n in open_notifiers(settings(monkeypatch, tmp_path, **WHOLE))]
-    assert where == [
+def test_channels_describe_their_destinations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    destinations = [n.destination for n in open_notifiers(settings(monkeypatch, tmp_path, **WHOLE))]
+    assert destinations == [
         "ops@example.com, ci@example.com by mail.example.com:587",
         "Slack channel #calls",
         "https://hooks.example.com/…",
@@ -43,7 +43,7 @@ def test_every_channel_is_told_by_where_it_goes(monkeypatch: pytest.MonkeyPatch,
 def test_slack_may_be_an_incoming_webhook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     url = "https://hooks.slack.com/services/T/B/planted"
     [notifier] = open_notifiers(settings(monkeypatch, tmp_path, slack_webhook_url=url))
-    assert "planted" not in notifier.where
+    assert "planted" not in notifier.destination
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_slack_may_be_an_incoming_webhook(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("notify_webhook_url", "NOTIFY_WEBHOOK_URL"),
     ],
 )
-def test_half_a_channel_is_refused_naming_the_other_half(
+def test_an_incomplete_channel_is_refused_naming_the_missing_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left_out: str, named: str
 ):
     half = {name: value for name, value in WHOLE.items() if name != left_out}
@@ -104,7 +104,7 @@ def test_rules_quiet_hours_and_a_digest_are_read(monkeypatch: pytest.MonkeyPatch
         ("email_to", "ops at example"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_values_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
 ):
     from callpipeline import config

@@ -1,4 +1,4 @@
-"""Answers of a language model: what is not exactly what was asked for is refused."""
+"""Parsing of a language model's answers: only exactly what was requested is accepted."""
 
 import json
 from typing import Any
@@ -6,73 +6,78 @@ from typing import Any
 import pytest
 
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.engines.sentiment.openai_answer import Answered, Completion, Unfit, answers
+from callpipeline.engines.sentiment.transcript_lines import (
+    ChatCompletion,
+    InvalidAnswer,
+    ModelJudgement,
+    parse_answer,
+)
 
-ASKED = {4821, 1733}
+REQUESTED = {4821, 1733}
 
 
 def item(number: Any = 4821, **other: Any) -> dict[str, Any]:
     return {"id": number, "quote": "it is cheap", "sentiment": "positive", "score": 0.6} | other
 
 
-def written(*items: Any) -> str:
+def answer(*items: Any) -> str:
     return json.dumps({"judgements": list(items)})
 
 
-def completion(content: Any = None, **other: Any) -> Completion:
+def completion(content: Any = None, **other: Any) -> ChatCompletion:
     message = {"role": "assistant", "content": content} | other.pop("message", {})
-    return Completion.model_validate({"choices": [{"message": message} | other]})
+    return ChatCompletion.model_validate({"choices": [{"message": message} | other]})
 
 
-EXPECTED = {4821: Answered(Sentiment.POSITIVE, 0.6, "it is cheap")}
+EXPECTED = {4821: ModelJudgement(Sentiment.POSITIVE, 0.6, "it is cheap")}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        written(item()),
-        f"```json\n{written(item())}\n```",
-        f"Here you are:\n{written(item())}\nAnything else?",
-        f"<think>Is {{this}} [positive]?</think>\n{written(item())}",
-        f"\n<THINKING>no</THINKING>{written(item())}",
+        answer(item()),
+        f"```json\n{answer(item())}\n```",
+        f"Here you are:\n{answer(item())}\nAnything else?",
+        f"<think>Is {{this}} [positive]?</think>\n{answer(item())}",
+        f"\n<THINKING>no</THINKING>{answer(item())}",
         json.dumps([item()]),
-        written(item("4821")),
-        written(item(sentiment=" Positive ")),
-        written(item(reason="because it says so", html="<img src=x>")),
+        answer(item("4821")),
+        answer(item(sentiment=" Positive ")),
+        answer(item(reason="because it says so", html="<img src=x>")),
     ],
 )
-def test_answers_are_read_however_they_are_wrapped(text: str) -> None:
-    assert answers(text, ASKED) == EXPECTED
+def test_answers_are_parsed_however_they_are_wrapped(text: str) -> None:
+    assert parse_answer(text, REQUESTED) == EXPECTED
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no JSON"),
-        ("I am sorry, I cannot help with that.", "no JSON"),
-        ('{"judgements": [{"id": 48', "no JSON"),
-        ("[" * 50_000, "no JSON"),
+        ("", "not JSON"),
+        ("I am sorry, I cannot help with that.", "not JSON"),
+        ('{"judgements": [{"id": 48', "not JSON"),
+        ("[" * 50_000, "not JSON"),
         ("{}", "no judgements"),
         ('{"judgements": {"id": 4821}}', "no judgements"),
-        ("<think>I wonder whether " + written(item()), "its thoughts"),
-        (written(item(), item(9999)), "not asked"),
-        (written(item(), item(None)), "not asked"),
-        (written(item(), "Vodafone is great"), "not asked"),
-        (written(item(True)), "not asked"),
-        (written(item(4821.5)), "not asked"),
-        (written(item([4821])), "not asked"),
-        (written(item("٤٨٢١")), "not asked"),
-        (written(item(), item(sentiment="negative")), "twice"),
-        (written(item(sentiment="furious"), item()), "twice"),
+        ("<think>I wonder whether " + answer(item()), "its reasoning"),
+        (answer(item(), item(9999)), "not requested"),
+        (answer(item(), item(None)), "not requested"),
+        (answer(item(), "Vodafone is great"), "not requested"),
+        (answer(item(True)), "not requested"),
+        (answer(item(4821.5)), "not requested"),
+        (answer(item([4821])), "not requested"),
+        (answer(item("٤٨٢١")), "not requested"),
+        (answer(item(), item(sentiment="negative")), "twice"),
+        (answer(item(sentiment="furious"), item()), "twice"),
     ],
 )
-def test_an_answer_to_something_else_is_refused_as_a_whole(text: str, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason):
-        answers(text, ASKED)
+def test_an_answer_that_was_not_requested_is_rejected_completely(text: str, reason: str) -> None:
+    with pytest.raises(InvalidAnswer, match=reason):
+        parse_answer(text, REQUESTED)
 
 
 @pytest.mark.parametrize(
-    "spoilt",
+    "invalid",
     [
         {"sentiment": "furious"},
         {"sentiment": None},
@@ -82,8 +87,8 @@ def test_an_answer_to_something_else_is_refused_as_a_whole(text: str, reason: st
         {"quote": ["it is cheap"]},
     ],
 )
-def test_a_judgement_that_is_none_is_left_out_and_the_others_kept(spoilt: dict[str, Any]) -> None:
-    assert answers(written(item(1733, **spoilt), item()), ASKED) == EXPECTED
+def test_invalid_judgements_are_omitted_and_the_others_retained(invalid: dict[str, Any]) -> None:
+    assert parse_answer(answer(item(1733, **invalid), item()), REQUESTED) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -100,30 +105,32 @@ def test_a_judgement_that_is_none_is_left_out_and_the_others_kept(spoilt: dict[s
         ("negative", -0.3, -0.3),
         ("negative", 0.3, -0.7),
         ("neutral", 0.9, 0.0),
-        ("unsure", -0.9, 0.0),
+        ("mixed", -0.9, 0.0),
     ],
 )
 def test_a_score_agrees_with_its_label(sentiment: str, given: Any, score: float) -> None:
-    [answer] = answers(written(item(sentiment=sentiment, score=given)), ASKED).values()
-    assert answer.score == score
+    [judgement] = parse_answer(answer(item(sentiment=sentiment, score=given)), REQUESTED).values()
+    assert judgement.score == score
 
 
-def test_text_in_parts_is_joined() -> None:
+def test_content_in_parts_is_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}, None]
     assert completion(parts).text() == "ab"
 
 
 @pytest.mark.parametrize(
-    ("odd", "reason"),
+    ("unusable", "reason"),
     [
-        (completion("{", finish_reason="length"), "cut short"),
-        (completion("{}", finish_reason="content_filter"), "would not answer"),
-        (completion(None, message={"refusal": "I will not"}), "would not answer"),
-        (completion(None, message={"tool_calls": [{"id": "1"}]}), "wrote nothing"),
-        (completion(""), "wrote nothing"),
-        (completion(7), "wrote nothing"),
+        (completion("{", finish_reason="length"), "truncated"),
+        (completion("{}", finish_reason="content_filter"), "refused to answer"),
+        (completion(None, message={"refusal": "I will not"}), "refused to answer"),
+        (completion(None, message={"tool_calls": [{"id": "1"}]}), "answer is empty"),
+        (completion(""), "answer is empty"),
+        (completion(7), "answer is empty"),
     ],
 )
-def test_what_is_no_answer_is_told_apart(odd: Completion, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason):
-        odd.text()
+def test_unusable_completions_are_rejected_with_a_reason(
+    unusable: ChatCompletion, reason: str
+) -> None:
+    with pytest.raises(InvalidAnswer, match=reason):
+        unusable.text()

@@ -1,11 +1,11 @@
-"""The engines named openai are made of their settings."""
+"""Construction of the openai engines from their settings."""
 
 from typing import Any
 
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.engines.http.openai import versioned
+from callpipeline.engines.http.openai import versioned_url
 from callpipeline.errors import SettingsInvalid
 from callpipeline.wiring import open_engines
 
@@ -22,7 +22,7 @@ def settings(**changed: Any) -> Settings:
     return Settings(**{"_env_file": None, **GIVEN, **changed})
 
 
-def test_both_engines_are_made_of_one_address() -> None:
+def test_both_engines_share_one_url() -> None:
     with open_engines(settings()) as engines:
         assert engines.transcriber.name == "openai whisper-1"
         assert engines.judge.name == "openai gpt-test"
@@ -36,12 +36,12 @@ def test_both_engines_are_made_of_one_address() -> None:
         ("openai_sentiment_model", "CALLPIPELINE_OPENAI_SENTIMENT_MODEL"),
     ],
 )
-def test_what_is_missing_is_named(missing: str, named: str) -> None:
+def test_a_missing_setting_is_named(missing: str, named: str) -> None:
     with pytest.raises(SettingsInvalid, match=named), open_engines(settings(**{missing: None})):
         pass
 
 
-def test_two_servers_need_no_common_address() -> None:
+def test_two_servers_need_no_common_url() -> None:
     apart = {"openai_transcription_url": "http://a:1/v1", "openai_sentiment_url": "http://b:2"}
     with open_engines(settings(openai_url=None, **apart)) as engines:
         assert engines.judge.name == "openai gpt-test"
@@ -60,5 +60,5 @@ def test_two_servers_need_no_common_address() -> None:
         ("https://v1/openai", "https://v1/openai/v1"),
     ],
 )
-def test_an_address_may_have_its_version_or_not(written: str, asked: str) -> None:
-    assert versioned(written) == asked
+def test_a_url_may_include_the_version_or_not(written: str, asked: str) -> None:
+    assert versioned_url(written) == asked

@@ -1,4 +1,4 @@
-"""A call as a WAV file that is nowhere: any range of it is a slice of the whole."""
+"""Playback as a virtual WAV file: any range is a slice of the whole."""
 
 import io
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from callpipeline.domain.audio import Channel, SplitRecording
 from callpipeline.errors import CallpipelineError, MissingObject, StoreUnavailable
-from callpipeline.pipeline.playback import Playback, open_playback
-from callpipeline.storage.range_file import RangeFile
+from callpipeline.pipeline.reading.playback import Playback, open_playback
+from callpipeline.storage.objects.ports import RangeFile
 from tests.builders import a_channel, a_split
 from tests.fakes.storage import InMemoryRecordings
 
@@ -23,51 +23,51 @@ CALL = "2026-03-02-000000000000"
 Samples = NDArray[np.int16]
 
 
-class Shelf(InMemoryRecordings):
-    """The sound of one call, in a store that fails when it is told to."""
+class FakeAudio(InMemoryRecordings):
+    """The audio of one call, in a store that raises `error` if set."""
 
     def __init__(self, sound: Mapping[Channel, tuple[Samples, int]]) -> None:
         super().__init__()
-        self.fails: CallpipelineError | None = None
+        self.error: CallpipelineError | None = None
         self.read_bytes = 0
-        self.channels = tuple(self._kept(c, *about) for c, about in sound.items())
+        self.channels = tuple(self._store(c, *samples) for c, samples in sound.items())
 
-    def _kept(self, channel: Channel, samples: Samples, rate_hz: int):
+    def _store(self, channel: Channel, samples: Samples, rate_hz: int):
         file = io.BytesIO()
         soundfile.write(file, samples, rate_hz, "PCM_16", format="FLAC")
         self.put(channel, file.getvalue())
-        known = replace(a_channel(channel), sample_rate_hz=rate_hz, sha256=str(len(samples)))
-        return replace(known, duration_s=len(samples) / rate_hz)
+        info = replace(a_channel(channel), sample_rate_hz=rate_hz, sha256=str(len(samples)))
+        return replace(info, duration_s=len(samples) / rate_hz)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        if self.fails:
-            raise self.fails
+        if self.error:
+            raise self.error
         self.read_bytes += length
         return super().read_range(key, start, length)
 
-    def of(self, call_id: str) -> SplitRecording:
+    def split_recording(self, call_id: str) -> SplitRecording:
         return a_split(*self.channels)
 
-    def opened(self, call_id: str, channel: Channel) -> RangeFile:
+    def open_channel(self, call_id: str, channel: Channel) -> RangeFile:
         return RangeFile(self, channel, block_bytes=4096)  # pyright: ignore[reportArgumentType]
 
 
 def noise(length: int, seed: int = 1) -> Samples:
-    """As of speech: neighbours are alike, else FLAC would store it as it is."""
+    """Return speech-like samples; FLAC would store white noise uncompressed."""
     steps = np.random.default_rng(seed).integers(-600, 600, length)
     return np.clip(np.cumsum(steps) % 20_000 - 10_000, -32_768, 32_767).astype(np.int16)
 
 
-def stereo(left: Samples, right: Samples, left_hz: int = 8000, right_hz: int = 8000) -> Shelf:
-    return Shelf({Channel.RIGHT: (right, right_hz), Channel.LEFT: (left, left_hz)})
+def stereo(left: Samples, right: Samples, left_hz: int = 8000, right_hz: int = 8000) -> FakeAudio:
+    return FakeAudio({Channel.RIGHT: (right, right_hz), Channel.LEFT: (left, left_hz)})
 
 
 def whole(playback: Playback) -> bytes:
     return b"".join(playback.blocks())
 
 
-def heard(playback: Playback) -> tuple[Samples, int]:
-    """What a player makes of it."""
+def decoded(playback: Playback) -> tuple[Samples, int]:
+    """Return what a player decodes."""
     read, rate_hz = soundfile.read(io.BytesIO(whole(playback)), dtype="int16")
     return read.astype(np.int16, copy=False), rate_hz
 
@@ -75,7 +75,7 @@ def heard(playback: Playback) -> tuple[Samples, int]:
 def test_left_is_left_and_right_is_right() -> None:
     left, right = noise(50_000, 1), noise(50_000, 2)
     playback = open_playback(stereo(left, right), CALL)
-    found, rate_hz = heard(playback)
+    found, rate_hz = decoded(playback)
     assert rate_hz == 8000
     assert np.array_equal(found, np.stack([left, right], axis=1))
     assert playback.size_bytes == len(whole(playback)) == 44 + 200_000
@@ -84,55 +84,55 @@ def test_left_is_left_and_right_is_right() -> None:
 
 def test_a_mono_recording_is_mono() -> None:
     sound = noise(20_000)
-    found, _ = heard(open_playback(Shelf({Channel.MIXED: (sound, 16_000)}), CALL))
+    found, _ = decoded(open_playback(FakeAudio({Channel.MIXED: (sound, 16_000)}), CALL))
     assert np.array_equal(found, sound)
 
 
-def test_one_channel_can_be_heard_alone() -> None:
+def test_one_channel_can_be_played_alone() -> None:
     left, right = noise(9000, 1), noise(5000, 2)
-    shelf = stereo(left, right)
-    found, _ = heard(open_playback(shelf, CALL, Channel.RIGHT))
+    audio = stereo(left, right)
+    found, _ = decoded(open_playback(audio, CALL, Channel.RIGHT))
     assert np.array_equal(found, right)
-    assert open_playback(shelf, CALL).etag != open_playback(shelf, CALL, Channel.RIGHT).etag
+    assert open_playback(audio, CALL).etag != open_playback(audio, CALL, Channel.RIGHT).etag
     with pytest.raises(MissingObject, match="no channel mixed"):
-        open_playback(shelf, CALL, Channel.MIXED)
+        open_playback(audio, CALL, Channel.MIXED)
 
 
 def test_a_shorter_channel_is_silent_at_its_end() -> None:
     left, right = noise(30_000, 1), noise(20_001, 2)
-    found, _ = heard(open_playback(stereo(left, right), CALL))
+    found, _ = decoded(open_playback(stereo(left, right), CALL))
     assert np.array_equal(found[:, 0], left)
     assert np.array_equal(found[:20_001, 1], right)
     assert not found[20_001:, 1].any()
 
 
-def test_a_channel_of_a_lower_rate_keeps_its_times() -> None:
+def test_a_channel_with_a_lower_rate_keeps_its_times() -> None:
     left = noise(16_000)
     click = np.zeros(8000, np.int16)
     click[6000] = 20_000  # at 0.75 s
-    found, rate_hz = heard(open_playback(stereo(left, click, 16_000, 8000), CALL))
+    found, rate_hz = decoded(open_playback(stereo(left, click, 16_000, 8000), CALL))
     assert rate_hz == 16_000
     assert np.array_equal(found[:, 0], left)
     assert np.argmax(found[:, 1]) == 12_000
     assert found[11_999, 1] == found[12_001, 1] == 10_000  # halfway
 
 
-KEPT: dict[str, tuple[Playback, bytes]] = {}
-"""Made once: what is tried is the ranges."""
+EXAMPLES: dict[str, tuple[Playback, bytes]] = {}
+"""Computed once per example."""
 
 
-def kept(name: str) -> tuple[Playback, bytes]:
-    if name not in KEPT:
+def example(name: str) -> tuple[Playback, bytes]:
+    if name not in EXAMPLES:
         sounds = {
             "even": lambda: stereo(noise(40_000, 1), noise(40_000, 2)),
             "uneven": lambda: stereo(noise(33_000, 1), noise(52_345, 2)),
             "rates": lambda: stereo(noise(33_000, 1), noise(50_000, 2), 8000, 11_025),
-            "mono": lambda: Shelf({Channel.MIXED: (noise(70_001), 8000)}),
+            "mono": lambda: FakeAudio({Channel.MIXED: (noise(70_001), 8000)}),
             "short": lambda: stereo(noise(3, 1), noise(1, 2)),
         }
         playback = open_playback(sounds[name](), CALL)
-        KEPT[name] = playback, whole(playback)
-    return KEPT[name]
+        EXAMPLES[name] = playback, whole(playback)
+    return EXAMPLES[name]
 
 
 @given(
@@ -144,7 +144,7 @@ def kept(name: str) -> tuple[Playback, bytes]:
 def test_any_range_is_a_slice_of_the_whole(
     name: str, shares: tuple[float, float], offs: tuple[int, int]
 ) -> None:
-    playback, everything = kept(name)
+    playback, everything = example(name)
     size = playback.size_bytes
     assert size == len(everything)
     start, end = (max(0, round(size * s) + off) for s, off in zip(shares, offs, strict=True))
@@ -155,70 +155,70 @@ def test_any_range_is_a_slice_of_the_whole(
 
 @given(st.lists(st.integers(0, 160_044), min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
-def test_ranges_that_follow_each_other_are_the_whole(cuts: list[int]) -> None:
-    playback, everything = kept("even")
+def test_adjacent_ranges_add_up_to_the_whole(cuts: list[int]) -> None:
+    playback, everything = example("even")
     edges = sorted({0, *cuts, playback.size_bytes})
     pieces = [b"".join(playback.blocks(*edge)) for edge in pairwise(edges)]
     assert b"".join(pieces) == everything
 
 
-def test_what_comes_before_a_range_is_not_read() -> None:
+def test_data_before_a_range_is_not_read() -> None:
     sound = noise(2_000_000)
-    shelf = Shelf({Channel.MIXED: (sound, 8000)})
-    playback = open_playback(shelf, CALL)
+    audio = FakeAudio({Channel.MIXED: (sound, 8000)})
+    playback = open_playback(audio, CALL)
     last = b"".join(playback.blocks(playback.size_bytes - 1000))
     assert last == sound[-500:].tobytes()
-    assert shelf.read_bytes < len(shelf.read("mixed")) / 10
+    assert audio.read_bytes < len(audio.read("mixed")) / 10
 
 
-def test_a_listener_who_goes_away_leaves_nothing_open() -> None:
+def test_closing_the_generator_closes_the_files() -> None:
     opened: list[RangeFile] = []
-    shelf = stereo(noise(40_000), noise(40_000))
-    shelf.opened = lambda _, channel: (
+    audio = stereo(noise(40_000), noise(40_000))
+    audio.open_channel = lambda _, channel: (
         opened.append(  # pyright: ignore
-            RangeFile(shelf, channel)  # pyright: ignore
+            RangeFile(audio, channel)  # pyright: ignore
         )
         or opened[-1]
     )
-    blocks = open_playback(shelf, CALL).blocks(100)
+    blocks = open_playback(audio, CALL).blocks(100)
     next(blocks)
     blocks.close()  # pyright: ignore
     assert len(opened) == 4 and all(file.closed for file in opened)
 
 
-def test_a_store_that_fails_is_told_as_such() -> None:
-    shelf = stereo(noise(400_000), noise(400_000))
-    playback = open_playback(shelf, CALL)
+def test_a_store_error_is_raised() -> None:
+    audio = stereo(noise(400_000), noise(400_000))
+    playback = open_playback(audio, CALL)
     blocks = playback.blocks(44)
     next(blocks)
-    shelf.fails = StoreUnavailable("recordings did not answer.")
+    audio.error = StoreUnavailable("recordings did not answer.")
     with pytest.raises(StoreUnavailable):
         list(blocks)
     with pytest.raises(StoreUnavailable):
         list(playback.blocks(44))
 
 
-def test_sound_that_is_damaged_says_what_to_do() -> None:
-    shelf = Shelf({Channel.MIXED: (noise(400_000), 8000)})
-    playback = open_playback(shelf, CALL)
-    content = shelf.read("mixed")
-    shelf.put("mixed", content[: len(content) // 2])
+def test_damaged_audio_is_reported_with_advice() -> None:
+    audio = FakeAudio({Channel.MIXED: (noise(400_000), 8000)})
+    playback = open_playback(audio, CALL)
+    content = audio.read("mixed")
+    audio.put("mixed", content[: len(content) // 2])
     with pytest.raises(MissingObject, match="materialize channel_audio"):
         list(playback.blocks())
-    shelf.put("mixed", b"no sound at all")
+    audio.put("mixed", b"no sound at all")
     with pytest.raises(MissingObject, match="materialize channel_audio"):
         list(playback.blocks())
-    shelf.delete("mixed")
+    audio.delete("mixed")
     with pytest.raises(MissingObject):
-        open_playback(shelf, CALL)
+        open_playback(audio, CALL)
 
 
-def test_a_call_over_four_gigabytes_is_arithmetic() -> None:
+def test_a_call_over_four_gigabytes_is_rf64() -> None:
     day = replace(a_channel(Channel.MIXED), sample_rate_hz=48_000, duration_s=24 * 3600.0)
-    shelf = Shelf({Channel.MIXED: (noise(48_000), 48_000)})
-    shelf.channels = (day,)
-    playback = open_playback(shelf, CALL)
+    audio = FakeAudio({Channel.MIXED: (noise(48_000), 48_000)})
+    audio.channels = (day,)
+    playback = open_playback(audio, CALL)
     assert playback.size_bytes == 80 + 24 * 3600 * 96_000
     assert next(playback.blocks())[:4] == b"RF64"
     behind = playback.blocks(playback.size_bytes - 5)
-    assert b"".join(behind) == bytes(5)  # the file is shorter than was noted: silence
+    assert b"".join(behind) == bytes(5)  # the file is shorter than recorded: silence

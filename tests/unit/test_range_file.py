@@ -1,4 +1,4 @@
-"""A file over range reads: the same bytes as the object, and no more of it fetched than needed."""
+"""RangeFile: reads like the object, and caches blocks."""
 
 import io
 
@@ -7,29 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callpipeline.errors import MissingObject, StoreUnavailable
-from callpipeline.storage.range_file import BLOCKS_KEPT, RangeFile
+from callpipeline.storage.objects.ports import MAX_CACHED_BLOCKS, RangeFile
 from tests.fakes.storage import InMemoryRecordings
 
 CONTENT = bytes(range(251)) * 40
 
 
-class Counting(InMemoryRecordings):
-    """Says which ranges were asked for, and fails when it is told to."""
+class CountingStore(InMemoryRecordings):
+    """Records the ranges that were read, and fails on request."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[int] = []
-        self.is_away = False
+        self.reads: list[int] = []
+        self.is_unavailable = False
         self.put("a", CONTENT)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        if self.is_away:
-            raise StoreUnavailable("recordings did not answer.")
-        self.asked.append(start)
+        if self.is_unavailable:
+            raise StoreUnavailable("recordings did not respond.")
+        self.reads.append(start)
         return super().read_range(key, start, length)
 
 
-def opened(store: Counting, block_bytes: int = 100) -> RangeFile:
+def opened(store: CountingStore, block_bytes: int = 100) -> RangeFile:
     return RangeFile(store, "a", block_bytes=block_bytes)  # pyright: ignore[reportArgumentType]
 
 
@@ -39,43 +39,45 @@ steps = st.lists(
 
 
 @given(steps=steps, block_bytes=st.integers(1, 700))
-def test_it_reads_as_the_object_does(steps: list[tuple[int, int, int]], block_bytes: int) -> None:
-    file, plain = opened(Counting(), block_bytes), io.BytesIO(CONTENT)
+def test_a_range_file_reads_like_the_object(
+    steps: list[tuple[int, int, int]], block_bytes: int
+) -> None:
+    file, plain = opened(CountingStore(), block_bytes), io.BytesIO(CONTENT)
     for whence, offset, length in steps:
-        place = {0: 0, 1: plain.tell(), 2: len(CONTENT)}[whence] + offset
-        plain.seek(max(0, place))
+        position = {0: 0, 1: plain.tell(), 2: len(CONTENT)}[whence] + offset
+        plain.seek(max(0, position))
         assert file.seek(offset, whence) == plain.tell() == file.tell()
         assert file.read(length) == plain.read(length)
 
 
-def test_a_block_is_asked_for_once_while_it_is_among_the_last() -> None:
-    store = Counting()
+def test_the_last_blocks_are_cached() -> None:
+    store = CountingStore()
     file = opened(store)
     for _ in range(3):
         file.seek(150)
         assert file.read(100) == CONTENT[150:250]
-    assert store.asked == [100, 200]
+    assert store.reads == [100, 200]
     file.seek(1000)
-    file.read(100 * BLOCKS_KEPT)
+    file.read(100 * MAX_CACHED_BLOCKS)
     file.seek(150)
     file.read(1)
-    assert store.asked[2:] == [*range(1000, 1000 + 100 * BLOCKS_KEPT, 100), 100]
+    assert store.reads[2:] == [*range(1000, 1000 + 100 * MAX_CACHED_BLOCKS, 100), 100]
 
 
-def test_what_is_not_there_is_missing_at_once() -> None:
+def test_a_missing_object_raises_at_once() -> None:
     with pytest.raises(MissingObject):
         RangeFile(InMemoryRecordings(), "a")  # pyright: ignore[reportArgumentType]
 
 
-def test_a_store_that_fails_is_told_afterwards_and_asked_no_more() -> None:
-    store = Counting()
+def test_an_error_of_the_store_is_raised_by_check() -> None:
+    store = CountingStore()
     file = opened(store)
     assert file.read(10) == CONTENT[:10]
     file.check()
-    store.is_away = True
+    store.is_unavailable = True
     file.seek(500)
     assert file.read(10) == b""
-    store.is_away = False
+    store.is_unavailable = False
     assert file.read(10) == b""
     with pytest.raises(StoreUnavailable):
         file.check()

@@ -1,8 +1,14 @@
-"""Byte ranges: what players ask for, and what nobody should."""
+"""Byte ranges and conditional requests."""
 
 import pytest
 
-from callpipeline.web.ranges import Span, Unsatisfiable, is_current, names, wanted_span
+from callpipeline.http_server.responses import (
+    ByteRange,
+    RangeNotSatisfiable,
+    if_none_match_matches,
+    if_range_matches,
+    parse_range,
+)
 
 SIZE = 1000
 
@@ -10,18 +16,18 @@ SIZE = 1000
 @pytest.mark.parametrize(
     ("header", "span"),
     [
-        ("bytes=0-", Span(0, 1000)),
-        ("bytes=0-0", Span(0, 1)),
-        ("bytes=100-199", Span(100, 200)),
-        ("BYTES = 100-199", Span(100, 200)),
-        ("bytes=900-5000", Span(900, 1000)),
-        ("bytes=-100", Span(900, 1000)),
-        ("bytes=-5000", Span(0, 1000)),
-        ("bytes=999-", Span(999, 1000)),
+        ("bytes=0-", ByteRange(0, 1000)),
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=100-199", ByteRange(100, 200)),
+        ("BYTES = 100-199", ByteRange(100, 200)),
+        ("bytes=900-5000", ByteRange(900, 1000)),
+        ("bytes=-100", ByteRange(900, 1000)),
+        ("bytes=-5000", ByteRange(0, 1000)),
+        ("bytes=999-", ByteRange(999, 1000)),
     ],
 )
-def test_a_range_is_cut_to_what_there_is(header: str, span: Span) -> None:
-    assert wanted_span(header, SIZE) == span
+def test_ranges_are_clipped(header: str, span: ByteRange) -> None:
+    assert parse_range(header, SIZE) == span
 
 
 @pytest.mark.parametrize(
@@ -39,26 +45,26 @@ def test_a_range_is_cut_to_what_there_is(header: str, span: Span) -> None:
         "bytes=٣-٤",
     ],
 )
-def test_what_is_no_single_range_wants_everything(header: str | None) -> None:
-    assert wanted_span(header, SIZE) is None
+def test_other_ranges_are_ignored(header: str | None) -> None:
+    assert parse_range(header, SIZE) is None
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
-def test_a_range_behind_the_end_cannot_be_had(header: str) -> None:
-    with pytest.raises(Unsatisfiable):
-        wanted_span(header, SIZE)
+def test_a_range_past_the_end_is_not_satisfiable(header: str) -> None:
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, SIZE)
 
 
-def test_a_range_holds_for_the_same_answer_alone() -> None:
-    assert is_current(None, '"a"')
-    assert is_current('"a"', '"a"')
-    assert not is_current('"b"', '"a"')
-    assert not is_current('W/"a"', '"a"')
-    assert not is_current("Wed, 21 Oct 2015 07:28:00 GMT", '"a"')
+def test_if_range_needs_the_same_etag() -> None:
+    assert if_range_matches(None, '"a"')
+    assert if_range_matches('"a"', '"a"')
+    assert not if_range_matches('"b"', '"a"')
+    assert not if_range_matches('W/"a"', '"a"')
+    assert not if_range_matches("Wed, 21 Oct 2015 07:28:00 GMT", '"a"')
 
 
-def test_an_answer_is_named_weakly_in_a_list_or_by_a_star() -> None:
-    assert names('"x", W/"a"', '"a"')
-    assert names("*", '"a"')
-    assert not names('"x"', '"a"')
-    assert not names(None, '"a"')
+def test_if_none_match_compares_weakly() -> None:
+    assert if_none_match_matches('"x", W/"a"', '"a"')
+    assert if_none_match_matches("*", '"a"')
+    assert not if_none_match_matches('"x"', '"a"')
+    assert not if_none_match_matches(None, '"a"')

@@ -2,26 +2,33 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import soundfile as sf
 import yaml
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-AUDIO = {".flac", ".mp3", ".wav", ".m4a", ".opus"}
+AUDIO = {".flac", ".mp3", ".wav", ".m4a", ".opus", ".3gp", ".amr"}
 RECORDINGS = sorted(path for path in SAMPLES.iterdir() if path.suffix in AUDIO)
 TRUTHS: dict[str, dict[str, Any]] = {
     path.name.removesuffix(".truth.json"): json.loads(path.read_text(encoding="utf-8"))
     for path in sorted(SAMPLES.glob("*.truth.json"))
 }
 CALLS = [truth for truth in TRUTHS.values() if truth["expected"] == "COMPLETED"]
+PHONE_CALLS = [call for call in CALLS if call["group"] == "phone quality"]
 MENTIONS = [mention for call in CALLS for mention in call["mentions"]]
 
 
 def layouts(call: dict[str, Any]) -> set[str]:
     return {turn["channel"] for turn in call["turns"]}
+
+
+def words(call: dict[str, Any]) -> str:
+    return " ".join(turn["text"] for turn in call["turns"]).lower()
 
 
 def mentioned(name: str, sentiment: str) -> bool:
@@ -68,7 +75,7 @@ def test_every_mention_lies_in_a_turn_of_its_speaker(call: dict[str, Any]) -> No
 
 
 def test_the_samples_are_small() -> None:
-    assert sum(path.stat().st_size for path in SAMPLES.rglob("*") if path.is_file()) < 4_500_000
+    assert sum(path.stat().st_size for path in SAMPLES.rglob("*") if path.is_file()) < 5_200_000
 
 
 def test_at_least_eight_calls_are_stereo() -> None:
@@ -79,15 +86,95 @@ def test_every_audio_format_occurs() -> None:
     assert {Path(call["recording"]).suffix for call in CALLS} == AUDIO
 
 
-def test_one_call_has_telephone_quality() -> None:
+def test_two_calls_are_mu_law_wav_files() -> None:
     infos = [sf.info(path) for path in RECORDINGS if path.suffix == ".wav"]
-    assert any(info.subtype == "ULAW" and info.samplerate == 8000 for info in infos)
+    assert sum(info.subtype == "ULAW" and info.samplerate == 8000 for info in infos) == 2
 
 
-def test_one_call_is_mono() -> None:
-    mono = [call for call in CALLS if layouts(call) == {"mixed"}]
-    assert len(mono) == 1
-    assert sf.info(SAMPLES / mono[0]["recording"]).channels == 1
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call["recording"])
+def test_a_call_is_mono_if_its_turns_share_a_channel(call: dict[str, Any]) -> None:
+    with av.open(str(SAMPLES / call["recording"])) as container:
+        channels = container.streams.audio[0].channels
+    assert channels == (1 if layouts(call) == {"mixed"} else 2)
+
+
+@pytest.mark.parametrize("call", PHONE_CALLS, ids=lambda call: call["recording"])
+def test_phone_calls_are_recorded_at_8_khz(call: dict[str, Any]) -> None:
+    with av.open(str(SAMPLES / call["recording"])) as container:
+        stream = container.streams.audio[0]
+        decoded = sum(frame.samples for frame in container.decode(stream))
+        assert stream.rate == 8000
+    assert decoded / 8000 == pytest.approx(call["duration_s"], abs=0.15)
+    assert 60 <= call["duration_s"] <= 120
+
+
+def test_phone_calls_come_in_the_codecs_of_telephony() -> None:
+    codecs: list[str] = []
+    for call in PHONE_CALLS:
+        with av.open(str(SAMPLES / call["recording"])) as container:
+            codecs.append(container.streams.audio[0].codec_context.name)
+    assert codecs == ["pcm_mulaw", "mp3float", "amrnb", "amrnb"]
+
+
+@pytest.mark.parametrize(
+    ("call", "ordinary"),
+    list(
+        zip(
+            PHONE_CALLS,
+            ("whole sky is grey", "one more time", "the sky is the limit", "an orange light"),
+            strict=True,
+        )
+    ),
+    ids=lambda value: value["recording"] if isinstance(value, dict) else value,
+)
+def test_phone_calls_name_competitors_and_say_such_names_as_ordinary_words(
+    call: dict[str, Any], ordinary: str
+) -> None:
+    assert len(call["mentions"]) >= 4
+    assert ordinary in words(call)
+
+
+@pytest.mark.parametrize("call", PHONE_CALLS, ids=lambda call: call["recording"])
+def test_the_speakers_of_phone_calls_talk_at_once(call: dict[str, Any]) -> None:
+    turns = call["turns"]
+    together_s = [
+        first["end_s"] - second["start_s"]
+        for first, second in pairwise(turns)
+        if first["speaker"] != second["speaker"]
+    ]
+    assert max(together_s) >= 0.45
+
+
+def test_phone_calls_hold_what_disturbs_recognition() -> None:
+    kinds = {event["kind"] for call in PHONE_CALLS for event in call["events"]}
+    assert kinds == {"ringing", "keys", "hold_music", "warning", "cut"}
+
+
+@pytest.mark.parametrize("call", PHONE_CALLS, ids=lambda call: call["recording"])
+def test_no_mention_is_cut(call: dict[str, Any]) -> None:
+    cut = [event for event in call["events"] if event["kind"] == "cut"]
+    for mention in call["mentions"]:
+        assert all(
+            mention["end_s"] <= event["start_s"] or event["end_s"] <= mention["start_s"]
+            for event in cut
+        )
+
+
+def test_nothing_is_said_during_hold_music() -> None:
+    (call,) = [c for c in CALLS if any(e["kind"] == "hold_music" for e in c["events"])]
+    (music,) = [event for event in call["events"] if event["kind"] == "hold_music"]
+    assert music["end_s"] - music["start_s"] >= 10
+    assert all(
+        turn["end_s"] <= music["start_s"] or music["end_s"] <= turn["start_s"]
+        for turn in call["turns"]
+    )
+
+
+def test_a_call_starts_in_the_middle_of_the_greeting() -> None:
+    starts = [event for call in CALLS for event in call["events"] if event["start_s"] == 0]
+    assert [event["said"] for event in starts if event["kind"] == "cut"] == [
+        "Good afternoon, and thank you for"
+    ]
 
 
 def test_one_call_has_a_silent_customer() -> None:

@@ -1,16 +1,18 @@
-"""Reading the places where recordings arrive, and what is said of a list that cannot be used."""
+"""Loading of recording sources, and errors in the file."""
 
 from pathlib import Path
 
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import DuplicatePolicy, Lane
-from callpipeline.domain.source import Source
+from callpipeline.domain.audio import Speaker
+from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
-from callpipeline.storage.recordings import Recordings
-from callpipeline.storage.sources_file import lies_in, read_sources
+from callpipeline.storage.sources.recordings import Recordings
+from callpipeline.storage.sources.sources_file import is_within, read_sources
 from callpipeline.wiring import load_sources, open_results_store, open_source
+from callpipeline.wiring.stores import first_speakers
 
 
 def read(folder: Path, text: str) -> tuple[Source, ...]:
@@ -19,7 +21,7 @@ def read(folder: Path, text: str) -> tuple[Source, ...]:
     return read_sources(file)
 
 
-def test_a_source_is_a_name_a_url_and_what_differs_from_the_rest(tmp_path: Path):
+def test_a_source_has_a_name_a_url_and_options(tmp_path: Path):
     text = r"""
 sources:
   - name: contact_centre
@@ -27,6 +29,7 @@ sources:
     filename: 'AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)'
     timezone: Europe/London
     agent_channel: right
+    mono_first_speaker: customer
     duplicates: process
     lane: bulk
     day_folders: '%Y/%m/%d'
@@ -41,6 +44,7 @@ sources:
         filename="AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)",
         timezone="Europe/London",
         agent_channel="right",
+        mono_first_speaker=MonoFirstSpeaker.CUSTOMER,
         duplicates=DuplicatePolicy.PROCESS,
         lane=Lane.BULK,
         day_folders="%Y/%m/%d",
@@ -58,49 +62,51 @@ def one(field: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
-        ("places: []", "must hold the one key `sources:`"),
-        ("sources: calls", "must hold the one key `sources:`"),
-        ("", "must hold the one key `sources:`"),
-        ("sources: [calls", "is not YAML .line 1"),
+        ("stores: []", "must have the single key `sources:`"),
+        ("sources: calls", "must have the single key `sources:`"),
+        ("", "must have the single key `sources:`"),
+        ("sources: [calls", "invalid YAML .line 1"),
         ("sources: [calls]", r"source 1 \(without a name\): must have fields"),
         ("sources: [{url: /calls}]", r"source 1 \(without a name\): has no name: add `name:`"),
         ("sources: [{name: calls}]", r"source 1 \(calls\): has no url"),
         (one("folder: x"), r"source 1 \(calls\): unknown field folder: use name, url, filename"),
         (one("timezone: 3"), "`timezone:` must be text: put 3 in"),
         (one("timezone: ''"), "`timezone:` is empty"),
-        (one("timezone: london"), "`timezone:` london is not known: did you mean Europe/London"),
-        (one("timezone: Mars/Base"), "Mars/Base is not known: write for example Europe/London"),
-        (one("timezone: ../../etc/passwd"), "is not known"),
+        (one("timezone: london"), "`timezone:` london is unknown: did you mean Europe/London"),
+        (one("timezone: Mars/Base"), "Mars/Base is unknown: use for example Europe/London"),
+        (one("timezone: ../../etc/passwd"), "is unknown"),
         (one("agent_channel: both"), "`agent_channel:` must be left or right, not both"),
+        (one("mono_first_speaker: me"), "must be one of auto, agent, customer, not me"),
         (one("duplicates: drop"), "`duplicates:` must be one of link, process, refuse, not drop"),
         (one("lane: fast"), "`lane:` must be one of live, bulk, not fast"),
-        (one("filename: '(?P<agent>[a-z'"), r"no regular expression at character \d+ \(unterm"),
-        (one(r"filename: '\d+_.*'"), "`filename:` names nothing"),
-        (one("day_folders: today"), "does not name folders after days"),
-        (one("day_folders: '%Y/%m/%d/%H'"), "does not name folders after days"),
-        (one("day_folders: '/%Y'"), "does not name folders after days"),
-        (one("day_folders: '../%Y'"), "does not name folders after days"),
-        ("sources: [{name: My calls, url: /calls}]", "small letters, digits and underscores"),
-        ("sources: [{name: calls, url: 'ftp://host/calls'}]", "ftp:// is no place for objects"),
-        ("sources: [{name: calls, url: 's3:///calls'}]", "names no bucket"),
+        (
+            one("filename: '(?P<agent>[a-z'"),
+            r"not a valid regular expression at character \d+ \(unterm",
+        ),
+        (one(r"filename: '\d+_.*'"), "`filename:` has no named groups"),
+        (one("day_folders: today"), "does not name folders by day"),
+        (one("day_folders: '%Y/%m/%d/%H'"), "does not name folders by day"),
+        (one("day_folders: '/%Y'"), "does not name folders by day"),
+        (one("day_folders: '../%Y'"), "does not name folders by day"),
+        ("sources: [{name: My calls, url: /calls}]", "lowercase letters, digits and underscores"),
+        ("sources: [{name: calls, url: 'ftp://host/calls'}]", "ftp:// is not supported"),
+        ("sources: [{name: calls, url: 's3:///calls'}]", "has no bucket"),
     ],
 )
-def test_a_faulty_list_names_the_file_the_source_and_what_to_do(
-    tmp_path: Path, text: str, complaint: str
-):
-    with pytest.raises(SettingsInvalid, match=complaint) as refusal:
+def test_errors_name_the_file_the_source_and_the_fix(tmp_path: Path, text: str, message: str):
+    with pytest.raises(SettingsInvalid, match=message) as raised:
         read(tmp_path, text)
-    assert "sources.yaml" in str(refusal.value)
+    assert "sources.yaml" in str(raised.value)
 
 
-def test_a_missing_or_binary_file_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(SettingsInvalid, match=r"nowhere\.yaml: there is no such file"):
+def test_errors_name_a_missing_or_binary_file(tmp_path: Path):
+    with pytest.raises(SettingsInvalid, match=r"nowhere\.yaml: file not found"):
         read_sources(tmp_path / "nowhere.yaml")
-    (tmp_path / "sound.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(SettingsInvalid, match=r"sound\.yaml: cannot be read"):
-        read_sources(tmp_path / "sound.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(SettingsInvalid, match=r"binary\.yaml: cannot be read"):
+        read_sources(tmp_path / "binary.yaml")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +122,8 @@ def test_a_missing_or_binary_file_is_refused_by_name(tmp_path: Path):
         ("s3://a//b/", "s3://a/b", True),
     ],
 )
-def test_a_place_lies_in_itself_and_in_what_is_above_it(url: str, other: str, inside: bool):
-    assert lies_in(url, other) is inside
+def test_a_location_is_within_itself_and_its_parents(url: str, other: str, inside: bool):
+    assert is_within(url, other) is inside
 
 
 def configured(settings: Settings, text: str, **others: object) -> Settings:
@@ -126,12 +132,26 @@ def configured(settings: Settings, text: str, **others: object) -> Settings:
     return settings.model_copy(update={"sources": file, **others})
 
 
-def test_without_a_list_there_is_the_one_source_of_the_settings(settings: Settings):
+def test_without_a_file_the_settings_define_one_source(settings: Settings):
     chosen = settings.model_copy(update={"agent_channel": "right"})
     [source] = load_sources(chosen)
     url = str(settings.home / "recordings")
     assert source == Source("recordings", url, agent_channel="right")
     assert open_source(chosen, source).name == "recordings"
+
+
+def test_the_setting_for_mono_holds_where_a_source_has_none(settings: Settings, tmp_path: Path):
+    text = f"""
+sources:
+  - {{name: dialler, url: {tmp_path}/dialler, mono_first_speaker: customer}}
+  - {{name: branches, url: {tmp_path}/branches}}
+"""
+    chosen = configured(settings, text)
+    assert set(first_speakers(chosen).values()) == {Speaker.CUSTOMER, Speaker.UNKNOWN}
+    assert first_speakers(chosen)["dialler"] is Speaker.CUSTOMER
+    chosen = configured(settings, text, mono_first_speaker=MonoFirstSpeaker.AGENT)
+    assert first_speakers(chosen)["dialler"] is Speaker.CUSTOMER
+    assert first_speakers(chosen)["branches"] is Speaker.AGENT
 
 
 def test_the_default_source_keeps_the_identity_of_older_ledgers(settings: Settings, tmp_path: Path):
@@ -144,9 +164,7 @@ def test_the_default_source_keeps_the_identity_of_older_ledgers(settings: Settin
     assert open_source(named, source).name == "drop"
 
 
-def test_the_default_source_stays_beside_others_and_is_the_first(
-    settings: Settings, tmp_path: Path
-):
+def test_the_default_source_comes_first(settings: Settings, tmp_path: Path):
     chosen = configured(settings, f"sources: [{{name: branches, url: {tmp_path}/x/recordings}}]")
     sources = load_sources(chosen)
     assert [source.name for source in sources] == ["recordings", "branches"]
@@ -154,53 +172,55 @@ def test_the_default_source_stays_beside_others_and_is_the_first(
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("{name: a, url: /x}, {name: a, url: /y}", "Two sources are named a: rename one"),
         ("{name: a, url: /x}, {name: b, url: /x/y}", "sources a and b share recordings"),
         ("{name: a, url: 's3://x/y'}, {name: b, url: 's3://x/'}", "a and b share recordings"),
         ("{name: a, url: DROP}", "sources recordings and a share recordings"),
         ("{name: drop, url: /x}", "recordings and drop would have the same bucket, drop: rename"),
-        ("{name: a, url: HOME}", "CALLPIPELINE_STORAGE lies in the source a"),
+        ("{name: a, url: HOME}", "CALLPIPELINE_STORAGE is inside the source a"),
     ],
 )
-def test_sources_that_would_mix_are_refused(
-    settings: Settings, tmp_path: Path, text: str, complaint: str
+def test_overlapping_sources_are_rejected(
+    settings: Settings, tmp_path: Path, text: str, message: str
 ):
     text = text.replace("DROP", str(tmp_path / "drop")).replace("HOME", str(settings.home))
     others = {"recordings": str(tmp_path / "drop")}
-    with pytest.raises(SettingsInvalid, match=complaint):
+    with pytest.raises(SettingsInvalid, match=message):
         load_sources(configured(settings, f"sources: [{text}]", **others))
 
 
 @pytest.mark.parametrize(
-    ("recordings", "storage", "complaint"),
+    ("recordings", "storage", "message"),
     [
-        ("s3://bucket/calls", "s3://bucket", "recordings lies in CALLPIPELINE_STORAGE"),
-        ("s3://bucket", "s3://bucket/kept", "CALLPIPELINE_STORAGE lies in the source recordings"),
-        ("s3://bucket/", "s3://bucket", "CALLPIPELINE_STORAGE lies in the source recordings"),
-        ("s3://bucket//x", "s3://bucket/x/", "CALLPIPELINE_STORAGE lies in the source recordings"),
-        ("/srv/kept/calls", "/srv/kept", "recordings lies in CALLPIPELINE_STORAGE"),
-        ("/srv/kept", "/srv/x/../kept", "CALLPIPELINE_STORAGE lies in the source recordings"),
+        ("s3://bucket/calls", "s3://bucket", "recordings is inside CALLPIPELINE_STORAGE"),
+        ("s3://bucket", "s3://bucket/kept", "CALLPIPELINE_STORAGE is inside the source recordings"),
+        ("s3://bucket/", "s3://bucket", "CALLPIPELINE_STORAGE is inside the source recordings"),
+        (
+            "s3://bucket//x",
+            "s3://bucket/x/",
+            "CALLPIPELINE_STORAGE is inside the source recordings",
+        ),
+        ("/srv/kept/calls", "/srv/kept", "recordings is inside CALLPIPELINE_STORAGE"),
+        ("/srv/kept", "/srv/x/../kept", "CALLPIPELINE_STORAGE is inside the source recordings"),
     ],
 )
-def test_a_source_in_the_store_of_results_or_around_it_is_refused(
-    settings: Settings, recordings: str, storage: str, complaint: str
+def test_a_source_that_overlaps_the_results_store_is_rejected(
+    settings: Settings, recordings: str, storage: str, message: str
 ):
     chosen = settings.model_copy(update={"recordings": recordings, "storage": storage})
-    with pytest.raises(SettingsInvalid, match=complaint):
+    with pytest.raises(SettingsInvalid, match=message):
         load_sources(chosen)
 
 
 @pytest.mark.parametrize("storage", ["s3://bucket/storage", "s3://bucket/recordings2"])
-def test_a_source_beside_the_store_of_results_is_fine(settings: Settings, storage: str):
+def test_a_source_next_to_the_results_store_is_accepted(settings: Settings, storage: str):
     update = {"recordings": "s3://bucket/recordings", "storage": storage}
     assert load_sources(settings.model_copy(update=update))
 
 
-def test_the_folders_of_the_home_are_made_and_those_of_other_sources_are_not(
-    settings: Settings, tmp_path: Path
-):
+def test_only_folders_in_the_home_are_created(settings: Settings, tmp_path: Path):
     chosen = configured(settings, f"sources: [{{name: branches, url: {tmp_path}/share/calls}}]")
     for source in load_sources(chosen):
         open_source(chosen, source)
@@ -210,9 +230,7 @@ def test_the_folders_of_the_home_are_made_and_those_of_other_sources_are_not(
     assert not (tmp_path / "share").exists()
 
 
-def test_places_that_cannot_be_made_or_are_broken_are_opened_all_the_same(
-    settings: Settings, tmp_path: Path
-):
+def test_broken_locations_fail_only_when_used(settings: Settings, tmp_path: Path):
     (tmp_path / "file").touch()
     (tmp_path / "circle").symlink_to("circle")
     update = {"recordings": f"{tmp_path}/file/calls", "storage": f"{tmp_path}/file/kept"}
@@ -220,7 +238,7 @@ def test_places_that_cannot_be_made_or_are_broken_are_opened_all_the_same(
     chosen = configured(settings.model_copy(update=update), text)
     stores = [open_source(chosen, source) for source in load_sources(chosen)]
     for store in (*stores, open_results_store(chosen)):
-        with pytest.raises(StoreUnavailable, match="is not there"):
+        with pytest.raises(StoreUnavailable, match="does not exist"):
             store.read("a.wav")
 
 
@@ -228,7 +246,7 @@ def all_recordings(settings: Settings) -> Recordings:
     return Recordings(open_source(settings, source) for source in load_sources(settings))
 
 
-def test_recordings_are_found_in_the_bucket_they_came_from(settings: Settings, tmp_path: Path):
+def test_recordings_are_found_by_their_bucket(settings: Settings, tmp_path: Path):
     chosen = configured(settings, f"sources: [{{name: branches, url: {tmp_path}/branches}}]")
     for source in load_sources(chosen):
         open_source(chosen, source).put("a.wav", source.name.encode())
@@ -241,7 +259,7 @@ def test_recordings_are_found_in_the_bucket_they_came_from(settings: Settings, t
         assert (tmp_path / "back").read_bytes() == bucket.encode()
 
 
-def test_a_recording_that_was_replaced_is_not_fetched(settings: Settings, tmp_path: Path):
+def test_a_replaced_recording_is_not_fetched(settings: Settings, tmp_path: Path):
     recordings = all_recordings(settings)
     store = open_source(settings, load_sources(settings)[0])
     store.put("a.wav", b"one")
@@ -251,7 +269,7 @@ def test_a_recording_that_was_replaced_is_not_fetched(settings: Settings, tmp_pa
         recordings.fetch(one, tmp_path / "back")
 
 
-def test_a_recording_whose_source_is_gone_says_to_put_it_back(settings: Settings):
+def test_a_recording_of_a_removed_source_asks_to_add_it_again(settings: Settings):
     recordings = all_recordings(settings)
-    with pytest.raises(MissingObject, match="came from branches.*put that source back"):
+    with pytest.raises(MissingObject, match="came from branches.*add it to"):
         recordings.read("branches", "a.wav")

@@ -1,4 +1,4 @@
-"""Every kind of file that a telephone system writes comes apart, whatever its name."""
+"""All audio formats of telephone systems are split, whatever the file name."""
 
 import asyncio
 import hashlib
@@ -11,11 +11,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from callpipeline.domain.audio import Channel, Flag, Speaker, SplitRecording
-from callpipeline.engines.split.local import LocalSplitter
+from callpipeline.engines.split import LocalSplitter
 
 
 def tones(seconds: float = 1.0, rate_hz: int = 8000, channels: int = 2) -> NDArray[np.float32]:
-    """A tone for each channel: 300 Hz and 500 Hz, both at -13.5 dBFS, then higher and softer."""
+    """Return a tone per channel: 300 and 500 Hz at -13.5 dBFS, then higher and softer ones."""
     at = np.arange(int(seconds * rate_hz)) / rate_hz
     pitches = [300 + 200 * channel for channel in range(channels)]
     sound = [np.sin(2 * np.pi * pitch * at) * 0.3 / max(1, i) for i, pitch in enumerate(pitches)]
@@ -23,7 +23,7 @@ def tones(seconds: float = 1.0, rate_hz: int = 8000, channels: int = 2) -> NDArr
 
 
 def encoded(path: Path, codec: str, sound: NDArray[np.float32], rate_hz: int) -> Path:
-    """The sound written by one of FFmpeg's encoders."""
+    """Write a file with one of FFmpeg's encoders."""
     samples = (sound * 32_767).astype(np.int16).reshape(1, -1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate_hz)
@@ -61,7 +61,7 @@ def loudest_pitch_hz(flac: Path) -> float:
         ("MS_ADPCM", "adpcm_ms"),
     ],
 )
-def test_a_wav_file_comes_apart_whatever_its_samples_are(
+def test_a_wav_file_is_split_whatever_its_sample_format(
     tmp_path: Path, subtype: str, codec: str
 ) -> None:
     soundfile.write(tmp_path / "call.wav", tones(), 8000, subtype=subtype)
@@ -88,7 +88,7 @@ def test_a_wav_file_comes_apart_whatever_its_samples_are(
         ("call.au", "pcm_mulaw", 8000, 2, ("au", "pcm_mulaw", 8000)),
     ],
 )
-def test_other_codecs_come_apart_too(
+def test_other_codecs_are_split(
     tmp_path: Path, name: str, codec: str, rate_hz: int, channels: int, format: tuple[str, str, int]
 ) -> None:
     result = split(encoded(tmp_path / name, codec, tones(1.0, rate_hz, channels), rate_hz))
@@ -99,26 +99,26 @@ def test_other_codecs_come_apart_too(
     assert loudest_pitch_hz(tmp_path / f"out/{first}.flac") == pytest.approx(300, abs=5)
 
 
-def test_gsm_in_wav_and_vorbis_in_ogg_come_apart(tmp_path: Path) -> None:
+def test_gsm_in_wav_and_vorbis_in_ogg_are_split(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a", tones(channels=1), 8000, format="WAV", subtype="GSM610")
     soundfile.write(tmp_path / "b", tones(), 8000, format="OGG", subtype="VORBIS")
     assert split(tmp_path / "a").format.codec == "gsm_ms"
     assert split(tmp_path / "b").format.codec == "vorbis"
 
 
-def test_the_content_decides_and_never_the_name(tmp_path: Path) -> None:
+def test_the_format_is_detected_from_the_content_and_never_the_name(tmp_path: Path) -> None:
     mp3 = encoded(tmp_path / "call.mp3", "mp3", tones(), 8000)
     renamed = mp3.rename(tmp_path / "call.wav")
     assert split(renamed).format.container == "mp3"
 
 
-def test_opus_made_from_telephone_audio_is_written_at_the_telephones_rate(tmp_path: Path) -> None:
+def test_opus_of_telephone_audio_is_written_at_the_original_rate(tmp_path: Path) -> None:
     result = split(encoded(tmp_path / "call.opus", "libopus", tones(), 8000))
     assert {channel.sample_rate_hz for channel in result.channels} == {8000}
     assert result.format.duration_s == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_channel_file_is_mono_16_bit_flac_and_described_truly(tmp_path: Path) -> None:
+def test_a_channel_file_is_mono_16_bit_flac_and_correctly_described(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", tones(2.5), 8000, subtype="FLOAT")
     left, _ = split(tmp_path / "call.wav").channels
     content = (tmp_path / "out/left.flac").read_bytes()
@@ -130,7 +130,7 @@ def test_a_channel_file_is_mono_16_bit_flac_and_described_truly(tmp_path: Path) 
     assert left.speech == ()
 
 
-def test_16_bit_samples_arrive_unchanged(tmp_path: Path) -> None:
+def test_16_bit_samples_are_unchanged(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(-32_768, 32_768, (100_000, 2)).astype(np.int16)
     soundfile.write(tmp_path / "call.flac", noise, 8000)
     split(tmp_path / "call.flac")
@@ -139,7 +139,7 @@ def test_16_bit_samples_arrive_unchanged(tmp_path: Path) -> None:
         assert np.array_equal(written, noise[:, index])
 
 
-def test_floats_that_are_no_numbers_or_too_large_stay_within_full_scale(tmp_path: Path) -> None:
+def test_infinite_and_too_large_floats_are_clipped_to_full_scale(tmp_path: Path) -> None:
     sound = tones()
     sound[10], sound[11], sound[12] = np.nan, np.inf, -7.5
     soundfile.write(tmp_path / "call.wav", sound, 8000, subtype="FLOAT")
@@ -181,7 +181,7 @@ def test_the_same_sound_on_both_channels_is_one_mixed_channel(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mixed.flac"]
 
 
-def test_a_copy_that_went_through_mp3_is_still_a_copy(tmp_path: Path) -> None:
+def test_a_copy_encoded_as_mp3_is_still_a_copy(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 0.05, 16_000).astype(np.float32)
     both = np.stack((noise, noise), axis=1)
     result = split(encoded(tmp_path / "call.mp3", "mp3", both, 16_000))
@@ -200,7 +200,7 @@ def test_a_silent_channel_stays_a_channel_and_is_flagged(tmp_path: Path) -> None
     ]
 
 
-def test_silence_on_both_channels_is_a_result_and_no_error(tmp_path: Path) -> None:
+def test_silence_on_both_channels_is_no_error(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", tones() * 0, 8000)
     result = split(tmp_path / "call.wav")
     assert len(result.channels) == 2

@@ -1,4 +1,4 @@
-"""What the splitter says of files that are not audio, and what headers claim."""
+"""Detection of files that are not audio, and durations stated in headers."""
 
 import struct
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 from callpipeline.engines.split.probe import (
     HEAD_BYTES,
-    head_of,
+    explain_unreadable,
     mp3_states_its_length,
-    refuse_other_kinds,
+    read_head,
+    reject_non_audio,
     wav_declared_s,
-    why_unreadable,
 )
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
@@ -37,7 +37,7 @@ OTHER_KINDS = {
 
 
 def wav(*chunks: tuple[bytes, bytes], sizes: dict[bytes, int] | None = None) -> bytes:
-    """A WAV file of the given chunks, each with its true size or the one in `sizes`."""
+    """Return a WAV file of chunks, each with its true size or the one in `sizes`."""
     body = b"".join(
         name + struct.pack("<I", (sizes or {}).get(name, len(content))) + content
         for name, content in chunks
@@ -49,9 +49,9 @@ FMT = struct.pack("<HHIIHH", 1, 2, 8000, 32_000, 4, 16)
 
 
 @pytest.mark.parametrize(("head", "sentence"), OTHER_KINDS.items(), ids=OTHER_KINDS.values())
-def test_a_file_of_another_kind_is_named(head: bytes, sentence: str) -> None:
+def test_the_type_of_a_file_that_is_not_audio_is_reported(head: bytes, sentence: str) -> None:
     with pytest.raises(UnsupportedAudio) as refused:
-        refuse_other_kinds(head)
+        reject_non_audio(head)
     assert str(refused.value) == sentence
 
 
@@ -69,39 +69,42 @@ def test_a_file_of_another_kind_is_named(head: bytes, sentence: str) -> None:
         b"\x00",
     ],
 )
-def test_what_may_be_audio_is_left_to_the_decoders(head: bytes) -> None:
-    refuse_other_kinds(head)
+def test_possible_audio_is_left_to_the_decoders(head: bytes) -> None:
+    reject_non_audio(head)
 
 
-def test_a_text_cut_inside_of_a_character_is_still_a_text() -> None:
+def test_a_text_cut_within_a_character_is_still_a_text() -> None:
     head = ("x" * (HEAD_BYTES - 1) + "\u00e9").encode()[:HEAD_BYTES]
     with pytest.raises(UnsupportedAudio, match="text file"):
-        refuse_other_kinds(head)
+        reject_non_audio(head)
 
 
 def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.touch()
     with pytest.raises(EmptyRecording, match="^the file is empty$"):
-        head_of(path)
+        read_head(path)
 
 
-def test_an_unknown_kind_is_described_by_at_most_eight_bytes() -> None:
-    sentence = why_unreadable(bytes(range(200, 240)))
+def test_an_unknown_format_is_described_by_up_to_eight_bytes() -> None:
+    sentence = explain_unreadable(bytes(range(200, 240)))
     assert "no decoder recognises it" in sentence
-    assert "(its first bytes are c8 c9 ca cb cc cd ce cf)" in sentence
+    assert "(first bytes c8 c9 ca cb cc cd ce cf)" in sentence
 
 
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        (b"RIFF\x24\x00\x00\x00WAVEfmt ffff", "a WAV file whose header is damaged"),
-        (b"\x00\x00\x00\x1cftypM4A ", "cut off before it was finished"),
-        (b"\x00" * 4096, "nothing but zeros"),
+        (
+            b"RIFF\x24\x00\x00\x00WAVEfmt ffff",
+            "the WAV header is damaged, so the audio can't be read",
+        ),
+        (b"\x00\x00\x00\x1cftypM4A ", "cut off before it was complete"),
+        (b"\x00" * 4096, "contains only zeros"),
     ],
 )
-def test_damage_that_can_be_told_is_told(head: bytes, words: str) -> None:
-    assert words in why_unreadable(head)
+def test_detectable_damage_is_the_reason(head: bytes, words: str) -> None:
+    assert words in explain_unreadable(head)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_damage_that_can_be_told_is_told(head: bytes, words: str) -> None:
         (b"fLaC\x00\x00\x00\x22", None),
     ],
 )
-def test_a_wav_header_claims_a_duration(
+def test_a_wav_header_states_a_duration(
     tmp_path: Path, content: bytes, seconds: float | None
 ) -> None:
     path = tmp_path / "a.wav"
@@ -126,7 +129,7 @@ def test_a_wav_header_claims_a_duration(
     assert wav_declared_s(path) == seconds
 
 
-def test_an_odd_chunk_is_followed_by_a_byte_of_padding(tmp_path: Path) -> None:
+def test_an_odd_chunk_is_followed_by_a_padding_byte(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(
         wav((b"fmt ", FMT), (b"note", b"odd\x00"), (b"data", b"\x00" * 320), sizes={b"note": 3})

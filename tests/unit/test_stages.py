@@ -1,4 +1,4 @@
-"""Each stage: what it makes from what came before, what it stores, and what it tells."""
+"""The stages: their input, what they store, and their summaries."""
 
 import asyncio
 import hashlib
@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from callpipeline.domain.audio import Channel, Interval
-from callpipeline.domain.call import Call, Stage
+from callpipeline.domain.audio import Channel, ChannelAudio, Interval
+from callpipeline.domain.calls.call import Call, Stage
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.errors import (
     EngineUnavailable,
     MissingObject,
     SameRecording,
     UnsupportedAudio,
 )
-from callpipeline.pipeline.facts import Facts
-from callpipeline.pipeline.stages import with_silent_channels
-from callpipeline.pipeline.workbench import Workbench
+from callpipeline.pipeline.processing.stages import StageSummary, add_silent_channels
+from callpipeline.pipeline.processing.workspace import CallWorkspace
 from tests.builders import (
     CATALOG,
     a_channel,
@@ -41,245 +42,273 @@ SAID = "one secret: Vodafone is cheaper and the sky is blue"
 
 
 @pytest.fixture
-def place() -> Workplace:
+def workplace() -> Workplace:
     return Workplace(transcriber=ScriptedTranscriber(hears={"one right": SAID}))
 
 
-class Bench:
-    """One call, its bench, and stages made one by one."""
+class StageRunner:
+    """A call with its workspace, whose stages are run one by one."""
 
-    def __init__(self, place: Workplace, folder: Path, call: Call | None = None) -> None:
-        self.place = place
-        self.call = call or place.call()
-        self.bench = Workbench(self.call, folder, place.results)
+    def __init__(self, workplace: Workplace, folder: Path, call: Call | None = None) -> None:
+        self.workplace = workplace
+        self.call = call or workplace.call()
+        self.workspace = CallWorkspace(self.call, folder, workplace.results)
 
-    def make(self, *stages: Stage) -> Facts:
-        """The facts of the last of the stages."""
+    def run(self, *stages: Stage) -> StageSummary:
+        """Run stages and return the summary of the last."""
 
-        async def make_all() -> Facts:
-            facts: Facts = {}
+        async def run_all() -> StageSummary:
+            summary: StageSummary = {}
             for stage in stages:
-                facts = await self.place.stages().run(stage, self.bench, RUN)
-            return facts
+                summary = await self.workplace.stages().run(stage, self.workspace, RUN)
+            return summary
 
-        return asyncio.run(make_all())
+        return asyncio.run(run_all())
 
     def store_audio(self) -> None:
-        files = channel_files(a_split(), self.bench.folder / "kept", "one")
+        files = channel_files(a_split(), self.workspace.folder / "stored", "one")
         write = a_write(self.call.call_id, Stage.CHANNEL_AUDIO)
-        self.place.results.save_audio(write, a_split(), files)
+        self.workplace.results.save_audio(write, a_split(), files)
 
     def store_transcripts(self, *texts: str) -> None:
-        said = [a_transcript(*texts, channel=Channel.RIGHT)]
+        transcripts = [a_transcript(*texts, channel=Channel.RIGHT)]
         write = a_write(self.call.call_id, Stage.TRANSCRIPTS)
-        self.place.results.save_transcripts(write, said)
+        self.workplace.results.save_transcripts(write, transcripts)
+
+
+class FragmentingTranscriber(ScriptedTranscriber):
+    """Returns one sentence in two segments, with a pause between them."""
+
+    async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
+        texts = [(1.0, "we are with"), (3.0, "GoDaddy.")]
+        segments = [
+            Segment(i, at_s, at_s + 1.0, about.channel, about.speaker, text)
+            for i, (at_s, text) in enumerate(texts)
+        ]
+        return Transcript(about.channel, about.speaker, self.name, tuple(segments))
 
 
 @pytest.fixture
-def bench(place: Workplace, tmp_path: Path) -> Bench:
-    return Bench(place, tmp_path)
+def runner(workplace: Workplace, tmp_path: Path) -> StageRunner:
+    return StageRunner(workplace, tmp_path)
 
 
-def test_audio_is_split_listened_to_and_stored(bench: Bench):
-    bench.place.detector = ScriptedSpeechDetector(hears={"one left": (Interval(2.0, 3.0),)})
-    facts = bench.make(Stage.CHANNEL_AUDIO)
-    stored = bench.place.results.audio(bench.call.call_id)
+def test_audio_is_split_with_speech_detection_and_stored(runner: StageRunner):
+    runner.workplace.detector = ScriptedSpeechDetector(hears={"one left": (Interval(2.0, 3.0),)})
+    summary = runner.run(Stage.CHANNEL_AUDIO)
+    stored = runner.workplace.results.audio(runner.call.call_id)
     assert [(c.channel, c.speech) for c in stored.channels] == [
         ("left", (Interval(2.0, 3.0),)),
         ("right", (Interval(0.0, 1.0),)),
     ]
-    bench.place.results.fetch_channel(bench.call.call_id, Channel.LEFT, bench.bench.folder / "back")
-    assert (bench.bench.folder / "back").read_text() == "one left"
-    assert facts["channels"] == "left (agent), right (customer)"
-    assert facts["flags"] == "none"
+    runner.workplace.results.fetch_channel(
+        runner.call.call_id, Channel.LEFT, runner.workspace.folder / "back"
+    )
+    assert (runner.workspace.folder / "back").read_text() == "one left"
+    assert summary["channels"] == "left (agent), right (customer)"
+    assert summary["flags"] == "none"
 
 
-def test_a_waveform_is_made_of_what_any_splitter_leaves(bench: Bench):
-    class WritesSound(ScriptedSplitter):
+def test_the_waveform_is_measured_from_the_files_of_any_splitter(runner: StageRunner):
+    class WritesAudio(ScriptedSplitter):
         async def split(self, recording: Path, into: Path, *_: object, **__: object):
             for channel in (Channel.LEFT, Channel.RIGHT):
                 soundfile.write(into / f"{channel}.flac", np.full(8000, 0.5), 8000)
             return a_split()
 
-    bench.place.splitter = WritesSound()
-    bench.place.detector = ScriptedSpeechDetector()
-    bench.make(Stage.CHANNEL_AUDIO)
-    kept = bench.place.results.peaks[bench.call.call_id]
-    assert {channel: found.maxima for channel, found in kept.items()} == dict.fromkeys(
+    runner.workplace.splitter = WritesAudio()
+    runner.workplace.detector = ScriptedSpeechDetector()
+    runner.run(Stage.CHANNEL_AUDIO)
+    peaks = runner.workplace.results.peaks[runner.call.call_id]
+    assert {channel: found.maxima for channel, found in peaks.items()} == dict.fromkeys(
         (Channel.LEFT, Channel.RIGHT), bytes([128] * 20)
     )
-    assert {found.sha256 for found in kept.values()} == {"ab" * 32}
+    assert {found.sha256 for found in peaks.values()} == {"ab" * 32}
 
 
-def test_the_recording_itself_does_not_stay_on_the_disk(bench: Bench):
-    bench.make(Stage.CHANNEL_AUDIO)
-    assert sorted(p.name for p in bench.bench.folder.iterdir()) == ["left.flac", "right.flac"]
+def test_the_recording_does_not_stay_in_the_workspace(runner: StageRunner):
+    runner.run(Stage.CHANNEL_AUDIO)
+    assert sorted(p.name for p in runner.workspace.folder.iterdir()) == ["left.flac", "right.flac"]
 
 
-def test_a_recording_that_was_deleted_is_missing(bench: Bench):
-    bench.place.recordings.delete("one.wav")
+def test_a_recording_that_was_deleted_is_missing(runner: StageRunner):
+    runner.workplace.recordings.delete("one.wav")
     with pytest.raises(MissingObject):
-        bench.make(Stage.CHANNEL_AUDIO)
+        runner.run(Stage.CHANNEL_AUDIO)
 
 
-def test_bytes_are_noted_before_anything_is_done_with_them(bench: Bench):
+def test_the_content_is_recorded_before_it_is_processed(runner: StageRunner):
     sha256 = hashlib.sha256(b"one").hexdigest()
-    bench.place.splitter = ScriptedSplitter({"one": UnsupportedAudio("a picture")})
+    runner.workplace.splitter = ScriptedSplitter({"one": UnsupportedAudio("a picture")})
     with pytest.raises(UnsupportedAudio):
-        bench.make(Stage.CHANNEL_AUDIO)
-    assert bench.place.states.contents == {sha256: bench.call.call_id}
+        runner.run(Stage.CHANNEL_AUDIO)
+    assert runner.workplace.states.contents == {sha256: runner.call.call_id}
 
 
-def test_bytes_of_another_call_are_not_split(bench: Bench):
+def test_content_of_another_call_is_not_split(runner: StageRunner):
     sha256 = hashlib.sha256(b"one").hexdigest()
-    bench.place.states.contents[sha256] = "2026-03-02-000000000000"
+    runner.workplace.states.contents[sha256] = "2026-03-02-000000000000"
     with pytest.raises(SameRecording):
-        bench.make(Stage.CHANNEL_AUDIO)
-    assert bench.place.splitter.asked == []
-    assert bench.place.results.writes == []
+        runner.run(Stage.CHANNEL_AUDIO)
+    assert runner.workplace.splitter.asked == []
+    assert runner.workplace.results.writes == []
 
 
-def test_metrics_come_from_the_audio_of_an_earlier_run(bench: Bench):
-    bench.store_audio()
-    facts = bench.make(Stage.CALL_METRICS)
-    metrics = bench.place.results.metrics(bench.call.call_id)
+def test_metrics_come_from_the_audio_of_an_earlier_run(runner: StageRunner):
+    runner.store_audio()
+    summary = runner.run(Stage.CALL_METRICS)
+    metrics = runner.workplace.results.metrics(runner.call.call_id)
     assert metrics
     assert (metrics["agent_talk_s"], metrics["customer_talk_s"]) == (4.0, 4.5)
-    assert facts["agent_talk_s"] == 4.0
-    assert bench.place.results.writes[-1].engine == "scripted-speech-detector"
+    assert summary["agent_talk_s"] == 4.0
+    assert runner.workplace.results.writes[-1].engine == "scripted-speech-detector"
 
 
-def test_every_channel_is_transcribed_and_stored(bench: Bench):
-    facts = bench.make(Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
-    left, right = bench.place.results.transcripts(bench.call.call_id)
+def test_every_channel_is_transcribed_and_stored(runner: StageRunner):
+    summary = runner.run(Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
+    left, right = runner.workplace.results.transcripts(runner.call.call_id)
     assert (left.channel, left.segments) == ("left", ())
     assert right.segments[0].text == SAID
-    assert facts == {
+    assert summary == {
         "words": 10,
         "engine": "scripted-transcriber",
         "reliable": True,
         "lowest_confidence": 0.9,
+        "unheard_s": 1.0,
     }
 
 
-def test_audio_of_an_earlier_run_is_fetched_to_be_transcribed(bench: Bench):
-    bench.store_audio()
-    bench.make(Stage.TRANSCRIPTS)
-    assert sorted(bench.place.transcriber.finished) == ["one left", "one right"]
-    assert bench.place.splitter.asked == []
+def test_segments_are_utterances_and_unheard_speech_is_measured(runner: StageRunner):
+    runner.workplace.transcriber = FragmentingTranscriber()
+    runner.run(Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
+    _, right = runner.workplace.results.transcripts(runner.call.call_id)
+    assert [segment.text for segment in right.segments] == ["we are with GoDaddy."]
+    assert right.unheard_s == 0.0
 
 
-def test_a_channel_that_fails_does_not_cancel_the_other(bench: Bench):
+def test_audio_of_an_earlier_run_is_fetched_and_transcribed(runner: StageRunner):
+    runner.store_audio()
+    runner.run(Stage.TRANSCRIPTS)
+    assert sorted(runner.workplace.transcriber.finished) == ["one left", "one right"]
+    assert runner.workplace.splitter.asked == []
+
+
+def test_a_channel_that_fails_does_not_cancel_the_other(runner: StageRunner):
     refused = EngineUnavailable("the recogniser crashed")
     transcriber = ScriptedTranscriber({"one left": refused}, meets=2)
-    bench.place.transcriber = transcriber
-    bench.store_audio()
+    runner.workplace.transcriber = transcriber
+    runner.store_audio()
     with pytest.raises(EngineUnavailable):
-        bench.make(Stage.TRANSCRIPTS)
+        runner.run(Stage.TRANSCRIPTS)
     assert transcriber.finished == ["one right"]
 
 
-def test_a_supplied_transcript_makes_transcribing_unnecessary(bench: Bench):
-    bench.place.recordings.put("one.srt", b"hello from the file")
-    bench.store_audio()
-    facts = bench.make(Stage.TRANSCRIPTS)
-    assert bench.place.transcriber.asked == []
-    silent, told = bench.place.results.transcripts(bench.call.call_id)
+def test_a_supplied_transcript_replaces_transcription(runner: StageRunner):
+    runner.workplace.recordings.put("one.srt", b"hello from the file")
+    runner.store_audio()
+    summary = runner.run(Stage.TRANSCRIPTS)
+    assert runner.workplace.transcriber.asked == []
+    silent, supplied = runner.workplace.results.transcripts(runner.call.call_id)
     assert (silent.channel, silent.speaker, silent.segments) == ("left", "agent", ())
-    assert told.segments[0].text == "hello from the file"
-    assert facts["engine"] == "supplied"
+    assert supplied.segments[0].text == "hello from the file"
+    assert summary["engine"] == "supplied"
 
 
-def test_a_supplied_transcript_that_says_nothing_is_believed(bench: Bench):
-    bench.place.recordings.put("one.srt", b"")
-    bench.store_audio()
-    assert bench.make(Stage.TRANSCRIPTS)["words"] == 0
-    assert [t.channel for t in bench.place.results.transcripts(bench.call.call_id)] == [
+def test_an_empty_supplied_transcript_is_accepted(runner: StageRunner):
+    runner.workplace.recordings.put("one.srt", b"")
+    runner.store_audio()
+    assert runner.run(Stage.TRANSCRIPTS)["words"] == 0
+    assert [t.channel for t in runner.workplace.results.transcripts(runner.call.call_id)] == [
         "left",
         "right",
     ]
 
 
-def test_a_supplied_transcript_may_tell_the_speakers_of_a_mono_recording_apart():
-    told = (a_transcript("hi"), a_transcript("hello", channel=Channel.RIGHT))
+def test_a_supplied_transcript_may_separate_the_speakers_of_a_mono_recording():
+    supplied = (a_transcript("hi"), a_transcript("hello", channel=Channel.RIGHT))
     mono = a_split(a_channel(Channel.MIXED))
-    assert with_silent_channels(told, mono) == told
-    (silent,) = with_silent_channels((), mono)
+    assert add_silent_channels(supplied, mono) == supplied
+    (silent,) = add_silent_channels((), mono)
     assert (silent.channel, silent.segments) == (Channel.MIXED, ())
 
 
-def test_mentions_that_do_not_count_are_stored_and_told_apart(bench: Bench):
-    bench.store_transcripts(SAID)
-    facts = bench.make(Stage.COMPETITOR_MENTIONS)
-    stored = {m.competitor: m.counts for m in bench.place.results.mentions(bench.call.call_id)}
+def test_dismissed_mentions_are_stored_and_counted_separately(runner: StageRunner):
+    runner.store_transcripts(SAID)
+    summary = runner.run(Stage.COMPETITOR_MENTIONS)
+    stored = {
+        m.competitor: m.counts for m in runner.workplace.results.mentions(runner.call.call_id)
+    }
     assert stored == {"Vodafone": True, "Sky": False}
-    assert facts == {
+    assert summary == {
         "mentions": 1,
         "competitors": "Vodafone",
         "not_counted": 1,
         "catalog_version": CATALOG.version,
+        "rule_version": RULE_VERSION,
     }
 
 
-def store_with_speech(bench: Bench, *speech: tuple[float, float], engine: str = "by hand") -> None:
-    """An earlier run's audio with speech at these times, and "with EE Vodafone" from 0 to 1.4 s."""
+def store_with_speech(
+    runner: StageRunner, *speech: tuple[float, float], engine: str = "by hand"
+) -> None:
+    """Store audio with speech at these times, and "with EE Vodafone" from 0 to 1.4 s."""
     split = a_split(a_channel(Channel.LEFT), a_channel(Channel.RIGHT, *speech))
-    files = channel_files(split, bench.bench.folder / "kept", "one")
-    call_id = bench.call.call_id
-    bench.place.results.save_audio(a_write(call_id, Stage.CHANNEL_AUDIO), split, files)
-    said = [a_transcript("with EE Vodafone", channel=Channel.RIGHT, engine=engine)]
-    bench.place.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), said)
+    files = channel_files(split, runner.workspace.folder / "stored", "one")
+    call_id = runner.call.call_id
+    runner.workplace.results.save_audio(a_write(call_id, Stage.CHANNEL_AUDIO), split, files)
+    transcripts = [a_transcript("with EE Vodafone", channel=Channel.RIGHT, engine=engine)]
+    runner.workplace.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), transcripts)
 
 
-def test_a_name_that_a_recogniser_invents_over_silence_does_not_count(bench: Bench):
-    store_with_speech(bench, (5.0, 9.0))
-    facts = bench.make(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
-    (mention,) = bench.place.results.mentions(bench.call.call_id)
-    assert (mention.counts, "no speech was detected" in mention.reason) == (False, True)
-    assert bench.place.judge.asked == []
-    assert facts == {}
+def test_a_name_hallucinated_over_silence_does_not_count(runner: StageRunner):
+    store_with_speech(runner, (5.0, 9.0))
+    summary = runner.run(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
+    (mention,) = runner.workplace.results.mentions(runner.call.call_id)
+    assert (mention.counts, "no speech detected" in mention.reason) == (False, True)
+    assert runner.workplace.judge.asked == []
+    assert summary == {}
 
 
-def test_where_speech_was_is_known_without_the_audio_itself(bench: Bench):
-    store_with_speech(bench, (0.5, 4.0))
-    (bench.bench.folder / "kept" / "right.flac").unlink()
-    assert bench.make(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
-    assert not (bench.bench.folder / "right.flac").exists()
+def test_speech_intervals_are_available_without_the_audio(runner: StageRunner):
+    store_with_speech(runner, (0.5, 4.0))
+    (runner.workspace.folder / "stored" / "right.flac").unlink()
+    assert runner.run(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
+    assert not (runner.workspace.folder / "right.flac").exists()
 
 
-def test_a_supplied_transcript_is_believed_whatever_its_times(bench: Bench):
-    store_with_speech(bench, (15.0, 19.0), engine="supplied")
-    assert bench.make(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
+def test_supplied_transcripts_are_not_checked_against_detected_speech(runner: StageRunner):
+    store_with_speech(runner, (15.0, 19.0), engine="supplied")
+    assert runner.run(Stage.COMPETITOR_MENTIONS)["competitors"] == "Vodafone"
 
 
-def test_only_what_counts_is_judged(bench: Bench):
-    bench.place.judge = ScriptedJudge(thinks={"Vodafone": Sentiment.POSITIVE})
-    bench.store_transcripts(SAID)
-    facts = bench.make(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
-    assert bench.place.judge.asked == ["Vodafone"]
-    (judged,) = bench.place.results.judgements(bench.call.call_id)
+def test_only_counted_mentions_are_judged(runner: StageRunner):
+    runner.workplace.judge = ScriptedJudge(thinks={"Vodafone": Sentiment.POSITIVE})
+    runner.store_transcripts(SAID)
+    summary = runner.run(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
+    assert runner.workplace.judge.asked == ["Vodafone"]
+    (judged,) = runner.workplace.results.judgements(runner.call.call_id)
     assert (judged.competitor, judged.sentiment) == ("Vodafone", Sentiment.POSITIVE)
-    assert facts == {"Vodafone": "positive"}
+    assert summary == {"Vodafone": "positive"}
 
 
-def test_mentions_of_an_earlier_run_can_be_judged_anew(bench: Bench):
-    bench.store_transcripts(SAID)
-    write = a_write(bench.call.call_id, Stage.COMPETITOR_MENTIONS)
-    bench.place.results.save_mentions(write, [a_mention()])
-    assert bench.make(Stage.COMPETITOR_SENTIMENT) == {"Vodafone": "neutral"}
+def test_mentions_of_an_earlier_run_can_be_judged_again(runner: StageRunner):
+    runner.store_transcripts(SAID)
+    write = a_write(runner.call.call_id, Stage.COMPETITOR_MENTIONS)
+    runner.workplace.results.save_mentions(write, [a_mention()])
+    assert runner.run(Stage.COMPETITOR_SENTIMENT) == {"Vodafone": "neutral"}
 
 
-def test_a_call_without_mentions_asks_no_judge_and_is_stored_all_the_same(bench: Bench):
-    bench.store_transcripts("nothing of interest")
-    facts = bench.make(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
-    assert bench.place.judge.asked == []
-    assert facts == {}
-    assert Stage.COMPETITOR_SENTIMENT in bench.place.states.stages[bench.call.call_id]
+def test_a_call_without_mentions_is_stored_without_judging(runner: StageRunner):
+    runner.store_transcripts("nothing of interest")
+    summary = runner.run(Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
+    assert runner.workplace.judge.asked == []
+    assert summary == {}
+    assert Stage.COMPETITOR_SENTIMENT in runner.workplace.states.stages[runner.call.call_id]
 
 
-def test_every_write_says_who_made_it_and_with_which_list(bench: Bench):
-    bench.make(*Stage)
-    writes = bench.place.results.writes
+def test_every_write_has_its_run_engine_and_catalog_version(runner: StageRunner):
+    runner.run(*Stage)
+    writes = runner.workplace.results.writes
     assert [(w.stage, w.run_id, w.engine, w.catalog_version) for w in writes] == [
         (Stage.CHANNEL_AUDIO, RUN, "scripted-splitter", None),
         (Stage.CALL_METRICS, RUN, "scripted-speech-detector", None),
@@ -291,9 +320,9 @@ def test_every_write_says_who_made_it_and_with_which_list(bench: Bench):
 
 
 @pytest.mark.parametrize("last", list(Stage))
-def test_facts_hold_no_word_of_what_was_said(bench: Bench, last: Stage):
-    facts = bench.make(
+def test_summaries_contain_nothing_of_what_was_said(runner: StageRunner, last: Stage):
+    summary = runner.run(
         *[stage for stage in Stage if list(Stage).index(stage) <= list(Stage).index(last)]
     )
-    told = str(dict(facts)).lower()
-    assert not any(word in told for word in ("secret", "cheaper", "blue"))
+    text = str(dict(summary)).lower()
+    assert not any(word in text for word in ("secret", "cheaper", "blue"))

@@ -1,19 +1,19 @@
-"""Transcripts that come beside a recording."""
+"""Transcripts that are supplied with a recording."""
 
 import json
 
 import pytest
 
 from callpipeline.domain.audio import Channel, Speaker
-from callpipeline.domain.transcript import Segment, Transcript, Word
-from callpipeline.engines.transcribe.supplied import parse
+from callpipeline.domain.transcripts import Segment, Transcript, Word
+from callpipeline.engines.transcribe.supplied import parse_supplied
 from callpipeline.errors import TranscriptInvalid
 
 SEGMENT = {"start": 1.5, "end": 3, "text": "Good morning, all."}
 
 
 def from_json(*segments: object, **document: object) -> tuple[Transcript, ...]:
-    return parse("a.json", json.dumps({"segments": segments, **document}).encode(), "left")
+    return parse_supplied("a.json", json.dumps({"segments": segments, **document}).encode(), "left")
 
 
 def only_segment(transcripts: tuple[Transcript, ...]) -> Segment:
@@ -49,7 +49,7 @@ def test_a_segment_without_a_speaker_is_on_the_mixed_channel() -> None:
         ({"speaker": "agent", "channel": "right"}, Channel.RIGHT, Speaker.AGENT),
     ],
 )
-def test_channel_and_speaker_follow_from_each_other(
+def test_channel_and_speaker_determine_each_other(
     said: dict[str, object], channel: Channel, speaker: Speaker
 ) -> None:
     segment = only_segment(from_json(SEGMENT | said))
@@ -58,10 +58,10 @@ def test_channel_and_speaker_follow_from_each_other(
 
 def test_the_agent_may_be_on_the_right() -> None:
     content = json.dumps({"segments": [SEGMENT | {"speaker": "agent"}]}).encode()
-    assert only_segment(parse("a.json", content, "right")).channel is Channel.RIGHT
+    assert only_segment(parse_supplied("a.json", content, "right")).channel is Channel.RIGHT
 
 
-def test_there_is_a_transcript_for_each_channel_in_order_of_time() -> None:
+def test_there_is_a_transcript_per_channel_in_order_of_time() -> None:
     late, early = SEGMENT | {"start": 2, "text": "late"}, SEGMENT | {"start": 1, "text": "early"}
     left, right = from_json(
         late | {"channel": "right"}, late | {"channel": "left"}, early | {"channel": "right"}
@@ -70,7 +70,7 @@ def test_there_is_a_transcript_for_each_channel_in_order_of_time() -> None:
     assert [(s.index, s.text) for s in right.segments] == [(0, "early"), (1, "late")]
 
 
-def test_a_channel_may_be_given_once_for_all() -> None:
+def test_a_channel_may_be_stated_once_for_all_segments() -> None:
     assert only_segment(from_json(SEGMENT, channel="right")).speaker is Speaker.CUSTOMER
 
 
@@ -83,10 +83,10 @@ def test_a_channel_may_be_given_once_for_all() -> None:
         lambda d: [{"success": True, "data": d}],
     ],
 )
-def test_the_forms_of_the_transcription_service_are_read(wrap) -> None:
+def test_responses_of_the_transcription_service_are_accepted(wrap) -> None:
     document = {"model": "large-v3", "text": "Good morning, all.", "segments": [SEGMENT]}
     content = json.dumps(wrap(document)).encode()
-    assert only_segment(parse("a.JSON", content, "left")).text == "Good morning, all."
+    assert only_segment(parse_supplied("a.JSON", content, "left")).text == "Good morning, all."
 
 
 def test_words_keep_their_times_and_probabilities() -> None:
@@ -99,24 +99,24 @@ def test_words_keep_their_times_and_probabilities() -> None:
     assert segment.text == "Good morning"
 
 
-def test_words_take_the_punctuation_of_the_text_when_there_are_as_many() -> None:
+def test_words_take_the_punctuation_of_the_text_if_there_are_as_many() -> None:
     segment = only_segment(from_json(SEGMENT | {"words": words("good", "morning", "all")}))
     assert [word.text for word in segment.words] == ["Good", "morning,", "all."]
     assert segment.text == "Good morning, all."
 
 
-def test_the_text_is_made_of_the_words_where_their_numbers_differ() -> None:
+def test_the_text_is_made_of_the_words_if_their_numbers_differ() -> None:
     segment = only_segment(from_json(SEGMENT | {"words": words("good", "morning")}))
     assert segment.text == "good morning"
 
 
-def test_words_of_which_one_has_no_times_are_left_out_and_the_text_kept() -> None:
+def test_if_one_word_has_no_times_the_segment_has_a_text_but_no_words() -> None:
     heard = [*words("good", "morning"), {"word": "all", "start": None}]
     segment = only_segment(from_json(SEGMENT | {"words": heard}))
     assert (segment.text, segment.words) == ("Good morning, all.", ())
 
 
-def test_nothing_said_is_no_transcript() -> None:
+def test_without_speech_there_is_no_transcript() -> None:
     assert from_json() == ()
     assert from_json(SEGMENT | {"text": "  "}) == ()
 
@@ -129,7 +129,7 @@ def test_nothing_said_is_no_transcript() -> None:
             b'{"segments":\n nope}',
             "the transcript is not JSON: Expecting value at line 2, column 2",
         ),
-        (b"[" * 100_000, "the transcript is not JSON that can be read"),
+        (b"[" * 100_000, "the transcript is not readable JSON"),
         (b'"hello"', "the transcript: it should be an object"),
         (b"{}", "segments of the transcript: it is missing"),
         (
@@ -155,13 +155,13 @@ def test_nothing_said_is_no_transcript() -> None:
         (b'{"segments": "\xe9"}', "line 1 of the transcript is not UTF-8 text"),
     ],
 )
-def test_a_faulty_json_names_the_field_or_line(content: bytes, sentence: str) -> None:
+def test_an_error_in_json_names_the_field_or_line(content: bytes, sentence: str) -> None:
     with pytest.raises(TranscriptInvalid) as refused:
-        parse("a.json", content, "left")
+        parse_supplied("a.json", content, "left")
     assert str(refused.value) == sentence
 
 
-def test_a_reason_never_repeats_what_was_said() -> None:
+def test_an_error_never_quotes_the_text() -> None:
     with pytest.raises(TranscriptInvalid) as refused:
         from_json(SEGMENT | {"start": "my card number is 4929"})
     assert "4929" not in str(refused.value)
@@ -182,8 +182,8 @@ Note this: it is nobody's.\r
 """
 
 
-def test_srt_is_read_with_labels_as_speakers() -> None:
-    left, right, mixed = parse("a.srt", SRT, "left")
+def test_labels_in_srt_are_speakers() -> None:
+    left, right, mixed = parse_supplied("a.srt", SRT, "left")
     assert left.segments == (
         Segment(0, 1.5, 3.0, Channel.LEFT, Speaker.AGENT, "Good morning, how can I help?"),
     )
@@ -212,44 +212,44 @@ intro
 """
 
 
-def test_webvtt_is_read_with_voices_as_speakers() -> None:
-    left, right, mixed = parse("a.vtt", VTT.encode(), "left")
+def test_voices_in_webvtt_are_speakers() -> None:
+    left, right, mixed = parse_supplied("a.vtt", VTT.encode(), "left")
     assert [s.text for s in left.segments] == ["Good morning."]
     assert [(s.start_s, s.text) for s in right.segments] == [(1.5, "Hello.")]
     assert [(s.speaker, s.text) for s in mixed.segments] == [(Speaker.UNKNOWN, "It is me.")]
 
 
-def test_utf_16_is_read_too() -> None:
-    assert len(parse("a.vtt", VTT.encode("utf-16"), "left")) == 3
+def test_utf_16_is_accepted() -> None:
+    assert len(parse_supplied("a.vtt", VTT.encode("utf-16"), "left")) == 3
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"hello\nthere\n", "line 1 of the transcript belongs to no times"),
-        (b"1\n00:00:01,000 --> soon\nhi", "line 2 of the transcript: its times cannot be read"),
+        (b"hello\nthere\n", "line 1 of the transcript has no times"),
+        (b"1\n00:00:01,000 --> soon\nhi", "line 2 of the transcript: its times are invalid"),
         (
             b"1\n00:00:02,000 --> 00:00:01,000\nhi",
             "line 2 of the transcript: it ends before it starts",
         ),
         (
             b"1\n00:00:01,000 --> 00:00:02,000\nhi\n\nlost\nwords",
-            "line 5 of the transcript belongs to no times",
+            "line 5 of the transcript has no times",
         ),
         (b"1\n00:00:01,000 --> 00:00:02,000\n\xff", "line 3 of the transcript is not UTF-8 text"),
     ],
 )
-def test_a_faulty_subtitle_file_names_the_line(content: bytes, sentence: str) -> None:
+def test_an_error_in_subtitles_names_the_line(content: bytes, sentence: str) -> None:
     with pytest.raises(TranscriptInvalid) as refused:
-        parse("a.srt", content, "left")
+        parse_supplied("a.srt", content, "left")
     assert str(refused.value) == sentence
 
 
-def test_empty_subtitles_are_no_transcript() -> None:
-    assert parse("a.srt", b"", "left") == ()
-    assert parse("a.vtt", b"WEBVTT\n", "left") == ()
+def test_empty_subtitles_have_no_transcript() -> None:
+    assert parse_supplied("a.srt", b"", "left") == ()
+    assert parse_supplied("a.vtt", b"WEBVTT\n", "left") == ()
 
 
 def test_other_suffixes_are_refused() -> None:
     with pytest.raises(TranscriptInvalid, match=r"one of \.json, \.srt, \.vtt"):
-        parse("a.docx", b"", "left")
+        parse_supplied("a.docx", b"", "left")

@@ -1,17 +1,17 @@
-"""Transcripts: counted, weighed, ordered."""
+"""Transcripts: word counts, confidence and order."""
 
 from dataclasses import replace
 
 import pytest
 
 from callpipeline.domain.audio import Channel, Speaker
-from callpipeline.domain.transcript import (
-    UNRELIABLE_BELOW,
+from callpipeline.domain.transcripts import (
+    MIN_RELIABLE_CONFIDENCE,
     Segment,
     Transcript,
     Word,
     interleave,
-    numbered,
+    number_segments,
 )
 from tests.builders import a_segment, a_transcript
 
@@ -26,7 +26,7 @@ def test_words_are_counted_over_all_segments():
     assert a_transcript("three little words", "and two").word_count == 5
 
 
-def test_a_channel_that_says_nothing_has_no_words_and_is_reliable():
+def test_an_empty_transcript_has_no_words_and_is_reliable():
     silent = a_transcript()
     assert (silent.word_count, silent.confidence, silent.is_reliable) == (0, None, True)
 
@@ -35,29 +35,32 @@ def test_confidence_is_the_mean_of_the_words_that_have_one():
     assert with_confidences(0.2, None, 0.6).confidence == pytest.approx(0.4)
 
 
-def test_an_engine_without_confidence_is_believed():
+def test_a_transcript_without_confidence_is_reliable():
     assert with_confidences(None, None).confidence is None
     assert with_confidences(None, None).is_reliable
 
 
 def test_a_transcript_is_reliable_from_the_threshold_on():
-    assert with_confidences(UNRELIABLE_BELOW).is_reliable
-    assert not with_confidences(UNRELIABLE_BELOW - 0.01).is_reliable
+    assert with_confidences(MIN_RELIABLE_CONFIDENCE).is_reliable
+    assert not with_confidences(MIN_RELIABLE_CONFIDENCE - 0.01).is_reliable
 
 
-def test_segments_are_numbered_in_order_of_time():
+def test_segments_are_numbered_by_time():
     late, early = a_segment("late", index=5), a_segment("early", index=3)
-    assert [(s.index, s.text) for s in numbered([late, early])] == [(0, "early"), (1, "late")]
+    assert [(s.index, s.text) for s in number_segments([late, early])] == [
+        (0, "early"),
+        (1, "late"),
+    ]
 
 
-def test_a_conversation_is_in_order_of_time_whoever_speaks():
+def test_a_conversation_is_sorted_by_time():
     left = a_transcript("hello", "goodbye")
     right = a_transcript("hi", channel=Channel.RIGHT)
-    said = [(s.channel, s.text) for s in interleave([right, left])]
-    assert said == [("left", "hello"), ("right", "hi"), ("left", "goodbye")]
+    order = [(s.channel, s.text) for s in interleave([right, left])]
+    assert order == [("left", "hello"), ("right", "hi"), ("left", "goodbye")]
 
 
-def test_two_that_begin_at_once_are_left_before_right_whichever_comes_first():
+def test_simultaneous_segments_are_sorted_left_before_right():
     left, right = a_transcript("a"), a_transcript("b", channel=Channel.RIGHT)
     assert interleave([left, right]) == interleave([right, left])
 

@@ -1,27 +1,23 @@
 """What `callpipeline up` refuses before it starts anything, and where it looks for the web app."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from callpipeline import config
-from callpipeline.cli.up import address, reached, up
+from callpipeline.cli.installation.up import address, reached, up
 from callpipeline.errors import SettingsInvalid
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Where the data would be; settings are read from the environment as the test leaves it."""
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the data would be, with no setting but its folder."""
     for name in os.environ:
         if name.startswith(("CALLPIPELINE_", "DATABASE_URL")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CALLPIPELINE_HOME", str(tmp_path / "data"))
-    config.settings.cache_clear()
-    yield tmp_path / "data"
-    config.settings.cache_clear()
+    return tmp_path / "data"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From what vosk writes to words; and the flow through its library, played by another."""
+"""Words from vosk's results, and streaming to a fake of its library."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from callpipeline.domain.audio import Interval
-from callpipeline.domain.transcript import Word
+from callpipeline.domain.transcripts import Word
 from callpipeline.engines.transcribe import vosk
 from callpipeline.engines.transcribe.vosk import words_of
 from callpipeline.errors import EngineUnavailable
@@ -34,11 +34,11 @@ def test_words_have_times_of_the_call_and_their_confidence():
 
 
 @pytest.mark.parametrize("silence", ['{"text": ""}', "{}"])
-def test_nothing_said_is_no_words(silence: str):
+def test_silence_has_no_words(silence: str):
     assert list(words_of(silence, 10.0, SPEECH)) == []
 
 
-def test_what_the_model_does_not_know_is_no_word_and_a_model_may_have_no_confidence():
+def test_unknown_words_are_dropped_and_a_model_may_have_no_confidences():
     heard = result(
         {"word": "[unk]", "start": 0.1, "end": 0.4},
         {"word": "yes", "start": 0.5, "end": 0.9},
@@ -46,13 +46,13 @@ def test_what_the_model_does_not_know_is_no_word_and_a_model_may_have_no_confide
     assert list(words_of(heard, 10.0, SPEECH)) == [Word("yes", 10.5, 10.9, None)]
 
 
-def test_words_stay_within_their_stretch():
+def test_words_are_clamped_to_their_interval():
     heard = result({"word": "yes", "start": 1.9, "end": 2.4, "conf": 1.2})
     assert list(words_of(heard, 10.0, SPEECH)) == [Word("yes", 11.9, 12.0, 1.0)]
 
 
 class _Recogniser:
-    """Says a word a second, as vosk does at pauses; what is left at the end."""
+    """Fake that returns a word per second, as vosk does at pauses, and the rest at the end."""
 
     def __init__(self, model: object, rate_hz: float) -> None:
         assert rate_hz == 16_000.0
@@ -88,17 +88,17 @@ def library(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return played
 
 
-def test_a_stretch_is_streamed_and_its_results_put_together(tmp_path: Path, library: ModuleType):
+def test_an_interval_is_streamed_and_its_results_are_joined(tmp_path: Path, library: ModuleType):
     soundfile.write(tmp_path / "a.flac", np.zeros(8000 * 20, np.float32), 8000)
     words = vosk.recognise(tmp_path, tmp_path / "a.flac", Interval(10.0, 12.5))
     assert [(w.text, w.start_s) for w in words] == [("word0", 10), ("word1", 11), ("word2", 12)]
 
 
-def test_a_model_that_cannot_be_loaded_is_told_in_our_words(tmp_path: Path, library: ModuleType):
+def test_a_model_that_cannot_be_loaded_is_our_error(tmp_path: Path, library: ModuleType):
     def broken(folder: str) -> None:
         raise Exception("Failed to create a model")
 
     vars(library)["Model"] = broken
     soundfile.write(tmp_path / "a.flac", np.zeros(8000, np.float32), 8000)
-    with pytest.raises(EngineUnavailable, match="cannot be loaded: Failed to create a model"):
+    with pytest.raises(EngineUnavailable, match="can't be loaded: Failed to create a model"):
         vosk.recognise(tmp_path, tmp_path / "a.flac", Interval(0.0, 1.0))

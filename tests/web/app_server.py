@@ -1,4 +1,4 @@
-"""The app on a socket of this machine: Starlette's own client would skip what servers do."""
+"""The app on a local socket: Starlette's test client would bypass the server."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,31 +9,29 @@ import uvicorn
 
 from callpipeline.config import Settings
 from callpipeline.web import access
-from callpipeline.web.app import create_app
-from callpipeline.web.opened import Opened
-from callpipeline.web.stopping import StoppingServer
-from tests.processes import until
-from tests.soak.installation import free_port
+from callpipeline.web.app import Server, create_app
+from callpipeline.web.state import AppState
+from tests.processes import free_port, until
 
 
 @contextmanager
 def serving(
-    settings: Settings, change: Callable[[Opened], Opened] = lambda opened: opened
+    settings: Settings, change: Callable[[AppState], AppState] = lambda opened: opened
 ) -> Iterator[str]:
-    """The address of the app with these settings, while this is open.
+    """Serve the app with these settings; yield its URL.
 
-    `change` is given what the app has opened, and returns what it is to have instead.
+    `change` gets the app's state and returns a replacement.
     """
     app = create_app(settings)
     config = uvicorn.Config(
-        app, port=free_port(), log_level="warning", loop="asyncio", **access.SERVER
+        app, port=free_port(), log_level="warning", loop="asyncio", **access.UVICORN_OPTIONS
     )
-    server = StoppingServer(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), "the app", 20, every_s=0.02)
     assert thread.is_alive(), "the app did not start"
-    app.state.opened = change(app.state.opened)
+    app.state.app_state = change(app.state.app_state)
     try:
         yield f"http://127.0.0.1:{config.port}"
     finally:
@@ -42,8 +40,8 @@ def serving(
 
 
 @contextmanager
-def asked(settings: Settings, **headers: str) -> Iterator[httpx.Client]:
-    """A client of the app with these settings, which sends these headers."""
+def app_client(settings: Settings, **headers: str) -> Iterator[httpx.Client]:
+    """Yield a client of the app that sends these headers."""
     with (
         serving(settings) as address,
         httpx.Client(base_url=address, headers=headers, timeout=30) as client,

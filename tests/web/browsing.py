@@ -1,4 +1,4 @@
-"""A page in Debian's Chromium that notes whatever it should not do."""
+"""Pages in Debian's Chromium that record console errors and external requests."""
 
 import shutil
 import time
@@ -24,56 +24,55 @@ OPTIONS = [
 ]
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
-NOTE_VIOLATIONS = """
+REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation",
         (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
 """
 
 
 @dataclass
-class Watched:
-    """A page, what its console said, and which requests left this machine."""
+class WatchedPage:
+    """A page with its console errors and its requests to other hosts."""
 
     page: Page
-    said: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
+    external_requests: list[str] = field(default_factory=list)
 
-    def listen(self, message: ConsoleMessage) -> None:
+    def record_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.said.append(message.text)
+            self.console_errors.append(message.text)
 
-    def note(self, request: Request) -> None:
+    def record_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
-            self.elsewhere.append(request.url)
+            self.external_requests.append(request.url)
 
     def check(self) -> None:
-        """That nothing went wrong which nobody sees."""
-        assert self.said == []
-        assert self.elsewhere == []
+        """Assert that there were no console errors and no external requests."""
+        assert self.console_errors == []
+        assert self.external_requests == []
 
     def until(self, expression: str, within_s: float = 10) -> None:
-        """Wait until an expression of JavaScript is true.
+        """Wait until a JavaScript expression is true.
 
-        Playwright's own way evaluates a text inside the page, which our policy forbids.
+        Playwright's `wait_for_function` evaluates a string, which the page's policy forbids.
         """
         end = time.monotonic() + within_s
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"not within {within_s} s: {expression}"
             self.page.wait_for_timeout(30)
 
-    def faults(self) -> list[str]:
-        """The serious faults of accessibility that axe-core finds.
+    def accessibility_issues(self) -> list[str]:
+        """Return the serious issues that axe-core finds.
 
-        It breaks our policy by itself: `check` comes before it.
+        axe-core violates the page's policy: call `check` first.
         """
         self.page.evaluate(AXE.read_text())
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         serious = (each for each in found["violations"] if each["impact"] in SERIOUS)
         return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in serious]
 
-    def keep(self, name: str) -> None:
-        """A screenshot, to be looked at."""
+    def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
@@ -83,28 +82,28 @@ SERIOUS = ("serious", "critical")
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, since no browser can be downloaded here."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    """Start Debian's Chromium, since no browser can be downloaded."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
     if not Path(AXE).exists():
-        pytest.skip("the pages' libraries are missing: make callpipeline/web/static/vendor/built")
+        pytest.skip("the frontend is not built: make callpipeline/web/static/vendor/built")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         yield browser
         browser.close()
 
 
 @contextmanager
-def watched(browser: Browser, address: str, **how: Any) -> Iterator[Watched]:
-    """A page of its own, without what others left in the browser."""
-    context = browser.new_context(base_url=address, **how)
-    context.add_init_script(NOTE_VIOLATIONS)
+def watched(browser: Browser, address: str, **options: Any) -> Iterator[WatchedPage]:
+    """Open a page in a new browser context."""
+    context = browser.new_context(base_url=address, **options)
+    context.add_init_script(REPORT_VIOLATIONS)
     page = context.new_page()
     page.set_default_timeout(10_000)
-    watch = Watched(page)
-    page.on("console", watch.listen)
-    page.on("pageerror", lambda error: watch.said.append(str(error)))
-    page.on("request", watch.note)
+    watch = WatchedPage(page)
+    page.on("console", watch.record_message)
+    page.on("pageerror", lambda error: watch.console_errors.append(str(error)))
+    page.on("request", watch.record_request)
     yield watch
     context.close()

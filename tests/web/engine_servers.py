@@ -1,4 +1,4 @@
-"""A server of engines on a socket of this machine, and what a client sends to it."""
+"""An engine server on a local socket, and a client of it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,28 +11,27 @@ import uvicorn
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.pipeline.stages import Engines
-from callpipeline.web.engine_server.app import create_app
-from callpipeline.web.engine_server.opened import Opened
+from callpipeline.engine_server.app import create_app
+from callpipeline.engine_server.state import EngineServerState
+from callpipeline.pipeline.processing.stages import Engines
 from tests.fakes.engines import (
     ScriptedJudge,
     ScriptedSpeechDetector,
     ScriptedSplitter,
     ScriptedTranscriber,
 )
-from tests.processes import until
-from tests.soak.installation import free_port
+from tests.processes import free_port, until
 
-NAME, PASSWORD = "pipeline", "a password of mine"
+NAME, PASSWORD = "pipeline", "a long enough password"
 USERS = {"serve_users": {NAME: SecretStr(PASSWORD)}}
 
 
 @dataclass
 class Served:
-    """A running server: its address, its inside, and a client of it."""
+    """A running server: its URL, its state, and a client."""
 
     url: str
-    opened: Opened
+    state: EngineServerState
     http: httpx.Client
     stop: Callable[[], None]
 
@@ -52,12 +51,12 @@ class Served:
         return self.http.post(url, files=files, data=fields, headers=self.bearer())
 
     def analyse(self, context: str, transcript: dict[str, Any]) -> httpx.Response:
-        asked = {"context": context, "transcript": transcript}
-        return self.http.post("/analyze/contextual", json=asked)
+        body = {"context": context, "transcript": transcript}
+        return self.http.post("/analyze/contextual", json=body)
 
 
 def scripted(**engines: Any) -> Engines:
-    """Engines from tests/fakes, unless others are given."""
+    """Return engines from tests/fakes, except for the given ones."""
     chosen = {
         "splitter": ScriptedSplitter(),
         "speech_detector": ScriptedSpeechDetector(),
@@ -71,7 +70,7 @@ def scripted(**engines: Any) -> Engines:
 def serving(
     settings: Settings, engines: Engines | None = None, *, grace_s: int = 10, **options: Any
 ) -> Iterator[Served]:
-    """A server with these settings, and users, while this is open."""
+    """Run a server with these settings and a user."""
     chosen = settings.model_copy(update=USERS | options)
     app = create_app(chosen, lambda _: nullcontext(engines or scripted()))
     config = uvicorn.Config(
@@ -93,7 +92,7 @@ def serving(
 
     try:
         with httpx.Client(base_url=url, timeout=30) as client:
-            yield Served(url, app.state.opened, client, stop)
+            yield Served(url, app.state.engine_server, client, stop)
     finally:
         stop()
         thread.join()

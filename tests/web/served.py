@@ -1,40 +1,50 @@
-"""One app and one database for all tests of a file, emptied before each of them."""
+"""One app for all tests of a module; its data is deleted before each test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage, open_storage
-from tests.integration.databases import emptied, new_database
 from tests.web.app_server import serving
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where the app is, and what it reads."""
+    """URL of the app, its settings and its storage."""
 
     address: str
-    database_url: str
+    settings: Settings
     storage: Storage
+
+    def delete_objects(self) -> None:
+        """Delete all recordings and results."""
+        for store in (self.storage.inbox, self.storage.store):
+            for found in list(store.list()):
+                store.delete(found.key)
+                store.remove_empty_folders(found.key)
 
     @contextmanager
     def client(self, **headers: str) -> Iterator[httpx.Client]:
-        """A client of an app without calls."""
-        emptied(self.database_url)
         with httpx.Client(base_url=self.address, headers=headers, timeout=30) as client:
             yield client
 
 
 @contextmanager
-def served(home: Path, postgres: str, template: str) -> Iterator[Served]:
-    """The app with a data folder and a database of its own."""
-    with new_database(postgres, template) as url:
-        known = {"home": home, "database_url": SecretStr(url)}
-        settings = Settings(**known, _env_file=None)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        with serving(settings) as address, open_storage(settings, url) as storage:
-            yield Served(address, url, storage)
+def served(home: Path, url: str, **options: Any) -> Iterator[Served]:
+    """Serve an app with its own data folder, the database at `url` and these settings."""
+    known = {"home": home, "database_url": SecretStr(url)} | options
+    settings = Settings(**known, _env_file=None)  # pyright: ignore[reportCallIssue]
+    with serving(settings, _uncached) as address, open_storage(settings, url) as storage:
+        yield Served(address, settings, storage)
+
+
+def _uncached(state: AppState) -> AppState:
+    """Read the choices of filters each time, since a test's calls are deleted after it."""
+    return replace(state, filter_choices=state.storage.analytics.filter_choices)

@@ -1,4 +1,4 @@
-"""Who may do what: each kind of visitor, with each scope, on each kind of route."""
+"""Authorization: each kind of visitor, with each scope, on each kind of route."""
 
 import socket
 from collections.abc import Iterator
@@ -12,7 +12,13 @@ from callpipeline.config import Settings
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 from callpipeline.web import access
 from callpipeline.web.access import Scope
-from tests.web.guarded import OWN_KEY, WITH_USERS, Guarded, guarded_app, guarding
+from tests.web.protected_app import (
+    OWN_KEY,
+    WITH_USERS,
+    ProtectedApp,
+    protected_app,
+    serving_protected,
+)
 
 ROUTES = ("GET /results", "POST /upload", "GET /job", "POST /erase", "GET /calls")
 PROXY = {
@@ -21,14 +27,20 @@ PROXY = {
 }
 
 
+@pytest.fixture(scope="module")
+def running(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
+    with serving_protected(module_settings, module_url, **WITH_USERS, **PROXY) as running:
+        yield running
+
+
 @pytest.fixture
-def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    with guarding(settings, database_url, **WITH_USERS, **PROXY) as served:
+def served(running: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    with running.new_visitor() as served:
         yield served
 
 
-def asked(served: Guarded, headers: dict[str, str]) -> dict[str, int]:
-    """The status of each route; what changes something sends the token of a page."""
+def asked(served: ProtectedApp, headers: dict[str, str]) -> dict[str, int]:
+    """Return the status of each route; writes send a page's token."""
     token = {"X-CSRF-Token": served.form_token(**headers)} if _sees_pages(served, headers) else {}
     answers: dict[str, int] = {}
     for route in ROUTES:
@@ -40,7 +52,7 @@ def asked(served: Guarded, headers: dict[str, str]) -> dict[str, int]:
     return answers
 
 
-def _sees_pages(served: Guarded, headers: dict[str, str]) -> bool:
+def _sees_pages(served: ProtectedApp, headers: dict[str, str]) -> bool:
     return served.http.get("/calls", headers=headers).status_code == 200
 
 
@@ -63,44 +75,42 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("scopes", "may"), KEYS)
-def test_a_key_may_what_its_scopes_say(
-    served: Guarded, scopes: tuple[Scope, ...], may: dict[str, int]
+def test_a_key_has_exactly_its_scopes(
+    served: ProtectedApp, scopes: tuple[Scope, ...], may: dict[str, int]
 ) -> None:
     headers = served.key(*scopes)
     assert asked(served, headers) == may
     assert asked(served, {"Authorization": f"Bearer {headers['X-API-KEY']}"}) == may
 
 
-def test_the_key_of_the_settings_may_everything(served: Guarded) -> None:
+def test_the_settings_key_has_all_scopes(served: ProtectedApp) -> None:
     assert asked(served, {"X-API-KEY": OWN_KEY}) == ALL
 
 
 @pytest.mark.parametrize(("name", "may"), [("ann", ALL), ("ben", BOTH), ("eve", READS)])
-def test_who_has_logged_in_may_what_the_settings_say(
-    served: Guarded, name: str, may: dict[str, int]
+def test_logged_in_users_have_the_scopes_in_the_settings(
+    served: ProtectedApp, name: str, may: dict[str, int]
 ) -> None:
     assert served.log_in(name).status_code == 303
     assert asked(served, {}) == may
 
 
 @pytest.mark.parametrize(("name", "may"), [("ann", ALL), ("zoe", BOTH), ("eve", READS)])
-def test_whom_a_proxy_names_may_what_the_settings_say(
-    served: Guarded, name: str, may: dict[str, int]
+def test_proxied_users_have_the_scopes_in_the_settings(
+    served: ProtectedApp, name: str, may: dict[str, int]
 ) -> None:
     assert asked(served, {"X-Forwarded-User": name}) == may
 
 
-def test_nobody_else_is_let_in(served: Guarded) -> None:
+def test_unknown_visitors_are_refused(served: ProtectedApp) -> None:
     assert asked(served, {}) == NOBODY
     assert served.http.get("/open").status_code == 200
 
 
-def test_this_machine_may_everything_where_nobody_logs_in(
-    settings: Settings, database_url: str
-) -> None:
-    with guarding(settings, database_url) as served:
+def test_loopback_has_all_scopes_without_a_login(settings: Settings, database_url: str) -> None:
+    with serving_protected(settings, database_url) as served:
         assert asked(served, {}) == ALL
-        assert served.http.get("/results").json()["how"] == "loopback"
+        assert served.http.get("/results").json()["method"] == "loopback"
         # Who does send a key is taken at that word.
         assert asked(served, served.key(Scope.READ)) == READS
         assert asked(served, {"X-API-KEY": "wrong"}) == NOBODY
@@ -109,25 +119,25 @@ def test_this_machine_may_everything_where_nobody_logs_in(
         assert served.http.post("/login", data={"name": "a", "password": "b"}).status_code == 404
 
 
-def test_a_visitor_is_the_same_at_each_request_and_nobody_else(served: Guarded) -> None:
+def test_visitor_ids_are_stable_and_unique(served: ProtectedApp) -> None:
     one, other = served.key(Scope.READ), served.key(Scope.READ)
     ids = [served.http.get("/results", headers=h).json()["id"] for h in (one, other, one)]
     assert ids[0] == ids[2] != ids[1]
     assert one["X-API-KEY"] not in ids[0]
 
 
-def test_who_is_refused_is_told_why(served: Guarded) -> None:
+def test_refusals_give_the_reason(served: ProtectedApp) -> None:
     nobody = served.http.get("/results")
     assert nobody.headers["WWW-Authenticate"].startswith("Bearer")
     assert "X-API-KEY" in nobody.json()["detail"]
     few = served.http.post("/erase", json={}, headers=served.key(Scope.READ))
-    assert "needs scope admin" in few.json()["detail"]
+    assert few.json()["detail"] == "You don't have permission to do this. Ask an admin."
     wrong = served.http.get("/results", headers={"X-API-KEY": "wrong"})
     assert 'error="invalid_token"' in wrong.headers["WWW-Authenticate"]
 
 
-def sent_headers(served: Guarded, head: str) -> bytes:
-    """The answer to a request of which only the head is ever sent."""
+def sent_headers(served: ProtectedApp, head: str) -> bytes:
+    """Return the response to a request whose body is never sent."""
     port = int(served.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(head.encode())
@@ -135,7 +145,7 @@ def sent_headers(served: Guarded, head: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/upload", "/erase"])
-def test_nothing_of_a_body_is_read_of_who_may_not_send_it(served: Guarded, path: str) -> None:
+def test_the_body_is_not_read_before_authorization(served: ProtectedApp, path: str) -> None:
     key = served.key(Scope.READ)["X-API-KEY"]
     for credentials, status in (("", b"401"), (f"X-API-KEY: {key}\r\n", b"403")):
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credentials}"
@@ -143,7 +153,7 @@ def test_nothing_of_a_body_is_read_of_who_may_not_send_it(served: Guarded, path:
         assert sent_headers(served, head + kind).startswith(b"HTTP/1.1 " + status)
 
 
-def test_what_is_no_json_is_not_even_looked_at(served: Guarded) -> None:
+def test_invalid_json_is_not_parsed_before_authorization(served: ProtectedApp) -> None:
     kind = {"Content-Type": "application/json"}
     assert served.http.post("/erase", content=b"{", headers=kind).status_code == 401
     assert (
@@ -152,7 +162,7 @@ def test_what_is_no_json_is_not_even_looked_at(served: Guarded) -> None:
     )
 
 
-def test_a_person_before_a_page_is_led_to_the_login(served: Guarded) -> None:
+def test_pages_redirect_to_the_login(served: ProtectedApp) -> None:
     browser = {"Accept": "text/html,application/xhtml+xml"}
     led = served.http.get("/calls?q=a&page=2", headers=browser)
     assert led.status_code == 303
@@ -163,19 +173,17 @@ def test_a_person_before_a_page_is_led_to_the_login(served: Guarded) -> None:
     assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/login")
 
 
-def test_where_a_proxy_logs_people_in_there_is_no_login(
-    settings: Settings, database_url: str
-) -> None:
-    with guarding(settings, database_url, **PROXY) as served:
+def test_there_is_no_login_behind_a_proxy(settings: Settings, database_url: str) -> None:
+    with serving_protected(settings, database_url, **PROXY) as served:
         assert served.http.get("/calls", headers={"Accept": "text/html"}).status_code == 401
         assert asked(served, {"X-Forwarded-User": "ann"}) == BOTH
 
 
-def test_routes_tell_what_they_ask_for(settings: Settings) -> None:
-    app = guarded_app(settings)
+def test_routes_list_their_requirements(settings: Settings) -> None:
+    app = protected_app(settings)
     asked_for = {
-        (route.path, method): [needs.scopes for needs in route.asked]
-        for route in access.guarded_routes(app.routes)
+        (route.path, method): [each.scopes for each in route.requirements]
+        for route in access.protected_routes(app.routes)
         for method in route.methods
     }
     assert asked_for["/calls", "POST"] == [(Scope.READ,)]
@@ -191,27 +199,25 @@ HOSTS = ["0.0.0.0", "::", "192.168.1.5", "calls.example.com"]
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_beyond_this_machine_nothing_is_served_without_a_login(
-    settings: Settings, host: str
-) -> None:
+def test_other_hosts_need_a_login(settings: Settings, host: str) -> None:
     opened = settings.model_copy(update={"web_host": host, "api_key": SecretStr(OWN_KEY)})
     with pytest.raises(SettingsInvalid, match="CALLPIPELINE_WEB_USERS.*_WEB_PROXY_HEADER"):
-        access.refuse_unguarded(opened)
-    access.refuse_unguarded(opened.model_copy(update=USERS))
-    access.refuse_unguarded(opened.model_copy(update=PROXY))
+        access.check_settings(opened)
+    access.check_settings(opened.model_copy(update=USERS))
+    access.check_settings(opened.model_copy(update=PROXY))
 
 
-def test_an_address_for_others_needs_a_login_too(settings: Settings) -> None:
-    """A proxy on this machine hands on to loopback what the whole network sends."""
+def test_a_public_url_needs_a_login_too(settings: Settings) -> None:
+    """A local proxy would forward requests of the whole network to loopback."""
     public = settings.model_copy(update={"web_url": "https://calls.example.com"})
     with pytest.raises(SettingsInvalid, match=r"calls\.example\.com"):
-        access.refuse_unguarded(public)
-    access.refuse_unguarded(settings.model_copy(update={"web_url": "http://localhost:9000"}))
+        access.check_settings(public)
+    access.check_settings(settings.model_copy(update={"web_url": "http://localhost:9000"}))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
-def test_this_machine_alone_needs_no_login(settings: Settings, host: str) -> None:
-    access.refuse_unguarded(settings.model_copy(update={"web_host": host}))
+def test_loopback_needs_no_login(settings: Settings, host: str) -> None:
+    access.check_settings(settings.model_copy(update={"web_host": host}))
 
 
 @pytest.mark.parametrize(
@@ -222,11 +228,11 @@ def test_this_machine_alone_needs_no_login(settings: Settings, host: str) -> Non
         (USERS | {"web_readers": ("zoe",)}, "CALLPIPELINE_WEB_READERS names zoe"),
     ],
 )
-def test_logins_that_contradict_each_other_are_refused(
+def test_contradictory_login_settings_are_refused(
     settings: Settings, contradiction: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(SettingsInvalid, match=named):
-        access.refuse_unguarded(settings.model_copy(update=contradiction))
+        access.check_settings(settings.model_copy(update=contradiction))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +247,7 @@ def test_logins_that_contradict_each_other_are_refused(
         ("WEB_PROXY_HEADER", "X-User:"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused(
+def test_invalid_settings_are_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
@@ -259,7 +265,7 @@ def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.web_cors_origins == ("https://a.example.com", "http://b:8080")
 
 
-def test_without_a_list_every_user_may_everything_and_nobody_whom_a_proxy_names(
+def test_without_a_list_all_users_are_admins_but_no_proxied_ones(
     settings: Settings,
 ) -> None:
     options = settings.model_copy(update=USERS)
@@ -267,21 +273,21 @@ def test_without_a_list_every_user_may_everything_and_nobody_whom_a_proxy_names(
     assert options.scopes_of("zoe") == {Scope.READ, Scope.UPLOAD}
 
 
-def test_a_websocket_is_refused(served: Guarded) -> None:
+def test_a_websocket_is_refused(served: ProtectedApp) -> None:
     head = "GET /calls HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     more = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     assert b" 101 " not in sent_headers(served, head + more)
 
 
-def test_a_database_that_is_away_is_said_so_and_opens_nothing(
+def test_without_the_database_stored_keys_get_503(
     settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with guarding(settings, database_url, **WITH_USERS) as served:
+    with serving_protected(settings, database_url, **WITH_USERS) as served:
 
         def gone(key_id: str) -> None:
             raise DatabaseUnavailable("Postgres did not answer.")
 
         key = served.key(Scope.READ)
-        monkeypatch.setattr(served.door.keys._keys, "find", gone)
+        monkeypatch.setattr(served.authenticator.keys._keys, "find", gone)
         assert served.http.get("/results", headers=key).status_code == 503
         assert served.http.get("/results", headers={"X-API-KEY": OWN_KEY}).status_code == 200

@@ -1,4 +1,4 @@
-"""What pages of other sites may let a browser do here: nothing."""
+"""CSRF protection: other sites can do nothing here."""
 
 import time
 from collections.abc import Iterator
@@ -12,30 +12,48 @@ from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
 from callpipeline.config import Settings
-from callpipeline.web.access.addresses import is_for_this_machine
-from callpipeline.web.access.crossing import may_change, may_look, origin_of
-from callpipeline.web.access.signing import Signer
-from callpipeline.web.access.tokens import PURPOSE, Binding, FormTokens
-from tests.web.guarded import OWN_KEY, WITH_USERS, Guarded, guarding
+from callpipeline.http_server.security import Signer
+from callpipeline.web.access.csrf import (
+    PURPOSE,
+    CsrfBinding,
+    CsrfTokens,
+    is_allowed_read,
+    is_same_site_write,
+    origin_of,
+)
+from callpipeline.web.access.proxies import is_local_host
+from tests.web.protected_app import OWN_KEY, WITH_USERS, ProtectedApp, serving_protected
 
 EVIL = "https://evil.example"
 
 
+@pytest.fixture(scope="module")
+def running(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
+    with serving_protected(module_settings, module_url, **WITH_USERS) as running:
+        yield running
+
+
 @pytest.fixture
-def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    with guarding(settings, database_url, **WITH_USERS) as served:
+def served(running: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    with running.new_visitor() as served:
         served.log_in()
         yield served
 
 
+@pytest.fixture(scope="module")
+def running_alone(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
+    with serving_protected(module_settings, module_url) as running:
+        yield running
+
+
 @pytest.fixture
-def alone(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    """For this machine alone, without a login."""
-    with guarding(settings, database_url) as served:
+def alone(running_alone: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    """An app for loopback only, without a login."""
+    with running_alone.new_visitor() as served:
         yield served
 
 
-def test_a_form_needs_the_token_of_its_page(served: Guarded) -> None:
+def test_a_form_needs_the_token_of_its_page(served: ProtectedApp) -> None:
     token = served.form_token()
     sent = served.http.post("/calls", data={"csrf_token": token, "what": "é & ü"})
     assert sent.json() == {"csrf_token": token, "what": "é & ü"}, "the app still reads the form"
@@ -48,7 +66,7 @@ def test_a_form_needs_the_token_of_its_page(served: Guarded) -> None:
     assert served.http.post("/calls", json={"csrf_token": token}).status_code == 403
 
 
-def test_a_token_is_of_one_session(served: Guarded) -> None:
+def test_a_token_belongs_to_one_session(served: ProtectedApp) -> None:
     token = served.form_token()
     served.http.cookies.clear()
     served.log_in()
@@ -57,35 +75,35 @@ def test_a_token_is_of_one_session(served: Guarded) -> None:
 
 
 def test_a_token_outlives_a_restart(settings: Settings, database_url: str) -> None:
-    with guarding(settings, database_url, **WITH_USERS) as served:
+    with serving_protected(settings, database_url, **WITH_USERS) as served:
         served.log_in()
         token, cookies = served.form_token(), dict(served.http.cookies)
-    with guarding(settings, database_url, **WITH_USERS) as again:
+    with serving_protected(settings, database_url, **WITH_USERS) as again:
         again.http.cookies.update(cookies)
         assert again.http.post("/calls", data={"csrf_token": token}).status_code == 200
 
 
-def test_a_token_holds_for_its_time_and_its_visitor() -> None:
+def test_a_token_is_valid_for_its_lifetime_and_visitor() -> None:
     clock = [1000.0]
-    tokens = FormTokens(Signer(b"k" * 32, now=lambda: clock[0]))
-    whose = Binding("proxy ann")
-    token = tokens.made(whose)
-    assert tokens.accepts(whose, token)
-    assert not tokens.accepts(Binding("proxy ben"), token)
-    assert not tokens.accepts(Binding("proxy ann", b"of a session"), token)
-    assert not FormTokens(Signer(b"o" * 32)).accepts(whose, token)
-    other_purpose = Signer(b"k" * 32, now=lambda: clock[0]).sign(PURPOSE + "x", whose.whose, 60)
-    assert not tokens.accepts(whose, other_purpose)
+    tokens = CsrfTokens(Signer(b"k" * 32, now=lambda: clock[0]))
+    binding = CsrfBinding("proxy ann")
+    token = tokens.create(binding)
+    assert tokens.verify(binding, token)
+    assert not tokens.verify(CsrfBinding("proxy ben"), token)
+    assert not tokens.verify(CsrfBinding("proxy ann", b"of a session"), token)
+    assert not CsrfTokens(Signer(b"o" * 32)).verify(binding, token)
+    other_purpose = Signer(b"k" * 32, now=lambda: clock[0]).sign(PURPOSE + "x", binding.subject, 60)
+    assert not tokens.verify(binding, other_purpose)
     for place in range(len(token)):
         changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
-        assert not tokens.accepts(whose, changed)
+        assert not tokens.verify(binding, changed)
     clock[0] += 12 * 3600
-    assert not tokens.accepts(whose, token)
+    assert not tokens.verify(binding, token)
 
 
 @given(st.text(max_size=60))
-def test_no_words_are_taken_for_a_token(text: str) -> None:
-    assert not FormTokens(Signer(b"k" * 32)).accepts(Binding("loopback"), text)
+def test_arbitrary_text_is_no_token(text: str) -> None:
+    assert not CsrfTokens(Signer(b"k" * 32)).verify(CsrfBinding("loopback"), text)
 
 
 CROSSING: list[dict[str, str]] = [
@@ -100,8 +118,8 @@ CROSSING: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", CROSSING)
-def test_what_another_site_sends_is_refused_even_with_the_token(
-    served: Guarded, headers: dict[str, str]
+def test_cross_site_requests_are_refused_even_with_the_token(
+    served: ProtectedApp, headers: dict[str, str]
 ) -> None:
     token = served.form_token()
     sent = served.http.post("/calls", data={"csrf_token": token}, headers=headers)
@@ -112,13 +130,13 @@ def test_what_another_site_sends_is_refused_even_with_the_token(
 
 
 @pytest.mark.parametrize("headers", CROSSING)
-def test_this_machine_is_not_used_by_another_site(alone: Guarded, headers: dict[str, str]) -> None:
+def test_other_sites_cannot_use_loopback(alone: ProtectedApp, headers: dict[str, str]) -> None:
     bodies: list[dict[str, Any]] = [{"json": {}}, {"data": {"a": "b"}}, {"content": b"sound"}]
     for sent in bodies:
         assert alone.http.post("/upload", headers=headers, **sent).status_code == 403
 
 
-def test_programs_of_this_machine_need_no_token_and_its_browsers_do(alone: Guarded) -> None:
+def test_local_programs_need_no_token_but_browsers_do(alone: ProtectedApp) -> None:
     assert alone.http.post("/upload", content=b"sound").json() == {"bytes": 5}
     browser = {"Origin": alone.url, "Sec-Fetch-Site": "same-origin"}
     assert alone.http.post("/upload", content=b"sound", headers=browser).status_code == 403
@@ -126,7 +144,7 @@ def test_programs_of_this_machine_need_no_token_and_its_browsers_do(alone: Guard
     assert alone.http.post("/upload", content=b"sound", headers=browser).status_code == 200
 
 
-def test_a_page_of_another_site_takes_nothing_from_here(served: Guarded) -> None:
+def test_other_sites_cannot_read_anything(served: ProtectedApp) -> None:
     image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
     frame = image | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
     link = image | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -134,7 +152,7 @@ def test_a_page_of_another_site_takes_nothing_from_here(served: Guarded) -> None
     assert statuses == [403, 403, 200]
 
 
-def test_a_form_that_is_too_large_is_refused(served: Guarded) -> None:
+def test_a_form_that_is_too_large_is_refused(served: ProtectedApp) -> None:
     fields = {"what": "x" * 70_000, "csrf_token": served.form_token()}
     assert served.http.post("/calls", data=fields).status_code == 413
 
@@ -143,21 +161,23 @@ ELSEWHERE = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example",
 
 
 @pytest.mark.parametrize("host", [*ELSEWHERE, "evil.example:80", "127.0.0.1@evil.example"])
-def test_a_name_of_another_site_that_leads_here_is_refused(alone: Guarded, host: str) -> None:
-    """DNS rebinding: the browser takes it for that site, so no Origin tells anything."""
+def test_dns_rebinding_is_refused(alone: ProtectedApp, host: str) -> None:
+    """With DNS rebinding, Origin and Host are those of the other site."""
     for path in ("/results", "/calls", "/open", "/login"):
         reply = alone.http.get(path, headers={"Host": host})
         assert (reply.status_code, "X-API-KEY" in reply.text) == (421, False), path
 
 
-def test_a_proxy_that_is_not_known_does_not_open_this_machine_to_others(alone: Guarded) -> None:
+def test_an_untrusted_proxy_does_not_open_loopback(
+    alone: ProtectedApp,
+) -> None:
     for header in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Via", "X-Real-IP"):
         reply = alone.http.get("/results", headers={header: "203.0.113.9"})
         assert (reply.status_code, "CALLPIPELINE_WEB_USERS" in reply.text) == (403, True)
 
 
-def test_our_own_address_may_be_asked(settings: Settings, database_url: str) -> None:
-    with guarding(settings, database_url, web_url="http://calls.localhost:9000") as served:
+def test_our_own_url_is_accepted(settings: Settings, database_url: str) -> None:
+    with serving_protected(settings, database_url, web_url="http://calls.localhost:9000") as served:
         own = {"Host": "calls.localhost:9000", "Origin": "http://calls.localhost:9000"}
         own |= {"X-CSRF-Token": served.form_token()}
         assert served.http.post("/upload", content=b"a", headers=own).status_code == 200
@@ -169,12 +189,12 @@ def test_our_own_address_may_be_asked(settings: Settings, database_url: str) -> 
 @example("[::1")
 @example("127.0.0.1:99999")
 @example("LOCALHOST.")
-def test_only_names_of_this_machine_are_names_of_this_machine(host: str) -> None:
-    if is_for_this_machine(host, None):
+def test_only_local_host_names_are_local(host: str) -> None:
+    if is_local_host(host, None):
         name = httpx.URL(f"http://{host}").host
         is_number = name.startswith("127.") or name == "::1" or ":" in name
         assert is_number or name == "localhost" or name.endswith(".localhost")
-    assert not is_for_this_machine(f"{host}.example", None)
+    assert not is_local_host(f"{host}.example", None)
 
 
 def request(method: str = "GET", **headers: str) -> HTTPConnection:
@@ -187,8 +207,8 @@ def request(method: str = "GET", **headers: str) -> HTTPConnection:
 @example("http://here.example:80")
 @example("https://here.example.evil.example")
 @example("null")
-def test_only_our_own_origin_may_change_anything(origin: str) -> None:
-    may = may_change(request("POST", origin=origin, host="here.example"), None, https=False)
+def test_only_our_origin_can_write(origin: str) -> None:
+    may = is_same_site_write(request("POST", origin=origin, host="here.example"), None, https=False)
     assert may == (origin.partition("://")[2] == "here.example")
 
 
@@ -205,17 +225,17 @@ def test_only_our_own_origin_may_change_anything(origin: str) -> None:
         ({}, False, True),
     ],
 )
-def test_who_may_change(headers: dict[str, str], https: bool, may: bool) -> None:
+def test_same_site_writes(headers: dict[str, str], https: bool, may: bool) -> None:
     asked = request("POST", host="here.example", **headers)
-    assert may_change(asked, "https://public.example/calls", https=https) is may
+    assert is_same_site_write(asked, "https://public.example/calls", https=https) is may
 
 
-def test_only_a_way_that_a_person_takes_may_lead_here() -> None:
+def test_only_navigation_can_lead_here() -> None:
     cross: dict[str, Any] = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
-    assert may_look(request(**cross, sec_fetch_dest="document"))
-    assert not may_look(request("HEAD", **cross, sec_fetch_dest="document"))
-    assert not may_look(request(sec_fetch_site="same-site", sec_fetch_mode="cors"))
-    assert may_look(request())
+    assert is_allowed_read(request(**cross, sec_fetch_dest="document"))
+    assert not is_allowed_read(request("HEAD", **cross, sec_fetch_dest="document"))
+    assert not is_allowed_read(request(sec_fetch_site="same-site", sec_fetch_mode="cors"))
+    assert is_allowed_read(request())
 
 
 @pytest.mark.parametrize(
@@ -227,17 +247,17 @@ def test_only_a_way_that_a_person_takes_may_lead_here() -> None:
         ("http://Calls:8100", "http://calls:8100"),
     ],
 )
-def test_an_origin_is_written_as_browsers_do(url: str, origin: str) -> None:
+def test_origins_are_formatted_like_in_browsers(url: str, origin: str) -> None:
     assert origin_of(url) == origin
 
 
-def test_a_proxys_visitor_has_forms_of_its_own(settings: Settings, database_url: str) -> None:
+def test_proxied_users_have_tokens_of_their_own(settings: Settings, database_url: str) -> None:
     proxy = {
         "web_proxy_header": "X-User",
         "web_trusted_proxies": (ip_network("127.0.0.1"),),
         "web_url": "https://calls.example.com",
     }
-    with guarding(settings, database_url, **proxy) as served:
+    with serving_protected(settings, database_url, **proxy) as served:
         ann, ben = {"X-User": "ann"}, {"X-User": "ben"}
         token = served.form_token(**ann)
         origin = {"Origin": "https://calls.example.com"}
@@ -246,8 +266,8 @@ def test_a_proxys_visitor_has_forms_of_its_own(settings: Settings, database_url:
         assert served.http.post("/calls", data=data, headers=ben | origin).status_code == 403
 
 
-def test_a_wrong_signature_takes_as_long_as_a_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring time in a test tells little: what is looked at is what compares."""
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timing is unreliable in tests: check which function compares."""
     import hmac
 
     compared: list[tuple[object, object]] = []
@@ -258,6 +278,6 @@ def test_a_wrong_signature_takes_as_long_as_a_right_one(monkeypatch: pytest.Monk
         return honest(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", noted)
-    tokens = FormTokens(Signer(b"k" * 32, now=time.time))
-    assert not tokens.accepts(Binding("loopback"), "x.y")
+    tokens = CsrfTokens(Signer(b"k" * 32, now=time.time))
+    assert not tokens.verify(CsrfBinding("loopback"), "x.y")
     assert len(compared) == 1

@@ -1,4 +1,4 @@
-"""How much, how large, and what browsers are told of answers."""
+"""Rate limits, body limits, security headers and CORS."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -7,64 +7,61 @@ import pytest
 from fastapi import HTTPException
 
 from callpipeline.config import Settings
+from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit, RateLimiter
 from callpipeline.web.access import Scope
-from callpipeline.web.access.limits import Allowance
-from callpipeline.web.bodies import SMALL, LimitedBodies
-from tests.web.guarded import OWN_KEY, WITH_USERS, Guarded, guarding
+from tests.web.protected_app import OWN_KEY, WITH_USERS, ProtectedApp, serving_protected
 
 KEY = {"X-API-KEY": OWN_KEY}
 CRM = "https://crm.example.com"
 
 
-def refused(allowance: Allowance, who: str = "ann") -> int | None:
-    """For how many seconds; None where it was taken."""
+def refused(limiter: RateLimiter, who: str = "ann") -> int | None:
+    """Return the seconds to wait, or None if the request is allowed."""
     try:
-        allowance.take(who)
+        limiter.acquire(who)
     except HTTPException as error:
         return int((error.headers or {})["Retry-After"])
     return None
 
 
-def test_so_much_a_minute_and_no_more() -> None:
+def test_requests_are_limited_per_minute() -> None:
     clock = [0.0]
-    allowance = Allowance(6, now=lambda: clock[0])
-    assert [refused(allowance) for _ in range(7)] == [None] * 6 + [10]
-    assert refused(allowance, "ben") is None, "each has an allowance of its own"
+    limiter = RateLimiter(6, now=lambda: clock[0])
+    assert [refused(limiter) for _ in range(7)] == [None] * 6 + [10]
+    assert refused(limiter, "ben") is None, "each has an limiter of its own"
     clock[0] = 9.9
-    assert refused(allowance) == 1
+    assert refused(limiter) == 1
     clock[0] = 10.0
-    assert [refused(allowance), refused(allowance)] == [None, 10]
+    assert [refused(limiter), refused(limiter)] == [None, 10]
     clock[0] = 10_000.0
-    assert [refused(allowance) for _ in range(7)] == [None] * 6 + [10], "nothing is saved up"
+    assert [refused(limiter) for _ in range(7)] == [None] * 6 + [10], "nothing is saved up"
 
 
-def test_none_is_any_number() -> None:
-    allowance = Allowance(0)
-    assert {refused(allowance) for _ in range(1000)} == {None}
-    assert len(allowance) == 0
+def test_zero_means_unlimited() -> None:
+    limiter = RateLimiter(0)
+    assert {refused(limiter) for _ in range(1000)} == {None}
+    assert len(limiter) == 0
 
 
-def test_what_is_given_back_can_be_taken_again() -> None:
-    allowance = Allowance(1, now=lambda: 0.0)
+def test_a_refunded_token_can_be_used_again() -> None:
+    limiter = RateLimiter(1, now=lambda: 0.0)
     for _ in range(3):
-        allowance.take("ann")
-        allowance.give_back("ann")
-    allowance.give_back("ann")
-    assert [refused(allowance), refused(allowance)] == [None, 60]
+        limiter.acquire("ann")
+        limiter.refund("ann")
+    limiter.refund("ann")
+    assert [refused(limiter), refused(limiter)] == [None, 60]
 
 
-def test_those_who_were_here_long_ago_are_forgotten() -> None:
-    allowance = Allowance(1, most=100)
+def test_the_least_recent_clients_are_forgotten() -> None:
+    limiter = RateLimiter(1, max_clients=100)
     for number in range(1000):
-        allowance.take(f"visitor {number}")
-    assert len(allowance) == 100
+        limiter.acquire(f"visitor {number}")
+    assert len(limiter) == 100
 
 
-def test_a_visitor_who_asks_too_much_is_told_when_to_come_again(
-    settings: Settings, database_url: str
-) -> None:
+def test_429_has_a_retry_after_header(settings: Settings, database_url: str) -> None:
     few = {"web_requests_per_min": 3, "web_uploads_per_min": 2}
-    with guarding(settings, database_url, **WITH_USERS, **few) as served:
+    with serving_protected(settings, database_url, **WITH_USERS, **few) as served:
         one, other = served.key(Scope.ADMIN), served.key(Scope.READ)
         replies = [served.http.get("/results", headers=one) for _ in range(4)]
         assert [reply.status_code for reply in replies] == [200, 200, 200, 429]
@@ -76,37 +73,52 @@ def test_a_visitor_who_asks_too_much_is_told_when_to_come_again(
             assert served.http.get("/open").status_code == 200
 
 
-def test_this_machine_may_ask_as_much_as_it_likes(settings: Settings, database_url: str) -> None:
-    with guarding(settings, database_url, web_requests_per_min=1) as served:
+def test_loopback_has_no_rate_limit(settings: Settings, database_url: str) -> None:
+    with serving_protected(settings, database_url, web_requests_per_min=1) as served:
         assert {served.http.get("/results").status_code for _ in range(5)} == {200}
 
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/upload", 9), ("/upload/x", 9), ("/uploads", SMALL), ("/", SMALL), ("/storage/upload", 5)],
+    [
+        ("/upload", 9),
+        ("/upload/x", 9),
+        ("/uploads", MAX_BODY_BYTES),
+        ("/", MAX_BODY_BYTES),
+        ("/storage/upload", 5),
+    ],
 )
-def test_how_large_a_body_may_be_depends_on_where_it_is_sent(path: str, most: int) -> None:
-    limits = LimitedBodies(lambda *_: None, {"/storage": 4, "/upload": 9, "/storage/upload": 5})  # pyright: ignore[reportArgumentType]
-    assert limits.most_for(path) == most
+def test_body_limits_depend_on_the_path(path: str, most: int) -> None:
+    limits = BodyLimit(lambda *_: None, {"/storage": 4, "/upload": 9, "/storage/upload": 5})  # pyright: ignore[reportArgumentType]
+    assert limits.limit_for(path) == most
+
+
+@pytest.fixture(scope="module")
+def running(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
+    options = {"web_trusted_proxies": (ip_network("127.0.0.1"),), "web_cors_origins": (CRM,)}
+    with serving_protected(module_settings, module_url, **WITH_USERS, **options) as running:
+        yield running
 
 
 @pytest.fixture
-def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    options = {"web_trusted_proxies": (ip_network("127.0.0.1"),), "web_cors_origins": (CRM,)}
-    with guarding(settings, database_url, **WITH_USERS, **options) as served:
+def served(running: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    with running.new_visitor() as served:
         yield served
 
 
-def test_a_body_that_is_too_large_is_refused(served: Guarded) -> None:
+def test_a_body_that_is_too_large_is_refused(served: ProtectedApp) -> None:
     assert served.http.post("/upload", content=b"x" * 3_000_000, headers=KEY).status_code == 200
     assert served.http.post("/upload", content=b"x" * 3_000_001, headers=KEY).status_code == 413
     in_parts = iter([b"x" * 1_000_000] * 4)
     assert served.http.post("/upload", content=in_parts, headers=KEY).status_code == 413
-    assert served.http.post("/erase", content=b"x" * (SMALL + 1), headers=KEY).status_code == 413
+    assert (
+        served.http.post("/erase", content=b"x" * (MAX_BODY_BYTES + 1), headers=KEY).status_code
+        == 413
+    )
 
 
 @pytest.mark.parametrize("path", ["/open", "/results", "/login", "/nothing"])
-def test_every_answer_says_what_it_may_load(served: Guarded, path: str) -> None:
+def test_every_response_has_security_headers(served: ProtectedApp, path: str) -> None:
     headers = served.http.get(path).headers
     policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["script-src"] == policy["form-action"] == "'self'"
@@ -121,7 +133,7 @@ def test_every_answer_says_what_it_may_load(served: Guarded, path: str) -> None:
     assert "server" not in headers
 
 
-def test_a_style_carries_the_nonce_of_its_answer_alone(served: Guarded) -> None:
+def test_nonces_are_unique_per_response(served: ProtectedApp) -> None:
     shown = [served.http.get("/calls", headers=KEY) for _ in range(2)]
     nonces = [reply.text.split("\n")[2] for reply in shown]
     for reply, nonce in zip(shown, nonces, strict=True):
@@ -137,20 +149,20 @@ def test_a_style_carries_the_nonce_of_its_answer_alone(served: Guarded) -> None:
         ({"Host": "calls.example.com", "X-Forwarded-Proto": "https"}, True),
     ],
 )
-def test_only_an_origin_that_browsers_trust_is_told_to_open_alone(
-    served: Guarded, headers: dict[str, str], is_told: bool
+def test_opener_policy_is_sent_to_trustworthy_origins_only(
+    served: ProtectedApp, headers: dict[str, str], is_told: bool
 ) -> None:
-    """With others they ignore it, and write that to the console of every page."""
+    """Elsewhere browsers ignore it, and log a warning on each page."""
     answered = served.http.get("/open", headers=headers)
     assert ("Cross-Origin-Opener-Policy" in answered.headers) is is_told
 
 
-def test_with_https_browsers_are_told_to_keep_to_it(served: Guarded) -> None:
+def test_https_responses_have_hsts(served: ProtectedApp) -> None:
     by_https = served.http.get("/open", headers={"X-Forwarded-Proto": "https"})
     assert by_https.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_pages_of_sites_that_are_allowed_may_use_the_api_with_a_key(served: Guarded) -> None:
+def test_allowed_origins_can_use_the_api_with_a_key(served: ProtectedApp) -> None:
     asks = {
         "Origin": CRM,
         "Access-Control-Request-Method": "POST",
@@ -164,7 +176,7 @@ def test_pages_of_sites_that_are_allowed_may_use_the_api_with_a_key(served: Guar
     assert "Retry-After" in reply.headers["Access-Control-Expose-Headers"]
 
 
-def test_pages_of_other_sites_may_not(served: Guarded) -> None:
+def test_other_origins_cannot(served: ProtectedApp) -> None:
     for origin in ("https://evil.example", "http://crm.example.com", f"{CRM}.evil.example"):
         asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         assert served.http.options("/upload", headers=asks).status_code == 400
@@ -172,7 +184,7 @@ def test_pages_of_other_sites_may_not(served: Guarded) -> None:
         assert "Access-Control-Allow-Origin" not in reply.headers
 
 
-def test_a_site_that_is_allowed_has_nobodys_login(served: Guarded) -> None:
+def test_allowed_origins_get_no_credentials(served: ProtectedApp) -> None:
     served.log_in()
     theirs = {"Origin": CRM, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     assert served.http.get("/results", headers=theirs).status_code == 403

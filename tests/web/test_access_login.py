@@ -1,4 +1,4 @@
-"""Logging in and out: the cookie, how long it holds, and who may not log whom in."""
+"""Login and logout: cookies, expiry, CSRF."""
 
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -14,35 +14,48 @@ from pydantic import SecretStr
 from callpipeline.config import Settings
 from callpipeline.web import access
 from callpipeline.web.access import local_path
-from tests.integration.databases import asked
-from tests.web.guarded import PASSWORD, USERS, WITH_USERS, Guarded, guarding, token_in
+from tests.integration.databases import execute_sql
+from tests.web.protected_app import (
+    PASSWORD,
+    USERS,
+    WITH_USERS,
+    ProtectedApp,
+    serving_protected,
+    token_in,
+)
 
 COOKIE = "callpipeline"
 TRUSTED = {"web_trusted_proxies": (ip_network("127.0.0.0/8"),)}
 HTTPS = {"X-Forwarded-Proto": "https"}
 
 
+@pytest.fixture(scope="module")
+def running(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
+    with serving_protected(module_settings, module_url, **WITH_USERS, **TRUSTED) as running:
+        yield running
+
+
 @pytest.fixture
-def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    with guarding(settings, database_url, **WITH_USERS, **TRUSTED) as served:
+def served(running: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    with running.new_visitor() as served:
         yield served
 
 
 def cookie_of(reply: httpx.Response, name: str) -> Any:
-    """A cookie that is set, with all that is said of it."""
+    """Return a cookie that is set, with its attributes."""
     for header in reply.headers.get_list("set-cookie"):
         if name in (jar := SimpleCookie(header)):
             return jar[name]
     raise AssertionError(f"{name} is not set")
 
 
-def sees(served: Guarded, cookie: str) -> bool:
-    """Whether a browser with this cookie, and no other, sees pages."""
+def sees(served: ProtectedApp, cookie: str) -> bool:
+    """Check whether this cookie alone gives access to pages."""
     headers = {"Cookie": f"{COOKIE}={cookie}"}
     return httpx.get(f"{served.url}/calls", headers=headers).status_code == 200
 
 
-def test_who_logs_in_goes_on_to_where_the_way_led(served: Guarded) -> None:
+def test_login_continues_to_the_requested_page(served: ProtectedApp) -> None:
     entered = served.log_in(next_="/calls?q=a")
     assert (entered.status_code, entered.headers["location"]) == (303, "/calls?q=a")
     assert served.http.get("/calls").text.startswith("ann\n")
@@ -53,15 +66,17 @@ def test_who_logs_in_goes_on_to_where_the_way_led(served: Guarded) -> None:
     ("name", "password"),
     [("ann", "wrong password"), ("ann", PASSWORD + " "), ("zoe", PASSWORD), ("é", "й")],
 )
-def test_a_wrong_name_or_password_lets_nobody_in(served: Guarded, name: str, password: str) -> None:
+def test_a_wrong_name_or_password_is_refused(
+    served: ProtectedApp, name: str, password: str
+) -> None:
     refused = served.log_in(name, password)
     assert refused.status_code == 401
-    assert "The name or the password is wrong." in refused.text
+    assert "Incorrect name or password." in refused.text
     assert COOKIE not in served.http.cookies
     assert password not in refused.text
 
 
-def test_the_cookie_is_for_this_host_alone_and_no_script_sees_it(served: Guarded) -> None:
+def test_the_cookie_is_host_only_and_http_only(served: ProtectedApp) -> None:
     cookie = cookie_of(served.log_in(), COOKIE)
     assert cookie["httponly"] and cookie["samesite"] == "lax" and cookie["path"] == "/"
     assert not cookie["domain"] and not cookie["secure"]
@@ -70,15 +85,15 @@ def test_the_cookie_is_for_this_host_alone_and_no_script_sees_it(served: Guarded
     assert secure["secure"] and secure["path"] == "/" and not secure["domain"]
 
 
-def test_with_https_no_cookie_counts_that_came_without(served: Guarded) -> None:
+def test_with_https_plain_cookies_are_ignored(served: ProtectedApp) -> None:
     served.log_in()
     cookie = served.http.cookies[COOKIE]
     headers = HTTPS | {"Cookie": f"{COOKIE}={cookie}"}
     assert httpx.get(f"{served.url}/calls", headers=headers).status_code == 401
 
 
-def test_a_cookie_from_before_is_not_taken_over(served: Guarded) -> None:
-    """Session fixation: whoever planted a cookie knows nothing of the session that begins."""
+def test_login_replaces_the_session_cookie(served: ProtectedApp) -> None:
+    """Session fixation: a planted cookie is not the new session's."""
     served.http.cookies.set(COOKIE, "planted", domain="127.0.0.1", path="/")
     cookie = cookie_of(served.log_in(), COOKIE)
     assert cookie.value != "planted"
@@ -88,8 +103,8 @@ def test_a_cookie_from_before_is_not_taken_over(served: Guarded) -> None:
     assert sees(served, again.value) and not sees(served, cookie.value)
 
 
-def _logged_in_again(served: Guarded, cookie: str) -> httpx.Response:
-    """Of somebody who is in, and sends a form that was shown before."""
+def _logged_in_again(served: ProtectedApp, cookie: str) -> httpx.Response:
+    """Log in again with a form from before."""
     with httpx.Client(base_url=served.url) as other:
         token = token_in(other.get("/login").text)
         other.cookies.set(COOKIE, cookie, domain="127.0.0.1", path="/")
@@ -97,7 +112,7 @@ def _logged_in_again(served: Guarded, cookie: str) -> httpx.Response:
         return other.post("/login", data=fields)
 
 
-def test_who_logs_out_is_out_also_with_the_cookie_kept(served: Guarded) -> None:
+def test_a_kept_cookie_is_invalid_after_logout(served: ProtectedApp) -> None:
     cookie = cookie_of(served.log_in(), COOKIE).value
     token = served.form_token()
     assert sees(served, cookie)
@@ -107,7 +122,7 @@ def test_who_logs_out_is_out_also_with_the_cookie_kept(served: Guarded) -> None:
     assert COOKIE not in served.http.cookies
 
 
-def test_another_site_can_neither_log_people_out_nor_in(served: Guarded) -> None:
+def test_other_sites_cannot_log_people_in_or_out(served: ProtectedApp) -> None:
     served.log_in()
     assert served.http.post("/logout").status_code == 403
     foreign = {"Origin": "https://evil.example"}
@@ -124,48 +139,56 @@ def test_another_site_can_neither_log_people_out_nor_in(served: Guarded) -> None
     assert sent.status_code == 403
 
 
-def test_a_session_is_over_after_its_time(served: Guarded, database_url: str) -> None:
+def test_a_session_expires(served: ProtectedApp, database_url: str) -> None:
     cookie = cookie_of(served.log_in(), COOKIE).value
-    asked(database_url, "UPDATE web_sessions SET expires_at = now() RETURNING 1")
+    execute_sql(database_url, "UPDATE web_sessions SET expires_at = now() RETURNING 1")
     assert not sees(served, cookie)
 
 
-def test_a_session_that_is_not_used_is_over_before(served: Guarded, database_url: str) -> None:
+def test_an_idle_session_expires_earlier(served: ProtectedApp, database_url: str) -> None:
     cookie = cookie_of(served.log_in(), COOKIE).value
-    asked(database_url, "UPDATE web_sessions SET seen_at = now() - interval '4 hours' RETURNING 1")
+    execute_sql(
+        database_url, "UPDATE web_sessions SET seen_at = now() - interval '4 hours' RETURNING 1"
+    )
     assert not sees(served, cookie)
     cookie = cookie_of(served.log_in(), COOKIE).value
-    asked(database_url, "UPDATE web_sessions SET seen_at = now() - interval '3 hours' RETURNING 1")
+    execute_sql(
+        database_url, "UPDATE web_sessions SET seen_at = now() - interval '3 hours' RETURNING 1"
+    )
     assert sees(served, cookie)
-    seen = asked(database_url, "SELECT seen_at > now() - interval '1 minute' FROM web_sessions")
+    seen = execute_sql(
+        database_url, "SELECT seen_at > now() - interval '1 minute' FROM web_sessions"
+    )
     assert (True,) in seen
 
 
-def test_another_password_and_no_user_any_more_end_a_session(
+def test_a_new_password_or_a_removed_user_ends_sessions(
     settings: Settings, database_url: str
 ) -> None:
-    with guarding(settings, database_url, web_users=USERS) as served:
+    with serving_protected(settings, database_url, web_users=USERS) as served:
         cookie = cookie_of(served.log_in(), COOKIE).value
-    with guarding(settings, database_url, web_users=USERS) as served:
+    with serving_protected(settings, database_url, web_users=USERS) as served:
         assert sees(served, cookie), "it outlives a restart"
     changed = USERS | {"ann": SecretStr("another password of mine")}
-    with guarding(settings, database_url, web_users=changed) as served:
+    with serving_protected(settings, database_url, web_users=changed) as served:
         assert not sees(served, cookie)
-    with guarding(settings, database_url, web_users={"ben": USERS["ben"]}) as served:
+    with serving_protected(settings, database_url, web_users={"ben": USERS["ben"]}) as served:
         assert not sees(served, cookie)
 
 
-def test_the_database_has_neither_cookies_nor_passwords(served: Guarded, database_url: str) -> None:
+def test_the_database_has_neither_cookies_nor_passwords(
+    served: ProtectedApp, database_url: str
+) -> None:
     cookie = cookie_of(served.log_in(), COOKIE).value
-    kept = str(asked(database_url, "SELECT s::text FROM web_sessions s"))
+    kept = str(execute_sql(database_url, "SELECT s::text FROM web_sessions s"))
     assert "ann" in kept
     for secret in (cookie, PASSWORD):
         assert secret not in kept and secret.encode().hex() not in kept
 
 
-def test_passwords_are_not_tried_without_end(settings: Settings, database_url: str) -> None:
+def test_failed_logins_are_rate_limited(settings: Settings, database_url: str) -> None:
     options = WITH_USERS | TRUSTED | {"web_logins_per_min": 2}
-    with guarding(settings, database_url, **options) as served:
+    with serving_protected(settings, database_url, **options) as served:
         statuses = [served.log_in("ann", "wrong password").status_code for _ in range(3)]
         assert statuses == [401, 401, 429]
         assert int(served.log_in("ann").headers["Retry-After"]) >= 1, "also with the right one"
@@ -175,15 +198,17 @@ def test_passwords_are_not_tried_without_end(settings: Settings, database_url: s
         assert served.log_in("ben", **elsewhere).status_code == 303
 
 
-def test_right_passwords_are_not_counted(settings: Settings, database_url: str) -> None:
-    with guarding(settings, database_url, **WITH_USERS | {"web_logins_per_min": 1}) as served:
+def test_successful_logins_do_not_count(settings: Settings, database_url: str) -> None:
+    with serving_protected(
+        settings, database_url, **WITH_USERS | {"web_logins_per_min": 1}
+    ) as served:
         for _ in range(3):
             assert served.log_in().status_code == 303
             served.http.cookies.clear()
 
 
-def test_no_name_that_is_unknown_no_password_and_no_cookie_is_logged(
-    served: Guarded, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def test_unknown_names_passwords_and_cookies_are_not_logged(
+    served: ProtectedApp, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level("DEBUG")
     cookie = cookie_of(served.log_in(), COOKIE).value
@@ -194,7 +219,7 @@ def test_no_name_that_is_unknown_no_password_and_no_cookie_is_logged(
     # Without those of the client, and of the server's own log, which pytest opens to look into it.
     others = ("http", "uvicorn.access")
     ours = [r for r in caplog.records if not r.name.startswith(others)]
-    assert access.SERVER["access_log"] is False
+    assert access.UVICORN_OPTIONS["access_log"] is False
     logged = "\n".join(r.getMessage() for r in ours) + "".join(capfd.readouterr())
     assert "login of 'ann' from 127.0.0.1: ok" in logged
     assert "login of an unknown name" in logged
@@ -214,7 +239,7 @@ PARTS = st.sampled_from(
 @example("/\t/evil.example")
 @example("https://evil.example")
 @example("/%0d%0aSet-Cookie:a=b")
-def test_no_way_leads_to_another_site(text: str) -> None:
+def test_redirects_never_leave_the_site(text: str) -> None:
     target = local_path(text)
     assert target.startswith("/")
     assert httpx.URL("http://here.example/login").join(target).host == "here.example"
@@ -225,16 +250,16 @@ def test_no_way_leads_to_another_site(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["/", "/calls", "/calls?q=a+b&t=83.5#x", "/calls/é", "/logs"])
-def test_a_path_of_ours_is_kept(text: str) -> None:
+def test_local_paths_are_kept(text: str) -> None:
     assert local_path(text) == text
 
 
 @pytest.mark.parametrize("text", ["/login", "/login?next=/login", "/logout", "/" + "a" * 3000, ""])
-def test_what_leads_in_circles_leads_home(text: str) -> None:
+def test_circular_redirects_lead_home(text: str) -> None:
     assert local_path(text) == "/"
 
 
-def test_the_way_is_not_taken_elsewhere_by_a_form_either(served: Guarded) -> None:
+def test_the_form_cannot_redirect_elsewhere(served: ProtectedApp) -> None:
     assert served.log_in(next_="//evil.example").headers["location"] == "/"
     assert 'value="/"' in httpx.get(f"{served.url}/login?next=//evil.example").text
     shown = httpx.get(f"{served.url}/login", params={"next": '/"><script>'}).text

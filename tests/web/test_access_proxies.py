@@ -1,4 +1,4 @@
-"""Proxies: whose word is taken, and what everybody else may write into those headers."""
+"""Reverse proxies: trusted and untrusted headers."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -10,11 +10,11 @@ from starlette.requests import HTTPConnection
 
 from callpipeline.config import Settings
 from callpipeline.web.access import Scope
-from callpipeline.web.access.addresses import Proxies
-from tests.web.guarded import Guarded, guarding
+from callpipeline.web.access.proxies import TrustedProxies
+from tests.web.protected_app import ProtectedApp, serving_protected
 
 HEADER = "X-Forwarded-User"
-PROXIES = Proxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")], HEADER)
+PROXIES = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")], HEADER)
 
 
 def request(peer: str | None, *headers: tuple[str, str], scheme: str = "http") -> HTTPConnection:
@@ -26,32 +26,32 @@ def request(peer: str | None, *headers: tuple[str, str], scheme: str = "http") -
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.5", "fd00::1", "::ffff:10.0.0.5"])
-def test_a_proxy_that_is_known_says_who_it_is(peer: str) -> None:
-    assert PROXIES.name(request(peer, (HEADER, "ann"))) == "ann"
+def test_a_trusted_proxy_names_the_user(peer: str) -> None:
+    assert PROXIES.user_name(request(peer, (HEADER, "ann"))) == "ann"
 
 
 @pytest.mark.parametrize("peer", ["11.0.0.5", "127.0.0.1", "fe80::1", "::ffff:11.0.0.5", None, "x"])
-def test_nobody_else_says_anything(peer: str | None) -> None:
-    assert PROXIES.name(request(peer, (HEADER, "ann"))) is None
+def test_other_peers_are_not_trusted(peer: str | None) -> None:
+    assert PROXIES.user_name(request(peer, (HEADER, "ann"))) is None
     forged = request(peer, (HEADER, "ann"), ("X-Forwarded-For", "10.0.0.5"))
-    assert PROXIES.name(forged) is None
+    assert PROXIES.user_name(forged) is None
     assert not PROXIES.is_https(request(peer, ("X-Forwarded-Proto", "https")))
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\x01b", "\xff\xfe", "n" * 201])
-def test_what_is_no_name_is_nobody(name: str) -> None:
-    assert PROXIES.name(request("10.0.0.5", (HEADER, name))) is None
+def test_invalid_names_are_ignored(name: str) -> None:
+    assert PROXIES.user_name(request("10.0.0.5", (HEADER, name))) is None
 
 
 def test_a_name_may_have_any_letters() -> None:
     sent = "Zoë Ömer".encode().decode("latin-1")
-    assert PROXIES.name(request("10.0.0.5", (HEADER, sent))) == "Zoë Ömer"
+    assert PROXIES.user_name(request("10.0.0.5", (HEADER, sent))) == "Zoë Ömer"
 
 
-def test_of_two_names_none_is_believed() -> None:
-    """One of them may be what the client wrote, which a proxy passed on beside its own."""
-    assert PROXIES.name(request("10.0.0.5", (HEADER, "ann"), (HEADER, "mallory"))) is None
-    assert PROXIES.name(request("10.0.0.5", ("X_Forwarded_User", "mallory"))) is None
+def test_two_names_are_ignored() -> None:
+    """One of them may be the client's, passed on by the proxy."""
+    assert PROXIES.user_name(request("10.0.0.5", (HEADER, "ann"), (HEADER, "mallory"))) is None
+    assert PROXIES.user_name(request("10.0.0.5", ("X_Forwarded_User", "mallory"))) is None
 
 
 @pytest.mark.parametrize(
@@ -68,50 +68,56 @@ def test_of_two_names_none_is_believed() -> None:
         (None, "198.51.100.1", "unknown"),
     ],
 )
-def test_of_whom_a_request_is_counted(peer: str | None, forwarded: str, client: str) -> None:
+def test_client_addresses(peer: str | None, forwarded: str, client: str) -> None:
     assert PROXIES.client(request(peer, ("X-Forwarded-For", forwarded))) == client
 
 
 @given(st.text(st.characters(codec="latin-1"), max_size=60))
-def test_no_words_of_a_client_make_it_somebody_else(said: str) -> None:
-    """Whatever it writes, the proxy writes its address behind that."""
+def test_clients_cannot_forge_their_address(said: str) -> None:
+    """The proxy appends the client's address to whatever the client sent."""
     forwarded = ("X-Forwarded-For", f"{said}, 198.51.100.1")
     assert PROXIES.client(request("10.0.0.5", forwarded)) == "198.51.100.1"
     assert PROXIES.client(request("198.51.100.1", ("X-Forwarded-For", said))) == "198.51.100.1"
 
 
-def test_https_is_what_the_nearest_proxy_says() -> None:
+def test_the_nearest_proxy_decides_about_https() -> None:
     assert PROXIES.is_https(request("10.0.0.5", ("X-Forwarded-Proto", "https")))
     assert PROXIES.is_https(request("10.0.0.5", ("X-Forwarded-Proto", "http, https")))
     assert not PROXIES.is_https(request("10.0.0.5", ("X-Forwarded-Proto", "https, http")))
     assert PROXIES.is_https(request("203.0.113.9", scheme="https"))
 
 
-@pytest.fixture
-def served(settings: Settings, database_url: str) -> Iterator[Guarded]:
-    """An app whose proxy is at another address than this machine."""
+@pytest.fixture(scope="module")
+def running(module_settings: Settings, module_url: str) -> Iterator[ProtectedApp]:
     options = {"web_proxy_header": HEADER, "web_trusted_proxies": (ip_network("10.0.0.0/8"),)}
-    with guarding(settings, database_url, **options, web_admins=("ann",)) as served:
+    with serving_protected(module_settings, module_url, **options, web_admins=("ann",)) as running:
+        yield running
+
+
+@pytest.fixture
+def served(running: ProtectedApp, database_url: str) -> Iterator[ProtectedApp]:
+    """An app whose trusted proxy has another address."""
+    with running.new_visitor() as served:
         yield served
 
 
-def test_a_header_from_elsewhere_opens_nothing(served: Guarded) -> None:
+def test_the_user_header_is_ignored_from_other_peers(served: ProtectedApp) -> None:
     forged = {HEADER: "ann", "X-Forwarded-For": "10.0.0.5", "Forwarded": "for=10.0.0.5"}
     for path in ("/results", "/calls", "/job"):
         assert served.http.get(path, headers=forged).status_code == 401
     assert served.http.post("/erase", json={}, headers=forged).status_code == 401
     # A key still does what it may, and no more.
     headers = forged | served.key(Scope.READ)
-    assert served.http.get("/results", headers=headers).json()["how"] == "key"
+    assert served.http.get("/results", headers=headers).json()["method"] == "key"
     assert served.http.post("/erase", json={}, headers=headers).status_code == 403
 
 
-def test_a_bearer_that_is_not_for_us_does_no_harm(settings: Settings, database_url: str) -> None:
-    """Some proxies send the token of their own login on."""
+def test_a_foreign_bearer_token_is_ignored(settings: Settings, database_url: str) -> None:
+    """Some proxies forward the token of their own login."""
     options = {"web_proxy_header": HEADER, "web_trusted_proxies": (ip_network("127.0.0.1"),)}
-    with guarding(settings, database_url, **options) as served:
+    with serving_protected(settings, database_url, **options) as served:
         theirs = {HEADER: "ann", "Authorization": "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x"}
-        assert served.http.get("/results", headers=theirs).json()["how"] == "proxy"
+        assert served.http.get("/results", headers=theirs).json()["method"] == "proxy"
         ours = theirs | {"Authorization": f"Bearer {served.key(Scope.UPLOAD)['X-API-KEY']}"}
         assert served.http.get("/results", headers=ours).status_code == 403
         unknown = theirs | {"Authorization": "Bearer cpk_aaaaaaaaaaaa_" + "A" * 43}

@@ -1,7 +1,4 @@
-"""Analytics and search in a real browser: drawn, followed, filtered and saved; nothing to complain.
-
-Screenshots are kept in tests/screenshots.
-"""
+"""Analytics and search in a browser: charts, filters, links, downloads, accessibility."""
 
 import csv
 import re
@@ -12,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.web.crowded import crowd, served
+from tests.web.synthetic_app import serve, synthetic_database
 
 pytestmark = pytest.mark.browser
 
@@ -32,12 +29,12 @@ document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
-FAULTS = """
+ACCESSIBILITY_ISSUES = """
 async () => (await axe.run()).violations
   .filter((each) => ["serious", "critical"].includes(each.impact))
   .map((each) => `${each.id}: ${each.nodes[0].html}`)
 """
-A_DRAWING = """
+PLOT_BOX = """
 (figure) => {
   const box = figure.querySelector(".u-over").getBoundingClientRect();
   return [box.left, box.top, box.width, box.height];
@@ -64,10 +61,10 @@ def address(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     if not (ROOT / "callpipeline" / "web" / "static" / "vendor" / "built").exists():
-        pytest.skip("the pages' libraries are not built: make test builds them")
+        pytest.skip("the frontend is not built: make test builds it")
     with (
-        crowd(postgres, template) as url,
-        served(url, tmp_path_factory.mktemp("home")) as address,
+        synthetic_database(postgres, template) as url,
+        serve(url, tmp_path_factory.mktemp("home")) as address,
     ):
         yield address
 
@@ -76,7 +73,7 @@ def address(
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+        pytest.skip("Chromium is not installed: apt-get install chromium")
     SCREENSHOTS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
@@ -84,59 +81,59 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A page whose console stays empty, and which asks nothing of anybody but the app."""
+    """A page without console messages and external requests."""
     context = browser.new_context(
         base_url=address, viewport={"width": 1280, "height": 900}, accept_downloads=True
     )
-    page, said, elsewhere = context.new_page(), list[str](), list[str]()
+    page, messages, external = context.new_page(), list[str](), list[str]()
     page.add_init_script(VIOLATIONS)
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on(
         "request",
-        lambda asked: None if asked.url.startswith(address) else elsewhere.append(asked.url),
+        lambda request: None if request.url.startswith(address) else external.append(request.url),
     )
     page.set_default_timeout(10_000)
     yield page
     context.close()
-    assert (said, elsewhere) == ([], [])
+    assert (messages, external) == ([], [])
 
 
-def rows(page: Page, what: str, link: str) -> int:
-    """How many rows the export of these filters has."""
-    text = page.request.get(f"/export/{what}.csv?{link.partition('?')[2]}").text()
+def count_rows(page: Page, table: str, link: str) -> int:
+    """Count the rows of the export with the link's filters."""
+    text = page.request.get(f"/export/{table}.csv?{link.partition('?')[2]}").text()
     return len(list(csv.reader(text.splitlines()))) - 1
 
 
-def test_charts_are_drawn_and_a_point_leads_to_its_calls(page: Page) -> None:
+def test_a_point_of_a_chart_links_to_its_calls(page: Page) -> None:
     page.route("**/calls?*", lambda route: route.fulfill(body="<title>Calls</title>"))
     page.goto(f"/analytics?{DAYS}")
     chart = page.locator("figure[data-chart]").nth(1)
     expect(chart).to_have_attribute("data-drawn", re.compile(r"[3-5]"))
     legend = chart.get_by_role("button")
-    for _ in range(legend.count() - 1):  # one line is left: whatever is near is of this one
+    for _ in range(legend.count() - 1):  # one line is left, so any point belongs to it
         legend.locator("xpath=self::*[@aria-pressed='true']").last.click()
     expect(chart.locator("button[aria-pressed='true']")).to_have_count(1)
     chart.locator(".plot").scroll_into_view_if_needed()
-    left, top, width, height = chart.evaluate(A_DRAWING)
+    left, top, width, height = chart.evaluate(PLOT_BOX)
     for share in range(95, 5, -5):
         page.mouse.move(left + width / 2, top + height * share / 100)
-        if chart.locator(".u-over.leads").count():
+        if chart.locator(".u-over.clickable").count():
             break
-    told = int(chart.locator("button[aria-pressed='true'] output").inner_text().replace(",", ""))
+    value = int(chart.locator("button[aria-pressed='true'] output").inner_text().replace(",", ""))
     page.mouse.down()
     page.mouse.up()
     page.wait_for_url(re.compile(r"/calls\?"))
     assert "sentiment=positive" in page.url
-    assert rows(page, "mentions", page.url) == told
+    assert count_rows(page, "mentions", page.url) == value
 
 
 @pytest.mark.parametrize("days", [DAYS, "a single day"])
-def test_each_line_is_drawn_in_a_colour_of_its_own(page: Page, days: str) -> None:
-    """Also of a single day, which is a point."""
+def test_each_line_has_its_own_colour(page: Page, days: str) -> None:
+    """A single day is a point."""
     if days != DAYS:
-        saved = page.request.get("/export/mentions.csv?sentiment=negative").text()
-        day = next(csv.DictReader(saved.splitlines()))["took_place_at"][:10]
+        export = page.request.get("/export/mentions.csv?sentiment=negative").text()
+        day = next(csv.DictReader(export.splitlines()))["took_place_at"][:10]
         days = f"from={day}&to={day}"
     page.goto(f"/analytics?{days}")
     charts = page.locator("figure[data-chart]")
@@ -145,10 +142,12 @@ def test_each_line_is_drawn_in_a_colour_of_its_own(page: Page, days: str) -> Non
         expect(chart).to_have_attribute("data-drawn", re.compile(r"\d"))
         colours = chart.evaluate(COLOURS)
         assert len({stroke for stroke, _ in colours}) == len(colours)
-        assert sum(is_drawn for _, is_drawn in colours) >= len(colours) / 2  # some lie on others
+        assert (
+            sum(is_drawn for _, is_drawn in colours) >= len(colours) / 2
+        )  # some are covered by others
 
 
-def test_a_filter_is_kept_in_the_address_and_a_number_leads_to_its_calls(page: Page) -> None:
+def test_filters_are_in_the_url_and_numbers_link_to_their_calls(page: Page) -> None:
     page.goto("/analytics")
     page.locator("select[name=agent]").select_option("Ann Abbot")
     page.locator("summary", has_text="All").click()
@@ -162,26 +161,39 @@ def test_a_filter_is_kept_in_the_address_and_a_number_leads_to_its_calls(page: P
     expect(page.locator("select[name=agent]")).to_have_value("Ann Abbot")
     link = page.locator("table:has-text('By agent') tbody a[data-counts=calls]").first
     count, target = int(link.inner_text()), link.get_attribute("href") or ""
-    assert rows(page, "calls", target) == count > 0
-    quote = page.locator(".quotes .said a").first
+    assert count_rows(page, "calls", target) == count > 0
+    quote = page.locator(".quotes .text a").first
     assert re.fullmatch(r"/calls/[\w-]+\?t=\d+\.\d", quote.get_attribute("href") or "")
 
 
-def test_words_are_found_more_of_them_appended_and_saved(page: Page) -> None:
+def test_a_start_date_after_the_end_date_is_rejected_in_the_form(page: Page) -> None:
+    page.goto("/analytics")
+    page.get_by_label("From").fill("2026-03-02")
+    page.get_by_label("To", exact=True).fill("2026-03-01")
+    page.get_by_role("button", name="Apply").click()
+    message = page.get_by_label("From").evaluate("(field) => field.validationMessage")
+    assert message == "The start date must be before the end date."
+    assert page.url.endswith("/analytics")
+    page.get_by_label("To", exact=True).fill("2026-03-02")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url(re.compile(r"from=2026-03-02&to=2026-03-02"))
+
+
+def test_search_results_are_appended_and_downloaded(page: Page) -> None:
     page.goto("/search")
-    page.get_by_label("Words that were said").fill("price or call")
+    page.get_by_label("Search transcripts").fill("price or call")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/search\?words=price\+or\+call$"))
     expect(page.locator("#hits mark").first).to_have_text(re.compile("price|call"))
-    hits = page.locator("#hits .said")
+    hits = page.locator("#hits .text")
     expect(hits).to_have_count(20)
-    page.get_by_role("button", name="More places").click()
+    page.get_by_role("button", name="Load more").click()
     total = int(page.locator("[role=status] strong").inner_text())
     expect(hits).to_have_count(min(40, total))
-    with page.expect_download() as saved:
+    with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
-    assert saved.value.suggested_filename == "segments.csv"
-    text = Path(saved.value.path()).read_text()
+    assert download.value.suggested_filename == "segments.csv"
+    text = Path(download.value.path()).read_text()
     assert len(list(csv.reader(text.splitlines()))) - 1 == total
 
 
@@ -197,11 +209,11 @@ def test_pages_are_accessible_and_fit(page: Page, scheme: str, width: int) -> No
         ("review", "/review"),
     ):
         page.goto(path)
-        if not path.startswith("/calls"):  # whose stream never ends
+        if not path.startswith("/calls"):  # its event stream never ends
             page.wait_for_load_state("networkidle")
         if AXE.exists():
             page.evaluate(AXE.read_text())
-            assert page.evaluate(FAULTS) == []
+            assert page.evaluate(ACCESSIBILITY_ISSUES) == []
         page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{width}.png", full_page=True)
         if width == 390:
             wide = "(main) => main.scrollWidth - main.clientWidth"

@@ -1,4 +1,4 @@
-"""`/analytics`, `/search`, and their numbers as documents: each leads to the calls behind it."""
+"""Analytics and search pages, and the analytics API: numbers link to the calls behind them."""
 
 import csv
 import io
@@ -16,26 +16,26 @@ from hypothesis import strategies as st
 
 from callpipeline.config import Settings
 from callpipeline.web.pages.rendering import signed
-from tests.integration.databases import asked
-from tests.web.crowded import crowd, served
+from tests.integration.databases import execute_sql
+from tests.web.synthetic_app import serve, synthetic_database
 
 LINK = re.compile(
     r'<a href="(/calls[^"]*)" data-counts="(\w+)"(?: data-count="(\d+)")?>([^<]*)</a>'
 )
-TILE = re.compile(r'<li><a href="(/calls[^"]*)"><strong>([\d,.]+)</strong> <span>([^<]*)</span>')
+TILE = re.compile(r'<li><a href="(/calls[^"]*)"><strong>([\d,.]+)%?</strong> <span>([^<]*)</span>')
 EVIL = "\"><script>alert('x')</script></script><img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
 def database(postgres: str, template: str) -> Iterator[str]:
-    with crowd(postgres, template) as url:
+    with synthetic_database(postgres, template) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def client(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with (
-        served(database, tmp_path_factory.mktemp("home")) as address,
+        serve(database, tmp_path_factory.mktemp("home")) as address,
         httpx.Client(base_url=address, timeout=30) as client,
     ):
         yield client
@@ -47,10 +47,10 @@ def page(client: httpx.Client, path: str, status: int = 200) -> str:
     return reply.text
 
 
-def rows(client: httpx.Client, what: str, link: str) -> int:
-    """How many rows the export has that the link's filters let through."""
+def count_rows(client: httpx.Client, table: str, link: str) -> int:
+    """Count the rows of the export with the link's filters."""
     query = unescape(link).partition("?")[2]
-    reply = client.get(f"/export/{what}.csv?{query}")
+    reply = client.get(f"/export/{table}.csv?{query}")
     assert reply.status_code == 200, reply.text
     return len(list(csv.reader(io.StringIO(reply.text)))) - 1
 
@@ -64,27 +64,28 @@ def rows(client: httpx.Client, what: str, link: str) -> int:
         "/analytics?sentiment=negative&from=2026-02-15&source=recordings",
     ],
 )
-def test_every_number_leads_to_as_many_calls_or_mentions(client: httpx.Client, path: str) -> None:
+def test_every_number_links_to_as_many_calls_or_mentions(client: httpx.Client, path: str) -> None:
     html = page(client, path)
     links = LINK.findall(html)
     assert len(links) > 20
     wanted = {(link, of): int(count or text.replace(",", "")) for link, of, count, text in links}
     some = dict(list(wanted.items())[:: max(len(wanted) // 50, 1)])
-    found = {(link, of): rows(client, of, link) for link, of in some}
+    found = {(link, of): count_rows(client, of, link) for link, of in some}
     assert found == some
 
 
-def test_tiles_lead_to_the_calls_they_count(client: httpx.Client) -> None:
+def test_tiles_link_to_the_calls_they_count(client: httpx.Client) -> None:
     tiles = {label: (link, text) for link, text, label in TILE.findall(page(client, "/analytics"))}
     for label in ("Calls", "Completed", "Failed"):
         link, text = tiles[label]
-        assert rows(client, "calls", link) == int(text.replace(",", ""))
-    named = next(label for label in tiles if label.startswith("Calls with a mention"))
-    assert rows(client, "calls", tiles[named][0]) == int(tiles[named][1])
-    assert rows(client, "mentions", tiles["Mentions"][0]) == int(tiles["Mentions"][1])
+        assert count_rows(client, "calls", link) == int(text.replace(",", ""))
+    share = next(label for label in tiles if "mention a competitor" in label)
+    [count] = re.findall(r"\((\d+)\)", share)
+    assert count_rows(client, "calls", tiles[share][0]) == int(count)
+    assert count_rows(client, "mentions", tiles["Mentions"][0]) == int(tiles["Mentions"][1])
 
 
-def test_the_form_shows_what_was_asked_for_and_keeps_it_in_links(client: httpx.Client) -> None:
+def test_the_form_shows_the_filters_and_links_keep_them(client: httpx.Client) -> None:
     html = page(client, "/analytics?agent=ann+abbot&competitor=ee&state=COMPLETED&from=2026-01-01")
     assert '<option value="Ann Abbot" selected>' in html
     assert 'name="competitor" value="EE" checked' in html
@@ -94,10 +95,10 @@ def test_the_form_shows_what_was_asked_for_and_keeps_it_in_links(client: httpx.C
     assert all("agent=ann+abbot" in link and "from=2026-01-01" in link for link in sorting)
 
 
-def test_agents_are_sorted_as_asked_for(client: httpx.Client) -> None:
+def test_agents_are_sorted_by_the_query(client: httpx.Client) -> None:
     table = page(client, "/analytics?sort=agent&order=up").partition('id="agents"')[2]
     names = re.findall(r'<th scope="row"><a [^>]*>(?:<bdi>)?([^<]*)', table)
-    assert names == ["Not known", "Ann Abbot", "Ben Abbot", "Cara Abbot", "Dev Abbot"]
+    assert names == ["Unknown agent", "Ann Abbot", "Ben Abbot", "Cara Abbot", "Dev Abbot"]
     assert 'aria-sort="ascending"' in table
 
 
@@ -112,20 +113,20 @@ def test_the_share_of_one_competitor_is_of_all_mentions(client: httpx.Client) ->
     assert sum(each["mentions"] for each in found["stretches"]) == total
 
 
-def test_an_installation_without_calls_and_filters_without_calls_are_told(
+def test_empty_installations_and_filters_have_an_empty_state(
     client: httpx.Client, settings: Settings, database_url: str
 ) -> None:
-    assert "No call matches these filters" in page(client, "/analytics?agent=nobody")
-    assert "Nobody says this in any call" in page(client, "/search?words=zzzzz")
-    with served(database_url, settings.home) as empty, httpx.Client(base_url=empty) as other:
-        assert "There are no calls yet" in page(other, "/analytics")
-        assert "There are no calls yet" in page(other, "/search")
+    assert "No calls match these filters" in page(client, "/analytics?agent=nobody")
+    assert "No results. Try fewer words." in page(client, "/search?words=zzzzz")
+    with serve(database_url, settings.home) as empty, httpx.Client(base_url=empty) as other:
+        assert "No calls yet" in page(other, "/analytics")
+        assert "No calls yet" in page(other, "/search")
         assert other.get("/analytics/overview").json()["total_jobs"] == 0
 
 
-def test_search_goes_page_by_page_to_the_end_without_repeating(client: httpx.Client) -> None:
+def test_search_pages_have_every_result_once(client: httpx.Client) -> None:
     total = int(
-        re.findall(r"<strong>(\d+)</strong> places", page(client, "/search?words=price"))[0]
+        re.findall(r"<strong>(\d+)</strong> results", page(client, "/search?words=price"))[0]
     )
     link, seen = "/search?words=price", list[str]()
     while link:
@@ -133,12 +134,12 @@ def test_search_goes_page_by_page_to_the_end_without_repeating(client: httpx.Cli
         seen += re.findall(r'href="(/calls/[^"]*\?t=[^"]*)"', html)
         more = re.findall(r'<li class="more"><a [^>]*href="([^"]*)"', html)
         link = unescape(more[0]) if more else ""
-    assert len(seen) == total == rows(client, "segments", "?words=price&state=counted")
+    assert len(seen) == total == count_rows(client, "segments", "?words=price&state=counted")
     assert set(Counter(seen).values()) == {1}
 
 
-def test_words_that_are_in_every_sentence_are_told(client: httpx.Client) -> None:
-    assert "not looked for" in page(client, "/search?words=the+to")
+def test_words_that_are_too_common_are_rejected(client: httpx.Client) -> None:
+    assert "too common to search for" in page(client, "/search?words=the+to")
     assert client.get("/search/segments", params={"words": "the to"}).status_code == 422
 
 
@@ -150,27 +151,27 @@ def test_the_words_are_marked(client: httpx.Client) -> None:
     assert "⟦price⟧" in found["marked"]
 
 
-def test_a_place_names_its_recording_and_leads_there(client: httpx.Client) -> None:
-    """In search with the competitors of the call, which lead to their calls."""
+def test_results_link_to_their_recording(client: httpx.Client) -> None:
+    """Search results also link to the competitors of the call."""
     for path in ("/search?words=price&competitor=EE", "/analytics?competitor=EE"):
-        place = page(client, path).partition('<ol class="quotes"')[2].partition("</li>")[0]
-        name, call_id = re.findall(r'<a href="/calls/([\w-]+)"><bdi>([^<]+)</bdi></a>', place)[0][
+        first = page(client, path).partition('<ol class="quotes"')[2].partition("</li>")[0]
+        name, call_id = re.findall(r'<a href="/calls/([\w-]+)"><bdi>([^<]+)</bdi></a>', first)[0][
             ::-1
         ]
-        assert f'href="/calls/{call_id}?t=' in place
+        assert f'href="/calls/{call_id}?t=' in first
         assert client.get(f"/jobs/{call_id}").json()["filename"] == name
-    place = page(client, "/search?words=price&competitor=EE").partition('id="hits"')[2]
-    assert 'href="/calls?competitor=EE"' in place.partition("</li>")[0]
+    hits = page(client, "/search?words=price&competitor=EE").partition('id="hits"')[2]
+    assert 'href="/calls?competitor=EE"' in hits.partition("</li>")[0]
 
 
 @pytest.mark.parametrize(
     ("score", "shown"), [(None, "–"), (0.254, "+0.25"), (-0.25, "−0.25"), (-0.004, "0.00")]
 )
-def test_a_score_has_its_sign_unless_it_is_next_to_nothing(score: float, shown: str) -> None:
+def test_scores_have_a_sign_unless_they_round_to_zero(score: float, shown: str) -> None:
     assert signed(score) == shown
 
 
-def test_documents_have_the_fields_of_the_contract(client: httpx.Client) -> None:
+def test_api_replies_have_the_fields_of_the_contract(client: httpx.Client) -> None:
     overview = client.get("/analytics/overview").json()
     assert set(overview) >= {
         *("total_jobs", "total_competitors", "top_competitors", "sentiment_distribution")
@@ -191,17 +192,17 @@ def test_documents_have_the_fields_of_the_contract(client: httpx.Client) -> None
     assert sum(each["count"] for each in trends) == one["total_mentions"]
 
 
-def test_a_competitor_is_listed_to_its_last_mention(client: httpx.Client) -> None:
-    way = "/analytics/competitor/Vodafone"
-    first = client.get(way, params={"limit": 40}).json()
+def test_a_competitor_has_every_mention_once(client: httpx.Client) -> None:
+    path = "/analytics/competitor/Vodafone"
+    first = client.get(path, params={"limit": 40}).json()
     ids, cursor = [each["id"] for each in first["segments"]], first["next_cursor"]
     while cursor:
-        page_of = client.get(way, params={"limit": 40, "after": cursor}).json()
+        page_of = client.get(path, params={"limit": 40, "after": cursor}).json()
         ids, cursor = ids + [each["id"] for each in page_of["segments"]], page_of["next_cursor"]
     assert len(set(ids)) == len(ids) == first["total_mentions"]
 
 
-def test_a_competitor_nobody_names_is_not_found_but_one_outside_the_filters_is(
+def test_an_unknown_competitor_is_not_found_but_one_without_mentions_is(
     client: httpx.Client,
 ) -> None:
     reply = client.get("/analytics/competitor/Nobody")
@@ -210,7 +211,7 @@ def test_a_competitor_nobody_names_is_not_found_but_one_outside_the_filters_is(
     assert (none["competitor_name"], none["total_mentions"], none["segments"]) == ("EE", 0, [])
 
 
-def test_what_a_client_has_is_not_sent_again(client: httpx.Client) -> None:
+def test_unchanged_replies_are_not_sent_again(client: httpx.Client) -> None:
     for path in ("overview", "competitors/list", "competitor/EE", "sentiment-trends"):
         first = client.get(f"/analytics/{path}")
         again = client.get(f"/analytics/{path}", headers={"If-None-Match": first.headers["etag"]})
@@ -222,15 +223,15 @@ def test_what_a_client_has_is_not_sent_again(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/analytics?from=2026-03-02&to=2026-03-01", "after the last one"),
-        ("/analytics?from=yesterday", "a day is written like 2026-03-31"),
+        ("/analytics?from=2026-03-02&to=2026-03-01", "The start date must be before the end date."),
+        ("/analytics?from=yesterday", "use a date like 2026-03-31"),
         ("/analytics?sentiment=angry", "sentiment: input should be"),
-        ("/analytics?competitor=EE&after=nonsense", "The cursor is none that this list gave out"),
-        ("/search?words=price&after=nonsense", "The cursor is none that this list gave out"),
+        ("/analytics?competitor=EE&after=nonsense", "The cursor is invalid for this list"),
+        ("/search?words=price&after=nonsense", "The cursor is invalid for this list"),
         ("/export/calls.csv?state=gone", "state"),
     ],
 )
-def test_what_cannot_be_meant_is_told(client: httpx.Client, path: str, said: str) -> None:
+def test_invalid_queries_are_explained(client: httpx.Client, path: str, said: str) -> None:
     assert said in unescape(page(client, path, 422))
 
 
@@ -271,7 +272,7 @@ def test_no_query_breaks_the_app(
     "text",
     ["%00", "%FF%FE", "%ED%A0%80", "%E2%80%AE", "a" * 201, "%F0%9F%98%80", "x%0d%0aSet-Cookie:"],
 )
-def test_odd_bytes_are_names_that_nobody_has(client: httpx.Client, text: str) -> None:
+def test_unusual_bytes_match_nothing(client: httpx.Client, text: str) -> None:
     for name in ("agent", "competitor", "source", "name", "words"):
         for path in ("/analytics", "/search", "/search/segments", "/export/segments.csv"):
             reply = client.get(f"{path}?words=price&{name}={text}")
@@ -279,16 +280,16 @@ def test_odd_bytes_are_names_that_nobody_has(client: httpx.Client, text: str) ->
             assert "set-cookie" not in reply.headers
 
 
-def test_what_people_said_and_are_called_stays_text(
+def test_transcripts_and_names_are_escaped(
     postgres: str, template: str, settings: Settings
 ) -> None:
     quoted = EVIL.replace("'", "''")
-    with crowd(postgres, template) as url:
-        asked(url, f"UPDATE calls SET metadata = jsonb_build_object('agent', '{quoted}')")
-        asked(url, f"UPDATE mentions SET competitor = '{quoted}', said = '{quoted}'")
-        asked(url, f"UPDATE segments SET text = 'price {quoted} price ⟦'")
-        asked(url, f"UPDATE sentiment SET quote = '{quoted}'")
-        with served(url, settings.home) as address, httpx.Client(base_url=address) as client:
+    with synthetic_database(postgres, template) as url:
+        execute_sql(url, f"UPDATE calls SET metadata = jsonb_build_object('agent', '{quoted}')")
+        execute_sql(url, f"UPDATE mentions SET competitor = '{quoted}', text = '{quoted}'")
+        execute_sql(url, f"UPDATE segments SET text = 'price {quoted} price ⟦'")
+        execute_sql(url, f"UPDATE sentiment SET quote = '{quoted}'")
+        with serve(url, settings.home) as address, httpx.Client(base_url=address) as client:
             pages = [
                 page(client, "/analytics"),
                 page(client, f"/analytics?competitor={quote(EVIL)}&agent={quote(EVIL)}"),

@@ -1,7 +1,4 @@
-"""The page of one call in a real browser: what is clicked is heard, and what is heard is marked.
-
-Screenshots are kept in tests/screenshots.
-"""
+"""The call page in a browser: playback, transcript, mentions, shortcuts."""
 
 from collections.abc import Iterator
 
@@ -9,27 +6,21 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from callpipeline.wiring import Storage
-from tests.web.browsing import Watched, chromium, watched
-from tests.web.heard_calls import Heard
-from tests.web.served import Served, served
+from tests.web.browsing import WatchedPage, chromium, watched
+from tests.web.processed_calls import ProcessedCall
+from tests.web.served import Served
 
 pytestmark = pytest.mark.browser
 
-AT = "document.getElementById('sound').currentTime"
+AT = "document.getElementById('audio').currentTime"
 SHADOW = "document.querySelector('#waves > div').shadowRoot"
 CURSOR = f"parseFloat({SHADOW}.querySelector('.cursor').style.left) / 100"
-NOW = "[...(CSS.highlights.get('said-now') ?? [])].map(String).join('|')"
-
-
-@pytest.fixture(scope="module")
-def app(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("app"), postgres, template) as app:
-        yield app
+NOW = "[...(CSS.highlights.get('current-word') ?? [])].map(String).join('|')"
 
 
 @pytest.fixture(scope="module")
 def call_id(app: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return Heard().store(app.storage, tmp_path_factory.mktemp("sound"))
+    return ProcessedCall().store(app.storage, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +30,27 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def watch(browser: Browser, app: Served, call_id: str) -> Iterator[Watched]:
-    """The call's page, with its sound and its waveform there."""
+def watch(browser: Browser, app: Served, call_id: str) -> Iterator[WatchedPage]:
+    """The call's page, with audio and waveform loaded."""
     with watched(browser, app.address) as watch:
         _open(watch, f"/calls/{call_id}")
         yield watch
         watch.check()
 
 
-def _open(watch: Watched, url: str) -> None:
+def _open(watch: WatchedPage, url: str) -> None:
     page = watch.page
     with page.expect_response(lambda reply: reply.url.endswith("/words")):
         page.goto(url)
-    watch.until("document.getElementById('sound').readyState >= 1")
-    page.wait_for_selector("#marks .mark", state="attached")
+    watch.until("document.getElementById('audio').readyState >= 1")
+    page.wait_for_selector("#markers .marker", state="attached")
 
 
-def _comes_to(watch: Watched, second: float) -> None:
+def _expect_position(watch: WatchedPage, second: float) -> None:
     watch.until(f"Math.abs({AT} - {second}) < 0.3")
 
 
-def test_the_sound_plays_and_its_words_are_marked(watch: Watched) -> None:
+def test_playing_highlights_the_current_word(watch: WatchedPage) -> None:
     page = watch.page
     page.click("#play")
     watch.until(f"{AT} > 0.6")
@@ -72,9 +63,9 @@ def test_the_sound_plays_and_its_words_are_marked(watch: Watched) -> None:
     assert page.evaluate(AT) == pytest.approx(stopped, abs=0.05)
 
 
-def test_a_click_on_a_word_plays_it(watch: Watched) -> None:
+def test_clicking_a_word_plays_it(watch: WatchedPage) -> None:
     page = watch.page
-    line = page.locator("#lines li p").nth(1)  # the customer's first: i saw that vodafone …
+    line = page.locator("#lines li p").nth(1)  # the customer's first line: i saw that vodafone …
     box = line.evaluate(
         """(p) => { const range = document.createRange(); range.setStart(p.firstChild, 6);
         range.setEnd(p.firstChild, 10); const box = range.getBoundingClientRect();
@@ -85,32 +76,32 @@ def test_a_click_on_a_word_plays_it(watch: Watched) -> None:
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
 
 
-def test_a_click_on_a_mention_goes_to_its_second_wherever_it_is_clicked(watch: Watched) -> None:
+def test_clicking_a_mention_anywhere_seeks_to_it(watch: WatchedPage) -> None:
     page = watch.page
-    for where in (
-        "#marks .mark.positive",
-        "#lines .named.positive",
+    for selector in (
+        "#markers .marker.positive",
+        "#lines .mention.positive",
         "#mentions .entry.positive a",
     ):
-        page.evaluate("document.getElementById('sound').pause()")
-        page.evaluate("document.getElementById('sound').currentTime = 0")
-        page.click(where)
-        _comes_to(watch, 6.5)
-    expect(page.locator("#told")).to_have_text("Vodafone, positive, customer, 0:06")
+        page.evaluate("document.getElementById('audio').pause()")
+        page.evaluate("document.getElementById('audio').currentTime = 0")
+        page.click(selector)
+        _expect_position(watch, 6.5)
+    expect(page.locator("#announcement")).to_have_text("Vodafone, positive, customer, 0:06")
 
 
-def test_a_mention_in_the_text_tells_what_is_known_of_it(watch: Watched) -> None:
+def test_a_mention_in_the_transcript_opens_a_popup(watch: WatchedPage) -> None:
     page = watch.page
-    page.click("#lines .named.positive")
-    about = page.locator("#about")
-    expect(about).to_be_visible()
-    for told in ("unambiguous name", "positive (+0.70)", "praise", "by hand"):
-        expect(about).to_contain_text(told)
+    page.click("#lines .mention.positive")
+    popup = page.locator("#mention-popup")
+    expect(popup).to_be_visible()
+    for text in ("unambiguous name", "Positive (+0.70)", "praise", "by hand"):
+        expect(popup).to_contain_text(text)
     page.keyboard.press("Escape")
-    expect(about).to_be_hidden()
+    expect(popup).to_be_hidden()
 
 
-def test_keys_move_and_are_letters_again_in_a_field(watch: Watched) -> None:
+def test_shortcuts_seek_and_are_text_in_a_field(watch: WatchedPage) -> None:
     page = watch.page
     for key, second in (
         ("]", 6.5),
@@ -122,94 +113,96 @@ def test_keys_move_and_are_letters_again_in_a_field(watch: Watched) -> None:
         ("Shift+ArrowLeft", 5.0),
     ):
         page.keyboard.press(key)
-        _comes_to(watch, second)
+        _expect_position(watch, second)
     page.keyboard.press("/")
     page.keyboard.type("sky [ ] ? f")
-    expect(page.locator("#wanted")).to_have_value("sky [ ] ? f")
-    expect(page.locator("#keys")).to_be_hidden()
-    _comes_to(watch, 5.0)
+    expect(page.locator("#query")).to_have_value("sky [ ] ? f")
+    expect(page.locator("#shortcuts")).to_be_hidden()
+    _expect_position(watch, 5.0)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.locator("#keys")).to_be_visible()
+    expect(page.locator("#shortcuts")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("Space")
     watch.until(f"{AT} > 5.2")
 
 
-def test_the_address_names_a_second_and_gives_one_to_others(watch: Watched, call_id: str) -> None:
+def test_the_url_sets_the_position_and_the_link_copies_it(watch: WatchedPage, call_id: str) -> None:
     page = watch.page
     _open(watch, f"/calls/{call_id}?t=12.5")
-    _comes_to(watch, 12.5)
+    _expect_position(watch, 12.5)
     expect(page.locator("#lines [aria-current]")).to_contain_text("we can match")
     watch.until(f"{NOW} === 'for'")
     watch.until(f"Math.abs({CURSOR} - 12.5 / 20) < 0.02")
     page.keyboard.press("]")
-    _comes_to(watch, 16.0)
+    _expect_position(watch, 16.0)
     link = page.locator("#link")
     expect(link).to_have_attribute("href", "?t=16")
     link.click()
     assert page.url.endswith(f"/calls/{call_id}?t=16")
 
 
-def test_a_search_finds_words_and_enter_goes_on(watch: Watched) -> None:
+def test_search_counts_matches_and_enter_goes_to_the_next(watch: WatchedPage) -> None:
     page = watch.page
     page.keyboard.press("/")
     page.keyboard.type("THAT")
-    expect(page.locator("#found")).to_have_text("3 found")
+    expect(page.locator("#match-count")).to_have_text("3 found")
     page.keyboard.press("Enter")
-    expect(page.locator("#found")).to_have_text("1 of 3")
-    assert page.evaluate("[...CSS.highlights.get('found-now')].map(String)") == ["that"]
-    page.check("#only-found")
+    expect(page.locator("#match-count")).to_have_text("1 of 3")
+    assert page.evaluate("[...CSS.highlights.get('current-match')].map(String)") == ["that"]
+    page.check("#matches-only")
     expect(page.locator("#lines li:visible")).to_have_count(3)
 
 
-def test_the_transcript_follows_unless_the_reader_looks_away(watch: Watched) -> None:
+def test_the_transcript_scrolls_until_the_reader_scrolls(watch: WatchedPage) -> None:
     page = watch.page
-    follow = page.locator("#follow")
-    expect(follow).to_be_checked()
+    auto_scroll = page.locator("#auto-scroll")
+    expect(auto_scroll).to_be_checked()
     page.click("#play")
     watch.until(f"{AT} > 0.1")
     page.mouse.move(600, 500)
     page.mouse.wheel(0, 50)
-    expect(follow).not_to_be_checked()
+    expect(auto_scroll).not_to_be_checked()
     page.keyboard.press("f")
-    expect(follow).to_be_checked()
+    expect(auto_scroll).to_be_checked()
 
 
-def test_the_speed_is_kept_for_the_next_call(watch: Watched, call_id: str) -> None:
+def test_the_speed_is_remembered_for_the_next_call(watch: WatchedPage, call_id: str) -> None:
     page = watch.page
     page.select_option("#speed", "1.5")
-    assert page.evaluate("document.getElementById('sound').playbackRate") == 1.5
+    assert page.evaluate("document.getElementById('audio').playbackRate") == 1.5
     _open(watch, f"/calls/{call_id}")
-    assert page.evaluate("document.getElementById('sound').playbackRate") == 1.5
+    assert page.evaluate("document.getElementById('audio').playbackRate") == 1.5
 
 
-def test_the_lanes_seek_by_mouse_and_can_be_looked_at_closer(watch: Watched) -> None:
+def test_the_waveform_seeks_by_mouse_and_zooms(watch: WatchedPage) -> None:
     page = watch.page
-    lanes = page.locator("#waves")
-    box = lanes.bounding_box()
+    box = page.locator("#waves").bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    _comes_to(watch, 10.0)
-    expect(page.locator("#lanes")).to_have_attribute("aria-valuetext", "0:10 of 0:20")
-    page.click("#wider")
-    watch.until("waves.offsetWidth > 1.9 * ways.clientWidth && ways.scrollLeft > 0")
+    _expect_position(watch, 10.0)
+    expect(page.locator("#waveform")).to_have_attribute("aria-valuetext", "0:10 of 0:20")
+    page.click("#zoom-in")
+    watch.until(
+        "waves.offsetWidth > 1.9 * document.getElementById('waveform-view').clientWidth"
+        " && document.getElementById('waveform-view').scrollLeft > 0"
+    )
 
 
-def test_an_unsure_mention_is_accepted_and_taken_back_by_keyboard(
-    watch: Watched, app: Served, call_id: str
+def test_a_mention_is_confirmed_and_undone_by_keyboard(
+    watch: WatchedPage, app: Served, call_id: str
 ) -> None:
     page = watch.page
-    expect(page.locator("#lines .named.review")).to_have_count(1)
-    page.focus("#mentions button.accept")
+    expect(page.locator("#lines .mention.review")).to_have_count(1)
+    page.focus("#mentions button.confirm")
     page.keyboard.press("Enter")
     expect(page.locator("#mentions .entry.review")).to_have_count(0)
-    expect(page.locator("#lines .named.unjudged, #lines .named.unsure")).to_have_count(1)
-    assert _sky(app.storage, call_id) == "accepted"
+    expect(page.locator("#lines .mention.unjudged, #lines .mention.mixed")).to_have_count(1)
+    assert _sky(app.storage, call_id) == "counted"
     expect(page.locator("#mentions button[value=undo]")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#marks .mark.review")).to_have_count(1)
-    assert _sky(app.storage, call_id) == "unsure"
+    expect(page.locator("#markers .marker.review")).to_have_count(1)
+    assert _sky(app.storage, call_id) == "needs_review"
 
 
 def _sky(storage: Storage, call_id: str) -> str:
@@ -217,19 +210,17 @@ def _sky(storage: Storage, call_id: str) -> str:
     return str(sky.status)
 
 
-def test_the_sound_of_a_call_is_the_second_that_is_asked_for(
-    watch: Watched,
-) -> None:
-    """What the browser decodes at a mention is the tone that the customer's channel has there."""
+def test_the_decoded_audio_has_the_tone_of_the_mention(watch: WatchedPage) -> None:
+    """The customer's channel has a tone at the second of the mention."""
     page = watch.page
-    heard = page.evaluate(
-        """async () => { const reply = await fetch(document.getElementById('sound').src);
+    decoded = page.evaluate(
+        """async () => { const reply = await fetch(document.getElementById('audio').src);
         const context = new OfflineAudioContext(2, 8000, 8000);
         const sound = await context.decodeAudioData(await reply.arrayBuffer());
         const loud = (side, at) => Math.max(...sound.getChannelData(side)
             .slice(at * 8000, at * 8000 + 800).map(Math.abs));
         return [sound.duration, loud(0, 6.5), loud(1, 6.5)]; }"""
     )
-    assert heard[0] == pytest.approx(20)
-    assert heard[1] < 0.01
-    assert heard[2] > 0.2
+    assert decoded[0] == pytest.approx(20)
+    assert decoded[1] < 0.01
+    assert decoded[2] > 0.2

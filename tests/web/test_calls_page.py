@@ -1,39 +1,51 @@
-"""The list of calls and the head of a call's page, as a browser without scripts sees them."""
+"""The list of calls and the header of a call's page, without scripts."""
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from callpipeline import errors
-from callpipeline.config import Settings
 from callpipeline.domain.access import ApiKey, Scope
-from callpipeline.domain.call import CallState
+from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.storage.api_keys import ApiKeys
-from callpipeline.web.advice import OTHERWISE, advice
+from callpipeline.storage.access import ApiKeys
+from callpipeline.web.pages.rendering import timestamp
+from callpipeline.web.problems import DEFAULT_ADVICE, advice
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, row
-from tests.web import standing_calls
-from tests.web.app_server import asked
+from tests.web import calls_by_state
+from tests.web.served import Served, served
 from tests.web.uploads import a_recording
 
 A_BROWSER = {"Accept": "text/html"}
 
 
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(
+        tmp_path_factory.mktemp("app"), module_url, dagster_ui_url="http://dagster:3000"
+    ) as app:
+        yield app
+
+
 @pytest.fixture
-def client(settings: Settings, database_url: str) -> Iterator[httpx.Client]:
-    where = {"database_url": SecretStr(database_url), "dagster_ui_url": "http://dagster:3000"}
-    with asked(settings.model_copy(update=where), **A_BROWSER) as client:
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def client(empty_app: Served) -> Iterator[httpx.Client]:
+    with empty_app.client(**A_BROWSER) as client:
         yield client
 
 
 @pytest.fixture
 def calls(storage: Storage, tmp_path: Path) -> dict[str, str]:
-    return standing_calls.one_of_each(storage, tmp_path / "sound")
+    return calls_by_state.one_per_state(storage, tmp_path / "sound")
 
 
 def rows_of(html: str) -> list[str]:
@@ -47,19 +59,32 @@ def row_of(html: str, call_id: str) -> str:
     return found[0]
 
 
-def test_every_state_is_told_by_a_word(client: httpx.Client, calls: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ("2026-03-02T02:09:00+00:00", "Today, 2:09 AM"),
+        ("2026-03-02T01:30:00+02:00", "1 Mar 2026, 11:30 PM"),
+        ("2026-03-01T12:00:00+00:00", "1 Mar 2026, 12:00 PM"),
+    ],
+)
+def test_times_are_in_utc(at: str, shown: str) -> None:
+    now = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
+    assert f">{shown}</time>" in timestamp(datetime.fromisoformat(at), now)
+
+
+def test_every_state_has_a_label(client: httpx.Client, calls: dict[str, str]) -> None:
     html = client.get("/calls").text
     for name, word in {
         "completed": "Completed",
         "failed": "Failed",
-        "put off": "Waiting",
+        "put off": "Queued",
         "processing": "Processing",
         "duplicate": "Duplicate",
     }.items():
         assert f">{word}</span>" in row_of(html, calls[name]).replace("</svg>", ">"), name
 
 
-def test_the_newest_call_is_first_and_erased_ones_only_come_when_asked_for(
+def test_the_newest_call_is_first_and_erased_calls_need_the_filter(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     shown = list(reversed([call_id for name, call_id in calls.items() if name != "erased"]))
@@ -67,7 +92,7 @@ def test_the_newest_call_is_first_and_erased_ones_only_come_when_asked_for(
     assert rows_of(client.get("/calls?state=ERASED").text) == [calls["erased"]]
 
 
-def test_a_row_has_what_was_found_out(client: httpx.Client, calls: dict[str, str]) -> None:
+def test_a_row_shows_results_and_progress(client: httpx.Client, calls: dict[str, str]) -> None:
     html = client.get("/calls").text
     done = row_of(html, calls["completed"])
     assert "Vodafone" in done and ": positive" in done and ": negative" in done
@@ -75,8 +100,8 @@ def test_a_row_has_what_was_found_out(client: httpx.Client, calls: dict[str, str
     assert 'value="10"' in row_of(html, calls["processing"])
     assert "Transcribing left and right" in row_of(html, calls["processing"])
     assert "This is an image (PNG), not audio." in row_of(html, calls["failed"])
-    assert "Next in the queue" in row_of(html, calls["waiting"])
-    assert "Next try" in row_of(html, calls["put off"])
+    assert "Next in queue" in row_of(html, calls["waiting"])
+    assert "Next attempt: " in row_of(html, calls["put off"])
 
 
 BY_FILTER = (
@@ -91,25 +116,21 @@ BY_FILTER = (
 )
 
 
-def test_calls_are_filtered_by_what_the_address_says(
-    client: httpx.Client, calls: dict[str, str]
-) -> None:
-    for asked_for, names in BY_FILTER:
-        html = client.get(f"/calls?{asked_for}").text
-        assert rows_of(html) == [calls[name] for name in names], asked_for
-        assert ("No call matches these filters" in html) is (not names)
+def test_calls_are_filtered_by_the_query(client: httpx.Client, calls: dict[str, str]) -> None:
+    for query, names in BY_FILTER:
+        html = client.get(f"/calls?{query}").text
+        assert rows_of(html) == [calls[name] for name in names], query
+        assert ("No calls match these filters" in html) is (not names)
 
 
-def test_a_filter_that_is_none_is_a_page_that_says_so(client: httpx.Client) -> None:
+def test_an_invalid_filter_is_an_error_page(client: httpx.Client) -> None:
     for wrong in ["from=yesterday", "state=LOST", "sentiment=angry", "after=x"]:
         reply = client.get(f"/calls?{wrong}")
         assert reply.status_code == 422, wrong
         assert "<h1>" in reply.text
 
 
-def test_pages_follow_each_other_and_keep_the_filter(
-    client: httpx.Client, storage: Storage
-) -> None:
+def test_pagination_keeps_the_filter(client: httpx.Client, storage: Storage) -> None:
     known = enter(storage, *(f"{number:03}.wav" for number in range(120)))
     html, seen = client.get("/calls?state=PENDING").text, list[str]()
     while True:
@@ -123,8 +144,8 @@ def test_pages_follow_each_other_and_keep_the_filter(
     assert sorted(seen) == sorted(known)
 
 
-def test_any_file_name_is_shown_as_text(client: httpx.Client, storage: Storage) -> None:
-    call_ids = enter(storage, *standing_calls.NAMES)
+def test_file_names_are_escaped(client: httpx.Client, storage: Storage) -> None:
+    call_ids = enter(storage, *calls_by_state.NAMES)
     for path in ("/", "/calls", *(f"/calls/{call_id}" for call_id in call_ids)):
         reply = client.get(path)
         assert reply.status_code == 200
@@ -132,11 +153,11 @@ def test_any_file_name_is_shown_as_text(client: httpx.Client, storage: Storage) 
         assert "\u202e" not in reply.text
 
 
-def test_the_page_of_a_failed_call_says_why_and_what_to_do(
+def test_the_page_of_a_failed_call_shows_reason_and_advice(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     html = client.get(f"/calls/{calls['failed']}").text
-    assert "It failed when the recording was taken apart:" in html
+    assert "Couldn&#39;t split the recording into speakers:" in html
     assert "This is an image (PNG), not audio." in html
     assert advice("UnsupportedAudio") in html
     partition = (
@@ -146,120 +167,121 @@ def test_the_page_of_a_failed_call_says_why_and_what_to_do(
     assert "hx-sse:connect" not in html
 
 
-def test_the_page_of_a_call_at_work_is_live_and_leads_to_its_run(
+def test_the_page_of_a_call_in_progress_is_live_and_links_to_its_run(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     html = client.get(f"/calls/{calls['processing']}").text
-    assert f"http://dagster:3000/runs/{standing_calls.RUN}" in html
+    assert f"http://dagster:3000/runs/{calls_by_state.RUN}" in html
     assert f'hx-sse:connect="/events/calls/{calls["processing"]}?mark=' in html
     assert 'value="10"' in html
 
 
-def test_a_call_that_waits_for_its_next_try_says_when_and_why(
+def test_a_call_in_backoff_shows_its_next_attempt_and_the_reason(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     html = client.get(f"/calls/{calls['put off']}").text
-    assert "It is tried again <time" in html
+    assert "Next attempt: <time" in html
     assert "The recogniser did not answer within 30 s." in html
-    assert "Try now" in html
+    assert "Retry now" in html
 
 
-def test_a_duplicate_leads_to_the_first(client: httpx.Client, calls: dict[str, str]) -> None:
+def test_a_duplicate_links_to_the_original(client: httpx.Client, calls: dict[str, str]) -> None:
     html = client.get(f"/calls/{calls['duplicate']}").text
     assert f'href="/calls/{calls["completed"]}"' in html
 
 
-def test_of_an_erased_call_nothing_is_shown(client: httpx.Client, calls: dict[str, str]) -> None:
+def test_an_erased_call_shows_nothing_but_its_state(
+    client: httpx.Client, calls: dict[str, str]
+) -> None:
     reply = client.get(f"/calls/{calls['erased']}")
     assert reply.status_code == 200
-    assert "An erased call" in reply.text
+    assert "Erased call" in reply.text
     assert "gone.wav" not in reply.text
 
 
-def test_an_unknown_call_is_a_page_of_404(client: httpx.Client) -> None:
+def test_an_unknown_call_is_a_404_page(client: httpx.Client) -> None:
     for call_id in ["2026-03-02-000000000000", "nonsense", "%00"]:
         reply = client.get(f"/calls/{call_id}")
         assert reply.status_code == 404
         assert "<h1>" in reply.text
 
 
-def test_failed_calls_are_tried_again_and_the_page_comes_back(
+def test_retrying_failed_calls_redirects_back(
     client: httpx.Client, storage: Storage, calls: dict[str, str]
 ) -> None:
-    wish = {"call_id": [calls["failed"]], "back": "/calls?state=FAILED"}
-    reply = client.post("/calls/retry", data=wish)
+    form = {"call_id": [calls["failed"]], "back": "/calls?state=FAILED"}
+    reply = client.post("/calls/retry", data=form)
     assert (reply.status_code, reply.headers["location"]) == (303, "/calls?state=FAILED")
     assert row(storage, calls["failed"])["state"] == CallState.PENDING
 
 
-def test_nobody_is_led_to_another_site(client: httpx.Client) -> None:
+def test_redirects_stay_on_the_site(client: httpx.Client) -> None:
     for back in ["//evil.example", "https://evil.example", "/\\evil", "/a\nb", ""]:
-        wish = {"call_id": ["2026-03-02-000000000000"], "back": back}
-        assert client.post("/calls/retry", data=wish).headers["location"] == "/calls"
+        form = {"call_id": ["2026-03-02-000000000000"], "back": back}
+        assert client.post("/calls/retry", data=form).headers["location"] == "/calls"
 
 
-def test_a_wish_for_what_is_no_call_is_refused(client: httpx.Client) -> None:
+def test_retrying_an_invalid_call_id_is_rejected(client: httpx.Client) -> None:
     for call_id in [[], ["nonsense"], ["2026-03-02-000000000000"] * 501]:
         assert client.post("/calls/retry", data={"call_id": call_id}).status_code == 422
 
 
-def test_buttons_need_no_script(client: httpx.Client, calls: dict[str, str]) -> None:
+def test_buttons_work_without_scripts(client: httpx.Client, calls: dict[str, str]) -> None:
     html = client.get("/calls").text
     button = f'form="retry" name="call_id" value="{calls["failed"]}"'
     assert button in html and '<form id="retry" method="post" action="/calls/retry">' in html
     assert f'form="retry-all" name="call_id" value="{calls["failed"]}"' in html
 
 
-def test_the_home_page_takes_a_recording_and_shows_the_newest_calls(
+def test_the_home_page_has_an_upload_form_and_the_newest_calls(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     html = client.get("/").text
     assert 'type="file" name="file"' in html
-    assert 'data-most-bytes="2048000000"' in html
+    assert 'data-max-bytes="2048000000"' in html
     assert rows_of(html)[0] == calls["duplicate"]
     assert calls["erased"] not in html
 
 
-def test_who_only_reads_is_not_asked_for_recordings(
+def test_readers_see_no_upload_form(
     client: httpx.Client, storage: Storage, calls: dict[str, str]
 ) -> None:
-    key = ApiKey.made()
+    key = ApiKey.generate()
     ApiKeys(storage.database).add(key, "a reader", [Scope.READ], by="a test")
-    html = client.get("/", headers={"X-API-KEY": key.written()}).text
+    html = client.get("/", headers={"X-API-KEY": key.to_text()}).text
     assert calls["completed"] in rows_of(html)
-    assert 'type="file"' not in html and "upload.js" not in html and ">Upload<" not in html
+    assert 'type="file"' not in html and "upload/page.js" not in html and ">Upload<" not in html
 
 
-def test_a_recording_is_handed_over_without_a_script(client: httpx.Client, tmp_path: Path) -> None:
-
+def test_a_recording_is_uploaded_without_scripts(client: httpx.Client, tmp_path: Path) -> None:
     reply = client.post("/upload/page", files={"file": ("a.wav", a_recording())})
     assert reply.status_code == 303
     page = client.get(reply.headers["location"])
     assert page.status_code == 200 and "a.wav" in page.text
-    refused = client.post("/upload/page", files={"file": ("a.pdf", b"%PDF-1.7")})
-    assert refused.status_code == 415 and "a PDF, not audio" in refused.text
+    rejected = client.post("/upload/page", files={"file": ("a.pdf", b"%PDF-1.7")})
+    assert rejected.status_code == 415 and "a PDF, not audio" in rejected.text
 
 
-def test_there_is_advice_for_every_error_that_engines_raise_and_claims_end_with() -> None:
+def test_every_error_of_engines_and_claims_has_advice() -> None:
     package = Path(errors.__file__).parent
-    files = [*package.glob("engines/**/*.py"), package / "storage" / "claims.py"]
+    files = [*package.glob("engines/**/*.py"), package / "storage" / "calls" / "claims.py"]
     raised = {name for file in files for name in re.findall(r"raise (\w+)\(", file.read_text())}
-    ours = {name for name in raised if name in vars(errors)} - {"ClaimLost", "SameRecording"}
-    assert len(ours) >= 8
-    assert [name for name in sorted(ours) if advice(name) == OTHERWISE] == []
-    assert advice(None) == advice("ErrorOfTomorrow") == OTHERWISE
+    known = {name for name in raised if name in vars(errors)} - {"ClaimLost", "SameRecording"}
+    assert len(known) >= 8
+    assert [name for name in sorted(known) if advice(name) == DEFAULT_ADVICE] == []
+    assert advice(None) == advice("ErrorOfTomorrow") == DEFAULT_ADVICE
 
 
-def test_sentiment_and_competitors_of_a_name_with_odd_letters_lead_to_calls(
+def test_competitor_names_with_special_characters_link_to_their_calls(
     client: httpx.Client, storage: Storage, tmp_path: Path
 ) -> None:
-    call_id = standing_calls.completed(storage, "x.wav", tmp_path, **{"A&B <x>": Sentiment.UNSURE})
+    call_id = calls_by_state.completed(storage, "x.wav", tmp_path, **{"A&B <x>": Sentiment.MIXED})
     html = client.get("/calls").text
     assert 'href="/calls?competitor=A%26B+%3Cx%3E"' in html
     assert rows_of(client.get("/calls?competitor=A%26B+%3Cx%3E").text) == [call_id]
 
 
-def test_a_call_of_long_ago_is_no_newer_one(client: httpx.Client, storage: Storage) -> None:
+def test_an_old_call_is_not_listed_as_new(client: httpx.Client, storage: Storage) -> None:
     old, new = enter(storage, "old.wav", "new.wav")
     change(storage, [old], created_at="now() - interval '1 day'")
     assert rows_of(client.get("/calls").text) == [new, old]

@@ -1,4 +1,4 @@
-"""Who is let in to a server of engines, and what it serves to others than its own machine."""
+"""Authentication of the engine server, and its routes for other machines."""
 
 import re
 import socket
@@ -12,19 +12,18 @@ from typer.testing import CliRunner
 
 from callpipeline.cli import app as commands
 from callpipeline.config import Settings
+from callpipeline.engine_server.app import create_app
+from callpipeline.engine_server.login import PURPOSE
 from callpipeline.errors import SettingsInvalid
-from callpipeline.web.access.signing import Signer
-from callpipeline.web.access.users import Users, hashed
-from callpipeline.web.engine_server.app import create_app
-from callpipeline.web.engine_server.login import PURPOSE
+from callpipeline.http_server.security import Signer, UserPasswords, hash_password
 from tests.web.engine_servers import NAME, PASSWORD, USERS, Served, serving
 
 TRANSCRIPTIONS = "/api/v1/transcriptions/"
 
 
-@pytest.fixture
-def served(settings: Settings) -> Iterator[Served]:
-    with serving(settings) as served:
+@pytest.fixture(scope="module")
+def served(module_settings: Settings) -> Iterator[Served]:
+    with serving(module_settings) as served:
         yield served
 
 
@@ -33,7 +32,7 @@ def transcribe(served: Served, headers: dict[str, str]) -> httpx.Response:
     return served.http.post(TRANSCRIPTIONS, files=sound, headers=headers)
 
 
-def test_a_token_opens_transcription(served: Served) -> None:
+def test_a_token_allows_transcription(served: Served) -> None:
     reply = served.token().json()
     assert (reply["token_type"], reply["expires_in"]) == ("bearer", 3600)
     headers = {"Authorization": f"Bearer {reply['access_token']}"}
@@ -45,7 +44,7 @@ def test_a_token_opens_transcription(served: Served) -> None:
     [
         (NAME, "wrong password"),
         (NAME, PASSWORD + " "),
-        ("somebody", PASSWORD),
+        ("stranger", PASSWORD),
         ("", ""),
         ("é", "й"),
     ],
@@ -57,8 +56,8 @@ def test_a_wrong_name_or_password_gives_no_token(served: Served, name: str, pass
     assert not password.strip() or password not in reply.text
 
 
-def test_without_a_token_that_holds_nothing_is_transcribed(served: Served) -> None:
-    signer = served.opened.signer
+def test_transcription_requires_a_valid_token(served: Served) -> None:
+    signer = served.state.signer
     token = signer.sign(PURPOSE, NAME, 60)
     payload, signature = token.split(".")
     refused = {
@@ -72,14 +71,14 @@ def test_without_a_token_that_holds_nothing_is_transcribed(served: Served) -> No
         "cut": {"Authorization": f"Bearer {payload}.{signature[:-2]}"},
         "another key": {"Authorization": f"Bearer {Signer(b'x' * 32).sign(PURPOSE, NAME, 60)}"},
     }
-    for what, headers in refused.items():
+    for case, headers in refused.items():
         reply = transcribe(served, headers)
-        assert reply.status_code == 401, what
-        assert reply.headers["WWW-Authenticate"].startswith("Bearer"), what
+        assert reply.status_code == 401, case
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer"), case
     assert transcribe(served, {"Authorization": f"Bearer {token}"}).status_code == 200
 
 
-def test_who_is_not_known_is_refused_before_the_upload_is_read(served: Served) -> None:
+def test_a_client_without_token_is_rejected_before_the_upload_is_read(served: Served) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
@@ -88,7 +87,7 @@ def test_who_is_not_known_is_refused_before_the_upload_is_read(served: Served) -
         assert connection.recv(1000).startswith(b"HTTP/1.1 401")
 
 
-def test_servers_with_the_same_key_take_each_others_tokens(settings: Settings) -> None:
+def test_servers_with_the_same_key_accept_each_others_tokens(settings: Settings) -> None:
     key = SecretStr("k" * 32)
     with serving(settings, serve_key=key) as one, serving(settings, serve_key=key) as other:
         assert transcribe(other, one.bearer()).status_code == 200
@@ -96,13 +95,15 @@ def test_servers_with_the_same_key_take_each_others_tokens(settings: Settings) -
         assert transcribe(another, {"Authorization": "Bearer x.y"}).status_code == 401
 
 
-def test_without_users_nobody_is_let_in_and_all_else_is_open(settings: Settings) -> None:
+def test_without_users_there_are_no_logins_and_the_other_routes_are_open(
+    settings: Settings,
+) -> None:
     with serving(settings, serve_users={}) as served:
         reply = served.token("", "")
         assert reply.status_code in (401, 422)
         assert served.token().status_code == 401
         assert "CALLPIPELINE_SERVE_USERS" in served.token().json()["detail"]
-        own = {"Authorization": f"Bearer {served.opened.signer.sign(PURPOSE, NAME, 60)}"}
+        own = {"Authorization": f"Bearer {served.state.signer.sign(PURPOSE, NAME, 60)}"}
         assert transcribe(served, own).status_code == 401
         assert served.split().status_code == 200
 
@@ -120,14 +121,14 @@ OPEN_IN_CONTRACT: list[tuple[str, str, Any]] = [
 ]
 
 
-def test_a_token_can_be_asked_for_everywhere(settings: Settings) -> None:
+def test_all_routes_can_require_a_token(settings: Settings) -> None:
     with serving(settings, serve_auth="all") as served:
         for method, path, body in OPEN_IN_CONTRACT:
             assert served.http.request(method, path, json=body).status_code == 401, path
         assert served.split().status_code == 401
         broken = {"Content-Type": "application/json"}
         for path in ("/analyze/contextual", "/analyze/overall", "/patterns/positive"):
-            # Not even read: a body in JSON lies in memory whole.
+            # Rejected before parsing: a JSON body is in memory as a whole.
             assert served.http.post(path, content=b"{", headers=broken).status_code == 401, path
         files = {"file": ("call.wav", b"call 1")}
         split = served.http.post("/split", files=files, headers=served.bearer())
@@ -135,7 +136,7 @@ def test_a_token_can_be_asked_for_everywhere(settings: Settings) -> None:
         assert served.http.get("/health").status_code == 200
 
 
-def test_beyond_this_machine_a_token_is_asked_for_everywhere(settings: Settings) -> None:
+def test_for_other_machines_all_routes_require_a_token(settings: Settings) -> None:
     update = USERS | {"serve_host": "0.0.0.0"}
     app = create_app(settings.model_copy(update=update))
     paths = app.openapi()["paths"]
@@ -158,36 +159,40 @@ def test_this_machine_alone_needs_no_users(settings: Settings, host: str) -> Non
 
 
 @pytest.mark.parametrize("role", ["splitter", "transcriber", "sentiment"])
-def test_a_server_does_not_ask_another_server(settings: Settings, role: str) -> None:
+def test_a_server_rejects_remote_engines(settings: Settings, role: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"CALLPIPELINE_{role.upper()} is remote"):
         create_app(settings.model_copy(update={role: "remote"}))
 
 
-def test_many_who_try_passwords_at_once_are_told_to_wait(served: Served) -> None:
-    served.opened.logins.taken = 32
+def test_too_many_concurrent_logins_are_rejected_with_a_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.state.logins, "admitted", 32)
     reply = served.token()
     assert (reply.status_code, reply.headers["Retry-After"]) == (429, "5")
 
 
-def test_a_hash_stands_for_its_password() -> None:
-    stored = hashed(PASSWORD)
+def test_a_hash_verifies_its_password() -> None:
+    stored = hash_password(PASSWORD)
     assert PASSWORD not in stored
-    assert stored != hashed(PASSWORD)
-    users = Users({"a": stored, "b": "another password"})
-    assert users.accepts("a", PASSWORD)
-    assert users.accepts("b", "another password")
-    assert not users.accepts("a", stored)
-    assert not users.accepts("b", PASSWORD)
-    assert not Users({}).accepts("a", PASSWORD)
+    assert stored != hash_password(PASSWORD)
+    users = UserPasswords({"a": stored, "b": "another password"})
+    assert users.verify("a", PASSWORD)
+    assert users.verify("b", "another password")
+    assert not users.verify("a", stored)
+    assert not users.verify("b", PASSWORD)
+    assert not UserPasswords({}).verify("a", PASSWORD)
 
 
-def test_the_hash_that_the_command_makes_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hash_of_the_command_is_a_valid_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = f"{PASSWORD}\n{PASSWORD}\n"
     ran = CliRunner().invoke(commands, ["engines", "password"], input=typed)
-    made = ran.stdout.strip().splitlines()[-1]
-    monkeypatch.setenv("CALLPIPELINE_SERVE_USERS", f'{{"pipeline": "{made}"}}')
+    hashed = ran.stdout.strip().splitlines()[-1]
+    monkeypatch.setenv("CALLPIPELINE_SERVE_USERS", f'{{"pipeline": "{hashed}"}}')
     users = Settings(_env_file=None).serve_users  # pyright: ignore[reportCallIssue]
-    assert Users({"pipeline": users["pipeline"].get_secret_value()}).accepts("pipeline", PASSWORD)
+    assert UserPasswords({"pipeline": users["pipeline"].get_secret_value()}).verify(
+        "pipeline", PASSWORD
+    )
     short = CliRunner().invoke(commands, ["engines", "password"], input="short\nshort\n")
     assert short.exit_code == 1
 
@@ -195,7 +200,7 @@ def test_the_hash_that_the_command_makes_can_be_set(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "users", ['{"a": "short"}', '{"": "a password of mine"}', '{"a": "scrypt:1:1:1:a:b"}']
 )
-def test_users_without_a_fit_password_are_refused(
+def test_users_with_an_invalid_password_are_rejected(
     monkeypatch: pytest.MonkeyPatch, users: str
 ) -> None:
     monkeypatch.setenv("CALLPIPELINE_SERVE_USERS", users)
@@ -203,17 +208,17 @@ def test_users_without_a_fit_password_are_refused(
         Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
 
 
-def test_what_is_signed_holds_for_its_purpose_and_its_time() -> None:
+def test_a_signature_is_valid_for_its_purpose_and_its_lifetime() -> None:
     clock = [1000.0]
     signer = Signer(b"key", now=lambda: clock[0])
     token = signer.sign("a", "some text: with. marks", 10)
-    read = signer.read("a", token)
+    read = signer.verify("a", token)
     assert read and (read.text, read.is_expired) == ("some text: with. marks", False)
-    assert signer.read("b", token) is None
+    assert signer.verify("b", token) is None
     clock[0] = 1010.0
-    read = signer.read("a", token)
+    read = signer.verify("a", token)
     assert read and read.is_expired
-    for place in range(len(token)):
+    for at in range(len(token)):
         for other in "A!":
-            changed = token[:place] + other + token[place + 1 :]
-            assert changed == token or signer.read("a", changed) is None
+            changed = token[:at] + other + token[at + 1 :]
+            assert changed == token or signer.verify("a", changed) is None

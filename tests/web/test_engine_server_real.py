@@ -1,4 +1,4 @@
-"""`callpipeline engines serve` as a process of its own, with the real engines, on a sample call."""
+"""`callpipeline engines serve` as a process with the real engines, on sample calls."""
 
 import asyncio
 import json
@@ -26,21 +26,20 @@ from callpipeline.domain.audio import (
     Speaker,
     SplitRecording,
 )
-from callpipeline.domain.transcript import Segment, Transcript, Word
+from callpipeline.domain.transcripts import Segment, Transcript, Word
 from callpipeline.engines.speech import SileroSpeechDetector
-from callpipeline.engines.split.local import LocalSplitter
+from callpipeline.engines.split import LocalSplitter
 from callpipeline.engines.transcribe.pocketsphinx import PocketsphinxTranscriber
-from tests.processes import is_alive, until
-from tests.soak.installation import free_port
+from tests.processes import free_port, is_alive, until
 
 MONO = CHECKOUT / "samples" / "08-mono-billing.wav"
 STEREO = CHECKOUT / "samples" / "05-cheaper-at-vodafone.wav"
-USERS = {"pipeline": "a password of mine"}
+USERS = {"pipeline": "a long enough password"}
 
 
 @dataclass
 class Process:
-    """The command at work, and a client of it."""
+    """The running command, and a client."""
 
     pid: int
     http: httpx.Client
@@ -82,14 +81,19 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
             stderr=written,
         )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
-        until(lambda: b"startup complete" in log.read_bytes(), "it is up", 60, every_s=0.1)
+        until(
+            lambda: b"startup complete" in log.read_bytes(),
+            "the server has started",
+            60,
+            every_s=0.1,
+        )
         yield Process(started.pid, http, log)
     started.kill()
     started.wait()
 
 
-def rebuilt(reply: Any) -> SplitRecording:
-    """As a client makes it of the answer of `/split`."""
+def as_split(reply: Any) -> SplitRecording:
+    """Return the split recording from a response of `/split`, as a client would."""
     channels = [
         ChannelAudio(
             **{k: v for k, v in each.items() if k not in ("url", "channel", "speaker")},
@@ -106,12 +110,12 @@ def rebuilt(reply: Any) -> SplitRecording:
 
 
 @pytest.mark.parametrize("recording", [MONO, STEREO], ids=["mono", "stereo"])
-def test_a_recording_is_taken_apart_as_in_the_pipeline(
+def test_a_recording_is_split_as_in_the_pipeline(
     process: Process, tmp_path: Path, recording: Path
 ) -> None:
     expected = asyncio.run(LocalSplitter().split(recording, tmp_path, "left"))
     reply = process.split(recording)
-    assert rebuilt(reply) == expected
+    assert as_split(reply) == expected
     for channel in reply["channels"]:
         local = (tmp_path / f"{channel['channel']}.flac").read_bytes()
         assert process.http.get(channel["url"]).content == local
@@ -119,20 +123,20 @@ def test_a_recording_is_taken_apart_as_in_the_pipeline(
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChannelAudio]:
-    """The first words of the customer, as the splitter leaves them."""
+    """Return the first words of the customer as a channel of the splitter."""
     folder = tmp_path_factory.mktemp("channel")
     asyncio.run(LocalSplitter().split(STEREO, folder, "left"))
-    sound, rate = soundfile.read(folder / "right.flac", dtype="int16")
+    samples, rate = soundfile.read(folder / "right.flac", dtype="int16")
     [first, *_] = asyncio.run(SileroSpeechDetector().detect(folder / "right.flac"))
     cut = folder / "cut.wav"
-    soundfile.write(cut, sound[int(first.start_s * rate) : int(first.end_s * rate)], rate)
+    soundfile.write(cut, samples[int(first.start_s * rate) : int(first.end_s * rate)], rate)
     about = asyncio.run(LocalSplitter().split(cut, folder, "left")).channels[0]
     speech = asyncio.run(SileroSpeechDetector().detect(folder / "mixed.flac"))
     return folder / "mixed.flac", replace(about, speech=speech)
 
 
 @pytest.mark.slow
-def test_a_channel_is_heard_as_in_the_pipeline(
+def test_a_channel_is_transcribed_as_in_the_pipeline(
     process: Process, channel: tuple[Path, ChannelAudio]
 ) -> None:
     async def locally() -> Transcript:
@@ -160,7 +164,7 @@ def test_a_channel_is_heard_as_in_the_pipeline(
     assert expected.word_count > 1
 
 
-def test_what_is_no_sound_is_told_in_a_sentence(process: Process) -> None:
+def test_files_without_audio_are_rejected_with_a_sentence(process: Process) -> None:
     reply = process.http.post("/split", files={"file": ("call.wav", b"%PDF-1.7 a letter")})
     assert (reply.status_code, reply.json()["error"]) == (415, "UnsupportedAudio")
     reply = process.http.post("/split", files={"file": ("call.wav", b"")})
@@ -168,8 +172,8 @@ def test_what_is_no_sound_is_told_in_a_sentence(process: Process) -> None:
 
 
 @pytest.mark.slow
-def test_an_upload_of_100_mb_takes_no_more_memory_than_a_small_one(process: Process) -> None:
-    def sound(mb: int) -> Iterator[bytes]:
+def test_an_upload_of_100_mb_needs_no_more_memory_than_a_small_one(process: Process) -> None:
+    def audio(mb: int) -> Iterator[bytes]:
         size = mb * 1_000_000
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="long.wav"\r\n\r\n'
         yield (
@@ -185,15 +189,15 @@ def test_an_upload_of_100_mb_takes_no_more_memory_than_a_small_one(process: Proc
             yield piece
         yield b"\r\n--x--\r\n"
 
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert process.http.post("/split", content=sound(5), headers=kind).status_code == 200
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert process.http.post("/split", content=audio(5), headers=headers).status_code == 200
     before = process.peak_kb()
-    reply = process.http.post("/split", content=sound(100), headers=kind)
+    reply = process.http.post("/split", content=audio(100), headers=headers)
     assert reply.json()["format"]["duration_s"] == 100_000_000 / 64_000
     assert process.peak_kb() - before < 30_000
 
 
-def test_nothing_that_is_secret_or_said_is_in_the_log(process: Process) -> None:
+def test_the_log_contains_no_secrets_and_no_transcripts(process: Process) -> None:
     url = process.split(MONO)["left_channel_url"]
     assert process.http.get(url).status_code == 200
     process.http.request("DELETE", "/patterns/negative/terrible words")
@@ -203,15 +207,17 @@ def test_nothing_that_is_secret_or_said_is_in_the_log(process: Process) -> None:
     assert "terrible" not in log and USERS["pipeline"] not in log and MONO.name not in log
 
 
-def test_sigterm_ends_it_with_its_recognisers_and_its_files(process: Process) -> None:
-    process.http.get("/health")  # a recogniser is at work by then at the latest
+def test_sigterm_stops_the_server_and_its_recognisers_and_deletes_its_files(
+    process: Process,
+) -> None:
+    process.http.get("/health")  # starts a recogniser, at the latest
     threads = Path(f"/proc/{process.pid}/task").iterdir()
     found = " ".join((thread / "children").read_text() for thread in threads)
     recognisers = [int(pid) for pid in found.split()]
     assert recognisers
     process.split(MONO)
     os.kill(process.pid, signal.SIGTERM)
-    until(lambda: not is_alive(process.pid), "the server has ended", 20)
-    until(lambda: not any(map(is_alive, recognisers)), "its recognisers too", 5)
+    until(lambda: not is_alive(process.pid), "the server has stopped", 20)
+    until(lambda: not any(map(is_alive, recognisers)), "its recognisers have stopped", 5)
     assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == 0
     assert list((process.log.parent / "engine-server" / "files").iterdir()) == []

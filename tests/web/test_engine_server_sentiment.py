@@ -1,4 +1,4 @@
-"""`/analyze` and `/patterns`: the contract's rule, and the same judgements as in the pipeline."""
+"""`/analyze` and `/patterns`: rules of the contract, and the judgements of the pipeline."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.catalog import Catalog, Competitor
-from callpipeline.domain.matching import Matcher
-from callpipeline.domain.mentions import find_mentions
-from callpipeline.domain.transcript import interleave
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.find_mentions import find_mentions
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.transcripts import interleave
+from callpipeline.engine_server.state import PatternKind, PatternStore
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
-from callpipeline.web.engine_server.patterns import Kind, Patterns
 from tests.builders import a_transcript
 from tests.fakes.engines import ScriptedJudge
 from tests.web.engine_servers import Served, scripted, serving
@@ -59,11 +59,11 @@ def transcript(*texts: str, **other: Any) -> dict[str, Any]:
     return {"text": " ".join(texts), "segments": segments, **other}
 
 
-def test_a_name_is_judged_in_the_shape_of_the_contract(served: Served) -> None:
+def test_the_response_has_the_shape_of_the_contract(served: Served) -> None:
     sent = transcript("I am with O2", "O2 are rubbish", metadata={"ref-id": "r", "channel": "left"})
     reply = served.analyse("O2", sent).json()
-    own = {"judgements", "channel", "speaker", "detection_details"}
-    assert {k: v for k, v in reply["segments"][1].items() if k not in own} == {
+    extensions = {"judgements", "channel", "speaker", "detection_details"}
+    assert {k: v for k, v in reply["segments"][1].items() if k not in extensions} == {
         "segment-id": "s1",
         "start": 1.0,
         "end": 2.0,
@@ -77,7 +77,7 @@ def test_a_name_is_judged_in_the_shape_of_the_contract(served: Served) -> None:
     assert reply["segments"][0]["speaker"] == "agent"
 
 
-def test_a_file_gives_the_same_answer(served: Served) -> None:
+def test_an_uploaded_transcript_has_the_same_response(served: Served) -> None:
     sent = transcript("I am with O2", "O2 are rubbish")
     files = {"file": ("transcript.json", json.dumps(sent).encode())}
     reply = served.http.post("/analyze/contextual/file", files=files, data={"context": "O2"})
@@ -88,12 +88,14 @@ def test_a_file_gives_the_same_answer(served: Served) -> None:
     "texts",
     [[], ["nothing of that kind"], ["I love tree houses"], ["EEL pie"], ["ee"], [""]],
 )
-def test_a_name_that_is_not_said_is_an_empty_list(served: Served, texts: list[str]) -> None:
+def test_the_response_is_empty_if_the_name_is_not_mentioned(
+    served: Served, texts: list[str]
+) -> None:
     reply = served.analyse("EE", transcript(*texts))
     assert (reply.status_code, reply.json()) == (200, [])
 
 
-def test_ids_are_those_sent_or_places(served: Served) -> None:
+def test_segment_ids_are_those_of_the_request_or_indexes(served: Served) -> None:
     ids = [{"id": 17}, {"segment-id": "a"}, {"segment_id": "b"}, {}]
     sent = {"segments": [each | {"text": "with EE now"} for each in ids]}
     reply = served.analyse("EE", sent).json()
@@ -132,8 +134,8 @@ def test_the_same_mentions_get_the_same_judgements_as_in_the_pipeline(served: Se
     for name in names:
         for segment in served.analyse(name, sent).json()["segments"]:
             for each in segment["judgements"]:
-                place = f"{segment['channel']}.{segment['segment-id']}.{each['char_start']}"
-                got[f"{place}.{each['competitor']}"] = each
+                key = f"{segment['channel']}.{segment['segment-id']}.{each['char_start']}"
+                got[f"{key}.{each['competitor']}"] = each
     assert len(got) == len(expected) == 8
     for judgement in expected:
         each = got[judgement.mention_id]
@@ -142,7 +144,7 @@ def test_the_same_mentions_get_the_same_judgements_as_in_the_pipeline(served: Se
     assert len({judgement.sentiment for judgement in expected}) > 2
 
 
-def test_mentions_that_stand_nowhere_are_refused(served: Served) -> None:
+def test_invalid_mentions_are_rejected(served: Served) -> None:
     one = {"competitor": "EE", "segment_id": "s0", "char_start": 5, "char_end": 7}
     wrong = [
         [one | {"segment_id": "s9"}],
@@ -173,7 +175,7 @@ def test_patterns_decide_before_the_judge_and_negative_ones_first(patterned: Ser
     assert reply["segments"][1]["detection_details"] == "negative pattern: 'rip off'"
 
 
-def test_the_judge_is_not_asked_where_patterns_decide(settings: Settings) -> None:
+def test_the_judge_is_not_called_if_patterns_decide(settings: Settings) -> None:
     judge = ScriptedJudge()
     with serving(settings, scripted(judge=judge)) as served:
         served.http.post("/patterns/negative", json={"pattern": "bad"})
@@ -206,17 +208,17 @@ def test_patterns_are_listed_changed_and_deleted(patterned: Served) -> None:
         assert http.post("/patterns/negative", json=wrong).status_code == 422
 
 
-def test_patterns_outlive_the_server_and_a_damaged_file_stops_it(settings: Settings) -> None:
+def test_patterns_survive_a_restart_and_a_damaged_file_prevents_it(settings: Settings) -> None:
     with serving(settings) as served:
         served.http.post("/patterns/positive", json={"pattern": "ace"})
     file = settings.home / "engine-server" / "patterns.json"
-    assert Patterns(file).lists()[Kind.POSITIVE] == ("ace",)
+    assert PatternStore(file).lists()[PatternKind.POSITIVE] == ("ace",)
     file.write_text('{"positive": 1}')
     with pytest.raises(SettingsInvalid, match="patterns.json"):
-        Patterns(file)
+        PatternStore(file)
 
 
-def test_a_judge_that_is_down_is_a_passing_error(settings: Settings) -> None:
+def test_an_unavailable_judge_is_a_transient_error(settings: Settings) -> None:
     judge = ScriptedJudge({"EE": EngineUnavailable("no answer")})
     with serving(settings, scripted(judge=judge)) as served:
         reply = served.analyse("EE", transcript("with EE now"))
@@ -232,14 +234,14 @@ def test_a_judge_that_is_down_is_a_passing_error(settings: Settings) -> None:
         ("", "neutral"),
     ],
 )
-def test_the_tone_of_a_text_as_a_whole(served: Served, text: str, sentiment: str) -> None:
+def test_the_overall_tone_of_a_text(served: Served, text: str, sentiment: str) -> None:
     reply = served.http.post("/analyze/overall", json={"text": text, "model": "llama3"}).json()
     assert reply["overall_sentiment"] == sentiment
     files = {"file": ("transcript.json", json.dumps(transcript(text)).encode())}
     assert served.http.post("/analyze/overall/file", files=files).json() == reply
 
 
-def test_what_cannot_be_read_is_refused_without_quoting_it(served: Served) -> None:
+def test_invalid_requests_are_rejected_without_quoting_them(served: Served) -> None:
     secret = "my pin is 1234"
     wrong: list[Any] = [
         {"context": "EE"},
@@ -260,31 +262,31 @@ def test_what_cannot_be_read_is_refused_without_quoting_it(served: Served) -> No
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "invalid",
     ['"start": NaN', '"start": Infinity', '"start": 1e999', '"start": ' + "9" * 400],
 )
-def test_a_time_that_is_none_is_refused(served: Served, odd: str) -> None:
-    body = f'{{"context": "EE", "transcript": {{"segments": [{{"text": "well EE", {odd}}}]}}}}'
+def test_an_invalid_time_is_rejected(served: Served, invalid: str) -> None:
+    body = f'{{"context": "EE", "transcript": {{"segments": [{{"text": "well EE", {invalid}}}]}}}}'
     json_type = {"Content-Type": "application/json"}
     reply = served.http.post("/analyze/contextual", content=body, headers=json_type)
     assert (reply.status_code, "start" in reply.json()["detail"]) == (422, True)
 
 
-@pytest.mark.parametrize("odd", ["NaN", '"\\ud800"', '{"\\ud800": 1}'])
-def test_metadata_that_could_not_go_back_is_refused(served: Served, odd: str) -> None:
+@pytest.mark.parametrize("invalid", ["NaN", '"\\ud800"', '{"\\ud800": 1}'])
+def test_metadata_that_are_not_valid_json_are_rejected(served: Served, invalid: str) -> None:
     segments = '"segments": [{"text": "well EE are good"}]'
-    body = f'{{"context": "EE", "transcript": {{"metadata": {{"ref": {odd}}}, {segments}}}}}'
+    body = f'{{"context": "EE", "transcript": {{"metadata": {{"ref": {invalid}}}, {segments}}}}}'
     json_type = {"Content-Type": "application/json"}
     reply = served.http.post("/analyze/contextual", content=body, headers=json_type)
     assert reply.status_code == 422
 
 
-def test_a_name_that_stands_everywhere_is_refused(served: Served) -> None:
+def test_too_many_mentions_are_rejected(served: Served) -> None:
     reply = served.analyse("EE", transcript("ee " * 10_001))
-    assert (reply.status_code, "10000 times" in reply.json()["detail"]) == (422, True)
+    assert (reply.status_code, "more than 10000 mentions" in reply.json()["detail"]) == (422, True)
 
 
-def test_the_tone_of_a_text_without_an_end_takes_no_minutes(served: Served) -> None:
+def test_the_tone_of_a_long_text_takes_seconds(served: Served) -> None:
     reply = served.http.post("/analyze/overall", json={"text": "good bad like " * 20_000})
     assert reply.status_code == 200 and reply.elapsed.total_seconds() < 15
 
@@ -294,7 +296,7 @@ def test_the_tone_of_a_text_without_an_end_takes_no_minutes(served: Served) -> N
     texts=st.lists(st.text(max_size=30) | st.just("well EE and ee's <target> E E"), max_size=4),
     context=st.sampled_from(["EE", "ee", "<other>", "three people", "É"]) | st.text(min_size=1),
 )
-def test_any_words_can_be_analysed(served: Served, texts: list[str], context: str) -> None:
+def test_any_text_can_be_analysed(served: Served, texts: list[str], context: str) -> None:
     def sendable(text: str) -> str:
         return text.encode(errors="replace").decode()
 

@@ -1,4 +1,4 @@
-"""`/split` and the files of channels, as a client of the contract and ours see them."""
+"""`/split` and the files of channels, for clients of the contract and our own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +8,15 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import AudioFormat, Channel, SplitRecording
+from callpipeline.engine_server.split import PURPOSE
 from callpipeline.errors import EmptyRecording, EngineUnavailable, UnsupportedAudio
-from callpipeline.web.engine_server.splitting import PURPOSE
 from tests.builders import a_channel, a_flag, a_split, channel_files
 from tests.fakes.engines import ScriptedSplitter
 from tests.web.engine_servers import Served, scripted, serving
 
 
 class MonoSplitter(ScriptedSplitter):
-    """Every recording has one channel, and something is wrong with it."""
+    """Returns one channel with quality flags for every recording."""
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
@@ -26,13 +26,13 @@ class MonoSplitter(ScriptedSplitter):
         return split
 
 
-@pytest.fixture
-def served(settings: Settings) -> Iterator[Served]:
-    with serving(settings) as served:
+@pytest.fixture(scope="module")
+def served(module_settings: Settings) -> Iterator[Served]:
+    with serving(module_settings) as served:
         yield served
 
 
-def test_both_channels_can_be_fetched(served: Served) -> None:
+def test_both_channels_can_be_downloaded(served: Served) -> None:
     reply = served.split(b"call 7").json()
     for side in ("left", "right"):
         got = served.http.get(reply[f"{side}_channel_url"])
@@ -41,7 +41,7 @@ def test_both_channels_can_be_fetched(served: Served) -> None:
         assert got.headers["Content-Type"] == "audio/flac"
 
 
-def test_all_that_was_found_is_told(settings: Settings) -> None:
+def test_the_response_describes_the_recording(settings: Settings) -> None:
     with serving(settings, scripted(splitter=MonoSplitter())) as served:
         reply = served.split().json()
     assert AudioFormat(**reply["format"]) == AudioFormat("wav", "pcm_s16le", 8000, 1, 20.0, 21.0, 3)
@@ -60,54 +60,54 @@ def test_all_that_was_found_is_told(settings: Settings) -> None:
     assert reply["engine"] == MonoSplitter.name
 
 
-def test_of_a_mono_recording_both_addresses_are_the_same_one(settings: Settings) -> None:
+def test_both_urls_of_a_mono_recording_are_the_same(settings: Settings) -> None:
     with serving(settings, scripted(splitter=MonoSplitter())) as served:
         reply = served.split(b"alone").json()
         assert reply["left_channel_url"] == reply["right_channel_url"]
         assert served.http.get(reply["right_channel_url"]).text == "alone mixed"
 
 
-def test_the_client_may_say_where_the_agent_speaks(settings: Settings) -> None:
-    asked: list[str] = []
+def test_a_request_can_set_the_channel_of_the_agent(settings: Settings) -> None:
+    agent_channels: list[str] = []
 
-    class Noting(ScriptedSplitter):
+    class RecordingSplitter(ScriptedSplitter):
         async def split(
             self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
         ) -> SplitRecording:
-            asked.append(agent_channel)
+            agent_channels.append(agent_channel)
             return await super().split(recording, into, agent_channel)
 
-    with serving(settings, scripted(splitter=Noting()), agent_channel="right") as served:
+    with serving(settings, scripted(splitter=RecordingSplitter()), agent_channel="right") as served:
         served.split()
         served.split(agent_channel="left")
         assert served.split(agent_channel="up").status_code == 422
         assert served.split(something_else="x").status_code == 200
-    assert asked == ["right", "left", "right"]
+    assert agent_channels == ["right", "left", "right"]
 
 
-def test_a_channel_is_gone_when_its_time_is_over(settings: Settings) -> None:
+def test_channels_expire(settings: Settings) -> None:
     with serving(settings, serve_keep_s=0.001) as served:
         url = served.split().json()["left_channel_url"]
         reply = served.http.get(url)
         assert reply.status_code == 410
-        assert "split again" in reply.json()["detail"]
+        assert "Split the recording again" in reply.json()["detail"]
 
 
-def test_what_is_over_is_deleted_and_what_is_not_stays(settings: Settings) -> None:
+def test_only_expired_files_are_deleted(settings: Settings) -> None:
     files = settings.home / "engine-server" / "files"
     with serving(settings) as served:
         url = served.split().json()["left_channel_url"]
-        [kept] = files.iterdir()
-        assert sorted(path.name for path in kept.iterdir()) == ["left.flac", "right.flac"]
+        [stored] = files.iterdir()
+        assert sorted(path.name for path in stored.iterdir()) == ["left.flac", "right.flac"]
         old = files / f"1700000000-{'0' * 32}"
         old.mkdir()
-        served.opened.shelf.sweep()
-        assert list(files.iterdir()) == [kept]
+        served.state.folders.sweep()
+        assert list(files.iterdir()) == [stored]
         assert served.http.get(url).status_code == 200
-    assert list(files.iterdir()) == []  # nobody can fetch them after a stop
+    assert list(files.iterdir()) == []  # their URLs are invalid after a stop
 
 
-def test_with_a_key_that_is_set_channels_survive_a_restart(settings: Settings) -> None:
+def test_channels_survive_a_restart_if_the_key_is_set(settings: Settings) -> None:
     key = SecretStr("k" * 32)
     with serving(settings, serve_key=key) as served:
         url = served.split().json()["left_channel_url"]
@@ -115,14 +115,14 @@ def test_with_a_key_that_is_set_channels_survive_a_restart(settings: Settings) -
         assert served.http.get(url).text == "call 1 left"
 
 
-def test_only_addresses_that_were_given_lead_anywhere(served: Served) -> None:
+def test_only_urls_from_the_server_are_valid(served: Served) -> None:
     url = served.split().json()["left_channel_url"]
     token = url.rsplit("/", 1)[1]
     payload, signature = token.split(".")
-    signer = served.opened.signer
-    # What nobody can sign without the key, and which leads nowhere even then.
-    climbing = signer.sign(PURPOSE, "../../../etc left", 60)
-    tried = [
+    signer = served.state.signer
+    # Impossible to sign without the key, and invalid even with it.
+    traversal = signer.sign(PURPOSE, "../../../etc left", 60)
+    invalid = [
         "x",
         payload,
         f"{payload}.",
@@ -134,9 +134,9 @@ def test_only_addresses_that_were_given_lead_anywhere(served: Served) -> None:
         "%00",
         "й.й",
     ]
-    for each in tried:
+    for each in invalid:
         assert served.http.get(f"/channels/{each}").status_code == 404, each
-    assert served.http.get(f"/channels/{climbing}").status_code == 410
+    assert served.http.get(f"/channels/{traversal}").status_code == 410
     assert served.http.get(url).status_code == 200
 
 
@@ -148,7 +148,7 @@ def test_only_addresses_that_were_given_lead_anywhere(served: Served) -> None:
         (EngineUnavailable("the disk is full"), 503),
     ],
 )
-def test_what_cannot_be_split_is_told_in_a_sentence(
+def test_a_recording_that_cannot_be_split_is_rejected_with_a_sentence(
     settings: Settings, error: Exception, status: int
 ) -> None:
     engines = scripted(splitter=ScriptedSplitter({"bad": error}))
@@ -160,7 +160,7 @@ def test_what_cannot_be_split_is_told_in_a_sentence(
     assert list((settings.home / "engine-server" / "files").iterdir()) == []
 
 
-def test_a_fault_of_the_server_tells_nothing_of_the_inside(settings: Settings) -> None:
+def test_an_internal_error_discloses_nothing(settings: Settings) -> None:
     engines = scripted(splitter=ScriptedSplitter({"bad": RuntimeError("the words of a call")}))
     with serving(settings, engines) as served:
         reply = served.split(b"bad")

@@ -1,4 +1,4 @@
-"""`/api/v1/transcriptions/`: what is heard, and what may be asked for."""
+"""`/api/v1/transcriptions/`: responses and fields."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
-from callpipeline.domain.transcript import Transcript
+from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import EngineUnavailable
 from tests.builders import a_channel, a_split, a_transcript, channel_files
 from tests.fakes.engines import ScriptedSpeechDetector, ScriptedSplitter, ScriptedTranscriber
@@ -28,8 +28,8 @@ CONTRACT = {
 }
 
 
-class OneChannel(ScriptedSplitter):
-    """Takes what is sent for the sound of one channel."""
+class OneChannelSplitter(ScriptedSplitter):
+    """Returns one channel for every recording."""
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
@@ -39,8 +39,8 @@ class OneChannel(ScriptedSplitter):
         return split
 
 
-class Listening(ScriptedTranscriber):
-    """Notes where it is told that somebody speaks."""
+class RecordingTranscriber(ScriptedTranscriber):
+    """Records the intervals of speech that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,24 +51,31 @@ class Listening(ScriptedTranscriber):
         return a_transcript("hello there", "I am off", channel=about.channel, engine=self.name)
 
 
-@pytest.fixture
-def transcriber() -> Listening:
-    return Listening()
+@pytest.fixture(scope="module")
+def recording() -> RecordingTranscriber:
+    return RecordingTranscriber()
 
 
 @pytest.fixture
-def served(settings: Settings, transcriber: Listening) -> Iterator[Served]:
-    heard = {"call 1 mixed": [Interval(2.0, 3.0)]}
+def transcriber(recording: RecordingTranscriber) -> RecordingTranscriber:
+    """The server's transcriber, which has recorded nothing."""
+    recording.speech.clear()
+    return recording
+
+
+@pytest.fixture(scope="module")
+def served(module_settings: Settings, recording: RecordingTranscriber) -> Iterator[Served]:
+    speech = {"call 1 mixed": [Interval(2.0, 3.0)]}
     engines = scripted(
-        splitter=OneChannel(),
-        transcriber=transcriber,
-        speech_detector=ScriptedSpeechDetector(hears=heard),
+        splitter=OneChannelSplitter(),
+        transcriber=recording,
+        speech_detector=ScriptedSpeechDetector(hears=speech),
     )
-    with serving(settings, engines) as served:
+    with serving(module_settings, engines) as served:
         yield served
 
 
-def test_words_come_in_the_shape_of_the_contract(served: Served) -> None:
+def test_the_response_has_the_shape_of_the_contract(served: Served) -> None:
     reply = served.transcribe(b"call 1", **CONTRACT)
     assert reply.status_code == 200
     document = reply.json()
@@ -88,26 +95,26 @@ def test_words_come_in_the_shape_of_the_contract(served: Served) -> None:
     assert [segment["id"] for segment in data["segments"]] == [0, 1]
 
 
-def test_the_recogniser_hears_only_where_somebody_speaks(
-    served: Served, transcriber: Listening
-) -> None:
+def test_only_speech_is_transcribed(served: Served, transcriber: RecordingTranscriber) -> None:
     served.transcribe()
     assert transcriber.speech == [(Interval(2.0, 3.0),)]
 
 
-def test_words_are_left_out_where_nobody_asks_for_them(served: Served) -> None:
+def test_words_are_omitted_on_request(served: Served) -> None:
     data = served.transcribe(word_timestamps="false").json()["data"]
     assert all("words" not in segment for segment in data["segments"])
     assert len(data["segments"]) == 2
 
 
-def test_a_silent_channel_is_no_segments(settings: Settings) -> None:
-    with serving(settings, scripted(splitter=OneChannel())) as served:
+def test_a_silent_channel_has_no_segments(settings: Settings) -> None:
+    with serving(settings, scripted(splitter=OneChannelSplitter())) as served:
         data = served.transcribe().json()["data"]
     assert (data["text"], data["segments"]) == ("", [])
 
 
-def test_two_channels_are_joined_by_time_and_told_apart(settings: Settings) -> None:
+def test_segments_of_two_channels_are_in_order_of_time_with_their_channel(
+    settings: Settings,
+) -> None:
     hears = {"call 1 left": "good morning", "call 1 right": "hello"}
     with serving(settings, scripted(transcriber=ScriptedTranscriber(hears=hears))) as served:
         segments = served.transcribe().json()["data"]["segments"]
@@ -117,13 +124,13 @@ def test_two_channels_are_joined_by_time_and_told_apart(settings: Settings) -> N
     ]
 
 
-def test_which_language_is_heard_is_up_to_the_recogniser(settings: Settings) -> None:
+def test_the_recogniser_determines_the_language(settings: Settings) -> None:
     german = settings.model_copy(update={"transcriber": "vosk", "language": "de"})
     with serving(german) as served:
         assert served.transcribe(language="de-AT").status_code == 200
         assert served.transcribe().status_code == 200
         refused = served.transcribe(language="en")
-    assert (refused.status_code, "hears de only" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "supports de only" in refused.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +143,12 @@ def test_which_language_is_heard_is_up_to_the_recogniser(settings: Settings) -> 
         {"temperature": ""},
     ],
 )
-def test_what_makes_sense_is_taken(served: Served, fields: dict[str, Any]) -> None:
+def test_valid_fields_are_accepted(served: Served, fields: dict[str, Any]) -> None:
     assert served.transcribe(**fields).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "name"),
     [
         ({"language": "de"}, "language"),
         ({"temperature": "warm"}, "temperature"),
@@ -150,27 +157,27 @@ def test_what_makes_sense_is_taken(served: Served, fields: dict[str, Any]) -> No
         ({"vocabulary": ["x" * 201]}, "vocabulary"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(
-    served: Served, fields: dict[str, Any], named: str
+def test_invalid_fields_are_rejected_by_name(
+    served: Served, fields: dict[str, Any], name: str
 ) -> None:
     reply = served.transcribe(**fields)
     assert reply.status_code == 422
     detail = reply.json()["detail"]
-    assert named in detail
+    assert name in detail
     assert "warm" not in detail and "perhaps" not in detail
 
 
-def test_a_recogniser_that_is_down_is_a_passing_error(settings: Settings) -> None:
+def test_an_unavailable_recogniser_is_a_transient_error(settings: Settings) -> None:
     down = ScriptedTranscriber({"call 1 left": EngineUnavailable("its process died")})
     with serving(settings, scripted(transcriber=down)) as served:
         reply = served.transcribe()
         assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
         assert reply.json()["error"] == "EngineUnavailable"
         state = served.http.get("/health")
-        assert state.status_code == 200  # the trial went well
+        assert state.status_code == 200  # the test succeeded
 
 
-def test_a_form_without_its_file_is_refused(served: Served) -> None:
+def test_a_form_without_its_file_is_rejected(served: Served) -> None:
     post = served.http.post
     url, headers = "/api/v1/transcriptions/", served.bearer()
     assert post(url, headers=headers, json={}).status_code == 415
@@ -178,30 +185,32 @@ def test_a_form_without_its_file_is_refused(served: Served) -> None:
     assert post(url, headers=headers, files={"audio_file": b"x"}).status_code == 200
     two = [("audio_file", ("a", b"x")), ("audio_file", ("b", b"y"))]
     assert post(url, headers=headers, files=two).status_code == 422
-    torn = {"Content-Type": "multipart/form-data; boundary=x", **headers}
-    assert post(url, headers=torn, content=b"--x\r\nContent-").status_code == 400
-    assert post(url, headers=torn, content=b"no form at all").status_code == 400
+    malformed = {"Content-Type": "multipart/form-data; boundary=x", **headers}
+    assert post(url, headers=malformed, content=b"--x\r\nContent-").status_code == 400
+    assert post(url, headers=malformed, content=b"no form at all").status_code == 400
     part = b'--x\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n--x--\r\n'
-    assert post(url, headers=torn, content=part).status_code == 422
+    assert post(url, headers=malformed, content=part).status_code == 422
 
 
-class Eager(Listening):
-    """Can be told which names to listen for."""
+class HintedTranscriber(RecordingTranscriber):
+    """Supports hints."""
 
     names: tuple[str, ...] = ()
 
-    def listening_for(self, names: Sequence[str]) -> "Eager":
-        told = Eager()
-        told.names = tuple(names)
-        return told
+    def with_hints(self, names: Sequence[str]) -> "HintedTranscriber":
+        hinted = HintedTranscriber()
+        hinted.names = tuple(names)
+        return hinted
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
-        said = f"I listened for {', '.join(self.names)}"
-        return a_transcript(said, channel=about.channel, engine=self.name)
+        text = f"I listened for {', '.join(self.names)}"
+        return a_transcript(text, channel=about.channel, engine=self.name)
 
 
-def test_a_recogniser_that_takes_names_is_given_those_of_the_request(settings: Settings) -> None:
-    with serving(settings, scripted(splitter=OneChannel(), transcriber=Eager())) as served:
-        told = served.transcribe(b"call 1", vocabulary=["Vodafone", "EE"]).json()["data"]["text"]
-        assert told == "I listened for Vodafone, EE"
+def test_the_vocabulary_becomes_hints_of_the_recogniser(settings: Settings) -> None:
+    with serving(
+        settings, scripted(splitter=OneChannelSplitter(), transcriber=HintedTranscriber())
+    ) as served:
+        text = served.transcribe(b"call 1", vocabulary=["Vodafone", "EE"]).json()["data"]["text"]
+        assert text == "I listened for Vodafone, EE"
         assert served.transcribe(b"call 1").json()["data"]["text"] == "I listened for "

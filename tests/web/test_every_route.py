@@ -1,4 +1,4 @@
-"""What holds for every route of the app, whoever adds one."""
+"""Rules for every route of the app."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.web import access
-from callpipeline.web.access.needs import GuardedRoute
+from callpipeline.web.access.permissions import ProtectedRoute
 from callpipeline.web.app import create_app
-from tests.web.app_server import serving
-from tests.web.guarded import token_in
+from tests.web.protected_app import token_in
+from tests.web.served import Served, served
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 PASSWORD = "a password of mine"
@@ -26,39 +26,33 @@ ANYBODYS = {"/login", "/logout"}
 
 
 @pytest.fixture
-def routes(settings: Settings) -> list[GuardedRoute]:
-    return access.guarded_routes(create_app(settings).routes)
+def routes(settings: Settings) -> list[ProtectedRoute]:
+    return access.protected_routes(create_app(settings).routes)
 
 
-@pytest.fixture
-def client(settings: Settings, database_url: str) -> Iterator[httpx.Client]:
-    known = {
-        "database_url": SecretStr(database_url),
-        "web_users": {"ann": SecretStr(PASSWORD)},
-    }
-    options = settings.model_copy(update=known)
-    with serving(options) as address, httpx.Client(base_url=address, timeout=20) as client:
-        yield client
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    users = {"ann": SecretStr(PASSWORD)}
+    with served(tmp_path_factory.mktemp("app"), module_url, web_users=users) as app:
+        yield app
 
 
-def path_of(route: GuardedRoute) -> str:
+def path_of(route: ProtectedRoute) -> str:
     path = route.path.replace(":path}", "}")
     for name, value in IDS.items():
         path = path.replace(f"{{{name}}}", value)
     return path.replace("{", "").replace("}", "")
 
 
-def test_what_changes_something_asks_for_a_scope(routes: list[GuardedRoute]) -> None:
+def test_every_write_requires_a_scope(routes: list[ProtectedRoute]) -> None:
     changing = [route for route in routes if route.methods - SAFE and route.path not in ANYBODYS]
     assert len(changing) >= 8
     for route in changing:
-        assert any(needs.scopes for needs in route.asked), route.path
+        assert any(each.scopes for each in route.requirements), route.path
 
 
-def test_what_is_found_in_calls_is_for_readers(
-    routes: list[GuardedRoute], client: httpx.Client
-) -> None:
-    asked = [route for route in routes if route.methods & SAFE and route.asked]
+def test_results_require_scope_read(routes: list[ProtectedRoute], client: httpx.Client) -> None:
+    asked = [route for route in routes if route.methods & SAFE and route.requirements]
     assert len(asked) >= 25
     for route in asked:
         method = "GET" if "GET" in route.methods else "HEAD"
@@ -69,9 +63,7 @@ def test_what_is_found_in_calls_is_for_readers(
         assert is_led or shown.status_code == 401, route.path
 
 
-def test_no_other_site_changes_anything_by_a_browser_that_is_logged_in(
-    routes: list[GuardedRoute], client: httpx.Client
-) -> None:
+def test_csrf_is_refused_on_every_route(routes: list[ProtectedRoute], client: httpx.Client) -> None:
     form = client.get("/login").text
     entered = {"name": "ann", "password": PASSWORD, "csrf_token": token_in(form)}
     assert client.post("/login", data=entered).status_code == 303
@@ -85,10 +77,10 @@ def test_no_other_site_changes_anything_by_a_browser_that_is_logged_in(
     assert client.get("/calls").status_code == 200, "nobody was logged out"
 
 
-def test_a_wrong_key_is_refused_whatever_login_comes_with_it(
-    routes: list[GuardedRoute], client: httpx.Client
+def test_a_wrong_key_is_refused_despite_a_valid_login(
+    routes: list[ProtectedRoute], client: httpx.Client
 ) -> None:
     for route in routes:
-        for method in (route.methods - {"HEAD"}) if route.asked else ():
+        for method in (route.methods - {"HEAD"}) if route.requirements else ():
             reply = client.request(method, path_of(route), headers={"X-API-KEY": "no"})
             assert reply.status_code == 401, (method, route.path)

@@ -1,4 +1,4 @@
-"""`/export/…`: what is shown as a file, sent while it is read and no longer than anybody waits."""
+"""`/export/…`: streamed exports."""
 
 import asyncio
 import csv
@@ -12,53 +12,65 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from callpipeline.config import Settings
-from callpipeline.storage.export import Table
-from callpipeline.web.exporting import AHEAD, AT_ONCE, PIECE_BYTES, Left, Pipe
-from tests.integration.databases import asked
+from callpipeline.storage.reading.export import ExportTable
+from callpipeline.web.services.exporter import (
+    CHUNK_BYTES,
+    MAX_CHUNKS_AHEAD,
+    MAX_EXPORTS,
+    ChunkPipe,
+    ClientLeft,
+)
+from tests.integration.databases import execute_sql
 from tests.processes import until
-from tests.web.crowded import crowd, served
+from tests.web.synthetic_app import serve, synthetic_database
 
 
 @pytest.fixture(scope="module")
 def database(postgres: str, template: str) -> Iterator[str]:
-    with crowd(postgres, template) as url:
+    with synthetic_database(postgres, template) as url:
         yield url
 
 
+@pytest.fixture(scope="module")
+def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(database, tmp_path_factory.mktemp("app")) as address:
+        yield address
+
+
 @pytest.fixture
-def client(database: str, settings: Settings) -> Iterator[httpx.Client]:
-    with (
-        served(database, settings.home) as address,
-        httpx.Client(base_url=address, timeout=30) as client,
-    ):
+def client(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, timeout=30) as client:
         yield client
 
 
-def say_much(database: str) -> None:
-    """More than lies between a server and a client that does not read."""
-    asked(database, "DROP INDEX IF EXISTS segments_by_words")
-    asked(
+@pytest.fixture(scope="module")
+def much_text(database: str) -> None:
+    """More data than fits between a server and a client that doesn't read.
+
+    No words, which Postgres would index.
+    """
+    execute_sql(
         database,
         "INSERT INTO segments (call_id, channel, segment_index, speaker, start_s, end_s, text) "
         "SELECT (SELECT call_id FROM calls WHERE state = 'COMPLETED' LIMIT 1), 'left', n, 'agent',"
-        " n, n + 1, repeat('long ', 60) FROM generate_series(100000, 220000) n "
-        "ON CONFLICT DO NOTHING",
+        " n, n + 1, repeat('. ', 1500) FROM generate_series(100000, 112000) n",
     )
 
 
 def test_the_same_rows_come_in_each_format(client: httpx.Client, database: str) -> None:
-    [(wanted,)] = asked(database, "SELECT count(*) FROM analytics.mentions WHERE competitor = 'EE'")
+    [(wanted,)] = execute_sql(
+        database, "SELECT count(*) FROM analytics.mentions WHERE competitor = 'EE'"
+    )
     lines = client.get("/export/mentions.json?competitor=ee").text.splitlines()
     table = pq.read_table(io.BytesIO(client.get("/export/mentions.parquet?competitor=ee").content))
     text = client.get("/export/mentions.csv?competitor=ee").text
     rows = list(csv.DictReader(io.StringIO(text)))
-    accepted = sum(json.loads(line)["status"] == "accepted" for line in lines)
+    accepted = sum(json.loads(line)["status"] == "counted" for line in lines)
     assert 0 < len(lines) == table.num_rows == len(rows) == accepted <= wanted
     assert {row["competitor"] for row in rows} == {"EE"}
 
 
-def test_a_file_has_a_name_and_is_kept_by_nobody(client: httpx.Client) -> None:
+def test_exports_have_a_name_and_are_not_cached(client: httpx.Client) -> None:
     reply = client.get("/export/segments.json?words=price&speaker=agent")
     assert reply.headers["content-disposition"] == 'attachment; filename="segments.jsonl"'
     assert "no-store" in reply.headers["cache-control"]
@@ -67,7 +79,7 @@ def test_a_file_has_a_name_and_is_kept_by_nobody(client: httpx.Client) -> None:
     assert all("price" in each["text"] and each["speaker"] == "agent" for each in found)
 
 
-def test_nothing_is_a_file_with_a_header(client: httpx.Client) -> None:
+def test_an_empty_export_has_a_header(client: httpx.Client) -> None:
     text = client.get("/export/calls.csv?agent=nobody").text
     assert text.startswith("call_id,")
     assert len(text.splitlines()) == 1
@@ -75,7 +87,9 @@ def test_nothing_is_a_file_with_a_header(client: httpx.Client) -> None:
 
 
 def test_formulas_are_text_in_a_spreadsheet(client: httpx.Client, database: str) -> None:
-    asked(database, "UPDATE calls SET metadata = '{\"agent\": \"=1+1\"}' WHERE state = 'FAILED'")
+    execute_sql(
+        database, "UPDATE calls SET metadata = '{\"agent\": \"=1+1\"}' WHERE state = 'FAILED'"
+    )
     rows = list(csv.DictReader(io.StringIO(client.get("/export/calls.csv?state=failed").text)))
     assert {row["agent"] for row in rows} == {"'=1+1"}
 
@@ -83,13 +97,13 @@ def test_formulas_are_text_in_a_spreadsheet(client: httpx.Client, database: str)
 @pytest.mark.parametrize(
     "path", ["calls.xlsx", "agents.csv", "calls.csv?words=price", "calls.csv?from=1"]
 )
-def test_what_there_is_not_is_told(client: httpx.Client, path: str) -> None:
+def test_unknown_exports_are_refused(client: httpx.Client, path: str) -> None:
     assert client.get(f"/export/{path}").status_code == 422
 
 
-def test_who_leaves_ends_the_query(client: httpx.Client, database: str) -> None:
-    """What is not read lies in the sockets, a few pieces, and the database; not in the app."""
-    say_much(database)
+@pytest.mark.usefixtures("much_text")
+def test_a_disconnect_cancels_the_query(client: httpx.Client, database: str) -> None:
+    """Unread data is in sockets, a few chunks and the database, not in the app."""
     reading = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
         "AND query LIKE '%export%' AND pid <> pg_backend_pid()"
@@ -97,15 +111,15 @@ def test_who_leaves_ends_the_query(client: httpx.Client, database: str) -> None:
     with client.stream("GET", "/export/segments.csv") as reply:
         pieces = reply.iter_bytes()  # who forgets them has left
         assert next(pieces).startswith(b"call_id,")
-        assert asked(database, reading)
-    until(lambda: not asked(database, reading), "the end of the query", 10, every_s=0.05)
-    for _ in range(AT_ONCE):  # each had its place again
+        assert execute_sql(database, reading)
+    until(lambda: not execute_sql(database, reading), "the end of the query", 10, every_s=0.05)
+    for _ in range(MAX_EXPORTS):  # each had its place again
         assert client.get("/export/calls.csv?agent=nobody").status_code == 200
 
 
-def test_more_than_some_at_once_are_sent_away(client: httpx.Client, database: str) -> None:
-    say_much(database)
-    streams = [client.stream("GET", "/export/segments.csv") for _ in range(AT_ONCE)]
+@pytest.mark.usefixtures("much_text")
+def test_concurrent_exports_are_limited(client: httpx.Client) -> None:
+    streams = [client.stream("GET", "/export/segments.csv") for _ in range(MAX_EXPORTS)]
     for stream in streams:
         stream.__enter__()
     try:
@@ -116,37 +130,37 @@ def test_more_than_some_at_once_are_sent_away(client: httpx.Client, database: st
             stream.__exit__(None, None, None)
 
 
-def test_a_pipe_holds_a_few_pieces_and_its_end_stops_the_writer() -> None:
+def test_a_pipe_is_bounded_and_leaving_stops_the_writer() -> None:
     written, cut = list[int](), threading.Event()
 
-    def write(pipe: Pipe) -> str:
-        rows = pipe.rows(Table(["n"], ["int4"], iter((n,) for n in range(10_000)), cut.set))
+    def write(pipe: ChunkPipe) -> str:
+        rows = pipe.rows(ExportTable(["n"], ["int4"], iter((n,) for n in range(10_000)), cut.set))
         try:
             for (n,) in rows:
-                pipe.write(b"x" * PIECE_BYTES)
+                pipe.write(b"x" * CHUNK_BYTES)
                 written.append(n)
-        except Left:
+        except ClientLeft:
             return "left"
         return "wrote all"
 
     async def take_one() -> str:
-        pipe = Pipe()
+        pipe = ChunkPipe()
         writing = asyncio.create_task(asyncio.to_thread(write, pipe))
-        assert len(await pipe.taken() or b"") == PIECE_BYTES
+        assert len(await pipe.next_chunk() or b"") == CHUNK_BYTES
         for _ in range(200):  # until it waits: no more is written
             before = len(written)
             await asyncio.sleep(0.005)
-            if before == len(written) > AHEAD:
+            if before == len(written) > MAX_CHUNKS_AHEAD:
                 break
         pipe.leave()
         return await writing
 
     assert asyncio.run(take_one()) == "left"
     assert cut.is_set()
-    assert len(written) <= AHEAD + 3
+    assert len(written) <= MAX_CHUNKS_AHEAD + 3
 
 
-def test_a_query_that_is_at_work_is_cut_when_the_client_leaves() -> None:
+def test_leaving_cancels_a_running_query() -> None:
     cut = threading.Event()
 
     def rows() -> Iterator[tuple[int]]:
@@ -155,8 +169,8 @@ def test_a_query_that_is_at_work_is_cut_when_the_client_leaves() -> None:
         raise RuntimeError("the query was cut")
 
     async def leave() -> float:
-        pipe = Pipe()
-        table = Table(["n"], ["int4"], rows(), cut.set)
+        pipe = ChunkPipe()
+        table = ExportTable(["n"], ["int4"], rows(), cut.set)
         reading = asyncio.create_task(asyncio.to_thread(list, pipe.rows(table)))
         await asyncio.sleep(0.05)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Filters in addresses: what is written into one is read out of it again."""
+"""Filters in query strings."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callpipeline.domain.audio import Speaker
-from callpipeline.domain.call import CallState
-from callpipeline.domain.filters import Filters, Stance
-from callpipeline.web.filters import FIRST_DAY, LAST_DAY, Asked, address
-from callpipeline.web.problems import explain_errors
+from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.web.filters import FIRST_DAY, LAST_DAY, QueryFilters, url_with_filters
+from callpipeline.web.problems import install_error_handlers
 
-seen: list[Filters] = []
+seen: list[CallFilters] = []
 app = FastAPI()
-explain_errors(app)
+install_error_handlers(app)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda name: name.strip() and name != "(unknown)"
@@ -24,26 +24,26 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @app.get("/seen")
-def look(filters: Asked) -> None:
+def look(filters: QueryFilters) -> None:
     seen.append(filters)
 
 
 def asked(way: str) -> tuple[int, Any]:
-    """The status and the document of an answer."""
+    """Return the status and the document of a response."""
     reply = TestClient(app).get(way)
     return reply.status_code, reply.json()
 
 
 @st.composite
-def some_filters(draw: st.DrawFn) -> Filters:
+def some_filters(draw: st.DrawFn) -> CallFilters:
     first, last = sorted(draw(st.tuples(*[st.dates(FIRST_DAY, LAST_DAY)] * 2)))
-    return Filters(
+    return CallFilters(
         from_day=draw(st.sampled_from([None, first])),
         to_day=draw(st.sampled_from([None, last])),
         agent=draw(st.none() | st.just("") | NAMES),
         source=draw(st.none() | NAMES),
         competitors=tuple(draw(st.lists(NAMES, max_size=3, unique=True))),
-        sentiment=draw(st.none() | st.sampled_from(Stance)),
+        sentiment=draw(st.none() | st.sampled_from(MentionSentiment)),
         speaker=draw(st.none() | st.sampled_from(Speaker)),
         named=draw(st.booleans()),
         states=draw(st.none() | st.lists(st.sampled_from(CallState), unique=True).map(tuple)),
@@ -52,19 +52,24 @@ def some_filters(draw: st.DrawFn) -> Filters:
 
 
 @given(some_filters())
-def test_an_address_says_what_the_filters_say(filters: Filters) -> None:
-    assert asked(address("/seen", filters)) == (200, None)
+def test_filters_round_trip_through_a_url(filters: CallFilters) -> None:
+    assert asked(url_with_filters("/seen", filters)) == (200, None)
     assert seen.pop() == filters
-    assert address("/seen", filters.counted()).count("state=") <= len(CallState)
+    assert url_with_filters("/seen", filters.counted()).count("state=") <= len(CallState)
 
 
-def test_what_a_form_sends_empty_wants_all() -> None:
+def test_empty_parameters_are_ignored() -> None:
     asked("/seen?from=&to=&agent=&competitor=&state=&sentiment=&speaker=&named=&name=%20")
-    assert seen.pop() == Filters()
-    assert address("/seen", Filters()) == "/seen"
+    assert seen.pop() == CallFilters()
+    assert url_with_filters("/seen", CallFilters()) == "/seen"
 
 
-def test_states_are_read_in_any_case() -> None:
+def test_links_with_the_former_name_of_a_sentiment_still_work() -> None:
+    assert asked("/seen?sentiment=unsure") == (200, None)
+    assert seen.pop().sentiment is MentionSentiment.MIXED
+
+
+def test_states_are_case_insensitive() -> None:
     asked("/seen?state=failed&state=Counted")
     assert seen.pop().states == (
         *(CallState.FAILED, CallState.PENDING, CallState.PROCESSING, CallState.COMPLETED),
@@ -79,7 +84,9 @@ def test_states_are_read_in_any_case() -> None:
         *("from=2026-03-02&to=2026-03-01", "competitor=x&" * 101),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_words(query: str) -> None:
+def test_invalid_filters_are_refused_with_a_message(query: str) -> None:
     status, problem = asked(f"/seen?{query}")
     assert (status, problem["title"]) == (422, "Unprocessable Entity")
-    assert problem["detail"].startswith("The request cannot be used. ")
+    is_reversed = query.startswith("from=") and "&to=" in query
+    expected = "The start date must be before the end date." if is_reversed else "Invalid request. "
+    assert problem["detail"].startswith(expected)

@@ -10,7 +10,8 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.wiring import Storage
-from tests.web.uploads import sending
+from tests.web.served import Served, served
+from tests.web.uploads import WITH_KEY, sending, sending_to
 
 LIST = """
 competitors:
@@ -22,16 +23,26 @@ competitors:
 """
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Path:
-    path = tmp_path / "list.yaml"
-    path.write_text(LIST)
-    return path
+@pytest.fixture(scope="module")
+def list_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("catalog") / "list.yaml"
+
+
+@pytest.fixture(scope="module")
+def app(module_url: str, list_path: Path) -> Iterator[Served]:
+    with served(list_path.parent / "home", module_url, catalog=list_path, **WITH_KEY) as app:
+        yield app
 
 
 @pytest.fixture
-def client(settings: Settings, storage: Storage, catalog: Path) -> Iterator[httpx.Client]:
-    with sending(settings.model_copy(update={"catalog": catalog}), storage) as sender:
+def catalog(list_path: Path) -> Path:
+    list_path.write_text(LIST)
+    return list_path
+
+
+@pytest.fixture
+def client(empty_app: Served, catalog: Path) -> Iterator[httpx.Client]:
+    with sending_to(empty_app) as sender:
         yield sender.client
 
 
@@ -39,7 +50,7 @@ def found(client: httpx.Client, text: str) -> httpx.Response:
     return client.post("/find-competitors", json={"transcript_text": text})
 
 
-def test_names_are_found_where_they_are_said(client: httpx.Client) -> None:
+def test_mentions_have_their_position(client: httpx.Client) -> None:
     text = "I was with t mobile before. Three people said so.\nMy contract is with Three, and EE's."
     document = found(client, text).json()
     assert document["competitors_found"][0] == "T-Mobile"
@@ -49,29 +60,29 @@ def test_names_are_found_where_they_are_said(client: httpx.Client) -> None:
         assert text[mention["char_start"] : mention["char_end"]] == mention["said"]
         assert mention["reason"]
     counts = [m["status"] for m in document["mentions"] if m["said"] == "Three"]
-    assert counts == ["rejected", "accepted"]
+    assert counts == ["dismissed", "counted"]
 
 
-def test_a_text_without_any_is_no_error(client: httpx.Client) -> None:
+def test_a_text_without_mentions_is_valid(client: httpx.Client) -> None:
     for text in ("", "Nothing here.", "\n\n"):
         document = found(client, text).json()
         assert (document["competitors_found"], document["count"]) == ([], 0)
         assert document["mentions"] == []
 
 
-def test_a_name_on_two_lines_and_in_a_long_line_is_found(client: httpx.Client) -> None:
+def test_names_are_found_across_lines_and_in_long_lines(client: httpx.Client) -> None:
     text = "I like T-\nMobile. " + "word " * 199 + "at T Mobile " + "word " * 500
     document = found(client, text).json()
     assert [mention["said"] for mention in document["mentions"]] == ["T-\nMobile", "T Mobile"]
 
 
-def test_what_is_too_long_is_refused(client: httpx.Client) -> None:
+def test_too_long_texts_are_refused(client: httpx.Client) -> None:
     assert found(client, "word " * 200_000).status_code == 200
     assert found(client, "x" * 1_000_001).status_code == 422
     assert found(client, "x" * 7_000_000).status_code == 413
     reply = found(client, "three " * 2001)
     assert reply.status_code == 422
-    assert "2,000 times" in reply.json()["detail"]
+    assert "2,000 mentions" in reply.json()["detail"]
     assert client.post("/find-competitors", json={}).status_code == 422
 
 
@@ -81,7 +92,7 @@ def test_a_thousand_names_in_one_line_take_seconds_at_most(client: httpx.Client)
     assert time.process_time() - started < 10
 
 
-def test_a_list_that_was_changed_counts_and_one_that_is_broken_does_not(
+def test_a_changed_list_is_reloaded_unless_it_is_invalid(
     client: httpx.Client, catalog: Path
 ) -> None:
     before = found(client, "Vodafone").json()
@@ -95,9 +106,7 @@ def test_a_list_that_was_changed_counts_and_one_that_is_broken_does_not(
     assert found(client, "Vodafone").json() == after
 
 
-def test_a_list_that_cannot_be_read_is_told_of(
-    settings: Settings, storage: Storage, catalog: Path
-) -> None:
+def test_an_invalid_list_is_reported(settings: Settings, storage: Storage, catalog: Path) -> None:
     catalog.write_text("nothing: here")
     with sending(settings.model_copy(update={"catalog": catalog}), storage) as sender:
         reply = found(sender.client, "Vodafone")

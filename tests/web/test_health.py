@@ -1,4 +1,4 @@
-"""What monitors ask: `/health`, `/metrics`."""
+"""Monitoring: `/health` and `/metrics`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from callpipeline.config import Settings
 from callpipeline.wiring import Storage
 from tests.integration.calls import enter
-from tests.web.app_server import asked
+from tests.web.app_server import app_client
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def options(settings: Settings, database_url: str) -> Settings:
 
 
 def test_all_is_up(options: Settings) -> None:
-    with asked(options) as client:
+    with app_client(options) as client:
         reply = client.get("/health")
         ready = client.get("/health/ready").status_code
     assert (reply.status_code, ready, reply.json()["status"]) == (200, 204, "up")
@@ -28,11 +28,11 @@ def test_all_is_up(options: Settings) -> None:
     assert states == {"database": "up", "results": "up", "recordings": "up"}
 
 
-def test_a_store_that_cannot_be_read_is_down(options: Settings, tmp_path: Path) -> None:
+def test_an_unreadable_store_is_down(options: Settings, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
     broken = options.model_copy(update={"storage": str(blocked / "below")})
-    with asked(broken) as client:
+    with app_client(broken) as client:
         reply = client.get("/health")
         ready, live = client.get("/health/ready"), client.get("/health/live")
     assert (reply.status_code, ready.status_code, live.status_code) == (503, 503, 204)
@@ -40,19 +40,19 @@ def test_a_store_that_cannot_be_read_is_down(options: Settings, tmp_path: Path) 
     assert reply.json()["dependencies"]["results"]["detail"]
 
 
-def test_a_service_that_is_away_is_down_but_the_app_serves(
-    options: Settings, storage: Storage
-) -> None:
-    storage.outages.begin("transcription", "It refused the connection.", tries=3, again_s=60)
-    with asked(options) as client:
+def test_an_engine_outage_leaves_the_app_ready(options: Settings, storage: Storage) -> None:
+    storage.outages.begin(
+        "transcription", "It refused the connection.", attempts=3, retry_after_s=60
+    )
+    with app_client(options) as client:
         reply, ready = client.get("/health"), client.get("/health/ready")
     assert (reply.status_code, ready.status_code) == (503, 204)
     away = reply.json()["dependencies"]["transcription"]
     assert away == {"state": "down", "detail": "It refused the connection."}
 
 
-def test_a_database_that_is_gone_is_told_in_time(options: Settings, database_url: str) -> None:
-    with asked(options) as client:
+def test_a_lost_database_is_reported_in_time(options: Settings, database_url: str) -> None:
+    with app_client(options) as client:
         assert client.get("/health").status_code == 200
         name = database_url.rsplit("/", 1)[1]
         with psycopg.connect(_postgres(database_url), autocommit=True) as connection:
@@ -77,11 +77,9 @@ def _until_down(client: httpx.Client) -> None:
     until(lambda: client.get("/health").status_code == 503, "the health says so", 20, every_s=0.5)
 
 
-def test_numbers_are_those_of_the_ledger_and_of_requests(
-    options: Settings, storage: Storage
-) -> None:
+def test_metrics_of_the_ledger_and_of_requests(options: Settings, storage: Storage) -> None:
     enter(storage, "one.wav", "two.wav")
-    with asked(options) as client:
+    with app_client(options) as client:
         client.get("/calls/2026-01-01-aaaaaaaaaaaa/nothing")
         client.get("/health/live")
         found = _values(client)

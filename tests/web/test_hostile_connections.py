@@ -1,4 +1,4 @@
-"""Connections that two servers could read differently, that never end, or that lead elsewhere."""
+"""Request smuggling, endless requests, and forged hosts."""
 
 import socket
 from collections.abc import Iterator
@@ -9,24 +9,42 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.web import bodies, heads
+from callpipeline.http_server import limits as bodies
+from callpipeline.http_server import limits as heads
 from callpipeline.wiring import Storage
 from tests.web.app_server import serving
-from tests.web.uploads import KEY, sending
+from tests.web.served import Served, served
+from tests.web.uploads import KEY, WITH_KEY, sending, sending_to
 
 HOST = b"Host: 127.0.0.1\r\n"
 USERS = {"ann": SecretStr("a password of mine")}
 PROBLEM = "application/problem+json"
 
 
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, **WITH_KEY) as app:
+        yield app
+
+
 @pytest.fixture
-def client(settings: Settings, storage: Storage) -> Iterator[httpx.Client]:
-    with sending(settings, storage) as sender:
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def client(empty_app: Served) -> Iterator[httpx.Client]:
+    with sending_to(empty_app) as sender:
         yield sender.client
 
 
 def said(address: str, request: bytes, within_s: float = 10) -> bytes:
-    """All that is answered to these bytes, until the server closes, or sends nothing more."""
+    """Return everything the server sends in response to these bytes."""
     parts = urlsplit(address)
     answer = b""
     with socket.create_connection((parts.hostname, parts.port), timeout=within_s) as there:
@@ -60,17 +78,17 @@ AMBIGUOUS = [
 ]
 
 
-def test_what_two_servers_could_read_differently_is_refused(client: httpx.Client) -> None:
+def test_ambiguous_requests_are_refused(client: httpx.Client) -> None:
     for request in AMBIGUOUS:
         assert status(str(client.base_url), request) == 400, request
 
 
-def test_a_head_without_end_is_refused(client: httpx.Client) -> None:
+def test_endless_headers_are_refused(client: httpx.Client) -> None:
     for head in (b"X: " + b"x" * 99_000, b"a: b\r\n" * 16_000):
         assert status(str(client.base_url), b"GET /health HTTP/1.1\r\n" + HOST + head) == 400
 
 
-def test_a_long_head_is_taken(client: httpx.Client) -> None:
+def test_long_headers_are_accepted(client: httpx.Client) -> None:
     assert client.get("/health", params={"x": "x" * 30_000}).status_code == 200
     headers = {"X": "x" * 30_000, "Connection": "close"}
     assert client.get("/health", headers=headers).status_code == 200
@@ -80,9 +98,9 @@ def test_a_long_head_is_taken(client: httpx.Client) -> None:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch, settings: Settings, database_url: str) -> Iterator[str]:
-    """An app that waits for nobody, with users."""
-    monkeypatch.setitem(bodies.PromptBodies.__init__.__kwdefaults__ or {}, "idle_s", 0.3)
-    monkeypatch.setitem(heads.LimitedHeads.__init__.__kwdefaults__ or {}, "within_s", 0.5)
+    """An app with short timeouts and users."""
+    monkeypatch.setitem(bodies.BodyTimeout.__init__.__kwdefaults__ or {}, "idle_s", 0.3)
+    monkeypatch.setitem(heads.HeaderLimit.__init__.__kwdefaults__ or {}, "within_s", 0.5)
     known = {
         "database_url": SecretStr(database_url),
         "api_key": SecretStr(KEY),
@@ -92,7 +110,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, settings: Settings, database_url: str
         yield address
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(hasty: str) -> None:
+def test_a_stalled_body_times_out(hasty: str) -> None:
     for path in ("/notify", "/webhook", "/find-competitors", "/login"):
         kind = "application/x-www-form-urlencoded" if path == "/login" else "application/json"
         head = f"POST {path} HTTP/1.1\r\nX-API-KEY: {KEY}\r\nContent-Type: {kind}\r\n".encode()
@@ -101,12 +119,12 @@ def test_a_body_that_does_not_come_is_not_waited_for(hasty: str) -> None:
         assert PROBLEM.encode() in answer
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(hasty: str) -> None:
+def test_stalled_headers_time_out(hasty: str) -> None:
     for begun in (b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nX: ", b"\r\n"):
         assert said(hasty, begun) == b""
 
 
-def test_an_answer_that_takes_its_time_is_not_cut(hasty: str) -> None:
+def test_slow_responses_are_not_cut_off(hasty: str) -> None:
     headers = {"X-API-KEY": KEY}
     patience = httpx.Timeout(10, read=1.0)
     with httpx.stream("GET", f"{hasty}/events/newest", headers=headers, timeout=patience) as reply:
@@ -116,7 +134,7 @@ def test_an_answer_that_takes_its_time_is_not_cut(hasty: str) -> None:
             next(told)
 
 
-def test_many_idle_connections_keep_nobody_out(hasty: str) -> None:
+def test_idle_connections_do_not_block_others(hasty: str) -> None:
     parts = urlsplit(hasty)
     idle = [socket.create_connection((parts.hostname, parts.port)) for _ in range(300)]
     try:
@@ -127,7 +145,7 @@ def test_many_idle_connections_keep_nobody_out(hasty: str) -> None:
             each.close()
 
 
-def test_a_redirect_leads_to_where_it_was_asked_and_no_host_that_is_said(hasty: str) -> None:
+def test_redirects_ignore_the_host_header(hasty: str) -> None:
     for path in ("/jobs/", "/calls/", "//evil.example/jobs/", "/login/?next=%0d%0aX:1"):
         for host in ("evil.example", "127.0.0.1"):
             reply = httpx.get(hasty + path, headers={"Host": host})
@@ -136,9 +154,7 @@ def test_a_redirect_leads_to_where_it_was_asked_and_no_host_that_is_said(hasty: 
     assert httpx.get(f"{hasty}/jobs/").headers["Location"] == "/jobs"
 
 
-def test_addresses_that_are_handed_out_are_those_of_the_settings(
-    settings: Settings, storage: Storage
-) -> None:
+def test_generated_urls_use_the_settings(settings: Settings, storage: Storage) -> None:
     options = settings.model_copy(
         update={"web_url": "https://calls.example.com", "web_users": USERS}
     )

@@ -1,28 +1,25 @@
-"""Pages and files that show what others have named: whatever that is, it is text there."""
+"""Hostile names are plain text in pages and files."""
 
 import csv
 import io
 import os
 import random
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from callpipeline.config import Settings
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.web.pages.rendering import plain
+from callpipeline.web.pages.rendering import printable
 from callpipeline.wiring import Storage
 from tests.integration.calls import enter
-from tests.web import standing_calls
-from tests.web.app_server import asked
+from tests.web import calls_by_state
+from tests.web.served import Served
 
 LARGE = "LARGE" in os.environ
-AT_ONCE = 25
+AT_ONCE = 25 if LARGE else 6
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PIECES = [
     *("'", '"', "<script>alert(1)</script>", "</title>", "<!--", "]]>", "&lt;", "&", "{{7*7}}"),
@@ -33,7 +30,7 @@ PIECES = [
 
 
 def names_of(seed: int) -> list[str]:
-    """Names of objects in a bucket: nobody has cleaned these.
+    """Names of objects in a bucket, which are not sanitized.
 
     Not by hypothesis, which takes what the app's threads do with `random` for its strategies'.
     """
@@ -53,7 +50,7 @@ EVIL = re.compile(r"alert\(1\)")
 
 
 class Read(HTMLParser):
-    """The texts of a page; raises where its elements do not close in their order."""
+    """Return a page's texts; raise if its elements are not nested properly."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -80,13 +77,12 @@ class Read(HTMLParser):
         (self.scripts if self._open[-1:] == ["script"] else self.texts).append(data)
 
     def shows(self, text: str) -> bool:
-        return any(plain(text) in each for each in self.texts)
+        return any(printable(text) in each for each in self.texts)
 
 
 @pytest.fixture
-def client(settings: Settings, database_url: str) -> Iterator[httpx.Client]:
-    with asked(settings.model_copy(update={"database_url": SecretStr(database_url)})) as client:
-        yield client
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
 
 
 def read(client: httpx.Client, path: str) -> Read:
@@ -102,20 +98,20 @@ def read(client: httpx.Client, path: str) -> Read:
 
 
 def called(storage: Storage, name: str, folder: Path) -> str:
-    """A call whose recording, agent and competitor are called so."""
+    """Create a call whose recording, agent and competitor have this name."""
     key = f"in/{name}"
     [call_id] = enter(storage, key, metadata={"agent": name})
-    storage.claims.claim([call_id], standing_calls.RUN)
-    storage.claims.begin(call_id, standing_calls.RUN)
-    standing_calls.split(storage, call_id, folder)
-    standing_calls.find(storage, call_id, **{name: Sentiment.POSITIVE})
-    storage.claims.complete(call_id, standing_calls.RUN)
+    storage.claims.claim([call_id], calls_by_state.RUN)
+    storage.claims.begin(call_id, calls_by_state.RUN)
+    calls_by_state.split(storage, call_id, folder)
+    calls_by_state.find(storage, call_id, **{name: Sentiment.POSITIVE})
+    storage.claims.complete(call_id, calls_by_state.RUN)
     return call_id
 
 
-def test_what_is_invisible_is_shown_and_what_joins_letters_is_kept() -> None:
-    assert plain("a\u202eb\n") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
-    assert plain("👩\u200d👧 می\u200cخواهم") == "👩\u200d👧 می\u200cخواهم"
+def test_invisible_characters_are_shown_and_joiners_kept() -> None:
+    assert printable("a\u202eb\n") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+    assert printable("👩\u200d👧 می\u200cخواهم") == "👩\u200d👧 می\u200cخواهم"
 
 
 @pytest.mark.parametrize("seed", range(100 if LARGE else 1))
@@ -152,7 +148,7 @@ def _files(client: httpx.Client, call_id: str) -> None:
 
 
 def _no_formula(text: str) -> None:
-    """A minus and a plus may begin a number."""
+    """Minus and plus can start a number."""
     for row in csv.reader(io.StringIO(text, newline="")):
         for cell in row:
             assert not cell.startswith(FORMULA) or re.fullmatch(r"[-+]?[\d.e-]+", cell), cell

@@ -1,4 +1,4 @@
-"""Requests as nobody sends them who means well: each has an answer, and none a fault."""
+"""Hostile requests: each gets a response, and none a server error."""
 
 import json
 import time
@@ -12,17 +12,34 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.access import ApiKey, Scope
 from callpipeline.errors import MissingObject, StoreUnavailable
-from callpipeline.storage.api_keys import ApiKeys
-from callpipeline.web.opened import Opened
+from callpipeline.storage.access import ApiKeys
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage
-from tests.web.uploads import sending
+from tests.web.served import Served, served
+from tests.web.uploads import WITH_KEY, sending, sending_to
 
 PROBLEM = "application/problem+json"
 
 
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, **WITH_KEY) as app:
+        yield app
+
+
 @pytest.fixture
-def client(settings: Settings, storage: Storage) -> Iterator[httpx.Client]:
-    with sending(settings, storage) as sender:
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def client(empty_app: Served) -> Iterator[httpx.Client]:
+    with sending_to(empty_app) as sender:
         yield sender.client
 
 
@@ -63,7 +80,7 @@ JSON = [
 ]
 
 
-def test_json_of_any_kind_is_taken_or_refused(client: httpx.Client) -> None:
+def test_odd_json_is_accepted_or_refused(client: httpx.Client) -> None:
     kind = {"Content-Type": "application/json"}
     for path, body, answer in JSON:
         reply = client.post(path, content=body.encode(), headers=kind)
@@ -71,7 +88,7 @@ def test_json_of_any_kind_is_taken_or_refused(client: httpx.Client) -> None:
         assert reply.headers["Content-Type"] == (PROBLEM if answer >= 400 else "application/json")
 
 
-def test_a_body_that_is_packed_is_not_unpacked(client: httpx.Client) -> None:
+def test_compressed_bodies_are_not_decompressed(client: httpx.Client) -> None:
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     assert client.post("/notify", content=b"\x1f\x8b\x08" + bytes(20), headers=packed).is_error
     reply = client.put("/upload/a.wav", content=b"\x1f\x8b\x08" + bytes(5000), headers=packed)
@@ -100,7 +117,7 @@ PATHS = [
 ]
 
 
-def test_no_word_in_a_query_is_a_fault(client: httpx.Client) -> None:
+def test_odd_queries_cause_no_server_error(client: httpx.Client) -> None:
     for path, name in [(path, name) for path, names in QUERIES.items() for name in names]:
         for value in ODD:
             for query in (f"{name}={value}", f"{name}={value}&{name}={value}"):
@@ -109,7 +126,7 @@ def test_no_word_in_a_query_is_a_fault(client: httpx.Client) -> None:
                 assert "\nX:" not in str(reply.headers)
 
 
-def test_no_path_is_a_fault(client: httpx.Client) -> None:
+def test_odd_paths_cause_no_server_error(client: httpx.Client) -> None:
     for path in PATHS:
         for value in ODD:
             for accept in ("*/*", "text/html"):
@@ -117,7 +134,7 @@ def test_no_path_is_a_fault(client: httpx.Client) -> None:
                 assert reply.status_code in (200, 404, 422), (path, value, reply.text)
 
 
-def test_headers_of_any_kind_are_no_fault(client: httpx.Client) -> None:
+def test_odd_headers_cause_no_server_error(client: httpx.Client) -> None:
     for name, value in [
         ("If-None-Match", b'"'),
         ("If-None-Match", b'W/,,,"\xff"'),
@@ -143,7 +160,7 @@ def test_headers_of_any_kind_are_no_fault(client: httpx.Client) -> None:
             assert time.monotonic() - began < 5
 
 
-def test_a_method_that_is_none_of_an_address_is_told_which_are(client: httpx.Client) -> None:
+def test_405_lists_the_allowed_methods(client: httpx.Client) -> None:
     for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"):
         for path in ("/", "/jobs", "/health", "/notify"):
             reply = client.request(method, path)
@@ -155,17 +172,17 @@ PRIVATE = " ".join(("SELECT", "secret", "FROM", "bucket/mrs-smith"))
 
 
 class Broken:
-    """Fails as something that nobody has thought of."""
+    """Fails with an unexpected error."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(PRIVATE)
 
 
-def test_a_fault_is_answered_as_other_errors_are_and_tells_nothing(
+def test_unhandled_exceptions_are_reported_without_details(
     capfd: pytest.CaptureFixture[str], settings: Settings, storage: Storage
 ) -> None:
-    def broken(opened: Opened) -> Opened:
-        return replace(opened, reading=Broken())  # pyright: ignore[reportArgumentType]
+    def broken(state: AppState) -> AppState:
+        return replace(state, storage=replace(state.storage, calls=Broken()))  # pyright: ignore[reportArgumentType]
 
     with sending(settings, storage, broken) as sender:
         for accept, kind in (("*/*", PROBLEM), ("text/html", "text/html; charset=utf-8")):
@@ -180,7 +197,7 @@ def test_a_fault_is_answered_as_other_errors_are_and_tells_nothing(
 
 
 class AwayStore:
-    """A bucket's errors name it."""
+    """Errors of a bucket contain its name."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -192,25 +209,25 @@ class AwayStore:
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
-        (MissingObject("s3://own-bucket/calls does not hold the object any more."), 404),
+        (MissingObject("s3://own-bucket/calls no longer contains the object."), 404),
         (StoreUnavailable("s3://own-bucket/calls did not answer (Timeout)."), 503),
     ],
 )
-def test_names_of_buckets_are_for_who_looks_after_them(
+def test_bucket_names_are_for_admins(
     settings: Settings, storage: Storage, error: Exception, answer: int
 ) -> None:
-    def away(opened: Opened) -> Opened:
-        return replace(opened, shared=AwayStore(error))  # pyright: ignore[reportArgumentType]
+    def away(state: AppState) -> AppState:
+        return replace(state, documents=AwayStore(error))  # pyright: ignore[reportArgumentType]
 
-    key = ApiKey.made()
+    key = ApiKey.generate()
     ApiKeys(storage.database).add(key, "a reader", [Scope.READ], by="a test")
     with sending(settings, storage, away) as sender:
-        for headers, is_told in (({}, True), ({"X-API-KEY": key.written()}, False)):
+        for headers, is_told in (({}, True), ({"X-API-KEY": key.to_text()}, False)):
             reply = sender.client.get("/storage/download/a.json", headers=headers)
             assert (reply.status_code, "own-bucket" in reply.text) == (answer, is_told)
 
 
-def test_what_is_asked_is_not_logged(
+def test_request_data_is_not_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], client: httpx.Client
 ) -> None:
     caplog.set_level("INFO")

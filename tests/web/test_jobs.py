@@ -1,6 +1,5 @@
-"""`/jobs` as the old system's users call it."""
+"""`/jobs`, in the old system's format."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.domain.access import ApiKey, Scope
-from callpipeline.storage.api_keys import ApiKeys
+from callpipeline.storage.access import ApiKeys
 from callpipeline.wiring import Storage
 from tests.integration.calls import enter, row
-from tests.web import standing_calls
-from tests.web.app_server import asked
+from tests.web import calls_by_state
+from tests.web.app_server import app_client
+from tests.web.served import Served
 
 CONTRACT = {
     *("id", "filename", "status", "error_message", "left_channel_url", "right_channel_url"),
@@ -29,17 +29,21 @@ RESULT = {
 
 
 @pytest.fixture
-def client(settings: Settings, database_url: str) -> Iterator[httpx.Client]:
-    with asked(settings.model_copy(update={"database_url": SecretStr(database_url)})) as client:
-        yield client
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
 
 
 @pytest.fixture
 def calls(storage: Storage, tmp_path: Path) -> dict[str, str]:
-    return standing_calls.one_of_each(storage, tmp_path / "sound")
+    return calls_by_state.one_per_state(storage, tmp_path / "sound")
 
 
-def test_a_complete_job_has_all_that_the_contract_names(
+def test_a_completed_job_has_all_fields_of_the_contract(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
     job = client.get(f"/jobs/{calls['completed']}").json()
@@ -58,9 +62,7 @@ def test_a_complete_job_has_all_that_the_contract_names(
     assert found["Sky"]["job_id"] == job["id"]
 
 
-def test_the_transcript_that_a_job_names_can_be_downloaded(
-    client: httpx.Client, calls: dict[str, str]
-) -> None:
+def test_a_jobs_transcript_can_be_downloaded(client: httpx.Client, calls: dict[str, str]) -> None:
     job = client.get(f"/jobs/{calls['completed']}").json()
     paths = [job["left_transcript_path"], job["right_transcript_path"]]
     [path] = [path for path in paths if path]
@@ -103,7 +105,7 @@ def test_pages_by_skip_and_by_cursor_are_the_same(
         assert refused.headers["content-type"] == "application/problem+json"
 
 
-def test_the_states_are_those_of_the_contract(client: httpx.Client, calls: dict[str, str]) -> None:
+def test_states_follow_the_contract(client: httpx.Client, calls: dict[str, str]) -> None:
     jobs = {job["id"]: job for job in client.get("/jobs").json()["jobs"]}
     assert {jobs[calls[name]]["status"] for name in ("waiting", "put off")} == {"PENDING"}
     assert jobs[calls["processing"]]["status"] == "PROCESSING"
@@ -114,9 +116,7 @@ def test_the_states_are_those_of_the_contract(client: httpx.Client, calls: dict[
     assert places == [1, None]
 
 
-def test_a_duplicate_shows_what_became_of_the_first(
-    client: httpx.Client, calls: dict[str, str]
-) -> None:
+def test_a_duplicate_has_the_originals_results(client: httpx.Client, calls: dict[str, str]) -> None:
     job = client.get(f"/jobs/{calls['duplicate']}").json()
     assert (job["status"], job["duplicate_of"]) == ("COMPLETED", calls["completed"])
     assert (job["id"], job["filename"]) == (calls["duplicate"], "copy.wav")
@@ -127,7 +127,7 @@ def test_a_duplicate_shows_what_became_of_the_first(
 @pytest.mark.parametrize(
     "job_id", ["2020-01-01-000000000000", "x", "%00", "..%2F..%2Fetc", "1" * 900]
 )
-def test_a_job_that_is_not_there_is_404(client: httpx.Client, job_id: str) -> None:
+def test_an_unknown_job_is_404(client: httpx.Client, job_id: str) -> None:
     for reply in (client.get(f"/jobs/{job_id}"), client.post(f"/jobs/{job_id}/retry")):
         assert reply.status_code == 404
         assert reply.headers["content-type"] == "application/problem+json"
@@ -138,7 +138,7 @@ def test_an_erased_job_is_404_and_says_so(client: httpx.Client, calls: dict[str,
     assert (reply.status_code, reply.json()["detail"]) == (404, "This call was erased.")
 
 
-def test_a_job_that_has_not_changed_is_not_sent_again(
+def test_an_unchanged_job_is_304(
     client: httpx.Client, calls: dict[str, str], storage: Storage
 ) -> None:
     path = f"/jobs/{calls['failed']}"
@@ -149,7 +149,7 @@ def test_a_job_that_has_not_changed_is_not_sent_again(
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_a_failed_job_is_tried_again(
+def test_a_failed_job_can_be_retried(
     client: httpx.Client, calls: dict[str, str], storage: Storage
 ) -> None:
     reply = client.post(f"/jobs/{calls['failed']}/retry")
@@ -158,13 +158,13 @@ def test_a_failed_job_is_tried_again(
     assert client.post(f"/jobs/{calls['completed']}/retry").json()["retried"] is False
 
 
-def test_who_may_only_upload_follows_a_job_and_reads_nothing_of_it(
+def test_uploaders_see_progress_but_no_results(
     settings: Settings, storage: Storage, calls: dict[str, str]
 ) -> None:
-    key = ApiKey.made()
+    key = ApiKey.generate()
     ApiKeys(storage.database).add(key, "recorder", [Scope.UPLOAD], by="a test")
     options = settings.model_copy(update={"database_url": SecretStr(storage.database.url)})
-    with asked(options, **{"X-API-KEY": key.written()}) as client:
+    with app_client(options, **{"X-API-KEY": key.to_text()}) as client:
         told = client.get(f"/jobs/{calls['completed']}")
         job = told.json()
         assert (job["status"], job["progress_percentage"]) == ("COMPLETED", 100)
@@ -173,21 +173,19 @@ def test_who_may_only_upload_follows_a_job_and_reads_nothing_of_it(
         assert client.post(f"/jobs/{calls['failed']}/retry").status_code == 403
 
 
-def test_only_what_is_meant_is_open_to_everybody(settings: Settings, database_url: str) -> None:
+def test_only_intended_routes_are_public(settings: Settings, database_url: str) -> None:
     from callpipeline.web import access
     from callpipeline.web.app import create_app
 
-    routes = access.guarded_routes(create_app(settings).routes)
-    open_paths = {route.path for route in routes if not route.asked}
+    routes = access.protected_routes(create_app(settings).routes)
+    open_paths = {route.path for route in routes if not route.requirements}
     assert open_paths == {
         *("/health", "/health/live", "/health/ready", "/login", "/openapi.json"),
         *("/storage/signed/{token}", "/static"),
     }
 
 
-def test_entered_calls_stay_in_the_order_of_their_places(
-    client: httpx.Client, storage: Storage
-) -> None:
+def test_registered_calls_keep_their_order(client: httpx.Client, storage: Storage) -> None:
     for number in range(3):
         enter(storage, f"{number}.wav")
     places = {j["filename"]: j["queue_place"] for j in client.get("/jobs").json()["jobs"]}

@@ -1,4 +1,4 @@
-"""What the player loads, as browsers ask for it, and the files that people take away."""
+"""Audio, waveform and words for the player, and downloads."""
 
 import asyncio
 import base64
@@ -13,41 +13,33 @@ import pytest
 import soundfile
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Stage
-from callpipeline.storage import keys
-from callpipeline.web.api.listening import given
+from callpipeline.domain.calls.call import Stage
+from callpipeline.storage.objects import keys
+from callpipeline.web.api.calls import audio_chunks
 from callpipeline.wiring import Storage
-from tests.web.heard_calls import RATE_HZ, Heard
-from tests.web.served import Served, served
+from tests.web.processed_calls import RATE_HZ, ProcessedCall
+from tests.web.served import Served
 
 WAV_BYTES = 44 + 20 * RATE_HZ * 2 * 2
 
 
-@pytest.fixture(scope="module")
-def app(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("app"), postgres, template) as app:
-        yield app
-
-
 @pytest.fixture
-def client(app: Served) -> Iterator[httpx.Client]:
-    with app.client() as client:
+def client(empty_app: Served) -> Iterator[httpx.Client]:
+    with empty_app.client() as client:
         yield client
 
 
 @pytest.fixture
-def storage(app: Served, client: httpx.Client) -> Storage:
-    return app.storage
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
 
 
 @pytest.fixture
 def call_id(storage: Storage, tmp_path: Path) -> str:
-    return Heard().store(storage, tmp_path / "sound")
+    return ProcessedCall().store(storage, tmp_path / "sound")
 
 
-def test_the_sound_is_a_wav_file_with_a_channel_for_each_speaker(
-    client: httpx.Client, call_id: str
-) -> None:
+def test_audio_is_a_wav_file_with_a_channel_per_speaker(client: httpx.Client, call_id: str) -> None:
     reply = client.get(f"/calls/{call_id}/audio.wav")
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "audio/wav"
@@ -59,7 +51,7 @@ def test_the_sound_is_a_wav_file_with_a_channel_for_each_speaker(
     assert speaks[1] == 0
 
 
-def test_each_range_is_that_part_of_the_whole(client: httpx.Client, call_id: str) -> None:
+def test_ranges_are_parts_of_the_whole(client: httpx.Client, call_id: str) -> None:
     url = f"/calls/{call_id}/audio.wav"
     whole = client.get(url).content
     assert len(whole) == WAV_BYTES
@@ -80,7 +72,7 @@ def test_each_range_is_that_part_of_the_whole(client: httpx.Client, call_id: str
         assert reply.headers["content-length"] == str(end - start)
 
 
-def test_a_range_behind_the_end_is_refused_and_several_are_answered_with_all(
+def test_ranges_past_the_end_are_refused_and_multiple_ones_ignored(
     client: httpx.Client, call_id: str
 ) -> None:
     url = f"/calls/{call_id}/audio.wav"
@@ -91,9 +83,7 @@ def test_a_range_behind_the_end_is_refused_and_several_are_answered_with_all(
     assert (reply.status_code, len(reply.content)) == (200, WAV_BYTES)
 
 
-def test_a_range_of_another_sound_is_answered_with_all_of_this_one(
-    client: httpx.Client, call_id: str
-) -> None:
+def test_if_range_with_another_etag_returns_everything(client: httpx.Client, call_id: str) -> None:
     url = f"/calls/{call_id}/audio.wav"
     etag = client.head(url).headers["etag"]
     same = client.get(url, headers={"Range": "bytes=0-9", "If-Range": etag})
@@ -102,7 +92,7 @@ def test_a_range_of_another_sound_is_answered_with_all_of_this_one(
     assert client.get(url, headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_the_head_tells_the_size_without_the_sound(client: httpx.Client, call_id: str) -> None:
+def test_head_returns_the_size(client: httpx.Client, call_id: str) -> None:
     reply = client.head(f"/calls/{call_id}/audio.wav")
     assert (reply.status_code, reply.content) == (200, b"")
     assert reply.headers["content-length"] == str(WAV_BYTES)
@@ -110,7 +100,7 @@ def test_the_head_tells_the_size_without_the_sound(client: httpx.Client, call_id
     assert (part.status_code, part.headers["content-length"]) == (206, "100")
 
 
-def test_only_an_address_that_names_its_version_is_kept(client: httpx.Client, call_id: str) -> None:
+def test_only_versioned_urls_are_cacheable(client: httpx.Client, call_id: str) -> None:
     for what in ("audio.wav", "peaks"):
         plain = client.get(f"/calls/{call_id}/{what}").headers["cache-control"]
         named = client.get(f"/calls/{call_id}/{what}?v=1").headers["cache-control"]
@@ -119,7 +109,7 @@ def test_only_an_address_that_names_its_version_is_kept(client: httpx.Client, ca
         assert named.endswith("immutable")
 
 
-def test_the_files_of_who_leaves_in_the_middle_are_closed() -> None:
+def test_a_disconnect_closes_the_files() -> None:
     closed: list[bool] = []
 
     def blocks() -> Iterator[bytes]:
@@ -129,7 +119,7 @@ def test_the_files_of_who_leaves_in_the_middle_are_closed() -> None:
             closed.append(True)
 
     async def leave() -> None:
-        listening = given(blocks())
+        listening = audio_chunks(blocks())
         assert await anext(listening) == b"first"
         await listening.aclose()
 
@@ -137,9 +127,7 @@ def test_the_files_of_who_leaves_in_the_middle_are_closed() -> None:
     assert closed == [True]
 
 
-def test_peaks_are_a_byte_for_each_window_of_each_channel(
-    client: httpx.Client, call_id: str
-) -> None:
+def test_peaks_have_a_byte_per_window_and_channel(client: httpx.Client, call_id: str) -> None:
     reply = client.get(f"/calls/{call_id}/peaks")
     channels = reply.json()["channels"]
     assert [each["speaker"] for each in channels] == ["agent", "customer"]
@@ -151,19 +139,17 @@ def test_peaks_are_a_byte_for_each_window_of_each_channel(
     assert client.get(f"/calls/{call_id}/peaks", headers=known).status_code == 304
 
 
-def test_words_are_told_when_they_begin_where_they_have_times(
-    client: httpx.Client, call_id: str
-) -> None:
+def test_word_start_times(client: httpx.Client, call_id: str) -> None:
     words = client.get(f"/calls/{call_id}/words").json()
     assert words["left"][0] == [0, 500, 1000, 1500, 2000]
     assert words["right"][0] == [5000, 5500, 6000, 6500, 7000, 7500]
 
 
-def test_each_download_has_the_name_of_the_recording(
+def test_downloads_are_named_like_the_recording(
     client: httpx.Client, storage: Storage, tmp_path: Path
 ) -> None:
     key = 'in/“Été” "17" \u202e50%.wav'
-    call_id = Heard(key=key).store(storage, tmp_path / "sound")
+    call_id = ProcessedCall(key=key).store(storage, tmp_path / "sound")
     files = ("call.json", "segments.csv", "transcript.json", "transcript.srt", "transcript.vtt")
     for name in (*files, "audio.wav?download=true"):
         reply = client.get(f"/calls/{call_id}/{name}")
@@ -176,14 +162,14 @@ def test_each_download_has_the_name_of_the_recording(
             assert reply.headers["cache-control"] == "no-store"
 
 
-def test_downloads_have_what_was_said(client: httpx.Client, call_id: str) -> None:
+def test_downloads_contain_the_transcript(client: httpx.Client, call_id: str) -> None:
     base = f"/calls/{call_id}"
     document = client.get(f"{base}/call.json").json()
     assert document["call_id"] == call_id
     assert [m["competitor"] for m in document["mentions"]] == ["Vodafone", "Sky"]
     table = client.get(f"{base}/segments.csv").text.splitlines()
-    assert table[0] == "start_s,end_s,channel,speaker,text"
-    assert table[2].endswith("right,customer,i saw that vodafone is cheaper")
+    assert table[0] == "start_s,end_s,channel,speaker,text,voice"
+    assert table[2].endswith("right,customer,i saw that vodafone is cheaper,")
     words = client.get(f"{base}/transcript.json").json()["channels"][1]["segments"][0]["words"]
     assert words[3] == {"text": "vodafone", "start_s": 6.5, "end_s": 6.9, "confidence": 0.9}
     assert "00:00:05,000 --> " in client.get(f"{base}/transcript.srt").text
@@ -194,24 +180,22 @@ def test_downloads_have_what_was_said(client: httpx.Client, call_id: str) -> Non
     "what", ["audio.wav", "peaks", "words", "call.json", "segments.csv", "transcript.vtt"]
 )
 @pytest.mark.parametrize("call_id", ["2026-03-02-000000000000", "x", "%00", "..%2f..%2fetc"])
-def test_what_no_call_has_is_not_found(client: httpx.Client, call_id: str, what: str) -> None:
+def test_unknown_calls_are_404(client: httpx.Client, call_id: str, what: str) -> None:
     reply = client.get(f"/calls/{call_id}/{what}")
     assert reply.status_code == 404
     assert reply.headers["content-type"] == "application/problem+json"
 
 
-def test_a_call_without_transcripts_has_its_sound(
+def test_a_call_without_transcripts_has_audio(
     client: httpx.Client, storage: Storage, tmp_path: Path
 ) -> None:
-    call_id = Heard(until=Stage.CHANNEL_AUDIO).store(storage, tmp_path / "sound")
+    call_id = ProcessedCall(until=Stage.CHANNEL_AUDIO).store(storage, tmp_path / "sound")
     assert client.head(f"/calls/{call_id}/audio.wav").status_code == 200
     assert client.get(f"/calls/{call_id}/transcript.srt").status_code == 404
     assert client.get(f"/calls/{call_id}/call.json").status_code == 200
 
 
-def test_sound_that_was_deleted_is_not_found_and_says_nothing_of_its_words(
-    client: httpx.Client, storage: Storage, call_id: str
-) -> None:
+def test_deleted_audio_is_404(client: httpx.Client, storage: Storage, call_id: str) -> None:
     for channel in (Channel.LEFT, Channel.RIGHT):
         storage.store.delete(keys.channel_audio(call_id, channel))
     reply = client.get(f"/calls/{call_id}/audio.wav")

@@ -1,4 +1,4 @@
-"""`/notify` as the old system's users call it."""
+"""`/notify`, in the old system's format."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,35 +10,52 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from callpipeline.config import Settings
-from callpipeline.web.bodies import SMALL
+from callpipeline.http_server.limits import MAX_BODY_BYTES
 from callpipeline.wiring import Storage
 from tests.fakes.receivers import Answer, HttpReceiver
 from tests.integration.calls import enter
-from tests.web.app_server import asked
+from tests.web.served import Served, served
+from tests.web.uploads import KEY, WITH_KEY, sending_to
 
-KEY = "a key of sixteen or more"
 WISH = {"type": "task_failed", "severity": "warning", "title": "Backup failed", "message": "disk"}
 
 
-@pytest.fixture
-def receiver() -> Iterator[HttpReceiver]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[HttpReceiver]:
     with HttpReceiver().running() as running:
         yield running
 
 
 @pytest.fixture
-def client(settings: Settings, database_url: str, receiver: HttpReceiver) -> Iterator[httpx.Client]:
-    where = {
-        "database_url": SecretStr(database_url),
-        "api_key": SecretStr(KEY),
-        "notify_webhook_url": SecretStr(f"{receiver.url}/hook"),
-    }
-    with asked(settings.model_copy(update=where), **{"X-API-KEY": KEY}) as client:
-        yield client
+def receiver(running: HttpReceiver) -> HttpReceiver:
+    """The receiver, without requests and planned answers."""
+    running.requests.clear()
+    running.answers.clear()
+    return running
 
 
-def test_a_word_is_delivered_and_the_answer_says_where(
+@pytest.fixture(scope="module")
+def app(
+    module_url: str, running: HttpReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    url = SecretStr(f"{running.url}/hook")
+    home = tmp_path_factory.mktemp("app")
+    with served(home, module_url, notify_webhook_url=url, **WITH_KEY) as app:
+        yield app
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def client(empty_app: Served, receiver: HttpReceiver) -> Iterator[httpx.Client]:
+    with sending_to(empty_app) as sender:
+        yield sender.client
+
+
+def test_a_notification_is_delivered_and_the_response_lists_channels(
     client: httpx.Client, receiver: HttpReceiver
 ) -> None:
     reply = client.post("/notify", json=WISH)
@@ -56,7 +73,7 @@ def test_a_word_is_delivered_and_the_answer_says_where(
     assert document["details"]["event_id"] in told["metadata"]["event_ids"]
 
 
-def test_everything_that_is_told_arrives(
+def test_all_fields_are_delivered(
     client: httpx.Client, receiver: HttpReceiver, storage: Storage
 ) -> None:
     own = {"job_id": "old-17", "job_filename": "a.wav", "error_message": "e", "stack_trace": "at x"}
@@ -70,7 +87,7 @@ def test_everything_that_is_told_arrives(
     assert (told["job_id"], told["job_filename"]) == (call_id, "mine.wav")
 
 
-def test_what_is_refused_is_told_as_failed_and_stays_in_the_outbox(
+def test_a_refused_delivery_is_reported_and_stays_in_the_outbox(
     client: httpx.Client, receiver: HttpReceiver
 ) -> None:
     receiver.answers = [Answer(503, b"down")]
@@ -82,9 +99,7 @@ def test_what_is_refused_is_told_as_failed_and_stays_in_the_outbox(
     assert (message["state"], message["last_answer"]) == ("PENDING", "503 down")
 
 
-def test_a_receiver_that_wants_nothing_is_told_of(
-    client: httpx.Client, receiver: HttpReceiver
-) -> None:
+def test_a_gone_receiver_is_reported(client: httpx.Client, receiver: HttpReceiver) -> None:
     receiver.answers = [Answer(410, b"gone")]
     assert client.post("/notify", json=WISH).json()["success"] is False
     document = client.post("/notify", json=WISH).json()
@@ -102,7 +117,7 @@ def test_the_history_is_limited(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong", KEY + "x", "ключ"])
-def test_nobody_is_let_in_without_the_key(client: httpx.Client, key: str) -> None:
+def test_the_key_is_required(client: httpx.Client, key: str) -> None:
     for method, path in (("POST", "/notify"), ("GET", "/notify/history")):
         headers = [(b"X-API-KEY", key.encode())]
         assert client.request(method, path, headers=headers, json=WISH).status_code == 401
@@ -120,14 +135,14 @@ def test_nobody_is_let_in_without_the_key(client: httpx.Client, key: str) -> Non
         {"metadata": "none"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
+def test_invalid_requests_are_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
     reply = client.post("/notify", json=WISH | wrong)
     assert reply.status_code == 422
     assert next(iter(wrong)) in str(reply.json()["detail"])
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, receiver: HttpReceiver) -> None:
-    large = WISH | {"metadata": {"x": "y" * SMALL}}
+    large = WISH | {"metadata": {"x": "y" * MAX_BODY_BYTES}}
     refused = client.post("/notify", json=large)
     assert (refused.status_code, refused.headers["Connection"]) == (413, "close")
     assert refused.headers["Content-Type"] == "application/problem+json"
@@ -140,14 +155,14 @@ def test_a_body_that_is_too_large_is_refused(client: httpx.Client, receiver: Htt
     metadata=st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.integers(), max_size=3),
     job_id=st.none() | st.text(max_size=30),
 )
-def test_any_words_can_be_told(
+def test_any_text_can_be_sent(
     client: httpx.Client, title: str, metadata: dict[str, Any], job_id: str | None
 ) -> None:
     wish = WISH | {"title": title, "metadata": metadata, "job_id": job_id}
     assert client.post("/notify", json=wish).status_code == 200
 
 
-def test_numbers_that_json_does_not_know_do_no_harm(client: httpx.Client) -> None:
+def test_non_json_numbers_are_harmless(client: httpx.Client) -> None:
     body = '{"type": "custom", "title": "x", "metadata": {"n": NaN, "z": "a\\u0000b\\ud800"}}'
     reply = client.post("/notify", content=body, headers={"Content-Type": "application/json"})
     assert reply.status_code in (200, 422)

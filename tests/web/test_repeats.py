@@ -1,4 +1,4 @@
-"""Requests that are sent again with the same Idempotency-Key."""
+"""Repeated requests with the same Idempotency-Key."""
 
 import threading
 import time
@@ -11,24 +11,41 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.errors import DatabaseUnavailable, TransientError
-from callpipeline.pipeline.announcing import Announced, Announcement
-from callpipeline.storage.repeats import Repeatable, Repeats
-from callpipeline.web.opened import Opened
+from callpipeline.pipeline.ingest.registration import AnnouncedCall, Announcement
+from callpipeline.storage.access import IdempotencyKeys, IdempotentRequest
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage
 from tests.integration.calls import enter
-from tests.web.uploads import Sender, a_recording, sending
+from tests.web.served import Served, served
+from tests.web.uploads import WITH_KEY, Sender, a_recording, sending, sending_to
 
 KEYED = {"Idempotency-Key": "order 4711"}
 REPLAYED = "Idempotency-Replayed"
 
 
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, **WITH_KEY) as app:
+        yield app
+
+
 @pytest.fixture
-def sender(settings: Settings, storage: Storage) -> Iterator[Sender]:
-    with sending(settings, storage) as sender:
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def sender(empty_app: Served) -> Iterator[Sender]:
+    with sending_to(empty_app) as sender:
         yield sender
 
 
-def test_an_upload_that_is_sent_again_has_the_same_answer(sender: Sender) -> None:
+def test_a_repeated_upload_gets_the_same_response(sender: Sender) -> None:
     content = a_recording()
     first = sender.upload(content, **KEYED)
     again = sender.upload(content, **KEYED)
@@ -48,7 +65,7 @@ def test_the_key_of_another_file_is_refused(sender: Sender, name: str) -> None:
     assert sender.calls() == 1
 
 
-def test_another_key_or_none_is_another_request_of_the_same_call(sender: Sender) -> None:
+def test_another_key_or_none_is_another_request_for_the_same_call(sender: Sender) -> None:
     content = a_recording()
     replies = [sender.upload(content, **KEYED), sender.upload(content)]
     replies.append(sender.upload(content, **{"Idempotency-Key": "another"}))
@@ -56,7 +73,7 @@ def test_another_key_or_none_is_another_request_of_the_same_call(sender: Sender)
     assert not any(REPLAYED in reply.headers for reply in replies)
 
 
-def test_uploads_with_one_key_at_the_same_time_are_one_call_with_one_answer(
+def test_concurrent_uploads_with_one_key_are_one_call(
     sender: Sender,
 ) -> None:
     content = a_recording()
@@ -67,33 +84,31 @@ def test_uploads_with_one_key_at_the_same_time_are_one_call_with_one_answer(
     assert (sender.calls(), len(sender.objects())) == (1, 1)
 
 
-def test_what_was_refused_may_be_sent_right_with_the_same_key(sender: Sender) -> None:
+def test_a_key_can_be_reused_after_a_refusal(sender: Sender) -> None:
     assert sender.upload(b"%PDF", **KEYED).status_code == 415
     assert sender.upload(a_recording(), **KEYED).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["", "ü", "x" * 256, "a\tb"])
-def test_a_key_is_a_short_word(sender: Sender, key: str) -> None:
+def test_keys_are_validated(sender: Sender, key: str) -> None:
     headers = [(b"Idempotency-Key", key.encode())]
     reply = sender.client.put("/upload/a.wav", content=a_recording(), headers=headers)
     assert reply.status_code == 422
     assert sender.calls() == 0
 
 
-class Dying(Repeats):
-    """The app dies when all is done and nothing answered yet."""
+class Dying(IdempotencyKeys):
+    """The app dies after the work and before the response."""
 
-    def answer(self, request: Repeatable, answer: object) -> dict[str, object]:
+    def save_answer(self, request: IdempotentRequest, answer: object) -> dict[str, object]:
         raise DatabaseUnavailable("Postgres did not answer.")
 
 
-def test_what_was_done_when_the_app_died_is_not_done_again(
-    settings: Settings, storage: Storage
-) -> None:
+def test_a_crash_after_the_work_does_not_repeat_it(settings: Settings, storage: Storage) -> None:
     content = a_recording()
 
-    def dying(opened: Opened) -> Opened:
-        return replace(opened, repeats=Dying(storage.database))
+    def dying(state: AppState) -> AppState:
+        return replace(state, idempotency_keys=Dying(storage.database))
 
     with sending(settings, storage, dying) as sender:
         assert sender.upload(content, **KEYED).status_code == 503
@@ -106,49 +121,51 @@ def test_what_was_done_when_the_app_died_is_not_done_again(
 
 
 @pytest.fixture
-def repeats(storage: Storage) -> Repeats:
-    return Repeats(storage.database)
+def repeats(storage: Storage) -> IdempotencyKeys:
+    return IdempotencyKeys(storage.database)
 
 
-def test_one_at_a_time_works_on_what_may_not_be_done_twice(repeats: Repeats) -> None:
-    one, other = (Repeatable("key", "asked", hold_s=0.3) for _ in range(2))
-    assert repeats.begin(one).is_ours
-    assert repeats.begin(one).is_ours
-    assert not repeats.begin(other).is_ours
+def test_a_lease_excludes_concurrent_work(repeats: IdempotencyKeys) -> None:
+    one, other = (IdempotentRequest("key", "asked", lease_s=0.3) for _ in range(2))
+    assert repeats.claim(one).is_claimed
+    assert repeats.claim(one).is_claimed
+    assert not repeats.claim(other).is_claimed
     time.sleep(0.35)  # Postgres' own clock decides
-    assert repeats.begin(other).is_ours
-    assert repeats.answer(other, {"n": 1}) == {"n": 1}
-    assert repeats.answer(one, {"n": 2}) == {"n": 1}
-    assert repeats.begin(one).answer == {"n": 1}
+    assert repeats.claim(other).is_claimed
+    assert repeats.save_answer(other, {"n": 1}) == {"n": 1}
+    assert repeats.save_answer(one, {"n": 2}) == {"n": 1}
+    assert repeats.claim(one).answer == {"n": 1}
 
 
-def test_only_who_holds_it_can_forget_a_request_and_nobody_an_answer(repeats: Repeats) -> None:
-    one, other = (Repeatable("key", "asked", hold_s=60) for _ in range(2))
-    repeats.begin(one)
-    repeats.forget(other)
-    assert not repeats.begin(other).is_ours
-    repeats.forget(one)
-    assert repeats.begin(other).is_ours
-    repeats.answer(other, {})
-    repeats.forget(other)
-    assert repeats.begin(one).answer == {}
+def test_only_the_holder_can_release_a_request_and_responses_stay(
+    repeats: IdempotencyKeys,
+) -> None:
+    one, other = (IdempotentRequest("key", "asked", lease_s=60) for _ in range(2))
+    repeats.claim(one)
+    repeats.release(other)
+    assert not repeats.claim(other).is_claimed
+    repeats.release(one)
+    assert repeats.claim(other).is_claimed
+    repeats.save_answer(other, {})
+    repeats.release(other)
+    assert repeats.claim(one).answer == {}
 
 
-def test_keys_are_forgotten_after_two_days(repeats: Repeats, storage: Storage) -> None:
+def test_keys_expire_after_two_days(repeats: IdempotencyKeys, storage: Storage) -> None:
     for key in ("old", "young"):
-        repeats.begin(Repeatable(key, "asked"))
+        repeats.claim(IdempotentRequest(key, "asked"))
     with storage.database.transaction() as connection:
         connection.execute(
             "UPDATE idempotent_requests SET begun_at = now() - interval '1 hour'"
             " * CASE key_hash WHEN 'old' THEN 49 ELSE 47 END"
         )
-    assert repeats.begin(Repeatable("old", "something else")).is_same
-    assert not repeats.begin(Repeatable("young", "something else")).is_same
+    assert repeats.claim(IdempotentRequest("old", "something else")).is_same
+    assert not repeats.claim(IdempotentRequest("young", "something else")).is_same
 
 
 @dataclass
 class Announcing:
-    """Enters a call for each announcement, as slowly as it is told to."""
+    """Registers a call for each announcement, after a delay."""
 
     storage: Storage
     heard: list[Announcement] = field(default_factory=list)
@@ -156,14 +173,14 @@ class Announcing:
     go_on: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, said: Announcement) -> Announced:
+    def __call__(self, said: Announcement) -> AnnouncedCall:
         self.begun.set()
         self.go_on.wait(10)
         if self.error:
             raise self.error
         self.heard.append(said)
         [call_id] = enter(self.storage, f"announced {len(self.heard)}.wav")
-        return Announced(call_id, "call.wav", is_new=True)
+        return AnnouncedCall(call_id, "call.wav", is_new=True)
 
 
 @pytest.fixture
@@ -175,8 +192,8 @@ def announcing(storage: Storage) -> Announcing:
 
 @pytest.fixture
 def client(settings: Settings, storage: Storage, announcing: Announcing) -> Iterator[httpx.Client]:
-    def announced(opened: Opened) -> Opened:
-        return replace(opened, announce=announcing)
+    def announced(state: AppState) -> AppState:
+        return replace(state, announce=announcing)
 
     with sending(settings, storage, announced) as sender:
         yield sender.client
@@ -185,14 +202,12 @@ def client(settings: Settings, storage: Storage, announcing: Announcing) -> Iter
 ADDRESS = {"filename": "call.wav", "file_url": "https://recorder.example.com/call.wav"}
 
 
-def test_a_recording_is_announced_by_its_address(
-    client: httpx.Client, announcing: Announcing
-) -> None:
+def test_a_recording_is_announced_by_url(client: httpx.Client, announcing: Announcing) -> None:
     more = {"metadata": {"agent": "Anna", "queue": 7, "x": None}, "agent_channel": "right"}
     reply = client.post("/webhook", json=ADDRESS | more)
     assert reply.status_code == 200
     assert reply.json()["status"] == "PENDING"
-    assert "fetched" in reply.json()["message"]
+    assert reply.json()["message"] == "Accepted. Waiting to be downloaded and processed."
     [said] = announcing.heard
     assert (said.url, said.filename) == (ADDRESS["file_url"], "call.wav")
     assert said.metadata == {"agent": "Anna", "queue": "7"}
@@ -211,7 +226,7 @@ def test_a_recording_is_announced_by_its_address(
         {"filename": "x" * 1025},
     ],
 )
-def test_an_announcement_that_makes_no_sense_is_refused(
+def test_invalid_announcements_are_refused(
     client: httpx.Client, announcing: Announcing, wrong: dict[str, object]
 ) -> None:
     reply = client.post("/webhook", json=ADDRESS | wrong)
@@ -221,7 +236,7 @@ def test_an_announcement_that_makes_no_sense_is_refused(
     assert announcing.heard == []
 
 
-def test_an_announcement_that_is_sent_again_with_its_key_is_one_call(
+def test_a_repeated_announcement_with_a_key_is_one_call(
     client: httpx.Client, announcing: Announcing
 ) -> None:
     first, again = (client.post("/webhook", json=ADDRESS, headers=KEYED) for _ in range(2))
@@ -233,9 +248,7 @@ def test_an_announcement_that_is_sent_again_with_its_key_is_one_call(
     assert other.status_code == 422
 
 
-def test_while_one_is_worked_on_the_same_is_told_to_come_again(
-    client: httpx.Client, announcing: Announcing
-) -> None:
+def test_a_concurrent_repeat_gets_409(client: httpx.Client, announcing: Announcing) -> None:
     announcing.go_on.clear()
     with ThreadPoolExecutor(1) as hands:
         first = hands.submit(client.post, "/webhook", json=ADDRESS, headers=KEYED)
@@ -248,7 +261,7 @@ def test_while_one_is_worked_on_the_same_is_told_to_come_again(
     assert len(announcing.heard) == 1
 
 
-def test_an_announcement_that_failed_may_be_sent_again_at_once(
+def test_a_failed_announcement_can_be_repeated_at_once(
     client: httpx.Client, announcing: Announcing
 ) -> None:
     announcing.error = TransientError("Not now.")
@@ -258,7 +271,7 @@ def test_an_announcement_that_failed_may_be_sent_again_at_once(
     assert (reply.status_code, REPLAYED in reply.headers) == (200, False)
 
 
-def test_what_is_announced_waits_and_addresses_of_this_machine_are_refused(
+def test_announced_calls_wait_and_local_urls_are_refused(
     sender: Sender,
 ) -> None:
     reply = sender.client.post("/webhook", json=ADDRESS)
@@ -276,11 +289,11 @@ def test_what_is_announced_waits_and_addresses_of_this_machine_are_refused(
     assert sender.calls() == 1
 
 
-def test_announcements_with_one_key_are_one_call_also_when_the_answer_was_lost(
+def test_announcements_with_one_key_are_one_call_even_after_a_lost_response(
     settings: Settings, storage: Storage
 ) -> None:
-    def dying(opened: Opened) -> Opened:
-        return replace(opened, repeats=Dying(storage.database))
+    def dying(state: AppState) -> AppState:
+        return replace(state, idempotency_keys=Dying(storage.database))
 
     with sending(settings, storage, dying) as sender:
         assert sender.client.post("/webhook", json=ADDRESS, headers=KEYED).status_code == 503

@@ -1,8 +1,9 @@
-"""`/storage`: what others keep beside calls, and what of calls they can read."""
+"""`/storage`: documents, and transcripts of calls."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import boto3
@@ -15,46 +16,55 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import Stage
+from callpipeline.domain.calls.call import Stage
 from callpipeline.errors import PathRefused
-from callpipeline.pipeline.shared import SharedObjects
-from callpipeline.storage.shared import StoredTranscripts
-from callpipeline.web.access.signing import Signer
-from callpipeline.web.own_key import own_key
-from callpipeline.wiring import Storage, open_storage
+from callpipeline.http_server.security import Signer
+from callpipeline.pipeline.shared_documents import SharedDocuments
+from callpipeline.storage.reading.call_detail import StoredTranscripts
+from callpipeline.web.state import installation_secret
+from callpipeline.wiring import Storage
 from tests.builders import a_transcript, a_write
 from tests.integration.calls import enter
-from tests.web.uploads import Sender, sending
+from tests.web.served import Served, served
+from tests.web.uploads import WITH_KEY, Sender, sending, sending_to
 
 DOCUMENT = {"text": "Grüße", "segments": [{"start": 0.5, "end": None}]}
 
 
-@pytest.fixture(params=["folder", "s3"])
-def options(request: pytest.FixtureRequest, settings: Settings) -> Settings:
-    if request.param == "folder":
-        return settings
-    endpoint = request.getfixturevalue("s3_server")
-    bucket = f"shared-{id(settings)}"
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def app(
+    request: pytest.FixtureRequest, module_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    where = {} if request.param == "folder" else in_bucket(request.getfixturevalue("s3_server"))
+    with served(tmp_path_factory.mktemp("app"), module_url, **where, **WITH_KEY) as app:
+        yield app
+
+
+def in_bucket(endpoint: str) -> dict[str, Any]:
+    """Return the settings of a store in a new bucket."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=bucket)
-    where = {
-        "storage": f"s3://{bucket}/results",
+    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="shared")
+    return {
+        "storage": "s3://shared/results",
         "s3_endpoint": endpoint,
         "s3_access_key_id": SecretStr("x"),
         "s3_secret_access_key": SecretStr("y"),
     }
-    return settings.model_copy(update=where)
 
 
 @pytest.fixture
-def kept(options: Settings, database_url: str) -> Iterator[Storage]:
-    with open_storage(options, database_url) as storage:
-        yield storage
+def options(app: Served) -> Settings:
+    return app.settings
 
 
 @pytest.fixture
-def sender(options: Settings, kept: Storage) -> Iterator[Sender]:
-    with sending(options, kept) as sender:
+def kept(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def sender(empty_app: Served) -> Iterator[Sender]:
+    with sending_to(empty_app) as sender:
         yield sender
 
 
@@ -68,17 +78,17 @@ def keep(client: httpx.Client, path: str, data: object = DOCUMENT) -> httpx.Resp
 
 
 def a_transcribed_call(storage: Storage) -> tuple[str, str]:
-    """A call and the path of its left transcript."""
+    """Create a call; return its id and the path of its left transcript."""
     [call_id] = enter(storage, "mine.wav")
     storage.claims.claim([call_id], "run-1")
     write = a_write(call_id, Stage.TRANSCRIPTS, run_id="run-1")
     storage.results.save_transcripts(write, [a_transcript("secret words", channel=Channel.LEFT)])
-    [row] = storage.database.rows("shared/is_transcript", {"call_id": call_id, "key": "x"})
-    assert row["is_one"] is False
+    [row] = storage.database.rows("reading/is_transcript", {"call_id": call_id, "key": "x"})
+    assert row["is_transcript"] is False
     return call_id, f"calls/{call_id}/transcript.left.json"
 
 
-def test_what_is_kept_is_there_until_it_is_deleted(client: httpx.Client, kept: Storage) -> None:
+def test_a_document_exists_until_it_is_deleted(client: httpx.Client, kept: Storage) -> None:
     path = "transcripts/2026/Anna Müller #1.json"
     assert client.get(f"/storage/exists/{quote(path)}").json()["exists"] is False
     assert keep(client, path).json()["object_path"] == path
@@ -98,7 +108,7 @@ def test_what_is_kept_is_there_until_it_is_deleted(client: httpx.Client, kept: S
     assert list(kept.store.list()) == []
 
 
-def test_one_of_several_in_a_folder_is_deleted(client: httpx.Client) -> None:
+def test_deleting_one_of_several_documents(client: httpx.Client) -> None:
     for path in ("a/1.json", "a/2.json"):
         keep(client, path)
     assert client.delete("/storage/delete/a/1.json").status_code == 200
@@ -106,7 +116,7 @@ def test_one_of_several_in_a_folder_is_deleted(client: httpx.Client) -> None:
     assert [each["object_path"] for each in listed] == ["a/2.json"]
 
 
-def test_a_list_has_what_begins_so_page_by_page(client: httpx.Client) -> None:
+def test_documents_are_listed_by_prefix_in_pages(client: httpx.Client) -> None:
     paths = ["a/1.json", "a/10.json", "a/2.json", "ab.json", "b/c/d.json"]
     for path in paths:
         keep(client, path)
@@ -128,7 +138,7 @@ def test_a_list_has_what_begins_so_page_by_page(client: httpx.Client) -> None:
     assert listed(prefix="a/", limit=2, after=first["next"]) == ["a/2.json"]
 
 
-def test_an_address_can_be_handed_on_for_a_time(sender: Sender) -> None:
+def test_a_presigned_url_works_until_it_expires(sender: Sender) -> None:
     keep(sender.client, "a b.json")
     document = sender.client.get("/storage/presigned-url/a b.json?expires=60").json()
     assert document["expires"] == 60
@@ -138,15 +148,13 @@ def test_an_address_can_be_handed_on_for_a_time(sender: Sender) -> None:
         assert reply.status_code == 422
 
 
-def test_an_address_that_was_not_made_here_or_is_old_leads_nowhere(
-    settings: Settings, storage: Storage
-) -> None:
+def test_forged_and_expired_urls_are_refused(settings: Settings, storage: Storage) -> None:
     with sending(settings, storage) as sender:
         keep(sender.client, "a.json")
         url = sender.client.get("/storage/presigned-url/a.json").json()["url"]
         assert httpx.get(url).status_code == 200
         assert httpx.get(url + "x").status_code == 404
-        signer = Signer(own_key(settings.home))
+        signer = Signer(installation_secret(settings.home))
         old = signer.sign("storage", "a.json", for_s=-1)
         assert sender.client.get(f"/storage/signed/{old}").status_code == 410
         other = signer.sign("something else", "a.json", for_s=60)
@@ -155,9 +163,7 @@ def test_an_address_that_was_not_made_here_or_is_old_leads_nowhere(
         assert httpx.get(str(again.client.base_url.copy_with(path=httpx.URL(url).path))).is_success
 
 
-def test_transcripts_of_calls_are_read_by_the_paths_that_jobs_name(
-    client: httpx.Client, kept: Storage
-) -> None:
+def test_transcripts_are_readable_by_the_paths_of_jobs(client: httpx.Client, kept: Storage) -> None:
     call_id, path = a_transcribed_call(kept)
     document = client.get(f"/storage/download/{path}").json()
     assert "secret words" in json.dumps(document)
@@ -168,12 +174,12 @@ def test_transcripts_of_calls_are_read_by_the_paths_that_jobs_name(
     assert client.get(f"/storage/exists/{path}").json()["exists"] is False
 
 
-def test_nothing_of_calls_is_written_or_deleted(client: httpx.Client, kept: Storage) -> None:
+def test_objects_of_calls_cannot_be_written_or_deleted(client: httpx.Client, kept: Storage) -> None:
     _, path = a_transcribed_call(kept)
     before = kept.store.read(path)
     for reply in (keep(client, path), client.delete(f"/storage/delete/{path}")):
         assert reply.status_code == 422
-        assert "kept of calls" in reply.json()["detail"]
+        assert "read-only" in reply.json()["detail"]
     assert kept.store.read(path) == before
 
 
@@ -194,7 +200,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-def test_no_path_leads_out(client: httpx.Client, kept: Storage, path: str) -> None:
+def test_paths_cannot_escape_the_prefix(client: httpx.Client, kept: Storage, path: str) -> None:
     [call_id] = enter(kept, "mine.wav")
     kept.store.put(f"calls/{call_id}/left.flac", b"sound")
     plain = path.replace("%2F", "/").replace("%00", "\0").replace("%0A", "\n")
@@ -210,7 +216,7 @@ def test_no_path_leads_out(client: httpx.Client, kept: Storage, path: str) -> No
     assert [found.key for found in kept.store.list()] == [f"calls/{call_id}/left.flac"]
 
 
-def test_an_object_does_not_lie_below_another(client: httpx.Client, options: Settings) -> None:
+def test_an_object_cannot_be_below_another(client: httpx.Client, options: Settings) -> None:
     keep(client, "a")
     reply = keep(client, "a/b")
     if options.storage:  # to S3 these are two names
@@ -222,7 +228,7 @@ def test_an_object_does_not_lie_below_another(client: httpx.Client, options: Set
         assert keep(client, "c").status_code == 422
 
 
-def test_what_json_cannot_say_or_is_too_large_is_refused(client: httpx.Client) -> None:
+def test_invalid_or_too_large_documents_are_refused(client: httpx.Client) -> None:
     head = {"Content-Type": "application/json"}
     for data, status in (
         ("NaN", 422),
@@ -238,7 +244,7 @@ def test_what_json_cannot_say_or_is_too_large_is_refused(client: httpx.Client) -
         assert reply.status_code == status, data[:20]
 
 
-def test_a_wrong_key_opens_nothing(sender: Sender) -> None:
+def test_a_wrong_key_is_refused(sender: Sender) -> None:
     with httpx.Client(base_url=sender.client.base_url, headers={"X-API-KEY": "no"}) as nobody:
         assert keep(nobody, "a.json").status_code == 401
         assert nobody.get("/storage/list").status_code == 401
@@ -257,16 +263,16 @@ def test_a_wrong_key_opens_nothing(sender: Sender) -> None:
         st.sampled_from(["..", ".", "a", "calls", "é", "%2e", "\\", " ", "shared"]), min_size=1
     ).map("/".join)
 )
-def test_any_path_is_kept_below_the_prefix_or_refused(
+def test_any_path_stays_below_the_prefix_or_is_refused(
     settings: Settings, storage: Storage, path: str
 ) -> None:
-    shared = SharedObjects(storage.store, StoredTranscripts(storage.database))
+    shared = SharedDocuments(storage.store, StoredTranscripts(storage.database))
     try:
         shared.put(path, b"1")
     except PathRefused:
         return
     assert shared.read(path) == b"1"
-    assert [each.path for each in shared.listed(path, None, 2)] == [path]
+    assert [each.path for each in shared.list_below(path, None, 2)] == [path]
     root = Path(settings.storage_url)
     assert all(p.is_relative_to(root / "shared") for p in root.rglob("*") if p.is_file())
     shared.delete(path)

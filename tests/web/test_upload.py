@@ -1,4 +1,4 @@
-"""`/upload`: recordings that come over HTTP."""
+"""`/upload`: recordings sent over HTTP."""
 
 import hashlib
 import os
@@ -14,29 +14,47 @@ import httpx
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.call import DuplicatePolicy, Lane, Registered, Registration
+from callpipeline.domain.calls.call import DuplicatePolicy, Lane, RegisteredCall, Registration
 from callpipeline.errors import DatabaseUnavailable, SameRecording, StoreUnavailable
-from callpipeline.pipeline.discovery import Tick, discover
-from callpipeline.pipeline.progress import Progress
-from callpipeline.storage.ledger import Ledger
-from callpipeline.web.opened import Opened
+from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
+from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
+from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage, open_storage
 from tests.fakes.file_host import FileHost, ok
 from tests.integration.calls import change, row
-from tests.web.uploads import KEY, Sender, a_recording, sending
+from tests.web.served import Served, served
+from tests.web.uploads import KEY, WITH_KEY, Sender, a_recording, sending, sending_to
+
+
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, upload_max_mb=1, **WITH_KEY) as app:
+        yield app
 
 
 @pytest.fixture
-def sender(settings: Settings, storage: Storage) -> Iterator[Sender]:
-    small = settings.model_copy(update={"upload_max_mb": 1})
-    with sending(small, storage) as sender:
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def sender(empty_app: Served) -> Iterator[Sender]:
+    with sending_to(empty_app) as sender:
         yield sender
 
 
-def look(storage: Storage) -> list[Registered]:
-    """What a sensor finds in the folder of the recordings."""
-    tick = Tick(datetime.now(UTC), settle_s=0)
-    return discover(storage.home, storage.inbox, storage.ledger, Progress(), tick).found.registered
+def look(storage: Storage) -> list[RegisteredCall]:
+    """Run discovery in the folder of the recordings."""
+    tick = ScanBudget(datetime.now(UTC), settle_s=0)
+    return discover(
+        storage.home, storage.inbox, storage.ledger, DiscoveryCursor(), tick
+    ).result.registered
 
 
 def test_a_recording_is_stored_and_its_call_waits(sender: Sender, storage: Storage) -> None:
@@ -45,7 +63,7 @@ def test_a_recording_is_stored_and_its_call_waits(sender: Sender, storage: Stora
     assert reply.status_code == 200
     document = reply.json()
     assert document["status"] == "PENDING"
-    assert "taken in" in document["message"]
+    assert document["message"] == "Uploaded. Waiting to be processed."
     [found] = storage.inbox.list()
     assert found.key.endswith("/Anna Müller.wav")
     assert found.call_id == document["job_id"]
@@ -55,13 +73,11 @@ def test_a_recording_is_stored_and_its_call_waits(sender: Sender, storage: Stora
     assert sender.landed() == []
 
 
-def test_what_its_name_tells_by_the_sources_pattern_is_known(
-    settings: Settings, storage: Storage
-) -> None:
+def test_the_sources_name_pattern_applies(settings: Settings, storage: Storage) -> None:
     source = replace(storage.home, filename=r"AGENT_(?P<agent>[^_]+)_(?P<date>\d{8})")
 
-    def with_pattern(opened: Opened) -> Opened:
-        return replace(opened, storage=replace(opened.storage, home=source))
+    def with_pattern(state: AppState) -> AppState:
+        return replace(state, storage=replace(state.storage, home=source))
 
     with sending(settings, storage, with_pattern) as sender:
         job_id = sender.upload(a_recording(), "AGENT_ChrisL_20260302.wav").json()["job_id"]
@@ -85,11 +101,11 @@ def test_the_same_bytes_are_one_call_whatever_their_name(sender: Sender) -> None
     first = sender.upload(content, "one.wav").json()
     again = sender.upload(content, "other.wav").json()
     assert again["job_id"] == first["job_id"]
-    assert "before" in again["message"]
+    assert again["message"] == "This recording was already uploaded."
     assert (sender.calls(), len(sender.objects())) == (1, 1)
 
 
-def test_of_a_call_that_failed_its_state_is_told(sender: Sender, storage: Storage) -> None:
+def test_a_failed_call_is_reported(sender: Sender, storage: Storage) -> None:
     content = a_recording()
     job_id = sender.upload(content).json()["job_id"]
     change(storage, [job_id], state="'FAILED'", error_message="'not audio'", error_class="'X'")
@@ -98,7 +114,7 @@ def test_of_a_call_that_failed_its_state_is_told(sender: Sender, storage: Storag
     assert "retry" in again["message"]
 
 
-def test_what_was_erased_does_not_come_back(sender: Sender, storage: Storage) -> None:
+def test_an_erased_recording_is_refused(sender: Sender, storage: Storage) -> None:
     content = a_recording()
     job_id = sender.upload(content).json()["job_id"]
     storage.erasures.begin([job_id], keep_recording=True)
@@ -117,16 +133,16 @@ def test_what_was_erased_does_not_come_back(sender: Sender, storage: Storage) ->
         (b"PK\x03\x04" + b"\0" * 9000, "call.wav", 415, "a ZIP archive"),
         (b"<!DOCTYPE html><html>", "call.wav", 415, "an HTML page"),
         (b"Hello, this is text.", "call.mp3", 415, "a text file"),
-        (b"anything", "notes.txt", 415, "no recording"),
-        (b"anything", "call.transcript.json", 415, "no recording"),
-        (b"anything", "C:\\calls\\list.CSV", 415, "no recording"),
+        (b"anything", "notes.txt", 415, "Not an audio file"),
+        (b"anything", "call.transcript.json", 415, "Not an audio file"),
+        (b"anything", "C:\\calls\\list.CSV", 415, "Not an audio file"),
         (b"\0" * 1_000_001, "call.wav", 413, "1 MB"),
         (b"\0" * 3_000_000, "call.wav", 413, "1 MB"),
         (b"%PDF" + b"\xff" * 900_000, "call.wav", 415, "a PDF, not audio"),
     ],
     ids=["empty", "pdf", "zip", "html", "text", "txt", "json", "csv", "byte", "large", "head"],
 )
-def test_what_is_no_recording_is_refused_in_words_and_leaves_nothing(
+def test_other_files_are_refused_with_a_reason_and_leave_nothing(
     sender: Sender, content: bytes, name: str, status: int, sentence: str
 ) -> None:
     reply = sender.upload(content, name)
@@ -151,15 +167,13 @@ def test_what_is_no_recording_is_refused_in_words_and_leaves_nothing(
         ),
     ],
 )
-def test_what_is_no_form_with_a_file_is_refused(
-    sender: Sender, content: bytes, kind: str, status: int
-) -> None:
+def test_invalid_forms_are_refused(sender: Sender, content: bytes, kind: str, status: int) -> None:
     reply = sender.client.post("/upload", content=content, headers={"Content-Type": kind})
     assert reply.status_code == status
     assert sender.landed() == []
 
 
-def test_nobody_uploads_without_a_key(sender: Sender) -> None:
+def test_uploads_require_a_key(sender: Sender) -> None:
     assert sender.upload(a_recording(), **{"X-API-KEY": "wrong"}).status_code == 401
     assert sender.landed() == []
 
@@ -175,7 +189,7 @@ def _head(sender: Sender, length: int, *more: str) -> bytes:
     return "\r\n".join((*lines, "", "")).encode()
 
 
-def test_what_says_that_it_is_too_large_is_refused_before_any_of_it_is_read(
+def test_too_large_uploads_are_refused_before_they_are_read(
     sender: Sender,
 ) -> None:
     with socket.create_connection(sender.address, timeout=10) as there:
@@ -183,7 +197,7 @@ def test_what_says_that_it_is_too_large_is_refused_before_any_of_it_is_read(
         assert there.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_who_asks_first_whether_to_send_is_told_to_go_on(sender: Sender) -> None:
+def test_expect_continue_is_answered(sender: Sender) -> None:
     content = a_recording()
     with socket.create_connection(sender.address, timeout=10) as there:
         there.sendall(_head(sender, len(content), "Expect: 100-continue"))
@@ -199,7 +213,7 @@ def test_who_asks_first_whether_to_send_is_told_to_go_on(sender: Sender) -> None
 
 
 class Away:
-    """A store that does not answer, or is full."""
+    """A store that is unavailable or full."""
 
     def __init__(self, store: object, reason: str) -> None:
         self._store, self.reason = store, reason
@@ -214,13 +228,13 @@ class Away:
 
 
 @pytest.mark.parametrize("reason", ["recordings is full.", "recordings did not answer."])
-def test_a_store_that_is_full_or_away_is_told_of_and_the_next_try_takes_it_in(
+def test_a_full_or_unavailable_store_is_reported_and_a_retry_succeeds(
     settings: Settings, storage: Storage, reason: str
 ) -> None:
     store = Away(storage.inbox, reason)
 
-    def broken(opened: Opened) -> Opened:
-        return replace(opened, storage=replace(opened.storage, inbox=store))  # type: ignore[arg-type]
+    def broken(state: AppState) -> AppState:
+        return replace(state, storage=replace(state.storage, inbox=store))  # type: ignore[arg-type]
 
     content = a_recording()
     with sending(settings, storage, broken) as sender:
@@ -235,19 +249,19 @@ def test_a_store_that_is_full_or_away_is_told_of_and_the_next_try_takes_it_in(
 
 
 class Lost(Ledger):
-    """A ledger whose database goes away before the recording is entered."""
+    """A ledger whose database fails before the recording is registered."""
 
-    def register(self, registrations: Iterable[Registration]) -> list[Registered]:
+    def register(self, registrations: Iterable[Registration]) -> list[RegisteredCall]:
         raise DatabaseUnavailable("Postgres did not answer.")
 
 
 @pytest.mark.parametrize("sensor_first", [True, False])
-def test_what_is_stored_and_not_entered_is_one_call_whoever_finds_it(
+def test_a_stored_but_unregistered_recording_becomes_one_call(
     settings: Settings, storage: Storage, sensor_first: bool
 ) -> None:
-    def broken(opened: Opened) -> Opened:
-        ledger = Lost(opened.storage.database)
-        return replace(opened, storage=replace(opened.storage, ledger=ledger))
+    def broken(state: AppState) -> AppState:
+        ledger = Lost(state.storage.database)
+        return replace(state, storage=replace(state.storage, ledger=ledger))
 
     content = a_recording()
     with sending(settings, storage, broken) as sender:
@@ -262,7 +276,7 @@ def test_what_is_stored_and_not_entered_is_one_call_whoever_finds_it(
         assert (sender.calls(), len(sender.objects())) == (1, 1)
 
 
-def test_many_at_once_are_all_taken_in(sender: Sender) -> None:
+def test_concurrent_uploads_are_all_imported(sender: Sender) -> None:
     contents = [a_recording() for _ in range(20)]
     with ThreadPoolExecutor(20) as all_at_once:
         replies = list(all_at_once.map(sender.upload, contents))
@@ -272,14 +286,14 @@ def test_many_at_once_are_all_taken_in(sender: Sender) -> None:
 
 
 def read_by_a_run(storage: Storage, call_id: str, into: Path) -> str:
-    """What a run does first with a call: nothing that costs is done of what is known."""
+    """Do what a run does first: detect duplicates."""
     run_id = f"run of {call_id}"
     [call] = storage.claims.claim([call_id], run_id)
     storage.recordings.fetch(call.recording, into)
     try:
         storage.claims.own_content(call, run_id, hashlib.sha256(into.read_bytes()).hexdigest())
     except SameRecording as error:
-        return error.first
+        return error.original_call_id
     return call_id
 
 
@@ -291,13 +305,13 @@ def host() -> Iterator[FileHost]:
 
 @pytest.fixture
 def reaching(settings: Settings, database_url: str) -> Iterator[tuple[Sender, Storage]]:
-    """An app that may fetch from this machine, and its storage."""
+    """An app that may download from loopback, and its storage."""
     options = settings.model_copy(update={"fetch_allow": ("127.0.0.1",)})
     with open_storage(options, database_url) as storage, sending(options, storage) as sender:
         yield sender, storage
 
 
-def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
+def test_the_same_bytes_from_all_sources_are_processed_once(
     reaching: tuple[Sender, Storage], host: FileHost, tmp_path: Path
 ) -> None:
     sender, storage = reaching
@@ -345,16 +359,16 @@ def test_uploads_an_address_and_a_drop_of_the_same_bytes_at_once_cost_once(
 def test_a_source_that_processes_duplicates_has_one_call_of_a_repeated_upload(
     settings: Settings, storage: Storage
 ) -> None:
-    def processing(opened: Opened) -> Opened:
+    def processing(state: AppState) -> AppState:
         home = replace(storage.home, duplicates=DuplicatePolicy.PROCESS)
-        return replace(opened, storage=replace(opened.storage, home=home))
+        return replace(state, storage=replace(state.storage, home=home))
 
     content = a_recording()
     with sending(settings, storage, processing) as sender:
         assert len({sender.upload(content).json()["job_id"] for _ in range(3)}) == 1
 
 
-def test_a_page_of_the_error_is_shown_to_a_browser(sender: Sender) -> None:
+def test_browsers_get_an_error_page(sender: Sender) -> None:
     reply: httpx.Response = sender.upload(b"", Accept="text/html")
     assert reply.status_code == 422
     assert "text/html" in reply.headers["Content-Type"]

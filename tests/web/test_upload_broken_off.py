@@ -1,4 +1,4 @@
-"""Uploads that end before they are whole: by the client, or with the app."""
+"""Interrupted uploads, by the client or by the app's death."""
 
 import os
 import signal
@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.web.forms.landing import Landing
+from callpipeline.http_server.incoming_file import UploadFolder
 from callpipeline.wiring import Storage
 from tests.processes import until
-from tests.web.uploads import KEY, Sender, a_recording, app_process, sending
+from tests.web.served import Served, served
+from tests.web.uploads import KEY, WITH_KEY, Sender, a_recording, app_process, sending, sending_to
 
 HEAD = (
     b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: %s\r\nContent-Length: 3000000\r\n"
@@ -23,9 +24,15 @@ HEAD = (
 ) % KEY.encode()
 
 
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, **WITH_KEY) as app:
+        yield app
+
+
 @pytest.fixture
-def sender(settings: Settings, storage: Storage) -> Iterator[Sender]:
-    with sending(settings, storage) as sender:
+def sender(empty_app: Served) -> Iterator[Sender]:
+    with sending_to(empty_app) as sender:
         yield sender
 
 
@@ -37,7 +44,7 @@ def break_off(sender: Sender, after: int, *, rudely: bool) -> None:
             there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
-def test_a_hundred_uploads_that_are_broken_off_leave_nothing(sender: Sender) -> None:
+def test_a_hundred_interrupted_uploads_leave_nothing(sender: Sender) -> None:
     for number in range(100):
         break_off(sender, after=number * 9_000, rudely=number % 2 == 0)
     until(lambda: not sender.landed(), "all files are gone", 20, every_s=0.05)
@@ -47,7 +54,7 @@ def test_a_hundred_uploads_that_are_broken_off_leave_nothing(sender: Sender) -> 
     assert sender.upload(a_recording()).status_code == 200
 
 
-def test_a_form_without_its_end_is_refused(sender: Sender) -> None:
+def test_an_incomplete_form_is_refused(sender: Sender) -> None:
     body = HEAD.partition(b"\r\n\r\n")[2] + a_recording()
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     assert sender.client.post("/upload", content=body, headers=form).status_code == 400
@@ -55,15 +62,17 @@ def test_a_form_without_its_end_is_refused(sender: Sender) -> None:
 
 
 @pytest.fixture
-def app(settings: Settings, storage: Storage) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def app_in_process(
+    settings: Settings, storage: Storage
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     with app_process(settings, storage) as (process, port):
         yield process, port
 
 
-def test_what_a_killed_app_left_goes_at_the_next_start_and_the_repeat_is_one_call(
-    app: tuple[subprocess.Popen[bytes], int], settings: Settings, storage: Storage
+def test_files_of_a_killed_app_are_swept_and_a_repeat_is_one_call(
+    app_in_process: tuple[subprocess.Popen[bytes], int], settings: Settings, storage: Storage
 ) -> None:
-    process, port = app
+    process, port = app_in_process
     landed = settings.home / "uploads"
     with socket.create_connection(("127.0.0.1", port), timeout=10) as there:
         there.sendall(HEAD + os.urandom(1_500_000))
@@ -81,17 +90,17 @@ def test_what_a_killed_app_left_goes_at_the_next_start_and_the_repeat_is_one_cal
     assert list(landed.glob("*/*")) == []
 
 
-def test_the_folder_of_another_app_that_lives_is_left_alone(settings: Settings) -> None:
+def test_folders_of_running_apps_are_kept(settings: Settings) -> None:
     root = settings.home / "uploads"
-    with Landing(root), Landing(root):
+    with UploadFolder(root), UploadFolder(root):
         assert len([path for path in root.iterdir() if path.is_dir()]) == 2
     assert [path for path in root.iterdir() if path.is_dir()] == []
 
 
-def test_a_large_upload_takes_no_memory_of_its_size(
-    app: tuple[subprocess.Popen[bytes], int],
+def test_a_large_upload_is_not_held_in_memory(
+    app_in_process: tuple[subprocess.Popen[bytes], int],
 ) -> None:
-    process, port = app
+    process, port = app_in_process
     before = most_mb(process.pid)
 
     def recording() -> Iterator[bytes]:
@@ -110,7 +119,7 @@ def test_a_large_upload_takes_no_memory_of_its_size(
 
 
 def most_mb(pid: int) -> float:
-    """The most memory that a process has had."""
+    """Return a process's peak memory."""
     [line] = [
         each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in each
     ]

@@ -1,4 +1,4 @@
-"""What uploaded files are called: nothing escapes, and what can be shown is shown."""
+"""Names of uploaded files."""
 
 import os
 import re
@@ -12,12 +12,18 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from callpipeline.config import Settings
-from callpipeline.domain.recording_name import JOINERS, LONGEST_BYTES, UNNAMED, clean
-from callpipeline.storage.object_store import is_odd
-from callpipeline.storage.objects import ObjectStore, S3Access, open_store
-from callpipeline.web.forms.names import of_form
+from callpipeline.domain.calls.sources import (
+    DEFAULT_FILENAME,
+    JOINERS,
+    MAX_FILENAME_BYTES,
+    clean_filename,
+)
+from callpipeline.http_server.multipart import decode_file_name
+from callpipeline.storage.objects.ports import is_unsafe_key
+from callpipeline.storage.objects.urls import ObjectStore, S3Access, open_store
 from callpipeline.wiring import Storage
-from tests.web.uploads import Sender, a_recording, sending
+from tests.web.served import Served, served
+from tests.web.uploads import WITH_KEY, Sender, a_recording, sending_to
 
 LARGE = "LARGE" in os.environ
 CONTENT = a_recording(1)
@@ -43,9 +49,9 @@ NAMES = st.lists(PIECES, max_size=12).map("".join) | st.integers(200, 1024).flat
         ("call.wav", "call.wav"),
         ("C:\\fakepath\\call.wav", "call.wav"),
         ("../../etc/passwd", "passwd"),
-        ("..", UNNAMED),
-        ("", UNNAMED),
-        ("folder/", UNNAMED),
+        ("..", DEFAULT_FILENAME),
+        ("", DEFAULT_FILENAME),
+        ("folder/", DEFAULT_FILENAME),
         (".hidden.wav", "hidden.wav"),
         (".wav", "wav"),
         ("call\u202evaw.exe\x00\n.wav", "callvaw.exe .wav"),
@@ -59,32 +65,48 @@ NAMES = st.lists(PIECES, max_size=12).map("".join) | st.integers(200, 1024).flat
         ("x" * 2000 + ".wav", "x" * 213 + "….wav"),
     ],
 )
-def test_a_name_is_shown_as_it_was_meant(sent: str, kept: str) -> None:
-    assert clean(sent) == kept
+def test_names_are_decoded(sent: str, kept: str) -> None:
+    assert clean_filename(sent) == kept
 
 
-def test_what_browsers_escape_in_a_form_is_read() -> None:
-    assert of_form(b"%22so%22 100%25 a%0Ab.wav") == '"so" 100%25 a b.wav'
-    assert of_form(b"latin \xe9.wav") == "latin \N{REPLACEMENT CHARACTER}.wav"
+def test_escaped_names_are_decoded() -> None:
+    assert decode_file_name(b"%22so%22 100%25 a%0Ab.wav") == '"so" 100%25 a b.wav'
+    assert decode_file_name(b"latin \xe9.wav") == "latin \N{REPLACEMENT CHARACTER}.wav"
 
 
 @effort(max_examples=20_000 if LARGE else 500, deadline=None)
 @given(name=NAMES)
 @example(name="é" * 600 + ".wav")
-def test_no_name_is_dangerous(name: str) -> None:
-    kept = clean(name)
-    assert kept == clean(kept)
+def test_names_are_safe(name: str) -> None:
+    kept = clean_filename(name)
+    assert kept == clean_filename(kept)
     assert kept == unicodedata.normalize("NFC", kept)
-    assert 0 < len(kept.encode()) <= LONGEST_BYTES
+    assert 0 < len(kept.encode()) <= MAX_FILENAME_BYTES
     assert not re.search(r"[/\\\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\u2028\u2029]", kept)
     assert not kept.startswith(".")
     assert all(letter.isprintable() or letter in JOINERS for letter in kept)
-    assert not is_odd(f".announced/x/{kept}")
+    assert not is_unsafe_key(f".announced/x/{kept}")
+
+
+@pytest.fixture(scope="module")
+def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("app"), module_url, **WITH_KEY) as app:
+        yield app
 
 
 @pytest.fixture
-def sender(settings: Settings, storage: Storage) -> Iterator[Sender]:
-    with sending(settings, storage) as sender:
+def settings(empty_app: Served) -> Settings:
+    return empty_app.settings
+
+
+@pytest.fixture
+def storage(empty_app: Served) -> Storage:
+    return empty_app.storage
+
+
+@pytest.fixture
+def sender(empty_app: Served) -> Iterator[Sender]:
+    with sending_to(empty_app) as sender:
         yield sender
 
 
@@ -95,12 +117,12 @@ def files(folder: Path) -> set[Path]:
 # What the app's threads do with `random` meanwhile is taken for the strategies'.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @effort(
-    max_examples=10_000 if LARGE else 150,
+    max_examples=10_000 if LARGE else 50,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
 @given(name=NAMES)
-def test_whatever_a_file_is_called_it_lies_in_its_folder_and_is_one_call(
+def test_any_file_name_stays_in_its_folder_and_is_one_call(
     sender: Sender, storage: Storage, settings: Settings, tmp_path: Path, name: str
 ) -> None:
     content = CONTENT + name.encode("utf-8", "surrogatepass")
@@ -112,12 +134,15 @@ def test_whatever_a_file_is_called_it_lies_in_its_folder_and_is_one_call(
     for path in files(settings.home / "recordings"):
         folder, kept = path.relative_to(settings.home / "recordings").parts
         assert re.fullmatch("[0-9a-f]{12}", folder)
-        assert kept == clean(kept)
+        assert kept == clean_filename(kept)
     if reply.status_code == 200:
         found = storage.ledger.calls(call_ids=[reply.json()["job_id"]])
         shown = found[0].key.partition("/")[2]
         assert storage.inbox.read(found[0].key) == content
-        assert shown == of_form(sent.encode("utf-8", "surrogatepass")) or found[0].duplicate_of
+        assert (
+            shown == decode_file_name(sent.encode("utf-8", "surrogatepass"))
+            or found[0].duplicate_of
+        )
     with storage.database.transaction() as connection:
         connection.execute("DELETE FROM calls")
     for key in sender.objects():
@@ -144,8 +169,8 @@ def bucket(s3_server: str) -> ObjectStore:
     deadline=None,
 )
 @given(name=NAMES)
-def test_an_s3_bucket_takes_any_clean_name(bucket: ObjectStore, name: str) -> None:
-    key = f"0123456789ab/{clean(name)}"
+def test_s3_accepts_any_clean_name(bucket: ObjectStore, name: str) -> None:
+    key = f"0123456789ab/{clean_filename(name)}"
     bucket.put_new(key, CONTENT)
     assert bucket.read(key) == CONTENT
     assert key in [found.key for found in bucket.list("0123456789ab")]

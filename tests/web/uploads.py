@@ -1,4 +1,4 @@
-"""Recordings sent to the app, and what is left of them."""
+"""Uploads to the app, and the files and calls that result."""
 
 import io
 import itertools
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,18 +18,19 @@ import soundfile
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.web.opened import Opened
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage
-from tests.processes import until
-from tests.soak.installation import free_port
+from tests.processes import free_port, until
 from tests.web.app_server import serving
+from tests.web.served import Served
 
 KEY = "a key of sixteen or more"
+WITH_KEY: dict[str, Any] = {"api_key": SecretStr(KEY)}
 _numbers = itertools.count()
 
 
 def a_recording(seed: int | None = None) -> bytes:
-    """A tenth of a second of noise that no other recording has."""
+    """Return 0.1 s of unique noise."""
     noise = np.random.default_rng(next(_numbers) + 1000 if seed is None else seed)
     wav = io.BytesIO()
     soundfile.write(wav, noise.uniform(-0.3, 0.3, (800, 2)), 8000, "PCM_16", format="WAV")
@@ -37,7 +39,7 @@ def a_recording(seed: int | None = None) -> bytes:
 
 @dataclass
 class Sender:
-    """Sends files to an app, and looks behind its back at what is there."""
+    """Uploads files, and inspects the store and the ledger."""
 
     client: httpx.Client
     settings: Settings
@@ -46,7 +48,7 @@ class Sender:
     def upload(
         self, content: bytes, name: str | bytes = "call.wav", **headers: str
     ) -> httpx.Response:
-        """Written by hand: clients clean names before they send them."""
+        """Build the form by hand: clients sanitize names."""
         sent = name if isinstance(name, bytes) else name.encode("utf-8", "surrogatepass")
         body = (
             b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n'
@@ -62,14 +64,14 @@ class Sender:
         return parts.hostname, parts.port
 
     def objects(self) -> list[str]:
-        """The keys of all recordings."""
+        """Return the keys of all recordings."""
         return [found.key for found in self.storage.inbox.list()]
 
     def calls(self) -> int:
         return sum(self.storage.ledger.count().values())
 
     def landed(self) -> list[Path]:
-        """Files that lie where files come in; the process' lock is none of them."""
+        """Return the files in the upload folder, except locks."""
         # Not by a glob, which fails where a folder goes while it looks.
         below = os.walk(self.settings.home / "uploads")
         found = [Path(folder, name) for folder, _, names in below for name in names]
@@ -80,9 +82,9 @@ class Sender:
 def sending(
     settings: Settings,
     storage: Storage,
-    change: Callable[[Opened], Opened] = lambda opened: opened,
+    change: Callable[[AppState], AppState] = lambda opened: opened,
 ) -> Iterator[Sender]:
-    """An app with a key, over the same store and ledger as `storage`."""
+    """Serve an app with a key, on the store and ledger of `storage`."""
     known = {
         "database_url": SecretStr(storage.database.url),
         "api_key": SecretStr(KEY),
@@ -97,10 +99,17 @@ def sending(
 
 
 @contextmanager
+def sending_to(app: Served) -> Iterator[Sender]:
+    """Yield a sender to the module's app, which has this key."""
+    with app.client(**{"X-API-KEY": KEY}) as client:
+        yield Sender(client, app.settings, app.storage)
+
+
+@contextmanager
 def app_process(
     settings: Settings, storage: Storage
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The app in a process of its own, and its port."""
+    """Start the app in a process of its own; yield the process and its port."""
     port = free_port()
     environment = os.environ | {
         "CALLPIPELINE_HOME": str(settings.home),

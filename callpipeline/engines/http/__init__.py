@@ -1,1 +1,1 @@
-"""Services over HTTP: what every adapter that asks one shares."""
+"""HTTP services: client, authentication, retries and circuit breaker shared by all adapters."""

@@ -1,11 +1,11 @@
-"""A circuit breaker for a service: while it is away, nobody asks it, and no call loses a try.
+"""Circuit breaker of a service: while it is down, no request is sent and no call loses an attempt.
 
-Closed, every request goes. Open, none does until its time; then one is let through to try, over
-all runs, and the others of the same run wait for what comes of it.
+Closed, it lets every request pass. Open, it lets none pass until the next probe is due: then one
+request goes out, over all runs, and the other requests of the run wait for its result.
 
-What a recording may be the cause of opens it only where several calls meet it, with no answer in
-between; what none can, at once. Opened so, it is closed by a try alone: an answer to what was asked
-before may come late.
+A failure that a recording may have caused opens the breaker only if several calls meet it in a row.
+A failure that no recording can cause opens it at once, and then only a successful probe closes it:
+a response to an earlier request may arrive late.
 """
 
 import asyncio
@@ -13,175 +13,184 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from callpipeline.domain.outage import Outage
-from callpipeline.engines.asking import asking_call
-from callpipeline.errors import EngineAway
+from callpipeline.domain.egress import Outage
+from callpipeline.engines.ports import current_call_id
+from callpipeline.errors import ServiceUnavailable
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 15.0, 300.0
-"""Between tries whether a service is back: the first wait, and up to which it doubles."""
-LONGEST_ASKED_FOR_S = 6 * 3600.0
-"""A service that asks for more than this is tried again all the same."""
-MOST_IN_A_ROW = 5
-"""Calls that failed one after the other, each of which may be the fault of its recording."""
-BEHIND_S = 30.0
-"""By so much a call whose try failed stands behind others: it may be what the service chokes on."""
+MIN_PROBE_INTERVAL_S = 15.0
+MAX_PROBE_INTERVAL_S = 300.0
+"""The interval between probes doubles from the first to the second."""
+MAX_RETRY_AFTER_S = 6 * 3600.0
+"""A service that requests a longer wait is probed after this time all the same."""
+FAILURE_THRESHOLD = 5
+"""Consecutive failures of different calls that open the breaker."""
+SUSPECT_DELAY_S = 30.0
+"""Extra wait of a call whose probe failed, behind other calls: its recording may be the cause."""
 
 
-class Outages(Protocol):
-    """Which services are away, known to all runs. Blocking; raises DatabaseUnavailable."""
+class OutageStore(Protocol):
+    """Store of service outages, shared by all runs. Blocking; raises DatabaseUnavailable."""
 
     def find(self, service: str) -> Outage | None:
-        """What is known of it; None where it is not away."""
+        """Return the outage of a service; None if it is available."""
         ...
 
-    def begin(self, service: str, reason: str, tries: int, again_s: float) -> None:
-        """Note that it is away, or still away."""
+    def begin(self, service: str, reason: str, attempts: int, retry_after_s: float) -> None:
+        """Record that a service is unavailable, or still is."""
         ...
 
-    def take_try(self, service: str, again_s: float) -> bool:
-        """Whether the caller is the one that tries now; for others it is due in `again_s`."""
+    def acquire_probe(self, service: str, retry_after_s: float) -> bool:
+        """Return whether the caller may probe now; for others the next is in `retry_after_s`."""
         ...
 
     def end(self, service: str) -> None:
-        """It is back: the calls that wait for it are due now."""
+        """Record that a service is available again, and make the calls that wait for it due."""
         ...
 
 
-class OwnOutages:
-    """Known to this process alone."""
+class InMemoryOutages:
+    """Store that shares nothing: each breaker only has its own outage."""
 
     def find(self, service: str) -> Outage | None:
         return None
 
-    def begin(self, service: str, reason: str, tries: int, again_s: float) -> None:
+    def begin(self, service: str, reason: str, attempts: int, retry_after_s: float) -> None:
         return
 
-    def take_try(self, service: str, again_s: float) -> bool:
+    def acquire_probe(self, service: str, retry_after_s: float) -> bool:
         return True
 
     def end(self, service: str) -> None:
         return
 
 
-class Breaker:
-    """The breaker of one service in one run. For one event loop; `clock` gives seconds."""
+class CircuitBreaker:
+    """Breaker of one service in one run and one event loop; `clock` returns seconds."""
 
     def __init__(
-        self, service: str, outages: Outages, clock: Callable[[], float] = time.monotonic
+        self, service: str, outages: OutageStore, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._service = service
         self._outages = outages
         self._clock = clock
-        self._in_a_row: set[object] = set()
-        self._answered: dict[object, float] = {}
+        self._failed_calls: set[object] = set()
+        self._answered_at: dict[object, float] = {}
         self._outage: Outage | None = None
-        self._is_sure = False
-        self._due = 0.0
-        self._is_known = False
-        # Not a future: who waits for one and is called off would call off all others with it.
-        self._trying: asyncio.Event | None = None
-        self._asking = asyncio.Lock()
+        self._is_confirmed = False
+        self._probe_due = 0.0
+        self._is_loaded = False
+        # Not a future: a cancelled waiter would cancel it for all other waiters.
+        self._probe_done: asyncio.Event | None = None
+        self._admission = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
         return self._outage is not None
 
     async def admit(self) -> bool:
-        """Return when a request may go; true for the one that tries it. Raises EngineAway."""
+        """Wait until a request may be sent; return whether it is the probe.
+
+        Raises ServiceUnavailable.
+        """
         while True:
-            async with self._asking:
-                await self._look_up()
+            async with self._admission:
+                await self._load()
                 if self._outage is None:
                     return False
-                if self._trying is None:
-                    return await self._take_try(self._outage)
-                trying = self._trying
-            await trying.wait()
+                if self._probe_done is None:
+                    return await self._acquire_probe(self._outage)
+                probe_done = self._probe_done
+            await probe_done.wait()
 
-    def answered_others_since(self, at: float) -> bool:
-        """Whether requests of other calls were answered since then, by the clock."""
-        me = asking_call()
-        return any(call != me and when >= at for call, when in self._answered.items())
+    def other_calls_answered_since(self, at: float) -> bool:
+        """Return whether requests of other calls succeeded since a time of the clock."""
+        own = current_call_id()
+        return any(call != own and when >= at for call, when in self._answered_at.items())
 
-    async def succeeded(self, *, is_try: bool = False) -> None:
-        """A request was answered as it should be."""
-        self._in_a_row.clear()
+    async def succeeded(self, *, is_probe: bool = False) -> None:
+        """Record a successful request."""
+        self._failed_calls.clear()
         self._remember_answer()
-        if self._outage is not None and (is_try or not self._is_sure):
+        if self._outage is not None and (is_probe or not self._is_confirmed):
             self._outage = None
             await asyncio.to_thread(self._outages.end, self._service)
-        self._tried()
+        self._finish_probe()
 
     async def failed(
-        self, reason: str, *, is_away: bool, is_try: bool, again_s: float | None = None
+        self, reason: str, *, is_outage: bool, is_probe: bool, retry_after_s: float | None = None
     ) -> None:
-        """A request failed for good. Raises EngineAway where it is the service that is away.
+        """Record a request that failed for good. Raises ServiceUnavailable during an outage.
 
-        `is_away` says that no recording can be the cause; `again_s` is what the service asked for.
+        `is_outage`: no recording can be the cause. `retry_after_s`: the wait that the service
+        requested.
         """
-        self._in_a_row.add(asking_call() or object())
-        if self._outage is None and not is_away:
-            self._is_known = False  # another run may have found out since
-            await self._look_up()
-        if self._outage is not None and not is_try:
-            raise self._away(self._outage.reason, max(self._due - self._clock(), 1.0))
-        if not (is_away or is_try or len(self._in_a_row) >= MOST_IN_A_ROW):
+        self._failed_calls.add(current_call_id() or object())
+        if self._outage is None and not is_outage:
+            self._is_loaded = False  # another run may have recorded an outage since
+            await self._load()
+        if self._outage is not None and not is_probe:
+            raise self._unavailable(self._outage.reason, max(self._probe_due - self._clock(), 1.0))
+        if not (is_outage or is_probe or len(self._failed_calls) >= FAILURE_THRESHOLD):
             return
-        tries = self._outage.tries + 1 if self._outage else 0
-        asked_s = min(again_s or 0.0, LONGEST_ASKED_FOR_S)
-        wait_s = max(asked_s, min(FIRST_WAIT_S * 2**tries, LONGEST_WAIT_S))
-        self._open(Outage(reason, tries, wait_s), is_sure=is_away)
+        attempts = self._outage.attempts + 1 if self._outage else 0
+        requested_s = min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)
+        wait_s = max(requested_s, _probe_interval_s(attempts))
+        self._open(Outage(reason, attempts, wait_s), is_confirmed=is_outage)
         try:
-            await asyncio.to_thread(self._outages.begin, self._service, reason, tries, wait_s)
+            await asyncio.to_thread(self._outages.begin, self._service, reason, attempts, wait_s)
         finally:
-            self._tried()
-        raise self._away(reason, wait_s if is_away else wait_s + BEHIND_S)
+            self._finish_probe()
+        raise self._unavailable(reason, wait_s if is_outage else wait_s + SUSPECT_DELAY_S)
 
-    def let_go(self, *, is_try: bool) -> None:
-        """A request ended that says nothing of the service: another may try."""
-        if is_try:
-            self._tried()
+    def release(self, *, is_probe: bool) -> None:
+        """End a request that says nothing about the service: another one may probe."""
+        if is_probe:
+            self._finish_probe()
 
-    async def _look_up(self) -> None:
-        """What other runs found, once."""
-        if self._is_known:
+    async def _load(self) -> None:
+        """Load an outage that other runs recorded, once."""
+        if self._is_loaded:
             return
-        found = await asyncio.to_thread(self._outages.find, self._service)
-        self._is_known = True
-        if found:
-            self._open(found)
+        outage = await asyncio.to_thread(self._outages.find, self._service)
+        self._is_loaded = True
+        if outage:
+            self._open(outage)
 
-    async def _take_try(self, outage: Outage) -> bool:
-        left_s = self._due - self._clock()
+    async def _acquire_probe(self, outage: Outage) -> bool:
+        left_s = self._probe_due - self._clock()
         if left_s > 0:
-            raise self._away(outage.reason, left_s)
-        again_s = min(FIRST_WAIT_S * 2 ** (outage.tries + 1), LONGEST_WAIT_S)
-        if await asyncio.to_thread(self._outages.take_try, self._service, again_s):
-            self._trying = asyncio.Event()
+            raise self._unavailable(outage.reason, left_s)
+        retry_after_s = _probe_interval_s(outage.attempts + 1)
+        if await asyncio.to_thread(self._outages.acquire_probe, self._service, retry_after_s):
+            self._probe_done = asyncio.Event()
             return True
-        found = await asyncio.to_thread(self._outages.find, self._service)
-        if found is None:  # another run has seen that it is back
+        current = await asyncio.to_thread(self._outages.find, self._service)
+        if current is None:  # another run found that the service is available again
             self._outage = None
             return False
-        self._open(found)
-        raise self._away(found.reason, found.again_s)
+        self._open(current)
+        raise self._unavailable(current.reason, current.retry_after_s)
 
-    def _open(self, outage: Outage, *, is_sure: bool = True) -> None:
-        self._outage, self._is_known, self._is_sure = outage, True, is_sure
-        self._due = self._clock() + outage.again_s
+    def _open(self, outage: Outage, *, is_confirmed: bool = True) -> None:
+        self._outage, self._is_loaded, self._is_confirmed = outage, True, is_confirmed
+        self._probe_due = self._clock() + outage.retry_after_s
 
-    def _away(self, reason: str, again_s: float) -> EngineAway:
-        return EngineAway(reason, again_s, self._service)
+    def _unavailable(self, reason: str, retry_after_s: float) -> ServiceUnavailable:
+        return ServiceUnavailable(reason, retry_after_s, self._service)
 
     def _remember_answer(self) -> None:
-        """When calls were answered last: two are enough to know of another one."""
-        call = asking_call()
-        self._answered.pop(call, None)
-        self._answered[call] = self._clock()
-        if len(self._answered) > 2:
-            del self._answered[next(iter(self._answered))]
+        """Keep the time of the last response of two calls: one of them is another call."""
+        call = current_call_id()
+        self._answered_at.pop(call, None)
+        self._answered_at[call] = self._clock()
+        if len(self._answered_at) > 2:
+            del self._answered_at[next(iter(self._answered_at))]
 
-    def _tried(self) -> None:
-        if self._trying:
-            self._trying.set()
-        self._trying = None
+    def _finish_probe(self) -> None:
+        if self._probe_done:
+            self._probe_done.set()
+        self._probe_done = None
+
+
+def _probe_interval_s(attempts: int) -> float:
+    return min(MIN_PROBE_INTERVAL_S * 2**attempts, MAX_PROBE_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""What servers with OpenAI's API have in common: their address, refusals, and what each lacks."""
+"""OpenAI-compatible servers: base URLs, refusals, and requests that not every server supports."""
 
 import json
 import re
@@ -7,52 +7,53 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from callpipeline.engines.http.answers import Unanswered
+from callpipeline.engines.http.messages import RequestFailed
 from callpipeline.errors import EngineRefused
 
-Form = TypeVar("Form")
+Variant = TypeVar("Variant")
 Answer = TypeVar("Answer")
 
-UNKNOWN_TO_IT = frozenset({400, 422})
-"""How a server says that it does not know a field, or one of its values."""
+UNSUPPORTED_STATUSES = frozenset({400, 422})
+"""Statuses with which a server rejects an unknown field, or an unknown value of one."""
 _VERSION = re.compile(r"[^/]/v\d+(beta\d*)?(/|$)")
 
 
-def versioned(url: str) -> str:
-    """The base URL with its version, which people write or leave out: `https://host/v1`.
+def versioned_url(url: str) -> str:
+    """Return the base URL with its version, which users may omit: `https://host/v1`.
 
-    Some services go on behind it: `https://host/v1beta/openai`.
+    The version need not be the last part: `https://host/v1beta/openai`.
     """
     base = url.rstrip("/")
     return base if _VERSION.search(base) else f"{base}/v1"
 
 
-def explained(response: httpx.Response, body: bytes) -> Unanswered | EngineRefused | None:
-    """A refusal in our words, by its status and `error.code`; its own may quote the call.
+def explain_refusal(response: httpx.Response, body: bytes) -> RequestFailed | EngineRefused | None:
+    """Return the error for a status and `error.code`; the server's message may quote the call.
 
-    What no recording can be the cause of comes as Unanswered that is away: a model or an
-    address that is wrong, an account that is empty. The calls wait until that is mended.
+    A wrong model or URL and an account without credit are outages, since no recording is the
+    cause: the calls wait until that is fixed.
     """
-    match response.status_code, _code(body):
+    match response.status_code, _error_code(body):
         case 404, _:
-            return _away("it has no such model or address (404): check CALLPIPELINE_OPENAI_*")
+            return _unavailable(
+                "it has no such model or address (404): check CALLPIPELINE_OPENAI_*"
+            )
         case _, "insufficient_quota":
-            return _away("its account has nothing left to spend (insufficient_quota)")
+            return _unavailable("its account has no credit left (insufficient_quota)")
         case 413, _:
             return EngineRefused("the file is too large for it: lower CALLPIPELINE_OPENAI_MAX_MB")
         case _, "content_filter" | "content_policy_violation":
-            return EngineRefused("its filter of contents does not let this through")
+            return EngineRefused("its content filter rejected the request")
         case _, "context_length_exceeded":
-            return EngineRefused("this is more text than the model takes")
+            return EngineRefused("the text is longer than the model's context")
     return None
 
 
-def _away(reason: str) -> Unanswered:
-    return Unanswered(reason, again=False, is_away=True)
+def _unavailable(reason: str) -> RequestFailed:
+    return RequestFailed(reason, is_retryable=False, is_unavailable=True)
 
 
-def _code(body: bytes) -> str | None:
-    """`error.code` of an answer, where it has one."""
+def _error_code(body: bytes) -> str | None:
     try:
         document: Any = json.loads(body)
         code = document["error"]["code"]
@@ -61,32 +62,31 @@ def _code(body: bytes) -> str | None:
     return code if isinstance(code, str) else None
 
 
-class Forms(Generic[Form]):
-    """Forms of a request, the best first: the first that a server takes is the one from then on.
+class FallbackVariants(Generic[Variant]):
+    """Variants of a request, best first: the first one that a server supports is used from then on.
 
-    What a server lacks is a capability and no error: it costs some refused requests as a run
-    begins.
+    A missing capability is no error; it costs a few rejected requests at the start of a run.
     """
 
-    def __init__(self, forms: Sequence[Form]) -> None:
-        self._forms = forms
+    def __init__(self, variants: Sequence[Variant]) -> None:
+        self._variants = variants
         self._best = 0
 
-    async def ask(self, ask: Callable[[Form], Awaitable[Answer]]) -> Answer:
-        """The answer to the best form that is taken.
+    async def send(self, send: Callable[[Variant], Awaitable[Answer]]) -> Answer:
+        """Return the response to the best variant that the server supports.
 
-        Raises what `ask` raised first: where no form is taken, it is what was sent that is wrong,
-        and nothing is remembered.
+        If it supports none, the content of the request is wrong: raises the first error of `send`
+        and remembers nothing.
         """
         first: EngineRefused | None = None
-        for place in range(self._best, len(self._forms)):
+        for index in range(self._best, len(self._variants)):
             try:
-                answer = await ask(self._forms[place])
+                answer = await send(self._variants[index])
             except EngineRefused as error:
-                if error.status not in UNKNOWN_TO_IT:
+                if error.status not in UNSUPPORTED_STATUSES:
                     raise
                 first = first or error
             else:
-                self._best = max(self._best, place)
+                self._best = max(self._best, index)
                 return answer
-        raise first or AssertionError("there is a form")
+        raise first or AssertionError("there is at least one variant")

@@ -1,208 +1,222 @@
-"""A service over HTTP: asked with patience, never again and again while it is away."""
+"""Service over HTTP, with retries, authentication and a circuit breaker."""
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from callpipeline.engines.http.answers import Unanswered, broken, parsed, refused
-from callpipeline.engines.http.attempts import ATTEMPTS, attempts, is_worth_another
-from callpipeline.engines.http.breaker import Breaker
-from callpipeline.engines.http.requests import Request, body_of
-from callpipeline.errors import EngineAway, EngineRefused, EngineUnavailable
+from callpipeline.engines.http.breaker import CircuitBreaker
+from callpipeline.engines.http.connections import HttpConnections
+from callpipeline.engines.http.messages import (
+    MAX_ATTEMPTS,
+    Request,
+    RequestFailed,
+    connection_error,
+    parse_json,
+    request_body,
+    response_error,
+    retrying,
+    should_retry,
+)
+from callpipeline.errors import EngineRefused, EngineUnavailable, ServiceUnavailable
 
-if TYPE_CHECKING:
-    from callpipeline.engines.http.client import Http
+Answer = TypeVar("Answer")
+ExplainRefusal = Callable[[httpx.Response, bytes], RequestFailed | EngineRefused | None]
+"""Return the error for a response that is not 2xx; None to classify it by its status."""
 
-Read = TypeVar("Read")
-Explain = Callable[[httpx.Response, bytes], Unanswered | EngineRefused | None]
-"""Why an answer that is not 2xx is none, by its beginning; None where it tells nothing more."""
-
-MOST_OF_A_REFUSAL = 65_536
-NOT_TAKEN = frozenset({400, 422})
-"""Besides 401 and 403, how a login says that a name or a password is wrong."""
+MAX_REFUSAL_BYTES = 65_536
+LOGIN_REJECTED_STATUSES = frozenset({400, 422})
+"""Statuses besides 401 and 403 with which a login rejects a name or password."""
 
 
-class Bearer(Protocol):
-    """Where a service's token comes from."""
+class TokenSource(Protocol):
+    """Source of the bearer token of a service."""
 
     async def token(self) -> str: ...
 
-    def was_refused(self, token: str) -> None: ...
+    def invalidate(self, token: str) -> None: ...
 
 
-class Service:
-    """One service at `base_url`. All failures come as CallpipelineError that names the service.
+class HttpService:
+    """Service at a base URL. All errors are CallpipelineErrors that name the service.
 
-    `serves_no_call` says that no recording can be the cause of any failure, as of a login. `bearer`
-    gives the token that is sent along; `if_unknown` is what a person should do where the
-    service does not take it; `explain` reads what it says when it refuses; `sleep` waits between
-    attempts.
+    `failures_are_outages`: no recording can cause a failure, as with a login service.
+    `unauthorized_hint`: advice for the user when the service rejects the credentials.
     """
 
-    def __init__(  # noqa: PLR0913 what a service is, and what a test replaces
+    def __init__(  # noqa: PLR0913 the parts of a service, and those that tests replace
         self,
         name: str,
         base_url: str,
         *,
-        http: "Http",
-        serves_no_call: bool = False,
-        bearer: Bearer | None = None,
-        if_unknown: str = "",
-        explain: Explain | None = None,
+        http: HttpConnections,
+        failures_are_outages: bool = False,
+        token_source: TokenSource | None = None,
+        unauthorized_hint: str = "",
+        explain_refusal: ExplainRefusal | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
         self.base_url = base_url.rstrip("/")
         parts = urlsplit(base_url)
-        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        """Without a user's name and password; a path may hold a key."""
+        self.origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        """URL without credentials and path, since a path may hold a key."""
         self._http = http
-        self._breaker = Breaker(
-            f"{name} {self.where}{_digest(parts.path.rstrip('/'))}", http.outages, http.clock
+        self._breaker = CircuitBreaker(
+            f"{name} {self.origin}{_path_digest(parts.path.rstrip('/'))}", http.outages, http.clock
         )
-        self._serves_no_call = serves_no_call
-        self._bearer = bearer
-        self._if_unknown = if_unknown
-        self._explain = explain
+        self._failures_are_outages = failures_are_outages
+        self._token_source = token_source
+        self._unauthorized_hint = unauthorized_hint
+        self._explain_refusal = explain_refusal
         self._sleep = sleep
 
-    async def ask(self, request: Request, read: Callable[[Any], Read]) -> Read:
-        """The answer in JSON, as `read` understands it.
+    async def send(self, request: Request, parse: Callable[[Any], Answer]) -> Answer:
+        """Send a request and return its JSON response, parsed.
 
-        What `read` raises counts: EngineUnavailable is asked for again, EngineRefused is not.
-        Raises EngineUnavailable, EngineAway, EngineRefused.
+        An EngineUnavailable of `parse` is retried, an EngineRefused is not. Raises
+        EngineUnavailable, ServiceUnavailable, EngineRefused.
         """
 
-        async def answer() -> Read:
-            async with self._opened(request, self._bearer) as response:
-                return read(parsed(await self._body(response)))
+        async def attempt() -> Answer:
+            async with self._open(request, self._token_source) as response:
+                return parse(parse_json(await self._body(response)))
 
-        return await self._http.loop.run(self._patiently(answer))
+        return await self._http.loop.run(self._with_retries(attempt))
 
-    async def fetch(self, url: str, into: Path) -> None:
-        """Stream what a URL of the service leads to into a file, without a token.
+    async def download(self, url: str, into: Path) -> None:
+        """Stream a file to disk, without sending a token.
 
-        A URL that is not absolute is relative to the service's. Raises as `ask`, and EngineRefused
-        for what is no address.
+        A relative URL is resolved against the service's. Raises as `send` does, and EngineRefused
+        for an invalid URL.
         """
-        request = Request("GET", self.absolute(url))
+        request = Request("GET", self.absolute_url(url))
 
-        async def answer() -> None:
-            async with self._opened(request) as response:
+        async def attempt() -> None:
+            async with self._open(request) as response:
                 await self._save(response, into)
 
-        await self._http.loop.run(self._patiently(answer))
+        await self._http.loop.run(self._with_retries(attempt))
 
-    def absolute(self, url: str) -> str:
-        """The address that a URL of the service's means. Raises EngineRefused where it is none."""
+    def absolute_url(self, url: str) -> str:
+        """Resolve a URL that the service returned. Raises EngineRefused if it is not HTTP."""
         try:
-            whole = httpx.URL(_below(self.base_url, url))
+            absolute = httpx.URL(_resolve(self.base_url, url))
         except (httpx.InvalidURL, ValueError):
-            whole = httpx.URL()
-        if whole.scheme not in ("http", "https") or not whole.host:
-            raise self.refusal("it gave an address that is none of HTTP")
-        return str(whole)
+            absolute = httpx.URL()
+        if absolute.scheme not in ("http", "https") or not absolute.host:
+            raise self.refusal("it returned a URL that is not HTTP")
+        return str(absolute)
 
-    def refusal(self, why: str, status: int | None = None) -> EngineRefused:
-        """That the service is to blame for what it answered; `why` never quotes the call."""
-        return EngineRefused(f"The {self.name} service at {self.where}: {why}.", status=status)
+    def refusal(self, reason: str, status: int | None = None) -> EngineRefused:
+        """Return the error for an unusable response; `reason` must not quote the call."""
+        return EngineRefused(f"The {self.name} service at {self.origin}: {reason}.", status=status)
 
-    async def _patiently(self, answer: Callable[[], Awaitable[Read]]) -> Read:
-        """Several attempts, and what the last of them says of the service."""
-        began = self._http.clock()
-        async for attempt in attempts(self._sleep):
+    async def _with_retries(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        started_at = self._http.clock()
+        async for attempt in retrying(self._sleep):
             with attempt:
-                return await self._attempt(answer, attempt.retry_state.attempt_number, began)
+                return await self._attempt(send, attempt.retry_state.attempt_number, started_at)
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(
-        self, answer: Callable[[], Awaitable[Read]], number: int, began: float
-    ) -> Read:
-        is_try = await self._breaker.admit()
+        self, send: Callable[[], Awaitable[Answer]], number: int, started_at: float
+    ) -> Answer:
+        is_probe = await self._breaker.admit()
         try:
-            made = await self._explained(answer)
-        except Unanswered as why:
-            if number < ATTEMPTS and is_worth_another(why) and not is_try:
+            answer = await self._classified(send)
+        except RequestFailed as failure:
+            if number < MAX_ATTEMPTS and should_retry(failure) and not is_probe:
                 raise
-            told = f"The {self.name} service at {self.where} gave no result: {why}."
-            told += f" {self._if_unknown}" if self._if_unknown and not why.knows_us else ""
-            is_away = self._serves_no_call or (
-                why.is_away and not (why.is_doubtful and self._breaker.answered_others_since(began))
-            )
-            await self._breaker.failed(told, is_away=is_away, is_try=is_try, again_s=why.wait_s)
-            raise EngineUnavailable(told) from None
+            raise await self._failed(failure, started_at, is_probe=is_probe) from None
         except EngineRefused as error:
-            refusal = self.refusal(str(error), error.status)
-            if self._serves_no_call:
-                told = str(refusal)
-                told += f" {self._if_unknown}" if error.status in NOT_TAKEN else ""
-                await self._breaker.failed(told, is_away=True, is_try=is_try)
-            # It works, and has its say on this one request.
-            await self._breaker.succeeded(is_try=is_try)
-            raise refusal from None
+            raise await self._refused(error, is_probe=is_probe) from None
         finally:
-            self._breaker.let_go(is_try=is_try)
-        await self._breaker.succeeded(is_try=is_try)
-        return made
+            self._breaker.release(is_probe=is_probe)
+        await self._breaker.succeeded(is_probe=is_probe)
+        return answer
 
-    async def _explained(self, answer: Callable[[], Awaitable[Read]]) -> Read:
-        """One attempt; what another attempt may cure, or none can, comes as Unanswered."""
+    async def _failed(
+        self, failure: RequestFailed, started_at: float, *, is_probe: bool
+    ) -> EngineUnavailable:
+        """Record a failed request. Raises ServiceUnavailable during an outage."""
+        message = f"The {self.name} service at {self.origin} gave no result: {failure}."
+        if self._unauthorized_hint and failure.is_unauthorized:
+            message += f" {self._unauthorized_hint}"
+        is_ambiguous = failure.is_ambiguous and self._breaker.other_calls_answered_since(started_at)
+        is_outage = self._failures_are_outages or (failure.is_unavailable and not is_ambiguous)
+        await self._breaker.failed(
+            message, is_outage=is_outage, is_probe=is_probe, retry_after_s=failure.retry_after_s
+        )
+        return EngineUnavailable(message)
+
+    async def _refused(self, error: EngineRefused, *, is_probe: bool) -> EngineRefused:
+        """Record a refusal: the service works, and rejects this one request."""
+        refusal = self.refusal(str(error), error.status)
+        if self._failures_are_outages:
+            message = str(refusal)
+            if error.status in LOGIN_REJECTED_STATUSES:
+                message += f" {self._unauthorized_hint}"
+            await self._breaker.failed(message, is_outage=True, is_probe=is_probe)
+        await self._breaker.succeeded(is_probe=is_probe)
+        return refusal
+
+    async def _classified(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make one attempt; all errors but refusals and other outages become RequestFailed."""
         try:
-            return await answer()
+            return await send()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise broken(error) from None
-        except EngineAway:  # another service, of which this one needs something
+            raise connection_error(error) from None
+        except ServiceUnavailable:  # of another service, such as the login
             raise
         except EngineUnavailable as error:
-            raise Unanswered(str(error)) from None
+            raise RequestFailed(str(error)) from None
 
     @asynccontextmanager
-    async def _opened(
-        self, request: Request, bearer: Bearer | None = None
+    async def _open(
+        self, request: Request, token_source: TokenSource | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """The beginning of a good answer. A token that is not taken any more is renewed once."""
-        token = await bearer.token() if bearer else None
-        async with self._sent(request, token) as response:
+        """Open a successful response. A rejected token is renewed once."""
+        token = await token_source.token() if token_source else None
+        async with self._stream(request, token) as response:
             if response.is_success:
                 yield response
                 return
-            if bearer is None or response.status_code != httpx.codes.UNAUTHORIZED:
-                raise await self._refusal(response)
-        bearer.was_refused(token or "")
-        async with self._sent(request, await bearer.token()) as response:
+            if token_source is None or response.status_code != httpx.codes.UNAUTHORIZED:
+                raise await self._response_error(response)
+        token_source.invalidate(token or "")
+        async with self._stream(request, await token_source.token()) as response:
             if not response.is_success:
-                raise await self._refusal(response)
+                raise await self._response_error(response)
             yield response
 
     @asynccontextmanager
-    async def _sent(self, request: Request, token: str | None) -> AsyncIterator[httpx.Response]:
-        """Within its time; a login that goes before has a time of its own."""
+    async def _stream(self, request: Request, token: str | None) -> AsyncIterator[httpx.Response]:
+        """Send a request within its time limit; a login before it has a limit of its own."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         url = request.path if "://" in request.path else self.base_url + request.path
-        with body_of(request) as body:
-            asked = self._http.client.stream(request.method, url, headers=headers, **body)
-            async with asyncio.timeout(self._http.limits.request_s), asked as response:
+        with request_body(request) as body:
+            stream = self._http.client.stream(request.method, url, headers=headers, **body)
+            async with asyncio.timeout(self._http.limits.request_s), stream as response:
                 yield response
 
-    async def _refusal(self, response: httpx.Response) -> Unanswered | EngineRefused:
-        if self._explain is None or response.is_redirect:
-            return refused(response)
-        said = bytearray()
+    async def _response_error(self, response: httpx.Response) -> RequestFailed | EngineRefused:
+        if self._explain_refusal is None or response.is_redirect:
+            return response_error(response)
+        body = bytearray()
         try:
-            async for chunk in self._chunks(response, MOST_OF_A_REFUSAL):
-                said += chunk
+            async for chunk in self._chunks(response, MAX_REFUSAL_BYTES):
+                body += chunk
         except (httpx.HTTPError, EngineRefused):
-            pass  # its status is enough
-        return self._explain(response, bytes(said)) or refused(response)
+            pass  # the status is enough
+        return self._explain_refusal(response, bytes(body)) or response_error(response)
 
     async def _body(self, response: httpx.Response) -> bytes:
-        """The whole of an answer, no more than is allowed of it in memory."""
         body = bytearray()
         async for chunk in self._chunks(response, self._http.limits.answer_bytes):
             body += chunk
@@ -214,22 +228,30 @@ class Service:
                 file.write(chunk)
 
     @staticmethod
-    async def _chunks(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
+    async def _chunks(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
         read = 0
         async for chunk in response.aiter_bytes():
             read += len(chunk)
-            if read > most:
-                raise EngineRefused(f"it sent more than {most / 1e6:,.0f} MB")
+            if read > max_bytes:
+                raise EngineRefused(f"it sent more than {max_bytes / 1e6:,.0f} MB")
             yield chunk
 
 
-def _below(base_url: str, url: str) -> str:
-    """Behind a proxy that puts a path before a service's own, the service may not know of it."""
+class HttpClient(HttpConnections):
+    """Client shared by all services of a run."""
+
+    def service(self, name: str, base_url: str, **options: Any) -> HttpService:
+        """Return a service at a URL; see `HttpService` for the options."""
+        return HttpService(name, base_url, http=self, **options)
+
+
+def _resolve(base_url: str, url: str) -> str:
+    """Resolve a URL, adding the path prefix of a proxy, which the service may not know of."""
     prefix = urlsplit(base_url).path
-    is_below = url.startswith("/") and not url.startswith(("//", f"{prefix}/"))
-    return base_url + url if prefix and is_below else urljoin(f"{base_url}/", url)
+    lacks_prefix = url.startswith("/") and not url.startswith(("//", f"{prefix}/"))
+    return base_url + url if prefix and lacks_prefix else urljoin(f"{base_url}/", url)
 
 
-def _digest(path: str) -> str:
-    """What tells two paths apart, for what is stored and shown: a path may hold a key."""
+def _path_digest(path: str) -> str:
+    """Return a digest that stands for the path, which may hold a key."""
     return f" ({hashlib.sha256(path.encode()).hexdigest()[:6]})" if path else ""

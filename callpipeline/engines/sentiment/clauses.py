@@ -1,22 +1,28 @@
-"""The words about one mention: its sentence cut into clauses, the names in it masked.
+"""Clauses of a mention's sentence, with masked competitor names.
 
-Human transcripts have punctuation and capitals, recognisers have neither; both are cut here.
+Both kinds of transcript are split: those with punctuation and capitals, which people write, and
+those without, which recognisers produce.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from callpipeline.domain.audio import Speaker
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.vocabulary import word_set
+from callpipeline.domain.competitors.disambiguation.vocabulary import word_set
+from callpipeline.domain.competitors.mentions import Mention
 
 TARGET, OTHER, SAME = "<target>", "<other>", "<same>"
-"""The name judged, another competitor's name, and the same competitor named again."""
+"""Masks of the judged mention, of other competitors, and of the same competitor."""
 
+NEGATIONS = word_set("""
+    not no never nobody nothing none neither nor hardly barely without cannot can't don't doesn't
+    didn't won't wouldn't couldn't shouldn't isn't aren't wasn't weren't haven't hasn't hadn't ain't
+    dont doesnt didnt wont isnt arent wasnt werent cant
+    """)
 _TOKEN = re.compile(r"<target>|<other>|['’]?[^\W_]+(?:['’-][^\W_]+)*|[.,;:?!]")
 _STOPS = frozenset(".;:?!")
-_TURNS = word_set(
+_CONJUNCTIONS = word_set(
     "but because so although though however whereas while except which who unless cause"
 )
 _THEY = word_set("they they're they've they'd they'll it it's")
@@ -38,159 +44,179 @@ _TAKES_A_CLAUSE = word_set("""
 
 
 @dataclass(frozen=True, slots=True)
+class RuleMatch:
+    """Score in −1..1 towards the target; `rule` names the rule and the words that it matched."""
+
+    score: float
+    rule: str
+
+    def contradicts(self, other: "RuleMatch") -> bool:
+        return self.score * other.score < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word, mark or mask, and where its text starts and ends, in characters."""
+
+    masked: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clause:
-    """Words in lower case, `written` as they were said; `link` is what began it."""
+    """Words in lower case and as in the transcript (`quote`); `link` precedes them."""
 
     words: tuple[str, ...]
-    written: tuple[str, ...]
+    quote: str
     link: str
     speaker: Speaker
     is_question: bool = False
 
     @property
-    def at(self) -> int:
-        """Where the judged name stands; −1 where it does not."""
+    def target_index(self) -> int:
+        """Index of the target; −1 without one."""
         return self.words.index(TARGET) if TARGET in self.words else -1
 
     @property
     def before(self) -> tuple[str, ...]:
-        return self.words[: max(self.at, 0)]
+        return self.words[: max(self.target_index, 0)]
 
     @property
     def after(self) -> tuple[str, ...]:
-        return self.words[self.at + 1 :]
+        return self.words[self.target_index + 1 :]
 
-    @property
-    def quote(self) -> str:
-        return " ".join(self.written).replace(" '", "'").replace(" ’", "’")
-
-    def speaks_of_they(self) -> bool:
-        """Whether it goes on about what was named before: "they were far too expensive"."""
+    def has_pronoun_subject(self) -> bool:
+        """Return True for "they were far too expensive" after a clause that names the company."""
         if self.link in ("which", "who"):
             return True
-        words = self.words[1:] if self.words[0] in _TURNS | {"and"} else self.words
+        words = self.words[1:] if self.words[0] in _CONJUNCTIONS | {"and"} else self.words
         return TARGET not in words and any(word in _THEY | {"their", "them"} for word in words[:4])
 
-    def lacks_a_subject(self) -> bool:
-        """ "but useless in the countryside": the subject is the one of the clause before."""
+    def lacks_subject(self) -> bool:
+        """Return True for "but useless in the countryside", with the subject of the last clause."""
         return self.link == "but" and not _NAMED_SUBJECTS.intersection(self.words[1:4])
 
-    def tells_of_a_customer(self) -> bool:
-        """What somebody who is with X gets: "and she gets a great signal"."""
-        personal = self.link in ("and", "where", "because", ",") and self.words[0] not in _ADDRESS
-        return personal and not _ABOUT_US_OR_WISHES.intersection(self.words)
+    def describes_customer(self) -> bool:
+        """Return True for "and she gets a great signal", after "my wife is with X"."""
+        is_personal = (
+            self.link in ("and", "where", "because", ",") and self.words[0] not in _ADDRESS
+        )
+        return is_personal and not _ABOUT_US_OR_WISHES.intersection(self.words)
 
-    def about_target(self) -> "Clause":
-        """The same with the first "they" taken for the name judged."""
-        place = next((i for i, w in enumerate(self.words) if w in _THEY | {"their", "them"}), -1)
-        if place < 0:
+    def with_target(self) -> "Clause":
+        """Return the clause with its first "they" replaced by the target."""
+        at = next((i for i, w in enumerate(self.words) if w in _THEY | {"their", "them"}), -1)
+        if at < 0:
             return replace(self, words=(*self.words, "with", TARGET))
-        pronoun = self.words[place]
+        pronoun = self.words[at]
         ending = {"'re": ("are",), "'ve": ("have",), "'s": ("is",), "'d": ("would",)}
         verb = next((v for k, v in ending.items() if pronoun.endswith(k)), ())
-        words = (*self.words[:place], TARGET, *verb, *self.words[place + 1 :])
+        words = (*self.words[:at], TARGET, *verb, *self.words[at + 1 :])
         return replace(self, words=words)
 
 
-def clauses_of(
+def mention_clauses(
     text: str, speaker: Speaker, *, mention: Mention, others: Iterable[Mention]
 ) -> list[Clause]:
-    """`text`, which holds `mention` and perhaps `others`, clause by clause."""
-    return _cut(_tokens(text, mention, others), speaker)
+    """Split a text that contains `mention`, and possibly `others`, into clauses."""
+    return _split(text, _tokens(text, mention, others), speaker)
 
 
-def plain_clauses(text: str, speaker: Speaker) -> list[Clause]:
-    """The clauses of a text without a name to judge."""
-    return _cut([(t, t) for t in _TOKEN.findall(text)], speaker)
+def text_clauses(text: str, speaker: Speaker) -> list[Clause]:
+    """Split a text without a target into clauses."""
+    return _split(text, list(_plain_tokens(text, 0, len(text))), speaker)
 
 
-def _tokens(text: str, mention: Mention, others: Iterable[Mention]) -> list[tuple[str, str]]:
-    """Pairs of (masked, as said)."""
-    tokens: list[tuple[str, str]] = []
+def _plain_tokens(text: str, start: int, end: int) -> Iterator[Token]:
+    return (Token(found[0], *found.span()) for found in _TOKEN.finditer(text, start, end))
+
+
+def _tokens(text: str, mention: Mention, others: Iterable[Mention]) -> list[Token]:
+    tokens: list[Token] = []
     done = 0
-    for named in sorted({mention, *others}, key=lambda m: m.char_start):
-        if named.char_start < done:
+    for each in sorted({mention, *others}, key=lambda m: m.char_start):
+        if each.char_start < done:
             continue
         mask = (
             TARGET
-            if named is mention or named == mention
-            else (SAME if named.competitor == mention.competitor else OTHER)
+            if each is mention or each == mention
+            else (SAME if each.competitor == mention.competitor else OTHER)
         )
-        tokens += [(t, t) for t in _TOKEN.findall(text[done : named.char_start])]
-        tokens.append((mask, named.said))
-        done = named.char_end
-    return tokens + [(t, t) for t in _TOKEN.findall(text[done:])]
+        tokens += _plain_tokens(text, done, each.char_start)
+        tokens.append(Token(mask, each.char_start, each.char_end))
+        done = each.char_end
+    return [*tokens, *_plain_tokens(text, done, len(text))]
 
 
-def _cut(tokens: Sequence[tuple[str, str]], speaker: Speaker) -> list[Clause]:
+def _split(text: str, tokens: Sequence[Token], speaker: Speaker) -> list[Clause]:
     clauses: list[Clause] = []
-    begin, link = 0, "."
-    lower = [masked.lower().replace("’", "'") for masked, _ in tokens]
-    is_marked = not (_STOPS | {","}).isdisjoint(lower[:-1])
-    for place in range(len(tokens) + 1):
-        turn = _turn(lower, begin, place, is_marked=is_marked)
-        if turn is None:
+    start, link = 0, "."
+    lower = [token.masked.lower().replace("’", "'") for token in tokens]
+    has_punctuation = not (_STOPS | {","}).isdisjoint(lower[:-1])
+    for at in range(len(tokens) + 1):
+        boundary = _boundary(lower, start, at, has_punctuation=has_punctuation)
+        if boundary is None:
             continue
-        if place > begin:
-            clauses.append(
-                _clause(tokens[begin:place], lower[begin:place], link, speaker, turn == "?")
-            )
-        begin = place + 1 if place < len(lower) and lower[place] in _STOPS | {","} else place
-        link = turn
+        if at > start:
+            words = tuple(word for word in lower[start:at] if word != ",")
+            quote = text[tokens[start].start : tokens[at - 1].end].strip(" ,")
+            clauses.append(Clause(words, quote, link, speaker, boundary == "?"))
+        start = at + 1 if at < len(lower) and lower[at] in _STOPS | {","} else at
+        link = boundary
     return [clause for clause in clauses if clause.words]
 
 
-def _clause(
-    tokens: Sequence[tuple[str, str]], lower: Sequence[str], link: str, speaker: Speaker, asks: bool
-) -> Clause:
-    kept = [place for place, word in enumerate(lower) if word != ","]
-    words = tuple(lower[place] for place in kept)
-    return Clause(words, tuple(tokens[place][1] for place in kept), link, speaker, asks)
-
-
-def _turn(words: Sequence[str], begin: int, place: int, *, is_marked: bool) -> str | None:
-    """What begins a new clause at `place`, or None where none begins."""
-    if place == len(words):
+def _boundary(words: Sequence[str], start: int, at: int, *, has_punctuation: bool) -> str | None:
+    """Return the word or mark that starts a new clause at `at`, or None if none starts there."""
+    if at == len(words):
         return "."
-    word, following = words[place], words[place + 1 : place + 3]
+    word, following = words[at], words[at + 1 : at + 3]
     if word in _STOPS:
         return word
-    if place <= begin:
+    if at <= start:
         return None
-    if word in _TURNS:
-        return word if _really_turns(words, place) else None
-    if words[begin] in _OPENERS:  # "compared with X, we are cheaper" is one thought
+    if word in _CONJUNCTIONS:
+        return word if _starts_clause(words, at) else None
+    if words[start] in _OPENERS:  # "compared with X, we are cheaper" is one clause
         return None
-    if word == "," and following and following[0] in _SUBJECTS | _TURNS | {"and"}:
+    if word == "," and following and following[0] in _SUBJECTS | _CONJUNCTIONS | {"and"}:
         return ","
     if word in ("and", "then") and _is_subject(following):
         return "and"
-    if place - begin > 2 and not is_marked and _begins_unmarked(words, place):
+    if at - start > 2 and not has_punctuation and _starts_without_comma(words, at):
         return ","
     return None
 
 
-def _really_turns(words: Sequence[str], place: int) -> bool:
-    """Not "so patient", "nothing but trouble", "while it was on X"."""
-    word, following = words[place], words[place + 1] if place + 1 < len(words) else ""
+def _starts_clause(words: Sequence[str], at: int) -> bool:
+    """Return False for "so patient", "nothing but trouble", "while it was on X"."""
+    word, following = words[at], words[at + 1] if at + 1 < len(words) else ""
     if word == "but":
-        return words[place - 1] not in ("nothing", "anything", "all")
+        return words[at - 1] not in ("nothing", "anything", "all")
     if word == "so":
         return following in _SUBJECTS or following in (TARGET, OTHER, "no", "that")
     return word != "while" or following in (TARGET, OTHER)
 
 
-def _begins_unmarked(words: Sequence[str], place: int) -> bool:
-    """Where a recogniser wrote no comma: "i asked X | they were too expensive"."""
-    if words[place - 1] in _TAKES_A_CLAUSE:
+def _starts_without_comma(words: Sequence[str], at: int) -> bool:
+    """Return True for "i asked X | they were too expensive", without a comma at "|"."""
+    if words[at - 1] in _TAKES_A_CLAUSE:
         return False
-    word, following = words[place], words[place + 1 : place + 2]
-    alone = word in _THEY - {"it"} or word in _CONTRACTED
-    return alone or (word in _SUBJECTS and _VERBS.union(_OPINION).issuperset(following or "-"))
+    word, following = words[at], words[at + 1 : at + 2]
+    starts_alone = word in _THEY - {"it"} or word in _CONTRACTED
+    return starts_alone or (
+        word in _SUBJECTS and _VERBS.union(_OPINION).issuperset(following or "-")
+    )
 
 
 def _is_subject(words: Sequence[str]) -> bool:
     if not words:
         return False
-    named = words[0] in (TARGET, OTHER) and len(words) > 1 and words[1] in _VERBS
-    return words[0] in _SUBJECTS or named
+    is_name = words[0] in (TARGET, OTHER) and len(words) > 1 and words[1] in _VERBS
+    return words[0] in _SUBJECTS or is_name
+
+
+def is_negated(words: tuple[str, ...], at: int, reach: int = 4) -> bool:
+    """Return True if an odd number of the `reach` words before `at` are negations."""
+    return sum(word in NEGATIONS for word in words[max(0, at - reach) : at]) % 2 == 1

@@ -1,187 +1,197 @@
-"""Sentiment by a language model behind any server with OpenAI's API, held to what was said.
+"""Sentiment by a language model behind an OpenAI-compatible API.
 
-A judgement counts only with a quote that stands in the transcript; the model is shown no more than
-what is said around the mentions, and nothing that speaks to it (docs/decisions/0018).
+A judgement counts only with a quote that is in the transcript. The model sees only the lines around
+the mentions, without any words that address a machine (docs/decisions/0018).
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callpipeline.domain.mention import Mention
-from callpipeline.domain.sentiment import Judgement, Sentiment, Verdict
-from callpipeline.domain.transcript import Segment
-from callpipeline.engines.http.answers import shaped
-from callpipeline.engines.http.openai import Forms
-from callpipeline.engines.http.requests import Request
-from callpipeline.engines.http.service import Service
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment, mark_unjudged
+from callpipeline.domain.transcripts import Segment
+from callpipeline.domain.utterances import STALE_MENTIONS
+from callpipeline.engines.http.messages import Request, parse_as
+from callpipeline.engines.http.openai import FallbackVariants
+from callpipeline.engines.http.service import HttpService
 from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.addressed import addressed
-from callpipeline.engines.sentiment.apart import unjudged_by
-from callpipeline.engines.sentiment.lines import (
-    Line,
-    Place,
+from callpipeline.engines.sentiment.openai_prompt import (
+    CHAT_VARIANTS,
+    ChatVariant,
+    JudgePrompt,
     batches,
-    lines_of,
-    places_of,
-    window,
+    build_prompt,
 )
-from callpipeline.engines.sentiment.openai_answer import Answered, Completion, Unfit, answers
-from callpipeline.engines.sentiment.openai_request import CHAT_FORMS, Asked, ChatForm, asked
-from callpipeline.engines.sentiment.quotes import Hidden, spoken, supported
-from callpipeline.errors import CallpipelineError, EngineUnavailable, MissingObject, TransientError
+from callpipeline.engines.sentiment.per_competitor import transient_first
+from callpipeline.engines.sentiment.prompt_injection import find_injections
+from callpipeline.engines.sentiment.transcript_lines import (
+    ChatCompletion,
+    HiddenTokens,
+    InvalidAnswer,
+    MentionPosition,
+    ModelJudgement,
+    TranscriptLine,
+    locate_mentions,
+    parse_answer,
+    speaker_text,
+    split_lines,
+    verify_quote,
+    visible_lines,
+)
+from callpipeline.errors import CallpipelineError, EngineUnavailable, MissingObject
 
 PATH = "/chat/completions"
-MOST_MENTIONS = (20, 10, 5)
-"""In a request, for each sample: what was not judged is asked for again, in smaller lots."""
+MAX_MENTIONS_PER_SAMPLE = (20, 10, 5)
+"""Batch size of each sample: unjudged mentions are sent again, in smaller batches."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A call as it is shown to a model: its lines, the mentions in them, and what is hidden."""
+class PreparedCall:
+    """A call for the model: lines, mentions in them, visible lines, and hidden tokens."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[TranscriptLine, ...]
     mentions: Mapping[str, Mention]
-    places: Mapping[str, Place]
-    windows: Mapping[str, frozenset[int]]
-    hidden: Hidden
+    positions: Mapping[str, MentionPosition]
+    visible: Mapping[str, frozenset[int]]
+    hidden: HiddenTokens
 
     def is_hidden(self, mention_id: str) -> bool:
-        place = self.places[mention_id]
-        return any((place.line, at) in self.hidden for at in range(place.first, place.last + 1))
+        position = self.positions[mention_id]
+        tokens = range(position.first, position.last + 1)
+        return any((position.line, at) in self.hidden for at in tokens)
 
     def line_of(self, mention_id: str) -> str:
-        """The whole line of a mention, as written."""
-        return " ".join(token.text for token in self.lines[self.places[mention_id].line].tokens)
+        """Return the whole line of a mention, as written."""
+        line = self.lines[self.positions[mention_id].line]
+        return " ".join(token.text for token in line.tokens)
 
-    def request(self, mention_ids: Sequence[str]) -> Asked:
-        shown = frozenset().union(*(self.windows[each] for each in mention_ids))
-        mentions = [(self.mentions[each], self.places[each]) for each in mention_ids]
-        return asked(self.lines, shown, mentions, self.hidden)
+    def prompt(self, mention_ids: Sequence[str]) -> JudgePrompt:
+        visible = frozenset().union(*(self.visible[each] for each in mention_ids))
+        mentions = [(self.mentions[each], self.positions[each]) for each in mention_ids]
+        return build_prompt(self.lines, visible, mentions, self.hidden)
 
-    def quote(self, mention_id: str, answer: Answered) -> str | None:
-        """The words of the transcript that bear an answer out, None where none do."""
-        place, shown = self.places[mention_id], self.windows[mention_id]
-        said = spoken(self.lines, shown, place, self.hidden)
-        is_opinion = answer.sentiment in (Sentiment.POSITIVE, Sentiment.NEGATIVE)
-        return supported(answer.quote, said, is_opinion=is_opinion)
+    def quote(self, mention_id: str, judgement: ModelJudgement) -> str | None:
+        """Return the words of the transcript that support a judgement; None if none do."""
+        position, visible = self.positions[mention_id], self.visible[mention_id]
+        text = speaker_text(self.lines, visible, position, self.hidden)
+        is_opinion = judgement.sentiment in (Sentiment.POSITIVE, Sentiment.NEGATIVE)
+        return verify_quote(judgement.quote, text, is_opinion=is_opinion)
 
 
-def read(segments: Sequence[Segment], mentions: Sequence[Mention]) -> Reading:
-    """Prepare a call. Raises MissingObject where mentions are of other words than these."""
-    lines = lines_of(segments, mentions)
-    places = places_of(lines, mentions)
-    if len(places) < len(mentions):
-        raise MissingObject(
-            "The mentions are of an older transcript: materialize competitor_mentions first."
-        )
-    windows = {mention_id: window(lines, place) for mention_id, place in places.items()}
+def prepare(segments: Sequence[Segment], mentions: Sequence[Mention]) -> PreparedCall:
+    """Prepare a call. Raises MissingObject if the mentions belong to another transcript."""
+    lines = split_lines(segments, mentions)
+    positions = locate_mentions(lines, mentions)
+    if len(positions) < len(mentions):
+        raise MissingObject(STALE_MENTIONS)
+    visible = {mention_id: visible_lines(lines, each) for mention_id, each in positions.items()}
     by_id = {mention.mention_id: mention for mention in mentions}
-    return Reading(lines, by_id, places, windows, addressed(lines, places))
+    return PreparedCall(lines, by_id, positions, visible, find_injections(lines, positions))
 
 
 class OpenaiJudge:
-    """Has a model judge the mentions of a call, several in a request, in up to three samples."""
+    """Judges the mentions of a call in batches, with up to three samples per mention."""
 
-    def __init__(self, service: Service, model: str) -> None:
+    def __init__(self, service: HttpService, model: str) -> None:
         self.name = f"openai {model}"
-        self.where = service.where
+        self.origin = service.origin
         self._service = service
         self._model = model
-        self._forms = Forms(CHAT_FORMS)
+        self._variants = FallbackVariants(CHAT_VARIANTS)
 
     async def judge(
         self, conversation: Conversation, mentions: Sequence[Mention]
-    ) -> tuple[Verdict, ...]:
-        """See `SentimentJudge`. Raises EngineUnavailable, EngineAway, EngineRefused."""
-        reading = await asyncio.to_thread(read, conversation.segments, mentions)
-        judged, failed = await self._judged(reading)
-        hidden = [each for each in mentions if reading.is_hidden(each.mention_id)]
-        shown = [each for each in mentions if not reading.is_hidden(each.mention_id)]
-        verdicts = {v.mention_id: v for v in outcome(shown, judged, failed)}
-        verdicts |= {each.mention_id: self._unasked(reading, each) for each in hidden}
-        return tuple(verdicts[mention.mention_id] for mention in mentions)
+    ) -> tuple[JudgeResult, ...]:
+        """See `SentimentJudge`. Raises EngineUnavailable, ServiceUnavailable, EngineRefused."""
+        call = await asyncio.to_thread(prepare, conversation.segments, mentions)
+        judgements, errors = await self._judge_visible(call)
+        hidden = [each for each in mentions if call.is_hidden(each.mention_id)]
+        visible = [each for each in mentions if not call.is_hidden(each.mention_id)]
+        results = {each.mention_id: each for each in combine(visible, judgements, errors)}
+        results |= {each.mention_id: self._undecided(call, each) for each in hidden}
+        return tuple(results[mention.mention_id] for mention in mentions)
 
-    async def _judged(
-        self, reading: Reading
+    async def _judge_visible(
+        self, call: PreparedCall
     ) -> tuple[dict[str, Judgement], dict[str, CallpipelineError]]:
-        """The judgements by mention, and what kept the others from being judged."""
-        judged: dict[str, Judgement] = {}
-        failed: dict[str, CallpipelineError] = {}
-        shown = [each for each in reading.places if not reading.is_hidden(each)]
-        for sample, most in enumerate(MOST_MENTIONS):
-            left = [each for each in shown if each not in judged and each not in failed]
-            for batch in batches(left, reading.windows, reading.lines, most):
+        """Return judgements by mention id, and the errors of the mentions without one."""
+        judgements: dict[str, Judgement] = {}
+        errors: dict[str, CallpipelineError] = {}
+        visible = [each for each in call.positions if not call.is_hidden(each)]
+        for sample, max_mentions in enumerate(MAX_MENTIONS_PER_SAMPLE):
+            left = [each for each in visible if each not in judgements and each not in errors]
+            for batch in batches(left, call.visible, call.lines, max_mentions):
                 try:
-                    judged |= await self._sample(reading, batch, sample)
+                    judgements |= await self._sample(call, batch, sample)
                 except CallpipelineError as error:
-                    failed |= dict.fromkeys(batch, error)
-        left = [each for each in shown if each not in judged and each not in failed]
-        return judged, failed | dict.fromkeys(left, self._unfit())
+                    errors |= dict.fromkeys(batch, error)
+        left = [each for each in visible if each not in judgements and each not in errors]
+        return judgements, errors | dict.fromkeys(left, self._no_judgement())
 
     async def _sample(
-        self, reading: Reading, batch: Sequence[str], sample: int
+        self, call: PreparedCall, batch: Sequence[str], sample: int
     ) -> dict[str, Judgement]:
-        """Those of the mentions that one answer judges as it should."""
-        request = reading.request(batch)
+        """Send one batch, and return the judgements with a verified quote."""
+        prompt = call.prompt(batch)
 
-        async def ask(form: ChatForm) -> Completion:
-            body = request.body(self._model, form, sample)
-            return await self._service.ask(Request("POST", PATH, json=body), shaped(Completion))
+        async def send(variant: ChatVariant) -> ChatCompletion:
+            body = prompt.body(self._model, variant, sample)
+            request = Request("POST", PATH, json=body)
+            return await self._service.send(request, parse_as(ChatCompletion))
 
-        completion = await self._forms.ask(ask)
+        completion = await self._variants.send(send)
         try:
-            given = answers(completion.text(), request.numbers)
-        except Unfit:
+            answer = parse_answer(completion.text(), prompt.mention_ids)
+        except InvalidAnswer:
             return {}
-        found = {request.numbers[number]: answer for number, answer in given.items()}
+        found = {prompt.mention_ids[number]: each for number, each in answer.items()}
         return {
-            mention_id: self._judgement(reading.mentions[mention_id], answer, quote)
-            for mention_id, answer in found.items()
-            if (quote := reading.quote(mention_id, answer))
+            mention_id: self._judgement(call.mentions[mention_id], each, quote)
+            for mention_id, each in found.items()
+            if (quote := call.quote(mention_id, each))
         }
 
-    def _judgement(self, mention: Mention, answer: Answered, quote: str) -> Judgement:
+    def _judgement(self, mention: Mention, found: ModelJudgement, quote: str) -> Judgement:
         return Judgement(
             mention_id=mention.mention_id,
             competitor=mention.competitor,
-            sentiment=answer.sentiment,
-            score=answer.score,
+            sentiment=found.sentiment,
+            score=found.score,
             rule=f"language model: {self._model}",
             quote=quote,
             engine=self.name,
         )
 
-    def _unasked(self, reading: Reading, mention: Mention) -> Judgement:
-        """Of a name within words that speak to a machine: a matter for a person."""
+    def _undecided(self, call: PreparedCall, mention: Mention) -> Judgement:
+        """Return MIXED, for review by a person, for a mention inside a prompt injection."""
         return Judgement(
             mention_id=mention.mention_id,
             competitor=mention.competitor,
-            sentiment=Sentiment.UNSURE,
+            sentiment=Sentiment.MIXED,
             score=0.0,
             rule="not shown to the language model: the words speak to a machine",
-            quote=reading.line_of(mention.mention_id),
+            quote=call.line_of(mention.mention_id),
             engine=self.name,
         )
 
-    def _unfit(self) -> EngineUnavailable:
+    def _no_judgement(self) -> EngineUnavailable:
         return EngineUnavailable(
-            f"The sentiment service at {self._service.where} gave no result: in "
-            f"{len(MOST_MENTIONS)} tries the model gave no judgement that a quote bears out."
+            f"The sentiment service at {self._service.origin} gave no result: the model returned "
+            f"no judgement with a valid quote in {len(MAX_MENTIONS_PER_SAMPLE)} attempts."
         )
 
 
-def outcome(
+def combine(
     mentions: Sequence[Mention],
-    judged: Mapping[str, Judgement],
-    failed: Mapping[str, CallpipelineError],
-) -> tuple[Verdict, ...]:
-    """A verdict on each mention. Raises what failed where nothing could be judged at all."""
-    if failed and not judged:
-        errors = list(failed.values())
-        raise next((error for error in errors if isinstance(error, TransientError)), errors[0])
-    found: dict[str, Verdict] = dict(judged)
+    judgements: Mapping[str, Judgement],
+    errors: Mapping[str, CallpipelineError],
+) -> tuple[JudgeResult, ...]:
+    """Return a result for each mention. Raises an error if all mentions failed."""
+    if errors and not judgements:
+        raise transient_first(list(errors.values()))
+    results: dict[str, JudgeResult] = dict(judgements)
     for mention in mentions:
-        if error := failed.get(mention.mention_id):
-            [found[mention.mention_id]] = unjudged_by(error, [mention])
-    return tuple(found[mention.mention_id] for mention in mentions)
+        if error := errors.get(mention.mention_id):
+            [results[mention.mention_id]] = mark_unjudged(error, [mention])
+    return tuple(results[mention.mention_id] for mention in mentions)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and what its header claims; never by its name."""
+"""Detection of file types from their first bytes, and durations stated in headers."""
 
 import struct
 from pathlib import Path
@@ -25,18 +25,18 @@ NOT_AUDIO = (
     (b"\x7fELF", "a program, not audio"),
 )
 
-TEXTS = (
+TEXT_KINDS = (
     (("<!doctype html", "<html"), "an HTML page, not audio"),
     (("<?xml",), "an XML document, not audio"),
     (("{", "["), "a JSON or text file, not audio"),
 )
 
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-"""What a recorder writes as the size of the samples before it knows it."""
+"""Sizes that a recorder writes until it knows the size of the samples."""
 
 
-def head_of(path: Path) -> bytes:
-    """The first bytes of the file. Raises EmptyRecording where there are none."""
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a file. Raises EmptyRecording if there are none."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
@@ -44,34 +44,34 @@ def head_of(path: Path) -> bytes:
     return head
 
 
-def refuse_other_kinds(head: bytes) -> None:
-    """Raise UnsupportedAudio for what is plainly something else: text, pages, images, archives.
+def reject_non_audio(head: bytes) -> None:
+    """Raise UnsupportedAudio for text, web pages, images, archives and programs.
 
-    Text must never reach the decoders: they know playlists, which name other files and addresses.
+    Text must never reach the decoders: they read playlists, which refer to other files and URLs.
     """
     kind = _kind_by_magic(head) or _kind_of_text(head)
     if kind:
         raise UnsupportedAudio(f"this is {kind}")
 
 
-def why_unreadable(head: bytes) -> str:
-    """The sentence for a file that no decoder opens."""
+def explain_unreadable(head: bytes) -> str:
+    """Return the reason why no decoder opens a file."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return "a WAV file whose header is damaged: what is in it cannot be told"
+        return "the WAV header is damaged, so the audio can't be read"
     if head[4:8] == b"ftyp":
-        return "an MP4 or M4A file without its index: it was cut off before it was finished"
+        return "an MP4 or M4A file without its index: it was cut off before it was complete"
     if not any(head):
-        return "it begins with nothing but zeros: it was probably never written"
+        return "the file contains only zeros; it was probably never written"
     return (
-        "audio of an unknown kind: no decoder recognises it (its first bytes are "
-        f"{head[:8].hex(' ')}); samples without a header do not say their rate"
+        f"unknown audio format: no decoder recognises it (first bytes {head[:8].hex(' ')}); "
+        "samples without a header don't state their rate"
     )
 
 
 def wav_declared_s(path: Path) -> float | None:
-    """The seconds that a WAV header claims, None where it claims nothing.
+    """Return the duration stated in a WAV header; None if there is none.
 
-    libsndfile and FFmpeg cut the claim down to what is there, so neither sees a truncated file.
+    libsndfile and FFmpeg reduce it to the available audio, so neither detects a truncated file.
     """
     with path.open("rb") as file:
         if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
@@ -89,10 +89,10 @@ def wav_declared_s(path: Path) -> float | None:
 
 
 def mp3_states_its_length(path: Path) -> bool:
-    """Whether an MP3 carries a Xing, Info or VBRI header.
+    """Return whether an MP3 has a Xing, Info or VBRI header.
 
-    Without one FFmpeg guesses the duration from the first frame's bit rate, which is nothing to
-    call a file truncated by.
+    Without one FFmpeg estimates the duration from the first frame's bit rate, which is not precise
+    enough to call a file truncated.
     """
     with path.open("rb") as file:
         start = file.read(10)
@@ -105,7 +105,7 @@ def mp3_states_its_length(path: Path) -> bool:
 
 
 def _syncsafe(four: bytes) -> int:
-    """An ID3 size: four bytes of seven bits."""
+    """Decode an ID3 size: four bytes of seven bits."""
     return sum(byte << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=False))
 
 
@@ -121,7 +121,7 @@ def _kind_of_text(head: bytes) -> str | None:
         return None
     start = text.lstrip().lower()
     return next(
-        (kind for starts, kind in TEXTS if start.startswith(starts)), "a text file, not audio"
+        (kind for starts, kind in TEXT_KINDS if start.startswith(starts)), "a text file, not audio"
     )
 
 
@@ -139,5 +139,5 @@ def _as_utf8(head: bytes) -> str | None:
     try:
         return head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        cut_in_a_character = len(head) == HEAD_BYTES and error.start >= HEAD_BYTES - 3
-        return head[: error.start].decode("utf-8-sig") if cut_in_a_character else None
+        is_cut_character = len(head) == HEAD_BYTES and error.start >= HEAD_BYTES - 3
+        return head[: error.start].decode("utf-8-sig") if is_cut_character else None

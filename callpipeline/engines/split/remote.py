@@ -1,4 +1,4 @@
-"""The split service: it takes a recording apart, and gives an address for each channel."""
+"""Remote splitter: a service that splits a recording and returns a URL for each channel."""
 
 import asyncio
 import mimetypes
@@ -15,12 +15,11 @@ from callpipeline.domain.audio import (
     QualityFlag,
     SplitRecording,
 )
-from callpipeline.engines.http.answers import Seconds, Text, shaped
-from callpipeline.engines.http.requests import Request, Upload
-from callpipeline.engines.http.service import Service
+from callpipeline.engines.http.messages import Request, Seconds, Text, Upload, parse_as
+from callpipeline.engines.http.service import HttpService
 
 if TYPE_CHECKING:
-    from callpipeline.engines.split.channels import Told
+    from callpipeline.engines.split.channels import ReportedDetails
 
 MAGIC_TYPES = (
     (b"RF64", "audio/wav"),
@@ -37,10 +36,10 @@ Url = Annotated[str, Field(min_length=1, max_length=8000)]
 
 
 Count = Annotated[int, Field(ge=0, lt=2**31)]
-"""As large as the database takes."""
+"""Limited to the range of a Postgres integer."""
 
 
-class _Format(BaseModel):
+class _FormatResponse(BaseModel):
     container: Text
     codec: Text
     sample_rate_hz: Annotated[Count, Field(gt=0)]
@@ -50,69 +49,74 @@ class _Format(BaseModel):
     bad_packets: Count = 0
 
 
-class _Flag(BaseModel):
+class _FlagResponse(BaseModel):
     flag: Flag
     detail: Text
     channel: Channel | None = None
 
 
-class _Split(BaseModel):
-    """The contract's two addresses; `format` and `flags` are what our own server knows besides."""
+class _SplitResponse(BaseModel):
+    """The contract's two URLs; our own engine server adds `format` and `flags`."""
 
     left_channel_url: Url
     right_channel_url: Url
-    format: _Format | None = None
-    flags: Annotated[list[_Flag], Field(max_length=100)] | None = None
+    format: _FormatResponse | None = None
+    flags: Annotated[list[_FlagResponse], Field(max_length=100)] | None = None
 
     @property
     def urls(self) -> dict[Channel, str]:
-        """One address twice is one channel, which both speakers share."""
+        """Return the URL of each channel; the same URL twice is one channel of both speakers."""
         if self.left_channel_url == self.right_channel_url:
             return {Channel.MIXED: self.left_channel_url}
         return {Channel.LEFT: self.left_channel_url, Channel.RIGHT: self.right_channel_url}
 
 
 class RemoteSplitter:
-    """Sends the recording to a service, and fetches a file for each channel.
+    """Sends the recording to a service and downloads an audio file of any format per channel.
 
-    The files may be of any kind of audio. What the recording is, and whether both channels are one,
-    is found here, as `LocalSplitter` does.
+    Formats, levels and equal channels are detected on this machine, as by `LocalSplitter`.
     """
 
     name = "remote"
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: HttpService) -> None:
         self._service = service
-        self.where = service.where
+        self.origin = service.origin
 
     async def split(
         self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
     ) -> SplitRecording:
-        """See `Splitter`; also raises EngineUnavailable, EngineAway and EngineRefused."""
-        from callpipeline.engines.split.channels import BrokenChannel, format_in, put_together
+        """See `Splitter`; also raises EngineUnavailable, ServiceUnavailable and EngineRefused."""
+        from callpipeline.engines.split.channels import (
+            InvalidChannel,
+            assemble_channels,
+            probe_format,
+        )
 
-        # What is no audio at all is not sent.
-        found = await asyncio.to_thread(format_in, recording)
+        # Files that are not audio are not sent.
+        probed = await asyncio.to_thread(probe_format, recording)
         file = Upload(
             "file", file_name or "recording", recording, content_type(recording, file_name)
         )
-        answer = await self._service.ask(Request("POST", "/split", file=file), shaped(_Split))
-        files = await self._fetched(answer.urls, into)
-        work = (files, into, agent_channel, found, _told(answer))
+        answer = await self._service.send(
+            Request("POST", "/split", file=file), parse_as(_SplitResponse)
+        )
+        files = await self._download(answer.urls, into)
+        work = (files, into, agent_channel, probed, _reported_details(answer))
         try:
-            return await asyncio.to_thread(put_together, *work)
-        except BrokenChannel as error:
+            return await asyncio.to_thread(assemble_channels, *work)
+        except InvalidChannel as error:
             raise self._service.refusal(str(error)) from None
         finally:
             for path in files.values():
                 path.unlink(missing_ok=True)
 
-    async def _fetched(self, urls: Mapping[Channel, str], into: Path) -> dict[Channel, Path]:
+    async def _download(self, urls: Mapping[Channel, str], into: Path) -> dict[Channel, Path]:
         into.mkdir(parents=True, exist_ok=True)
-        files = {channel: into / f"{channel}.fetched" for channel in urls}
-        fetches = (self._service.fetch(url, files[channel]) for channel, url in urls.items())
-        # All to their end: one that goes on would write where nothing is any more.
-        outcomes = await asyncio.gather(*fetches, return_exceptions=True)
+        files = {channel: into / f"{channel}.downloaded" for channel in urls}
+        downloads = (self._service.download(url, files[channel]) for channel, url in urls.items())
+        # Wait for all of them: one still running would write into a deleted folder.
+        outcomes = await asyncio.gather(*downloads, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
@@ -120,28 +124,30 @@ class RemoteSplitter:
 
 
 def content_type(recording: Path, file_name: str | None) -> str:
-    """What to call a recording's content, by its first bytes, else by its name's ending."""
+    """Return the MIME type by the first bytes, else by the suffix of the file name."""
     with recording.open("rb") as file:
         head = file.read(16)
-    for magic, known in MAGIC_TYPES:
+    for magic, mime_type in MAGIC_TYPES:
         if head.startswith(magic):
-            return known
+            return mime_type
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "audio/wav"
     if head[4:8] == b"ftyp":
         return "audio/mp4"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # an MP3 frame, layer III
         return "audio/mpeg"
-    # Of its ending alone: a whole name like "data:audio/x," would be taken for a URL that says it.
+    # Only of the suffix: a whole name such as "data:audio/x," would be taken for a data URL.
     guessed, _ = mimetypes.guess_type("x" + PurePath(file_name or "").suffix)
-    is_sound = guessed is not None and guessed.startswith(("audio/", "video/"))
-    return guessed if is_sound and guessed else "application/octet-stream"
+    is_audio = guessed is not None and guessed.startswith(("audio/", "video/"))
+    return guessed if is_audio and guessed else "application/octet-stream"
 
 
-def _told(answer: _Split) -> "Told":
-    from callpipeline.engines.split.channels import Told
+def _reported_details(answer: _SplitResponse) -> "ReportedDetails":
+    from callpipeline.engines.split.channels import ReportedDetails
 
     format = AudioFormat(**answer.format.model_dump()) if answer.format else None
     if answer.flags is None:
-        return Told(format)
-    return Told(format, tuple(QualityFlag(f.flag, f.detail, f.channel) for f in answer.flags))
+        return ReportedDetails(format)
+    return ReportedDetails(
+        format, tuple(QualityFlag(f.flag, f.detail, f.channel) for f in answer.flags)
+    )

@@ -1,1 +1,1 @@
-"""Adapters that turn the speech of one channel into words with times."""
+"""Transcription of the speech of one channel: adapters, alignment, hallucination filters."""

@@ -1,15 +1,36 @@
-"""The transcription service: one request a channel, with a token where it asks for one."""
+"""Remote transcriber: a service that transcribes one channel per request."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    FiniteFloat,
+    StringConstraints,
+    model_validator,
+)
 
 from callpipeline.domain.audio import ChannelAudio
-from callpipeline.domain.transcript import Segment, Transcript, numbered
-from callpipeline.engines.http.requests import Request, Upload
-from callpipeline.engines.http.service import Service
-from callpipeline.engines.transcribe.remote_answer import Heard, Part, heard
-from callpipeline.engines.transcribe.timed_words import text_of, timed_words, within, words_within
+from callpipeline.domain.transcripts import Segment, Transcript, number_segments
+from callpipeline.engines.http.messages import (
+    Request,
+    Upload,
+    parse_as,
+    require_storable,
+    unwrap,
+)
+from callpipeline.engines.http.service import HttpService
+from callpipeline.engines.transcribe.alignment import (
+    RecognizedWord,
+    clamp_time,
+    clamp_words,
+    text_of,
+    timed_words,
+)
 from callpipeline.errors import EngineRefused
 
 PATH = "/api/v1/transcriptions/"
@@ -25,96 +46,170 @@ FIELDS: Mapping[str, str] = {
     "word_timestamps": "true",
     "language": "en",
 }
-"""The form fields of the contract, with its values."""
-BESIDE_S = 30.0
-"""Whisper hears in windows of 30 s, the last of them filled up: so far times may be off. By more,
-they are of something else."""
-HINT_LENGTH = 600
-"""Whisper keeps the end of a longer prompt (224 tokens), and the first hints matter most."""
-ONE_BY_ONE = "vocabulary"
-"""The field of our own server, which takes each hint in a field of its own."""
-MOST_HINTS = 1000
+"""Form fields of the contract, with its values."""
+TIME_TOLERANCE_S = 30.0
+"""Whisper pads the last window to 30 s, so times may exceed the channel by this much. Beyond it,
+they belong to other audio."""
+MAX_PROMPT_LETTERS = 600
+"""Whisper only reads the end of a longer prompt (224 tokens), and the first hints matter most."""
+REPEATED_HINT_FIELD = "vocabulary"
+"""Field of our own engine server, which takes one hint per field."""
+MAX_HINTS = 1000
 
 
 class RemoteTranscriber:
-    """Sends each channel to a service. `fields` are sent along, without those that are empty.
+    """Sends each channel to a service, with `fields` added to those of the contract.
 
-    `hints` are words that are likely to be said; they are sent in the field `hint_field`.
+    Empty fields are left out. `hints` are words that are likely to be said; they are sent in
+    `hint_field`.
     """
 
     def __init__(
         self,
-        service: Service,
+        service: HttpService,
         fields: Mapping[str, str] | None = None,
         *,
         hints: Sequence[str] = (),
         hint_field: str | None = None,
     ) -> None:
         self._service = service
-        self.where = service.where
+        self.origin = service.origin
         self._fields = {
             name: value for name, value in {**FIELDS, **(fields or {})}.items() if value
         }
-        self._form = (*self._fields.items(), *_hinted(hint_field, hints))
-        self.name = _named(self._fields.get("whisper_model"))
+        self._form = (*self._fields.items(), *_hint_fields(hint_field, hints))
+        self.name = _engine_name(self._fields.get("whisper_model"))
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
-        """See `Transcriber`; also raises EngineAway and EngineRefused."""
+        """See `Transcriber`; also raises ServiceUnavailable and EngineRefused."""
         language = self._fields.get("language", "en")
-        if not about.speech:  # nothing to ask: recognisers invent words for silence
-            return Transcript(about.channel, about.speaker, _named(None), language=language)
+        if not about.speech:  # recognisers hallucinate words for silence
+            return Transcript(about.channel, about.speaker, _engine_name(None), language=language)
 
-        def read(document: Any) -> Transcript:
-            return transcript_of(heard(document), about, self.name, language)
+        def parse(document: Any) -> Transcript:
+            return transcript_of(parse_transcription(document), about, self.name, language)
 
         file = Upload("audio_file", f"{about.channel}.flac", audio, "audio/flac")
-        return await self._service.ask(Request("POST", PATH, self._form, file), read)
+        return await self._service.send(Request("POST", PATH, self._form, file), parse)
 
 
-def transcript_of(said: Heard, about: ChannelAudio, name: str, language: str) -> Transcript:
-    """The channel's transcript. Raises EngineRefused for times that cannot be of this channel."""
-    segments = (_segment(place, part, about) for place, part in enumerate(said.segments))
+def _number(value: object) -> float | None:
+    """Return a finite number, else None, so that a word with an invalid time has no time."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # JSON allows integers of any length
+        return None
+
+
+def _probability(value: object) -> float | None:
+    number = _number(value)
+    return None if number is None else min(max(number, 0.0), 1.0)
+
+
+StorableText = Annotated[str, AfterValidator(require_storable)]
+ModelName = Annotated[
+    str, StringConstraints(max_length=100, strip_whitespace=True), AfterValidator(require_storable)
+]
+Language = Annotated[str, StringConstraints(max_length=35), AfterValidator(require_storable)]
+MaybeTime = Annotated[float | None, BeforeValidator(_number)]
+
+
+class RemoteWord(BaseModel):
+    word: StorableText
+    start: MaybeTime = None
+    end: MaybeTime = None
+    probability: Annotated[float | None, BeforeValidator(_probability)] = None
+
+
+class RemoteSegment(BaseModel):
+    """Segment with times in seconds from the start of the channel."""
+
+    start: FiniteFloat
+    end: FiniteFloat
+    text: StorableText
+    words: list[RemoteWord] | None = None
+
+    @property
+    def recognised_words(self) -> list[RecognizedWord]:
+        return [RecognizedWord(w.word, w.start, w.end, w.probability) for w in self.words or ()]
+
+
+class RemoteTranscription(BaseModel):
+    """Response of the service; `model` and `language` are optional."""
+
+    segments: list[RemoteSegment]
+    text: str | None = None
+    model: ModelName | None = None
+    language: Language | None = None
+
+    @model_validator(mode="after")
+    def _has_segments(self) -> Self:
+        """Reject a text without segments, which would look like silence."""
+        if not self.segments and self.text and self.text.strip():
+            raise ValueError("it has a text but no segments")
+        return self
+
+
+def parse_transcription(document: Any) -> RemoteTranscription:
+    """Parse the response of the contract, or its `data` alone. Raises EngineRefused.
+
+    The service's own error message is left out, since it may quote the call.
+    """
+    if isinstance(document, dict) and document.get("success") is False:
+        raise EngineRefused("it reported that it could not transcribe this (success: false)")
+    if isinstance(document, dict) and "data" in document:
+        document = unwrap(document["data"])
+    return parse_as(RemoteTranscription)(document)
+
+
+def transcript_of(
+    answer: RemoteTranscription, about: ChannelAudio, engine: str, language: str
+) -> Transcript:
+    """Return the channel's transcript. Raises EngineRefused for times outside of the channel."""
+    segments = (_segment(index, each, about) for index, each in enumerate(answer.segments))
     return Transcript(
         about.channel,
         about.speaker,
-        _named(said.model) if said.model else name,
-        numbered(segment for segment in segments if segment.text),
-        said.language or language,
+        _engine_name(answer.model) if answer.model else engine,
+        number_segments(segment for segment in segments if segment.text),
+        answer.language or language,
     )
 
 
-def _segment(place: int, part: Part, about: ChannelAudio) -> Segment:
-    start_s, end_s = part.start, part.end
-    where = f"its answer has times that cannot be (segments[{place}]"
+def _segment(index: int, segment: RemoteSegment, about: ChannelAudio) -> Segment:
+    start_s, end_s = segment.start, segment.end
+    problem = f"its response has invalid times (segments[{index}]"
     if end_s < start_s:
-        raise EngineRefused(f"{where}: it ends before it starts)")
-    if end_s < -BESIDE_S or start_s > about.duration_s + BESIDE_S:
-        raise EngineRefused(f"{where}: it is said where the sound is over)")
-    words = timed_words(part.text, part.given)
+        raise EngineRefused(f"{problem}: it ends before it starts)")
+    if end_s < -TIME_TOLERANCE_S or start_s > about.duration_s + TIME_TOLERANCE_S:
+        raise EngineRefused(f"{problem}: it is outside of the audio)")
+    words = timed_words(segment.text, segment.recognised_words)
     return Segment(
         0,
-        within(start_s, about),
-        within(end_s, about),
+        clamp_time(start_s, about),
+        clamp_time(end_s, about),
         about.channel,
         about.speaker,
-        text_of(part.text, words),
-        tuple(words_within(words, about)),
+        text_of(segment.text, words),
+        tuple(clamp_words(words, about)),
     )
 
 
-def _named(model: str | None) -> str:
+def _engine_name(model: str | None) -> str:
     return f"remote {model}" if model else "remote"
 
 
-def _hinted(field: str | None, hints: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Hints as form fields: as many as are heeded, the most important first."""
-    if field == ONE_BY_ONE:
-        yield from ((field, hint) for hint in hints[:MOST_HINTS])
+def _hint_fields(field: str | None, hints: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return hints as form fields, as many as the service uses."""
+    if field == REPEATED_HINT_FIELD:
+        yield from ((field, hint) for hint in hints[:MAX_HINTS])
         return
-    kept: list[str] = []
+    fitting: list[str] = []
     for hint in hints:
-        if len(", ".join([*kept, hint])) > HINT_LENGTH:
+        if len(", ".join([*fitting, hint])) > MAX_PROMPT_LETTERS:
             break
-        kept.append(hint)
-    if field and kept:
-        yield field, ", ".join(kept)
+        fitting.append(hint)
+    if field and fitting:
+        yield field, ", ".join(fitting)

@@ -1,46 +1,51 @@
-"""Who may ask: visitors and what they may do, keys, logins, and what their browsers may do.
+"""Access control: authentication, scopes, CSRF protection, security headers.
 
-access.refuse_unguarded(options)                        # before anything is served
-access.install(app, options, login_page)                # after the app's own middlewares
-app.state.door = access.open_door(options, database)    # in the lifespan
-dependencies=[Depends(access.needs(Scope.READ, page=True))]
-uvicorn.run(app, …, **access.SERVER)
+access.check_settings(options)                  # before anything is served
+access.install(app, options, login_page)        # after the app's own middleware
+app.state.authenticator = access.open_authenticator(options, database)  # in the lifespan
+dependencies=[Depends(access.require(Scope.READ, page=True))]
+uvicorn.run(app, …, **access.UVICORN_OPTIONS)
 """
 
 from callpipeline.domain.access import Scope
-from callpipeline.web.access.door import Door, open_door
-from callpipeline.web.access.headers import csp_nonce
-from callpipeline.web.access.installing import form_token, in_templates, install
+from callpipeline.web.access.authenticator import Authenticator, open_authenticator
 from callpipeline.web.access.login import LoginForm, LoginPage, local_path
-from callpipeline.web.access.needs import (
+from callpipeline.web.access.permissions import (
     Admin,
     Reader,
     Uploader,
-    guarded_routes,
-    needs,
+    Visitor,
+    protected_routes,
+    require,
     visitor_of,
 )
-from callpipeline.web.access.starting import SERVER, refuse_unguarded
-from callpipeline.web.access.visitors import Visitor
+from callpipeline.web.access.setup import (
+    UVICORN_OPTIONS,
+    check_settings,
+    csp_nonce,
+    csrf_token,
+    install,
+    template_context,
+)
 
 __all__ = [
-    "SERVER",
+    "UVICORN_OPTIONS",
     "Admin",
-    "Door",
+    "Authenticator",
     "LoginForm",
     "LoginPage",
     "Reader",
     "Scope",
     "Uploader",
     "Visitor",
+    "check_settings",
     "csp_nonce",
-    "form_token",
-    "guarded_routes",
-    "in_templates",
+    "csrf_token",
     "install",
     "local_path",
-    "needs",
-    "open_door",
-    "refuse_unguarded",
+    "open_authenticator",
+    "protected_routes",
+    "require",
+    "template_context",
     "visitor_of",
 ]

@@ -1,4 +1,4 @@
-"""Asks who is there before anything else is done: no body is read of who may not send it."""
+"""Middleware that authenticates and authorizes each request before its body is read."""
 
 from urllib.parse import parse_qs, quote
 
@@ -8,28 +8,29 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline.domain import access
 from callpipeline.errors import DatabaseUnavailable
-from callpipeline.web.access import crossing, tokens
-from callpipeline.web.access.door import Door
-from callpipeline.web.access.needs import Guards, Needs
-from callpipeline.web.access.visitors import Identified
-from callpipeline.web.answering import answer_of
+from callpipeline.http_server.responses import error_response
+from callpipeline.web.access import csrf
+from callpipeline.web.access.authenticator import Authenticator
+from callpipeline.web.access.permissions import (
+    Authentication,
+    RouteRequirements,
+    ScopeRequirement,
+)
 
-MOST_FORM_BYTES = 65_536
-FOREIGN = "This request was made by a page of another site: it is refused."
-TWO_HOSTS = "This request names two hosts."
-STALE = "This page is too old, or was not made here: load it again, and repeat what you did."
+MAX_FORM_BYTES = 65_536
+MULTIPLE_HOSTS = "This request has more than one Host header."
 
 
-class Guard:
-    """Lets in who may do what a route `needs`, and nobody whom another site sends.
+class AuthMiddleware:
+    """Let a request pass if it meets its route's requirements and no other site has forged it.
 
-    FastAPI reads a body in JSON before any dependency is asked; this comes before it. Errors are
-    answered by the app's own handlers.
+    FastAPI parses a JSON body before any dependency runs; this runs earlier. The app's exception
+    handlers format the errors.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._guards = Guards()
+        self._requirements = RouteRequirements()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -40,78 +41,81 @@ class Guard:
             return
         request = Request(scope, receive)
         try:
-            receive = await self._let_in(request, scope.setdefault("state", {}))
+            receive = await self._authorize(request, scope.setdefault("state", {}))
         except (HTTPException, DatabaseUnavailable) as error:
-            await (await self._answer(request, error))(scope, receive, send)
+            await (await self._refuse(request, error))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    async def _let_in(self, request: Request, state: dict[str, object]) -> Receive:
-        """What to receive the body from. Raises HTTPException."""
-        door: Door = request.app.state.door
-        state["is_https"] = door.is_https(request)
+    async def _authorize(self, request: Request, state: dict[str, object]) -> Receive:
+        """Return the channel to receive the body from. Raises HTTPException."""
+        authenticator: Authenticator = request.app.state.authenticator
+        state["is_https"] = authenticator.is_https(request)
         if len(request.headers.getlist("host")) > 1:
-            raise HTTPException(400, TWO_HOSTS)
-        door.check_address(request)
-        asked = self._guards.of(request.scope)
-        if not asked:
+            raise HTTPException(400, MULTIPLE_HOSTS)
+        authenticator.check_address(request)
+        requirements = self._requirements.of(request.scope)
+        if not requirements:
             return request.receive
-        identified = await door.identify(request)
+        authentication = await authenticator.authenticate(request)
         is_upload = request.method == "POST" and any(
-            access.Scope.UPLOAD in needs.scopes for needs in asked
+            access.Scope.UPLOAD in each.scopes for each in requirements
         )
-        door.count(identified, is_upload=is_upload)
-        for needs in asked:
-            needs.check(identified.visitor)
-        state["identified"] = identified
-        return await _uncrossed(door, request, identified)
+        authenticator.check_rate(authentication, is_upload=is_upload)
+        for requirement in requirements:
+            requirement.check(authentication.visitor)
+        state["authentication"] = authentication
+        return await _check_csrf(authenticator, request, authentication)
 
-    async def _answer(self, request: Request, error: Exception) -> Response:
+    async def _refuse(self, request: Request, error: Exception) -> Response:
         is_unknown = isinstance(error, HTTPException) and error.status_code == 401
-        login = _login(request, self._guards.of(request.scope)) if is_unknown else None
-        return login or await answer_of(request, error)
+        requirements = self._requirements.of(request.scope)
+        login = _login_redirect(request, requirements) if is_unknown else None
+        return login or await error_response(request, error)
 
 
-async def _uncrossed(door: Door, request: Request, identified: Identified) -> Receive:
-    """What to receive from; raises HTTPException (403) for what another site made."""
-    binding = identified.binding
+async def _check_csrf(
+    authenticator: Authenticator, request: Request, authentication: Authentication
+) -> Receive:
+    """Return the channel to receive from. Raises HTTPException (403) for forged requests."""
+    binding = authentication.binding
     if binding is None:
         return request.receive
-    if request.method in crossing.SAFE:
-        if not crossing.may_look(request):
-            raise HTTPException(403, FOREIGN)
+    if request.method in csrf.SAFE_METHODS:
+        if not csrf.is_allowed_read(request):
+            raise HTTPException(403, csrf.CROSS_SITE)
         return request.receive
-    https = door.is_https(request)
-    if not crossing.may_change(request, door.options.web_url, https=https):
-        raise HTTPException(403, FOREIGN)
-    # A program of this machine has no page to take a token from, and nobody's cookies.
-    if identified.visitor.how == "loopback" and not crossing.is_by_browser(request):
+    https = authenticator.is_https(request)
+    if not csrf.is_same_site_write(request, authenticator.options.web_url, https=https):
+        raise HTTPException(403, csrf.CROSS_SITE)
+    # A local program has no page to take a token from, and sends no cookies of other users.
+    if authentication.visitor.method == "loopback" and not csrf.is_from_browser(request):
         return request.receive
     token, receive = await _sent_token(request)
-    if not door.tokens.accepts(binding, token):
-        raise HTTPException(403, STALE)
+    if not authenticator.tokens.verify(binding, token):
+        raise HTTPException(403, csrf.STALE_FORM)
     return receive
 
 
 async def _sent_token(request: Request) -> tuple[str, Receive]:
-    """The token from the header or the form's field, and what to receive the body from.
+    """Return the token from the header or the form, and the channel to receive the body from.
 
-    A form with files is not read here: without JavaScript its action carries the token.
+    Multipart forms aren't read here: without JavaScript, their action carries the token.
     """
-    header = request.headers.get(tokens.HEADER)
+    header = request.headers.get(csrf.HEADER)
     if header is not None:
         return header, request.receive
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return request.query_params.get(tokens.FIELD, ""), request.receive
+        return request.query_params.get(csrf.FIELD, ""), request.receive
     if kind != "application/x-www-form-urlencoded":
         return "", request.receive
-    body = await _small_body(request.receive)
+    body = await _read_form(request.receive)
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=1000)
-    return fields.get(tokens.FIELD, [""])[0], _again(body, request.receive)
+    return fields.get(csrf.FIELD, [""])[0], _replay(body, request.receive)
 
 
-async def _small_body(receive: Receive) -> bytes:
+async def _read_form(receive: Receive) -> bytes:
     body, is_more = b"", True
     while is_more:
         message = await receive()
@@ -119,14 +123,14 @@ async def _small_body(receive: Receive) -> bytes:
             break
         body += message.get("body", b"")
         is_more = message.get("more_body", False)
-        if len(body) > MOST_FORM_BYTES:
-            sentence = f"A form may have {MOST_FORM_BYTES:,} bytes at most."
-            raise HTTPException(413, sentence, {"Connection": "close"})
+        if len(body) > MAX_FORM_BYTES:
+            detail = f"The form is too large; the limit is {MAX_FORM_BYTES:,} bytes."
+            raise HTTPException(413, detail, {"Connection": "close"})
     return body
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Receives a body once more that was read already, and then what comes after it."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Receive a body again that has been read, then what comes after it."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
@@ -135,10 +139,12 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _login(request: Request, asked: tuple[Needs, ...]) -> Response | None:
-    """The way to the login, for a person before a page; None for programs."""
-    door: Door = request.app.state.door
-    if not door.users or not any(needs.page for needs in asked):
+def _login_redirect(
+    request: Request, requirements: tuple[ScopeRequirement, ...]
+) -> Response | None:
+    """Return the redirect to the login for pages; None for the API and for programs."""
+    authenticator: Authenticator = request.app.state.authenticator
+    if not authenticator.users or not any(each.page for each in requirements):
         return None
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"HX-Redirect": "/login"})

@@ -1,4 +1,4 @@
-"""The login: a form, a cookie, and the way out."""
+"""Login and logout: the form, its routes, and the session cookie."""
 
 import asyncio
 import logging
@@ -6,24 +6,26 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from pydantic import BaseModel, Field
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from callpipeline.web.access import crossing
-from callpipeline.web.access.door import SESSION, Door
-from callpipeline.web.access.guard import FOREIGN, STALE
-from callpipeline.web.access.login_page import plain_login_page
-from callpipeline.web.access.needs import needs
-from callpipeline.web.access.sessions import cookie_name, set_cookie
-from callpipeline.web.access.tokens import Binding
+from callpipeline.web.access import csrf
+from callpipeline.web.access.authenticator import (
+    SESSION_COOKIE,
+    Authenticator,
+    cookie_name,
+    set_cookie,
+)
+from callpipeline.web.access.permissions import require
 
-FORM = "callpipeline-login"
-"""The cookie of a login form: only who was shown the form may send it."""
-FORM_S = 3600
-WRONG = "The name or the password is wrong."
+FORM_COOKIE = "callpipeline-login"
+"""Ties a login form to the browser that loaded it."""
+FORM_LIFETIME_S = 3600
+WRONG_PASSWORD = "Incorrect name or password."
 _PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 log = logging.getLogger("uvicorn.login")
@@ -31,7 +33,7 @@ log = logging.getLogger("uvicorn.login")
 
 @dataclass(frozen=True, slots=True)
 class LoginForm:
-    """What the page of the login shows; its form sends name, password, next and csrf_token."""
+    """Context of the login page. Its form sends name, password, next and csrf_token."""
 
     next: str
     csrf_token: str
@@ -39,8 +41,8 @@ class LoginForm:
     name: str = ""
 
 
-class Sent(BaseModel):
-    """The form as it comes."""
+class LoginRequest(BaseModel):
+    """The login form as it is sent."""
 
     name: Annotated[str, Field(max_length=200)]
     password: Annotated[str, Field(max_length=1000)]
@@ -52,105 +54,135 @@ LoginPage = Callable[[Request, LoginForm], Response]
 
 
 def local_path(text: str) -> str:
-    """A path of ours to go on to; the home page for whatever could lead elsewhere."""
-    is_ours = len(text) <= 2000 and _PATH.fullmatch(text) is not None
+    """Return the path if it is one of ours, and the home page if it could lead elsewhere."""
+    is_local = len(text) <= 2000 and _PATH.fullmatch(text) is not None
     leads_back = re.split(r"[?#]", text, maxsplit=1)[0] in ("/login", "/logout")
-    return text if is_ours and not leads_back else "/"
+    return text if is_local and not leads_back else "/"
+
+
+def plain_login_page(request: Request, form: LoginForm) -> HTMLResponse:
+    """Render an unstyled login page, for apps that have no page of their own."""
+    return HTMLResponse(f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Log in · callpipeline</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<main><h1>Log in</h1><p role="alert">{escape(form.problem)}</p>
+<form method="post" action="/login">
+<input type="hidden" name="csrf_token" value="{escape(form.csrf_token)}">
+<input type="hidden" name="next" value="{escape(form.next)}">
+<p><label>Name <input name="name" value="{escape(form.name)}" autocomplete="username"
+required autofocus></label></p>
+<p><label>Password <input name="password" type="password" autocomplete="current-password"
+required></label></p>
+<p><button>Log in</button></p></form></main></html>""")
 
 
 def login_routes(page: LoginPage = plain_login_page) -> APIRouter:
-    """`/login` and `/logout`. Where a proxy or nobody logs people in, `/login` leads home."""
+    """Return `/login` and `/logout`. Without users of our own, `/login` redirects home."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/login")
     async def form(request: Request, next: str = "/") -> Response:
-        door: Door = request.app.state.door
+        authenticator: Authenticator = request.app.state.authenticator
         target = local_path(next)
-        if not door.users or await _is_in(door, request):
+        if not authenticator.users or await _is_logged_in(authenticator, request):
             return RedirectResponse(target, 303)
-        return _shown(door, request, page, target)
+        return _login_page(authenticator, request, page, target)
 
     @router.post("/login")
-    async def log_in(request: Request, sent: Annotated[Sent, Form()]) -> Response:
-        door: Door = request.app.state.door
-        if not door.users:
-            raise HTTPException(404, "Nobody logs in here: CALLPIPELINE_WEB_USERS is not set.")
-        _refuse_foreign(door, request, sent.csrf_token)
+    async def log_in(request: Request, sent: Annotated[LoginRequest, Form()]) -> Response:
+        authenticator: Authenticator = request.app.state.authenticator
+        if not authenticator.users:
+            raise HTTPException(404, "There is no login: CALLPIPELINE_WEB_USERS is not set.")
+        _check_form(authenticator, request, sent.csrf_token)
         target = local_path(sent.next)
-        if not await _is_right(door, request, sent):
-            return _shown(door, request, page, target, problem=WRONG, name=sent.name)
-        return await _entered(door, request, sent.name, target)
+        if not await _verify_password(authenticator, request, sent):
+            return _login_page(
+                authenticator, request, page, target, problem=WRONG_PASSWORD, name=sent.name
+            )
+        return await _start_session(authenticator, request, sent.name, target)
 
-    @router.post("/logout", dependencies=[Depends(needs())])
+    @router.post("/logout", dependencies=[Depends(require())])
     async def log_out(request: Request) -> Response:
-        door: Door = request.app.state.door
-        cookie = door.session_cookie(request)
+        authenticator: Authenticator = request.app.state.authenticator
+        cookie = authenticator.session_cookie(request)
         if cookie:
-            await door.sessions.end(cookie)
-        answer = RedirectResponse("/login", 303)
-        secure = door.is_https(request)
-        set_cookie(answer, cookie_name(SESSION, secure=secure), "", secure=secure, max_age_s=0)
-        return answer
+            await authenticator.sessions.end(cookie)
+        response = RedirectResponse("/login", 303)
+        secure = authenticator.is_https(request)
+        set_cookie(
+            response, cookie_name(SESSION_COOKIE, secure=secure), "", secure=secure, max_age_s=0
+        )
+        return response
 
     return router
 
 
-async def _is_in(door: Door, request: Request) -> bool:
-    cookie = door.session_cookie(request)
-    return cookie is not None and await door.sessions.user(cookie) is not None
+async def _is_logged_in(authenticator: Authenticator, request: Request) -> bool:
+    cookie = authenticator.session_cookie(request)
+    return cookie is not None and await authenticator.sessions.user(cookie) is not None
 
 
-def _refuse_foreign(door: Door, request: Request, token: str) -> None:
-    """Another site must not log people in under its own name. Raises HTTPException (403)."""
-    https = door.is_https(request)
-    if not crossing.may_change(request, door.options.web_url, https=https):
-        raise HTTPException(403, FOREIGN)
-    nonce = request.cookies.get(cookie_name(FORM, secure=https), "")
-    if not nonce or not door.tokens.accepts(Binding(f"form {nonce}"), token):
-        raise HTTPException(403, STALE)
+def _check_form(authenticator: Authenticator, request: Request, token: str) -> None:
+    """Raise HTTPException (403) if another site sent the form, to log people in as someone else."""
+    https = authenticator.is_https(request)
+    if not csrf.is_same_site_write(request, authenticator.options.web_url, https=https):
+        raise HTTPException(403, csrf.CROSS_SITE)
+    nonce = request.cookies.get(cookie_name(FORM_COOKIE, secure=https), "")
+    if not nonce or not authenticator.tokens.verify(csrf.CsrfBinding(f"form {nonce}"), token):
+        raise HTTPException(403, csrf.STALE_FORM)
 
 
-async def _is_right(door: Door, request: Request, sent: Sent) -> bool:
-    """Raises HTTPException (429) where too many failed, of this name or from this address."""
-    address = door.proxies.client(request)
-    counted = (f"name {sent.name.casefold()}", f"address {address}")
-    for who in counted:
-        door.failed_logins.take(who)
-    async with door.logins.place(), door.logins.turn():
-        is_right = await asyncio.to_thread(door.users.accepts, sent.name, sent.password)
-    if is_right:
-        for who in counted:
-            door.failed_logins.give_back(who)
-    # Of a name that nobody has nothing is logged: people type passwords there.
-    known = repr(sent.name) if sent.name in door.users else "an unknown name"
-    log.info("login of %s from %s: %s", known, address, "ok" if is_right else "refused")
-    return is_right
+async def _verify_password(
+    authenticator: Authenticator, request: Request, sent: LoginRequest
+) -> bool:
+    """Check the password. Raises HTTPException (429) after many failures of a name or address."""
+    address = authenticator.proxies.client(request)
+    clients = (f"name {sent.name.casefold()}", f"address {address}")
+    for client in clients:
+        authenticator.failed_logins.acquire(client)
+    async with authenticator.logins.admit(), authenticator.logins.run():
+        is_correct = await asyncio.to_thread(authenticator.users.verify, sent.name, sent.password)
+    if is_correct:
+        for client in clients:
+            authenticator.failed_logins.refund(client)
+    # Unknown names aren't logged: people type passwords into that field.
+    name = repr(sent.name) if sent.name in authenticator.users else "an unknown name"
+    log.info("login of %s from %s: %s", name, address, "ok" if is_correct else "refused")
+    return is_correct
 
 
-async def _entered(door: Door, request: Request, name: str, target: str) -> Response:
-    """A session of its own, whatever cookie came along: that one ends."""
-    before = door.session_cookie(request)
-    if before:
-        await door.sessions.end(before)
-    secure = door.is_https(request)
-    answer = RedirectResponse(target, 303)
-    cookie = await door.sessions.begin(name)
-    lifetime_s = int(door.options.web_session_h * 3600)
-    named = cookie_name(SESSION, secure=secure)
-    set_cookie(answer, named, cookie, secure=secure, max_age_s=lifetime_s)
-    set_cookie(answer, cookie_name(FORM, secure=secure), "", secure=secure, max_age_s=0)
-    return answer
-
-
-def _shown(
-    door: Door, request: Request, page: LoginPage, target: str, *, problem: str = "", name: str = ""
+async def _start_session(
+    authenticator: Authenticator, request: Request, name: str, target: str
 ) -> Response:
-    secure = door.is_https(request)
-    named = cookie_name(FORM, secure=secure)
-    nonce = request.cookies.get(named) or secrets.token_urlsafe(16)
-    token = door.tokens.made(Binding(f"form {nonce}"))
-    answer = page(request, LoginForm(target, token, problem, name))
+    """Create a new session; end the one that the request came with."""
+    previous = authenticator.session_cookie(request)
+    if previous:
+        await authenticator.sessions.end(previous)
+    secure = authenticator.is_https(request)
+    response = RedirectResponse(target, 303)
+    cookie = await authenticator.sessions.create(name)
+    lifetime_s = int(authenticator.options.web_session_h * 3600)
+    session_cookie = cookie_name(SESSION_COOKIE, secure=secure)
+    set_cookie(response, session_cookie, cookie, secure=secure, max_age_s=lifetime_s)
+    set_cookie(response, cookie_name(FORM_COOKIE, secure=secure), "", secure=secure, max_age_s=0)
+    return response
+
+
+def _login_page(
+    authenticator: Authenticator,
+    request: Request,
+    page: LoginPage,
+    target: str,
+    *,
+    problem: str = "",
+    name: str = "",
+) -> Response:
+    secure = authenticator.is_https(request)
+    form_cookie = cookie_name(FORM_COOKIE, secure=secure)
+    nonce = request.cookies.get(form_cookie) or secrets.token_urlsafe(16)
+    token = authenticator.tokens.create(csrf.CsrfBinding(f"form {nonce}"))
+    response = page(request, LoginForm(target, token, problem, name))
     if problem:
-        answer.status_code = 401
-    set_cookie(answer, named, nonce, secure=secure, max_age_s=FORM_S)
-    return answer
+        response.status_code = 401
+    set_cookie(response, form_cookie, nonce, secure=secure, max_age_s=FORM_LIFETIME_S)
+    return response

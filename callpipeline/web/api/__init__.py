@@ -1,1 +1,1 @@
-"""The HTTP API: the routes that the old system's users call, and more of the same kind."""
+"""The HTTP API."""

@@ -1,109 +1,217 @@
-"""`/analytics/…`: the numbers of the pages as documents; all take the filters of the pages."""
+"""`/analytics/…`: the pages' numbers as JSON, with the pages' filters."""
 
 from dataclasses import replace
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from callpipeline.domain.filters import Filters, Stance
-from callpipeline.pipeline.analytics import voices
-from callpipeline.storage.reading.contract import (
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.switching import SwitchingIntent
+from callpipeline.http_server.responses import etag_response
+from callpipeline.pipeline.reading.analytics import mentions_of_all
+from callpipeline.storage.ports.analytics import ListedMention
+from callpipeline.storage.reading.api_analytics import (
+    ApiAnalytics,
     CompetitorDetail,
-    MentionRow,
     NameCount,
     SentimentCount,
 )
-from callpipeline.web.api.analytics_documents import (
-    Competitors,
-    Listed,
-    MentionFound,
-    Named,
-    OfCompetitor,
-    OfDay,
-    Overview,
-    Part,
-    ShareOfVoice,
-    Spoken,
-    SpokenPart,
-    Stretch,
-    Trends,
-)
-from callpipeline.web.etags import tagged
-from callpipeline.web.filters import Asked, Name
-from callpipeline.web.opened import Here
+from callpipeline.web.filters import NameParam, QueryFilters
 from callpipeline.web.problems import problems
+from callpipeline.web.state import State
 
 router = APIRouter(prefix="/analytics", tags=["analytics"], responses=problems(422, 503))
-
-UNCHANGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "What the tag in If-None-Match names has not changed"}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Unchanged since the ETag in If-None-Match"}
 }
 
 
-def answered(request: Request, document: BaseModel) -> Response:
-    """The document, or 304 where the client has it."""
-    return tagged(request, document.model_dump_json().encode())
+class CompetitorTotal(BaseModel):
+    """Number of mentions of a competitor."""
+
+    name: str
+    count: int
 
 
-@router.get("/overview", response_model=Overview, responses=UNCHANGED)
-def overview(request: Request, filters: Asked, here: Here) -> Response:
-    """Calls, the competitors that are named most, and how they are spoken of."""
-    found = here.reading.overview(filters.counted())
-    return answered(
+class SentimentTotal(BaseModel):
+    """Number of mentions with one sentiment."""
+
+    sentiment: MentionSentiment
+    count: int
+
+
+class SentimentShare(SentimentTotal):
+    """`percentage` is relative to all counted mentions, 0..100."""
+
+    percentage: float
+
+
+class AnalyticsOverview(BaseModel):
+    """At most ten `top_competitors`; `sentiment_distribution` omits sentiments without mentions."""
+
+    total_jobs: int
+    total_competitors: int
+    top_competitors: list[CompetitorTotal]
+    sentiment_distribution: list[SentimentTotal]
+
+
+class MentionItem(BaseModel):
+    """A mention and its segment; times are seconds from the start of the call.
+
+    `job_id` is the call's id, `at_s` the time of the name itself. `confidence` is the probability
+    that the sentiment is right, if the engine has one; `switching` is what the customer says about
+    leaving for the competitor, coming from it, considering it or staying with it.
+    """
+
+    id: str
+    job_id: str
+    competitor_name: str
+    segment_text: str
+    sentiment: MentionSentiment
+    score: float | None
+    detection_method: str
+    detection_details: str
+    segment_id: int
+    start_time: float
+    end_time: float
+    context: str
+    quote: str | None
+    confidence: float | None
+    switching: SwitchingIntent | None
+    switching_quote: str | None
+    at_s: float
+    speaker: str
+    agent: str | None
+    filename: str
+    took_place_at: datetime
+
+
+class CompetitorReport(BaseModel):
+    """`segments` are the newest mentions; `next_cursor` is the `after` of the next page."""
+
+    competitor_name: str
+    total_mentions: int
+    unique_calls: int
+    sentiment_breakdown: list[SentimentShare]
+    segments: list[MentionItem]
+    next_cursor: str | None
+
+
+class CompetitorListItem(BaseModel):
+    name: str
+    mention_count: int
+
+
+class CompetitorListing(BaseModel):
+    """All competitors with mentions, by number of mentions."""
+
+    competitors: list[CompetitorListItem]
+
+
+class SentimentOfDay(BaseModel):
+    """Mentions with one sentiment in calls of one day (UTC)."""
+
+    date: date
+    sentiment: MentionSentiment
+    count: int
+
+
+class SentimentTrends(BaseModel):
+    trends: list[SentimentOfDay]
+
+
+class CompetitorVoice(BaseModel):
+    """Mentions of a competitor, and its share of all mentions (0..1), in each time bucket."""
+
+    name: str
+    mentions: list[int]
+    share: list[float | None]
+
+
+class VoiceBucket(BaseModel):
+    """Time bucket from `first` to `last` (inclusive), with the mentions of all competitors."""
+
+    first: date
+    last: date
+    mentions: int
+
+
+class ShareOfVoiceReport(BaseModel):
+    """The lists of each competitor have one value per bucket: a day, a week or a month."""
+
+    step: str
+    stretches: list[VoiceBucket]
+    competitors: list[CompetitorVoice]
+
+
+def document_response(request: Request, document: BaseModel) -> Response:
+    """Respond with the document, or with 304 if the client has it."""
+    return etag_response(request, document.model_dump_json().encode())
+
+
+@router.get("/overview", response_model=AnalyticsOverview, responses=NOT_MODIFIED)
+def overview(request: Request, filters: QueryFilters, state: State) -> Response:
+    """Return the number of calls, the top competitors, and the sentiment distribution."""
+    found = ApiAnalytics(state.storage.database).overview(filters.counted())
+    return document_response(
         request,
-        Overview(
+        AnalyticsOverview(
             total_jobs=found.total_jobs,
             total_competitors=found.total_competitors,
-            top_competitors=[_named(each) for each in found.top_competitors],
+            top_competitors=[_competitor_total(each) for each in found.top_competitors],
             sentiment_distribution=[
-                Spoken(sentiment=Stance(each.sentiment), count=each.count)
+                SentimentTotal(sentiment=MentionSentiment(each.sentiment), count=each.count)
                 for each in found.sentiment_distribution
             ],
         ),
     )
 
 
-@router.get("/competitors/list", response_model=Competitors, responses=UNCHANGED)
-def competitors(request: Request, filters: Asked, here: Here) -> Response:
-    """Every competitor that is named, with its mentions."""
-    found = here.reading.competitor_list(filters)
-    listed = [Listed(name=each.name, mention_count=each.count) for each in found]
-    return answered(request, Competitors(competitors=listed))
+@router.get("/competitors/list", response_model=CompetitorListing, responses=NOT_MODIFIED)
+def competitors(request: Request, filters: QueryFilters, state: State) -> Response:
+    """List the competitors with their numbers of mentions."""
+    found = ApiAnalytics(state.storage.database).competitors(filters)
+    listed = [CompetitorListItem(name=each.name, mention_count=each.count) for each in found]
+    return document_response(request, CompetitorListing(competitors=listed))
 
 
-@router.get("/sentiment-trends", response_model=Trends, responses=UNCHANGED)
+@router.get("/sentiment-trends", response_model=SentimentTrends, responses=NOT_MODIFIED)
 def sentiment_trends(
     request: Request,
-    filters: Asked,
-    here: Here,
-    competitor_name: Annotated[Name | None, Query(description="The same as `competitor`")] = None,
+    filters: QueryFilters,
+    state: State,
+    competitor_name: Annotated[NameParam | None, Query(description="Alias of `competitor`")] = None,
 ) -> Response:
-    """Mentions of each sentiment by the day of the call."""
+    """Return mentions by day and sentiment."""
     if competitor_name:
         filters = replace(filters, competitors=(*filters.competitors, competitor_name))
-    found = here.reading.sentiment_trends(filters)
-    days = [OfDay(date=t.date, sentiment=Stance(t.sentiment), count=t.count) for t in found]
-    return answered(request, Trends(trends=days))
+    found = ApiAnalytics(state.storage.database).sentiment_trends(filters)
+    days = [
+        SentimentOfDay(date=each.date, sentiment=MentionSentiment(each.sentiment), count=each.count)
+        for each in found
+    ]
+    return document_response(request, SentimentTrends(trends=days))
 
 
-@router.get("/share-of-voice", response_model=ShareOfVoice, responses=UNCHANGED)
-def share_of_voice(request: Request, filters: Asked, here: Here) -> Response:
-    """Of the mentions of all competitors those of each that is asked for, over time."""
-    found = voices(here.reading, filters)
-    wanted = {each.name for each in here.reading.by_competitor(filters)}
-    return answered(
+@router.get("/share-of-voice", response_model=ShareOfVoiceReport, responses=NOT_MODIFIED)
+def share_of_voice(request: Request, filters: QueryFilters, state: State) -> Response:
+    """Return each competitor's share of all mentions over time."""
+    found = mentions_of_all(state.storage.analytics, filters)
+    selected = {each.name for each in state.storage.analytics.by_competitor(filters)}
+    return document_response(
         request,
-        ShareOfVoice(
+        ShareOfVoiceReport(
             step=found.step,
             stretches=[
-                Stretch(first=each.first, last=each.last, mentions=mentions)
-                for each, mentions in zip(found.stretches, found.mentions, strict=True)
+                VoiceBucket(first=each.first, last=each.last, mentions=mentions)
+                for each, mentions in zip(found.buckets, found.mentions, strict=True)
             ],
             competitors=[
-                Part(name=name, mentions=list(mentions), share=list(found.share(name)))
+                CompetitorVoice(name=name, mentions=list(mentions), share=list(found.share(name)))
                 for name, mentions in found.by_competitor.items()
-                if name in wanted
+                if name in selected
             ],
         ),
     )
@@ -111,67 +219,75 @@ def share_of_voice(request: Request, filters: Asked, here: Here) -> Response:
 
 @router.get(
     "/competitor/{competitor_name:path}",
-    response_model=OfCompetitor,
-    responses=UNCHANGED | problems(404),
+    response_model=CompetitorReport,
+    responses=NOT_MODIFIED | problems(404),
 )
 def competitor(
     request: Request,
     competitor_name: Annotated[str, Path(max_length=200)],
-    filters: Asked,
-    here: Here,
+    filters: QueryFilters,
+    state: State,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     after: Annotated[str | None, Query(max_length=400)] = None,
 ) -> Response:
-    """One competitor, written in any case: how often, how it is spoken of, and where.
+    """Return the mentions and sentiment of one competitor; the name is case-insensitive.
 
-    404 where it is named in no call at all, whatever the filters.
+    404 if no call mentions it, regardless of the filters.
     """
-    found = here.reading.competitor(competitor_name, filters, limit=limit, after=after)
+    analytics = ApiAnalytics(state.storage.database)
+    found = analytics.competitor(competitor_name, filters, limit=limit, after=after)
     if found is None:
-        known = here.reading.competitor(competitor_name, Filters(), limit=1)
-        if known is None:
-            raise HTTPException(404, "No competitor of this name is named in any call.")
-        found = CompetitorDetail(known.competitor_name, 0, 0, (), (), None)
-    return answered(
+        unfiltered = analytics.competitor(competitor_name, CallFilters(), limit=1)
+        if unfiltered is None:
+            raise HTTPException(404, "No call mentions a competitor of this name.")
+        found = CompetitorDetail(unfiltered.competitor_name, 0, 0, (), (), None)
+    return document_response(
         request,
-        OfCompetitor(
+        CompetitorReport(
             competitor_name=found.competitor_name,
             total_mentions=found.total_mentions,
             unique_calls=found.unique_calls,
-            sentiment_breakdown=[_part(each) for each in found.sentiment_breakdown],
-            segments=[_mention(each) for each in found.segments],
+            sentiment_breakdown=[_sentiment_share(each) for each in found.sentiment_breakdown],
+            segments=[_mention_item(each) for each in found.segments],
             next_cursor=found.after,
         ),
     )
 
 
-def _named(of: NameCount) -> Named:
-    return Named(name=of.name, count=of.count)
+def _competitor_total(counted: NameCount) -> CompetitorTotal:
+    return CompetitorTotal(name=counted.name, count=counted.count)
 
 
-def _part(of: SentimentCount) -> SpokenPart:
-    share = round(of.percentage, 2)
-    return SpokenPart(sentiment=Stance(of.sentiment), count=of.count, percentage=share)
+def _sentiment_share(counted: SentimentCount) -> SentimentShare:
+    return SentimentShare(
+        sentiment=MentionSentiment(counted.sentiment),
+        count=counted.count,
+        percentage=round(counted.percentage, 2),
+    )
 
 
-def _mention(row: MentionRow) -> MentionFound:
-    """Times are those of the segment, as the old service had them, where that is still kept."""
-    return MentionFound(
-        id=f"{row.call_id}.{row.mention_id}",
+def _mention_item(row: ListedMention) -> MentionItem:
+    """Return the document of a mention; times are those of its segment if that is stored."""
+    mention, detail = row.mention, row.detail
+    return MentionItem(
+        id=f"{row.call_id}.{detail.mention_id}",
         job_id=row.call_id,
-        competitor_name=row.competitor,
-        segment_text=row.segment_text or row.quote or "",
-        sentiment=row.stance,
-        score=row.score,
-        detection_method=row.engine or "",
-        detection_details=row.rule or "",
-        segment_id=row.segment_index,
-        start_time=row.start_s if row.segment_start_s is None else row.segment_start_s,
-        end_time=row.end_s if row.segment_end_s is None else row.segment_end_s,
-        context=row.competitor,
-        quote=row.quote,
-        at_s=row.start_s,
-        speaker=row.speaker,
+        competitor_name=mention.competitor,
+        segment_text=detail.segment_text or detail.quote or "",
+        sentiment=row.sentiment,
+        score=detail.score,
+        detection_method=detail.engine or "",
+        detection_details=detail.rule or "",
+        segment_id=mention.segment_index,
+        start_time=mention.start_s if detail.segment_start_s is None else detail.segment_start_s,
+        end_time=mention.end_s if detail.segment_end_s is None else detail.segment_end_s,
+        context=mention.competitor,
+        quote=detail.quote,
+        confidence=detail.sentiment_confidence,
+        switching=detail.switching,
+        switching_quote=detail.switching_quote or None,
+        at_s=mention.start_s,
+        speaker=mention.speaker,
         agent=row.agent,
         filename=row.key.rpartition("/")[2],
         took_place_at=row.took_place_at,

@@ -1,4 +1,4 @@
-"""`/jobs`: calls as the old system's users ask for them, and more of each."""
+"""`/jobs`: calls with their state and results, in the old system's format with extensions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -8,27 +8,26 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.call import CallState
-from callpipeline.domain.call_ids import is_call_id
-from callpipeline.storage.reading.calls import CallRow, ChannelKept
-from callpipeline.storage.reading.one_call import SentimentResult
-from callpipeline.storage.reading.waiting import Outlook
+from callpipeline.domain.calls.call import CallState, is_call_id
+from callpipeline.http_server.responses import etag_response
+from callpipeline.storage.ports.calls import CallSummary, ChannelObjects
+from callpipeline.storage.reading.call_detail import SentimentResult
+from callpipeline.storage.reading.calls import QueueEstimate
 from callpipeline.web.access import Scope, visitor_of
-from callpipeline.web.etags import tagged
-from callpipeline.web.filters import Asked
-from callpipeline.web.opened import Here
+from callpipeline.web.filters import QueryFilters
 from callpipeline.web.problems import problems
+from callpipeline.web.state import State
 
-router = APIRouter(tags=["jobs"])
-reading = APIRouter(tags=["jobs"])
-changing = APIRouter(tags=["jobs"])
+job_router = APIRouter(tags=["jobs"])
+read_router = APIRouter(tags=["jobs"])
+write_router = APIRouter(tags=["jobs"])
 
-Status = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
+JobStatusName = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 
 JobId = Annotated[str, Path(description="The call's id.")]
 
 
-UNTOLD: Mapping[str, Any] = {
+REDACTED: Mapping[str, Any] = {
     "left_channel_url": None,
     "right_channel_url": None,
     "left_transcript_path": None,
@@ -38,11 +37,11 @@ UNTOLD: Mapping[str, Any] = {
     "total_competitors": 0,
     "completed_competitors": 0,
 }
-"""What a job tells of the words of its call, in place of that: steps name competitors too."""
+"""Fields that reveal the content of a call, as shown to visitors without scope READ."""
 
 
-class Sentence(BaseModel):
-    """A mention that is judged, with the segment it was said in; times are seconds."""
+class JobSentiment(BaseModel):
+    """Sentiment of a mention, with its segment; times are in seconds."""
 
     id: str
     job_id: str
@@ -59,16 +58,16 @@ class Sentence(BaseModel):
 
 
 class Job(BaseModel):
-    """A call. A duplicate shows what became of the call that has its bytes, `duplicate_of`.
+    """A call. A duplicate has the results of the original call, `duplicate_of`.
 
-    `left_channel_url` is below this server; `left_transcript_path` is for `/storage/download`. A
-    mono recording has its only channel on the left. `queue_place` is 1 for the call that is taken
-    next; `done_in_s` is an estimate from recent calls.
+    `left_channel_url` is relative to this server; `left_transcript_path` is for
+    `/storage/download`. A mono recording has its channel on the left. `queue_place` is 1 for the
+    next call; `done_in_s` is an estimate from recent calls.
     """
 
     id: str
     filename: str
-    status: Status
+    status: JobStatusName
     error_message: str | None
     left_channel_url: str | None
     right_channel_url: str | None
@@ -82,7 +81,7 @@ class Job(BaseModel):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
-    sentiment_results: list[Sentence]
+    sentiment_results: list[JobSentiment]
     duplicate_of: str | None
     agent: str | None
     took_place_at: datetime
@@ -93,139 +92,149 @@ class Job(BaseModel):
     done_in_s: float | None
 
 
-class Jobs(BaseModel):
-    """Newest first; `next` is for `after`, and null on the last page."""
+class JobPage(BaseModel):
+    """Jobs, newest first; `next` is the `after` of the next page, null on the last one."""
 
     total: int
     jobs: list[Job]
     next: str | None
 
 
-class Retried(BaseModel):
-    """Whether the call is tried again; it is not where it has neither failed nor waits."""
+class RetryResult(BaseModel):
+    """`retried` is false if the call has neither failed nor waits for its next attempt."""
 
     job_id: str
     retried: bool
 
 
-@reading.get("/jobs", responses=problems(422), response_model=Jobs)
-def jobs(  # noqa: PLR0913, PLR0917 (as many as an address has)
+@read_router.get("/jobs", responses=problems(422), response_model=JobPage)
+def jobs(  # noqa: PLR0913, PLR0917 (one for each query parameter)
     request: Request,
-    here: Here,
-    filters: Asked,
+    state: State,
+    filters: QueryFilters,
     skip: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    after: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
     with_sentiment: Annotated[
-        bool, Query(description="Fill `sentiment_results`, which are empty in lists otherwise.")
+        bool, Query(description="Include `sentiment_results`, which lists omit by default.")
     ] = False,
 ) -> Response:
-    """Calls, newest first: by `skip`, or better by `after`, which never misses one.
+    """List calls, newest first; erased ones are omitted.
 
-    Erased calls are not listed.
+    Page with `after` rather than `skip`: it can't miss a call.
     """
-    page = here.reading.calls(filters, limit=limit, after=after, skip=skip)
-    total = here.reading.count(filters)
-    shown = _jobs(here, page.calls, with_sentiment=with_sentiment)
-    document = Jobs(total=total, jobs=shown, next=page.after)
-    return tagged(request, document.model_dump_json().encode())
+    page = state.storage.calls.list(filters, limit=limit, after=after, skip=skip)
+    total = state.storage.calls.count(filters)
+    shown = _jobs(state, page.calls, with_sentiment=with_sentiment)
+    document = JobPage(total=total, jobs=shown, next=page.after)
+    return etag_response(request, document.model_dump_json().encode())
 
 
-@router.get("/jobs/{job_id}", responses=problems(404), response_model=Job)
-def job(request: Request, here: Here, job_id: JobId) -> Response:
-    """One call. 404: there is none, or it was erased.
+@job_router.get("/jobs/{job_id}", responses=problems(404), response_model=Job)
+def job(request: Request, state: State, job_id: JobId) -> Response:
+    """Return a call. 404 if it doesn't exist or was erased.
 
-    Who may upload but not read is told how far it is, and not what was found in it.
+    Visitors who may upload but not read see its progress, but no results.
     """
     visitor = visitor_of(request)
     may_read = visitor is not None and visitor.may(Scope.READ)
-    [found] = _jobs(here, [_known(here, job_id)], with_sentiment=may_read)
+    [found] = _jobs(state, [_find_job(state, job_id)], with_sentiment=may_read)
     if not may_read:
-        found = found.model_copy(update=UNTOLD)
-    return tagged(request, found.model_dump_json().encode())
+        found = found.model_copy(update=REDACTED)
+    return etag_response(request, found.model_dump_json().encode())
 
 
-@changing.post("/jobs/{job_id}/retry", responses=problems(404), status_code=202)
-def retry(here: Here, job_id: JobId) -> Retried:
-    """Try a call again that failed, or waits for its next try; what is stored is kept."""
-    call = _known(here, job_id)
-    return Retried(job_id=job_id, retried=call.call_id in here.storage.ledger.retry([job_id]))
+@write_router.post("/jobs/{job_id}/retry", responses=problems(404), status_code=202)
+def retry(state: State, job_id: JobId) -> RetryResult:
+    """Retry a call that failed, or that waits for its next attempt; stored stages are kept."""
+    call = _find_job(state, job_id)
+    return RetryResult(job_id=job_id, retried=call.call_id in state.storage.ledger.retry([job_id]))
 
 
-def _known(here: Here, job_id: str) -> CallRow:
-    found = here.reading.rows([job_id]) if is_call_id(job_id) else ()
+def _find_job(state: State, job_id: str) -> CallSummary:
+    found = state.storage.calls.by_id([job_id]) if is_call_id(job_id) else ()
     if not found:
-        raise HTTPException(404, "There is no call with this id.")
+        raise HTTPException(404, "Call not found. It may have been deleted.")
     if found[0].state is CallState.ERASED:
         raise HTTPException(404, "This call was erased.")
     return found[0]
 
 
-def _jobs(here: Here, calls: Sequence[CallRow], *, with_sentiment: bool) -> list[Job]:
-    firsts = _firsts(here, calls)
-    owners = [firsts.get(call.duplicate_of or "", call) for call in calls]
-    ids = [owner.call_id for owner in owners]
-    said = here.reading.sentiment_results(ids) if with_sentiment else {}
-    ahead = here.reading.outlooks(owners)
+def _jobs(state: State, calls: Sequence[CallSummary], *, with_sentiment: bool) -> list[Job]:
+    by_id = _originals(state, calls)
+    originals = [by_id.get(call.duplicate_of or "", call) for call in calls]
+    ids = [original.call_id for original in originals]
+    sentiment = state.storage.calls.sentiment_results(ids) if with_sentiment else {}
+    estimates = state.tracker.estimates(originals)
     return [
-        _job(call, owner, said.get(owner.call_id, ()), ahead.get(owner.call_id))
-        for call, owner in zip(calls, owners, strict=True)
+        _job(
+            call,
+            original,
+            sentiment.get(original.call_id, ()),
+            estimates.get(original.call_id),
+        )
+        for call, original in zip(calls, originals, strict=True)
     ]
 
 
-def _firsts(here: Here, calls: Iterable[CallRow]) -> Mapping[str, CallRow]:
-    """The calls of which some are duplicates."""
+def _originals(state: State, calls: Iterable[CallSummary]) -> Mapping[str, CallSummary]:
+    """Return the originals of those calls that are duplicates."""
     ids = {call.duplicate_of for call in calls if call.duplicate_of}
-    return {call.call_id: call for call in here.reading.rows(ids)}
+    return {call.call_id: call for call in state.storage.calls.by_id(ids)}
 
 
 def _job(
-    call: CallRow, owner: CallRow, said: Iterable[SentimentResult], outlook: Outlook | None
+    call: CallSummary,
+    original: CallSummary,
+    sentiment: Iterable[SentimentResult],
+    estimate: QueueEstimate | None,
 ) -> Job:
-    """The call with the results of the `owner` of its bytes, which is mostly itself."""
-    channels = {channel.channel: channel for channel in owner.channels}
+    """Return the call with the results of its original, which is the call itself if unique."""
+    channels = {channel.channel: channel for channel in original.channels}
     left = channels.get(Channel.LEFT) or channels.get(Channel.MIXED)
     right = channels.get(Channel.RIGHT)
-    status, reason = _status(owner)
+    status, reason = _status(original)
     return Job(
         id=call.call_id,
         filename=call.file_name,
         status=status,
         error_message=reason,
-        left_channel_url=left and _sound(owner, left),
-        right_channel_url=right and _sound(owner, right),
+        left_channel_url=left and _audio_url(original, left),
+        right_channel_url=right and _audio_url(original, right),
         left_transcript_path=left and left.transcript_key,
         right_transcript_path=right and right.transcript_key,
-        competitors_found=list(owner.competitors_found),
-        current_step=owner.progress.step,
-        progress_percentage=owner.progress.percentage,
-        total_competitors=owner.total_competitors,
-        completed_competitors=owner.completed_competitors,
+        competitors_found=list(original.competitors_found),
+        current_step=original.progress.step,
+        progress_percentage=original.progress.percentage,
+        total_competitors=original.total_competitors,
+        completed_competitors=original.completed_competitors,
         created_at=call.created_at,
-        updated_at=max(call.updated_at, owner.updated_at),
-        completed_at=owner.completed_at,
-        sentiment_results=[Sentence.model_validate(each, from_attributes=True) for each in said],
+        updated_at=max(call.updated_at, original.updated_at),
+        completed_at=original.completed_at,
+        sentiment_results=[
+            JobSentiment.model_validate(each, from_attributes=True) for each in sentiment
+        ],
         duplicate_of=call.duplicate_of,
         agent=call.agent,
         took_place_at=call.took_place_at,
-        duration_s=owner.duration_s,
-        error_class=owner.error_class,
-        next_try_at=owner.not_before,
-        queue_place=outlook and outlook.place,
-        done_in_s=outlook and outlook.done_in_s,
+        duration_s=original.duration_s,
+        error_class=original.error_class,
+        next_try_at=original.next_attempt_at,
+        queue_place=estimate and estimate.position,
+        done_in_s=estimate and estimate.done_in_s,
     )
 
 
-def _sound(owner: CallRow, channel: ChannelKept) -> str:
-    return f"/calls/{owner.call_id}/audio.wav?channel={channel.channel}"
+def _audio_url(original: CallSummary, channel: ChannelObjects) -> str:
+    return f"/calls/{original.call_id}/audio.wav?channel={channel.channel}"
 
 
-def _status(owner: CallRow) -> tuple[Status, str | None]:
-    """In the words of the contract, which has no duplicates and nothing erased."""
-    match owner.state:
+def _status(original: CallSummary) -> tuple[JobStatusName, str | None]:
+    """Map to the contract's states, which exclude duplicates and erased calls."""
+    match original.state:
         case CallState.DUPLICATE:
-            return "FAILED", "The call that has the same recording is not there any more."
+            return "FAILED", "The original call no longer exists."
         case CallState.ERASED:
-            return "FAILED", "The call that has the same recording was erased."
+            return "FAILED", "The original call was erased."
         case state:
-            return state.value, owner.error_message
+            return state.value, original.error_message

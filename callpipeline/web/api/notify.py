@@ -1,43 +1,45 @@
-"""`/notify`: what others want people to be told, as the old system's users ask for it."""
+"""`/notify`: notifications of other programs, in the old system's format."""
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
-from callpipeline.domain.notification import EventKind, NotificationChannel, Occurrence, Severity
-from callpipeline.pipeline.telling import tell_now
-from callpipeline.web.opened import Here
+from callpipeline.domain.calls.call import is_call_id
+from callpipeline.domain.notifications import (
+    EventKind,
+    NotificationChannel,
+    NotificationEvent,
+    Severity,
+)
+from callpipeline.pipeline.notifications.dispatch import notify_now
+from callpipeline.web.state import State
 from callpipeline.wiring import Storage
 
-CALL_ID = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", re.ASCII)
+notify_router = APIRouter(tags=["notifications"])
 
-router = APIRouter(tags=["notifications"])
-
-
-DEEPEST = 30
+MAX_DEPTH = 30
 
 
-def _not_deep(value: Any) -> Any:
-    """Lists within lists without end are nothing that anybody reads, nor that JSON can write."""
+def _limit_depth(value: Any) -> Any:
+    """Reject values that are nested too deep to be serialized."""
     layer = [value]
-    for _ in range(DEEPEST):
-        layer = [each for outer in layer for each in _within(outer)]
+    for _ in range(MAX_DEPTH):
+        layer = [each for outer in layer for each in _children(outer)]
         if not layer:
             return value
-    raise ValueError(f"it is nested deeper than {DEEPEST}")
+    raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
 
 
-def _within(value: Any) -> Iterable[Any]:
+def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
-class Wish(BaseModel):
-    """What to tell. `job_id` is a call's id; of a call that is not known here it is passed on."""
+class NotifyRequest(BaseModel):
+    """A notification. An unknown `job_id` is passed on as metadata."""
 
     type: Literal["job_failed", "job_completed", "task_failed", "system_error", "custom"]
     severity: Severity = Severity.INFO
@@ -47,12 +49,12 @@ class Wish(BaseModel):
     job_filename: Annotated[str | None, Field(max_length=1024)] = None
     error_message: Annotated[str | None, Field(max_length=10_000)] = None
     stack_trace: Annotated[str | None, Field(max_length=50_000)] = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_not_deep)] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], AfterValidator(_limit_depth)] = Field(default_factory=dict)
     channels: Annotated[list[NotificationChannel] | None, Field(min_length=1)] = None
 
 
-class Reply(BaseModel):
-    """What became of it: `success` where every channel took it; one that did not is tried again."""
+class NotifyResult(BaseModel):
+    """Result of the delivery: `success` if all channels accepted it. Failed ones are retried."""
 
     success: bool
     message: str
@@ -61,41 +63,43 @@ class Reply(BaseModel):
     details: dict[str, Any]
 
 
-@router.post("/notify")
-def notify(wish: Wish, here: Here) -> Reply:
-    """Tell people by the channels that are asked for, or that the rules name for `custom`."""
-    storage = here.storage
-    answered = tell_now(here.dispatcher, storage.notifications, _occurrence(wish, storage))
-    count = len(answered.sent) + len(answered.failed)
-    return Reply(
-        success=not answered.failed,
-        message=f"{len(answered.sent)} of {count} channels took it.",
-        channels_sent=list(answered.sent),
-        channels_failed=list(answered.failed),
-        details={"event_id": answered.event_id, "answers": answered.answers},
+@notify_router.post("/notify")
+def notify(notification: NotifyRequest, state: State) -> NotifyResult:
+    """Send a notification to the given channels, or to those of the rules for `custom`."""
+    storage = state.storage
+    delivery = notify_now(state.dispatcher, storage.notifications, _event(notification, storage))
+    count = len(delivery.sent) + len(delivery.failed)
+    return NotifyResult(
+        success=not delivery.failed,
+        message=f"Delivered to {len(delivery.sent)} of {count} channels.",
+        channels_sent=list(delivery.sent),
+        channels_failed=list(delivery.failed),
+        details={"event_id": delivery.event_id, "answers": delivery.answers},
     )
 
 
-@router.get("/notify/history")
+@notify_router.get("/notify/history")
 def history(
-    here: Here, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    state: State, limit: Annotated[int, Query(ge=1, le=500)] = 50
 ) -> dict[str, list[dict[str, Any]]]:
-    """The newest messages, each with its state and the last answer."""
-    return {"notifications": here.storage.notifications.listed(limit=limit)}
+    """List the newest notifications with their state and the last response."""
+    return {"notifications": list(state.storage.notifications.list(limit=limit))}
 
 
-def _occurrence(wish: Wish, storage: Storage) -> Occurrence:
-    is_id = wish.job_id is not None and CALL_ID.fullmatch(wish.job_id)
-    known = storage.ledger.calls(call_ids=[wish.job_id or ""]) if is_id else []
-    passed_on = {} if known else {"job_id": wish.job_id, "job_filename": wish.job_filename}
-    own = {"type": wish.type, "stack_trace": wish.stack_trace, **passed_on}
-    return Occurrence(
+def _event(notification: NotifyRequest, storage: Storage) -> NotificationEvent:
+    job_id = notification.job_id or ""
+    calls = storage.ledger.calls(call_ids=[job_id]) if is_call_id(job_id) else []
+    unknown_job = (
+        {} if calls else {"job_id": notification.job_id, "job_filename": notification.job_filename}
+    )
+    fields = {"type": notification.type, "stack_trace": notification.stack_trace, **unknown_job}
+    return NotificationEvent(
         EventKind.CUSTOM,
-        wish.severity,
-        wish.title,
-        wish.message,
-        call_id=known[0].call_id if known else None,
-        error_message=wish.error_message,
-        metadata=wish.metadata | {name: value for name, value in own.items() if value},
-        channels=None if wish.channels is None else tuple(wish.channels),
+        notification.severity,
+        notification.title,
+        notification.message,
+        call_id=calls[0].call_id if calls else None,
+        error_message=notification.error_message,
+        metadata=notification.metadata | {name: value for name, value in fields.items() if value},
+        channels=None if notification.channels is None else tuple(notification.channels),
     )

@@ -1,28 +1,50 @@
-"""`/search/segments`: where words were said, page by page."""
+"""`/search/segments`, `/export/…`, and `/find-competitors` for competitors in a text."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, StringConstraints
 
-from callpipeline.web.api.analytics import UNCHANGED, answered
-from callpipeline.web.filters import Asked
-from callpipeline.web.opened import Here
+from callpipeline.domain.competitors.find_mentions import find_mentions_in_text
+from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.storage.reading.export import Dataset, ExportFormat
+from callpipeline.web.api.analytics import NOT_MODIFIED, document_response
+from callpipeline.web.filters import QueryFilters
 from callpipeline.web.problems import problems
+from callpipeline.web.services.exporter import ExportRequest
+from callpipeline.web.state import CompetitorMatcher, State
 
-router = APIRouter(prefix="/search", tags=["search"])
+search_router = APIRouter(prefix="/search", tags=["search"])
+TOO_COMMON = "words: these are too common to search for. Add a more specific word."
+Words = Annotated[
+    str, Query(max_length=400, description='Web search syntax: "a phrase", or, -without')
+]
+After = Annotated[
+    str | None, Query(max_length=400, description="`next_cursor` of the previous page")
+]
+MAX_TEXT_CHARS = 1_000_000
+MAX_MENTIONS = 2_000
+competitor_router = APIRouter(tags=["competitors"])
 
-NOT_LOOKED_FOR = (
-    "words: these are in every other sentence and are not looked for; add one that is rarer."
-)
+export_router = APIRouter(prefix="/export", tags=["export"])
 
-Words = Annotated[str, Query(max_length=400, description='A web search: "a phrase", or, -without')]
-After = Annotated[str | None, Query(max_length=400, description="The last answer's `next_cursor`")]
+EXPORT_RESPONSES = {
+    200: {
+        "description": "CSV with a header, JSON with one document per line, or Parquet",
+        "content": {
+            "text/csv": {},
+            "application/x-ndjson": {},
+            "application/vnd.apache.parquet": {},
+        },
+    }
+}
 
 
-class Found(BaseModel):
-    """A segment with the words, which stand between ⟦ and ⟧ in `marked`; times are seconds."""
+class SegmentHit(BaseModel):
+    """A segment that matches; `marked` has the matching words between ⟦ and ⟧."""
 
     call_id: str
     channel: str
@@ -36,26 +58,119 @@ class Found(BaseModel):
     marked: str
 
 
-class Segments(BaseModel):
-    """The newest call first, in each call in the order of speech."""
+class SegmentPage(BaseModel):
+    """Segments of the newest calls first, in order of time within a call."""
 
-    segments: list[Found]
+    segments: list[SegmentHit]
     next_cursor: str | None
 
 
-@router.get("/segments", response_model=Segments, responses=UNCHANGED | problems(422, 503))
+class TranscriptText(BaseModel):
+    """A transcript as plain text."""
+
+    transcript_text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+
+
+class MatchedName(BaseModel):
+    """A competitor's name at `char_start:char_end` of the text.
+
+    `counted` mentions count. `needs_review` ones don't until a person confirms them. `dismissed`
+    ones are ordinary words.
+    """
+
+    competitor: str
+    alias: str
+    said: str
+    char_start: int
+    char_end: int
+    status: MentionStatus
+    reason: str
+
+
+class CompetitorMatches(BaseModel):
+    """Competitors in order of their first mention, and all mentions, counted or not."""
+
+    competitors_found: list[str]
+    count: int
+    mentions: list[MatchedName]
+    catalog_version: str
+
+
+@search_router.get(
+    "/segments", response_model=SegmentPage, responses=NOT_MODIFIED | problems(422, 503)
+)
 def segments(
     request: Request,
     words: Words,
-    filters: Asked,
-    here: Here,
+    filters: QueryFilters,
+    state: State,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
     after: After = None,
 ) -> Response:
-    """Where words were said. `speaker` is who said them; competitors are those of the call."""
-    if here.reading.is_too_common(words):
-        raise HTTPException(422, NOT_LOOKED_FOR)
-    page = here.reading.search(words, filters, limit=limit, after=after)
-    names = tuple(Found.model_fields)
-    found = [Found(**{name: getattr(hit, name) for name in names}) for hit in page.hits]
-    return answered(request, Segments(segments=found, next_cursor=page.after))
+    """Search all transcripts. `speaker` filters segments; competitor filters apply to the call."""
+    if state.storage.search.has_only_stop_words(words):
+        raise HTTPException(422, TOO_COMMON)
+    page = state.storage.search.list(words, filters, limit=limit, after=after)
+    names = tuple(SegmentHit.model_fields)
+    found = [SegmentHit(**{name: getattr(hit, name) for name in names}) for hit in page.hits]
+    return document_response(request, SegmentPage(segments=found, next_cursor=page.after))
+
+
+@competitor_router.post("/find-competitors", responses=problems(413, 422, 500))
+async def find_competitors(text: TranscriptText, state: State) -> CompetitorMatches:
+    """Find the competitors that a text mentions."""
+    async with state.competitors.searches:
+        return await asyncio.to_thread(_match, text.transcript_text, state.competitors)
+
+
+def _match(text: str, competitors: CompetitorMatcher) -> CompetitorMatches:
+    matcher = competitors.matcher()
+    mentions = find_mentions_in_text(text, matcher, max_mentions=MAX_MENTIONS)
+    if mentions is None:
+        raise HTTPException(
+            422, f"The text has more than {MAX_MENTIONS:,} mentions. Send it in parts."
+        )
+    in_order = sorted(mentions, key=lambda mention: mention.char_start)
+    counted = dict.fromkeys(mention.competitor for mention in in_order if mention.counts)
+    return CompetitorMatches(
+        competitors_found=list(counted),
+        count=len(counted),
+        mentions=[_matched_name(mention) for mention in in_order],
+        catalog_version=matcher.catalog.version,
+    )
+
+
+def _matched_name(mention: Mention) -> MatchedName:
+    return MatchedName(
+        competitor=mention.competitor,
+        alias=mention.alias,
+        said=mention.text,
+        char_start=mention.char_start,
+        char_end=mention.char_end,
+        status=mention.status,
+        reason=mention.reason,
+    )
+
+
+@export_router.get(
+    "/{what}.{kind}",
+    response_class=StreamingResponse,
+    responses=EXPORT_RESPONSES | problems(404, 422, 503),
+)
+async def export(
+    request: Request,
+    what: Dataset,
+    kind: ExportFormat,
+    filters: QueryFilters,
+    state: State,
+    words: Annotated[
+        str | None, Query(max_length=400, description="Only segments with these words")
+    ] = None,
+) -> StreamingResponse:
+    """Export all calls, mentions or segments that match the filters.
+
+    In CSV, texts that a spreadsheet would run as formulas get an apostrophe in front.
+    """
+    if words is not None and what is not Dataset.SEGMENTS:
+        raise HTTPException(422, "words: only segments can be searched.")
+    return await state.exporter.stream(request, ExportRequest(what, kind, filters, words or None))

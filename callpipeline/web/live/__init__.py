@@ -1,1 +1,1 @@
-"""What pages are told while they are open: one look at the database a second, for all of them."""
+"""Live updates of open pages, with one database query a second for all of them."""

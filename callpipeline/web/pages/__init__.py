@@ -1,1 +1,1 @@
-"""The pages that people open; each is parse, one call, present."""
+"""HTML pages of the web app."""

@@ -1,6 +1,6 @@
-"""`/analytics`: what the calls add up to; every number leads to the calls behind it."""
+"""The analytics page: totals, charts and tables; every number links to the calls behind it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -8,27 +8,26 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from callpipeline.domain.call import CallState
-from callpipeline.pipeline.analytics import Analytics, analyse
-from callpipeline.storage.reading.numbers import OfAgent
-from callpipeline.web.filters import Asked, address
-from callpipeline.web.opened import Here
-from callpipeline.web.pages import charts
-from callpipeline.web.pages.exports import Saved
-from callpipeline.web.pages.filter_form import FilterForm
-from callpipeline.web.pages.rendering import page
-from callpipeline.web.pages.rows import calls_of
-from callpipeline.web.pages.shown_mentions import SPEAKERS
+from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.time_buckets import BucketSize, TimeBucket
+from callpipeline.pipeline.reading.analytics import AnalyticsPage, load_analytics
+from callpipeline.storage.ports.analytics import AgentNumbers, MentionTrend
+from callpipeline.web.filters import DownloadLinks, FilterForm, QueryFilters, url_with_filters
+from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
+from callpipeline.web.pages.rendering import SENTIMENT_LABELS, page
+from callpipeline.web.pages.status_view import calls_by_id
+from callpipeline.web.state import State
 
 router = APIRouter()
 
 PATH = "/analytics"
-MOST_AGENTS = 25
-"""In the table, unless all are asked for."""
+MAX_AGENTS = 25
+"""Rows of the agent table, unless all are requested."""
 
-SortedBy = Literal["agent", "calls", "named", "mentions", "positive", "negative", "score"]
+SortKey = Literal["agent", "calls", "named", "mentions", "positive", "negative", "score"]
 Order = Literal["up", "down"]
-KEYS: Mapping[str, Callable[[OfAgent], Any]] = {
+SORT_KEYS: Mapping[str, Callable[[AgentNumbers], Any]] = {
     "agent": lambda of: (of.name or "").casefold(),
     "calls": lambda of: of.calls,
     "named": lambda of: of.calls_with_mention,
@@ -37,92 +36,218 @@ KEYS: Mapping[str, Callable[[OfAgent], Any]] = {
     "negative": lambda of: of.counts.negative,
     "score": lambda of: of.counts.mean_score,
 }
-HEADERS: Sequence[tuple[SortedBy, str]] = (
+HEADERS: Sequence[tuple[SortKey, str]] = (
     ("agent", "Agent"),
     ("calls", "Calls"),
-    ("named", "With a mention"),
+    ("named", "Calls with mentions"),
     ("mentions", "Mentions"),
     ("positive", "Positive"),
     ("negative", "Negative"),
-    ("score", "Mean score"),
+    ("score", "Average score"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Sorting:
-    """How the table of agents is asked for: by what, in which order, and whether all of them."""
+class AgentSorting:
+    """Query parameters of the agent table."""
 
-    sort: SortedBy = "mentions"
+    sort: SortKey = "mentions"
     order: Order = "down"
     agents: Literal["all"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTable:
-    """Agents in the order asked for, as many as are shown, and where the headers lead."""
+    """Agents in the requested order, and the links of the table headers."""
 
-    found: Analytics
-    asked: Sorting
+    results: AnalyticsPage
+    sorting: AgentSorting
     headers = HEADERS
 
     @property
-    def agents(self) -> Sequence[OfAgent]:
-        key = KEYS[self.asked.sort]
-        known = [each for each in self.found.agents if key(each) is not None]
-        nothing = [each for each in self.found.agents if key(each) is None]
-        ordered = sorted(known, key=key, reverse=self.asked.order == "down") + nothing
-        return ordered if self.asked.agents else ordered[:MOST_AGENTS]
+    def agents(self) -> Sequence[AgentNumbers]:
+        key = SORT_KEYS[self.sorting.sort]
+        with_value = [each for each in self.results.agents if key(each) is not None]
+        without_value = [each for each in self.results.agents if key(each) is None]
+        ordered = sorted(with_value, key=key, reverse=self.sorting.order == "down")
+        ordered += without_value
+        return ordered if self.sorting.agents else ordered[:MAX_AGENTS]
 
     @property
-    def hidden(self) -> int:
-        return len(self.found.agents) - len(self.agents)
+    def hidden_count(self) -> int:
+        return len(self.results.agents) - len(self.agents)
 
     @property
-    def link_to_all(self) -> str:
-        return self._link(replace(self.asked, agents="all"))
+    def show_all_link(self) -> str:
+        return self._link(replace(self.sorting, agents="all"))
 
-    def link(self, header: SortedBy) -> str:
-        """The other way around where it is sorted by this; names from A, numbers from the top."""
-        if header == self.asked.sort:
-            order: Order = "down" if self.asked.order == "up" else "up"
+    def link(self, header: SortKey) -> str:
+        """Return the link that sorts by this column, or reverses the order."""
+        if header == self.sorting.sort:
+            order: Order = "down" if self.sorting.order == "up" else "up"
         else:
             order = "up" if header == "agent" else "down"
-        return self._link(replace(self.asked, sort=header, order=order))
+        return self._link(replace(self.sorting, sort=header, order=order))
 
-    def _link(self, to: Sorting) -> str:
-        own = {"sort": to.sort, "order": to.order, "agents": to.agents}
-        return f"{address(PATH, self.found.filters, **own)}#agents"
+    def _link(self, to: AgentSorting) -> str:
+        params = {"sort": to.sort, "order": to.order, "agents": to.agents}
+        return f"{url_with_filters(PATH, self.results.filters, **params)}#agents"
+
+
+MAX_LINES = 6
+"""Competitors with their own line; all others share one."""
+
+OTHERS = "All others"
+COLOURS = {
+    MentionSentiment.POSITIVE: 3,
+    MentionSentiment.NEUTRAL: 7,
+    MentionSentiment.NEGATIVE: 2,
+    MentionSentiment.MIXED: 4,
+    MentionSentiment.UNJUDGED: 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """Line of a chart: values to draw and mentions per bucket, selected by `filters`.
+
+    `colour` is a number of the style sheet, 1 to 7.
+    """
+
+    name: str
+    values: Sequence[float | None]
+    counts: Sequence[int]
+    filters: CallFilters
+    colour: int
+
+    @property
+    def link(self) -> str:
+        """Return the link to its calls; scripts add the days of a point."""
+        return url_with_filters("/calls", self.filters)
+
+    def bucket_link(self, bucket: TimeBucket) -> str:
+        return url_with_filters("/calls", self.filters.between(bucket.first, bucket.last))
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Lines over time; the page also shows them as a table."""
+
+    name: str
+    title: str
+    unit: str
+    step: BucketSize
+    buckets: Sequence[TimeBucket]
+    lines: Sequence[ChartLine]
+
+    def data(self) -> dict[str, Any]:
+        """Return the JSON data for charts.js."""
+        return {
+            "title": self.title,
+            "unit": self.unit,
+            "step": self.step,
+            "buckets": [_days(each) for each in self.buckets],
+            "lines": [
+                {
+                    "name": line.name,
+                    "values": line.values,
+                    "link": line.link,
+                    "colour": line.colour,
+                }
+                for line in self.lines
+            ],
+        }
+
+    def rows(self) -> Iterator[tuple[TimeBucket, list[tuple[ChartLine, float | None, int]]]]:
+        """Yield the buckets with mentions, newest first, with value and count of each line."""
+        for index in reversed(range(len(self.buckets))):
+            cells = [(line, line.values[index], line.counts[index]) for line in self.lines]
+            if any(count for *_, count in cells):
+                yield self.buckets[index], cells
 
 
 @router.get(PATH)
 def analytics(
     request: Request,
-    filters: Asked,
-    here: Here,
-    sorting: Annotated[Sorting, Depends()],
+    filters: QueryFilters,
+    state: State,
+    sorting: Annotated[AgentSorting, Depends()],
     after: Annotated[str | None, Query(max_length=400)] = None,
 ) -> HTMLResponse:
     today = datetime.now(UTC).date()
-    found = analyse(here.reading, filters, here.choices(), today=today, after=after)
-    calls = calls_of(here, found.newest.mentions if found.newest else ())
-    return page(request, "analytics.html", calls=calls, **shown(found, today, sorting))
+    results = load_analytics(
+        state.storage.analytics, filters, state.filter_choices(), today=today, after=after
+    )
+    calls = calls_by_id(state.storage.calls, results.newest.mentions if results.newest else ())
+    context = analytics_context(results, today, sorting)
+    stale = state.staleness()
+    return page(request, "analytics.html", calls=calls, staleness=stale, **context)
 
 
-def shown(found: Analytics, today: date, sorting: Sorting) -> dict[str, Any]:
-    """What the page is given."""
-    filters = found.filters
-    names = [each.name for each in found.competitors]
+def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting) -> dict[str, Any]:
+    filters = results.filters
+    names = [each.name for each in results.competitors]
     return {
-        "found": found,
-        "form": FilterForm(PATH, filters, found.choices, today),
-        "table": AgentTable(found, sorting),
+        "results": results,
+        "form": FilterForm(PATH, filters, results.choices, today),
+        "table": AgentTable(results, sorting),
         "charts": [
-            charts.share_of_voice(found.voices, names, filters),
-            charts.sentiment(found.over_time, filters),
+            share_of_voice_chart(results.mentions_of_all, names, filters),
+            sentiment_chart(results.over_time, filters),
         ],
-        "address": address,
+        "url_with_filters": url_with_filters,
         "replace": replace,
-        "speaker_names": SPEAKERS,
+        "speaker_labels": SPEAKER_LABELS,
         "states": CallState,
-        "saved": [Saved("mentions", filters.with_mention()), Saved("calls", filters.counted())],
+        "downloads": [
+            DownloadLinks("mentions", filters.mentioning_any()),
+            DownloadLinks("calls", filters.counted()),
+        ],
     }
+
+
+def share_of_voice_chart(trend: MentionTrend, names: Sequence[str], filters: CallFilters) -> Chart:
+    """Chart the share of all mentions of the most mentioned of these competitors."""
+    names = [name for name in trend.by_competitor if name in names]
+    lines = [
+        ChartLine(
+            name,
+            trend.share(name),
+            trend.by_competitor[name],
+            filters.with_competitor(name),
+            number,
+        )
+        for number, name in enumerate(names[:MAX_LINES], start=1)
+    ]
+    if others := names[MAX_LINES:]:
+        lines.append(_others_line(trend, others, filters))
+    return Chart("share", "Share of voice", "percent", trend.step, trend.buckets, lines)
+
+
+def sentiment_chart(trend: MentionTrend, filters: CallFilters) -> Chart:
+    """Chart the number of mentions by sentiment."""
+    counts = {each: trend.by_sentiment.get(each, ()) for each in MentionSentiment}
+    lines = [
+        ChartLine(
+            SENTIMENT_LABELS[each],
+            counts[each],
+            counts[each],
+            filters.with_sentiment(each),
+            COLOURS[each],
+        )
+        for each in MentionSentiment
+        if any(counts[each])
+    ]
+    return Chart("sentiment", "Sentiment", "mentions", trend.step, trend.buckets, lines)
+
+
+def _others_line(trend: MentionTrend, names: Sequence[str], filters: CallFilters) -> ChartLine:
+    columns = zip(*(trend.by_competitor[name] for name in names), strict=True)
+    counts = [sum(column) for column in columns]
+    shares = [n / of if of else None for n, of in zip(counts, trend.mentions, strict=True)]
+    selected = replace(filters.mentioning_any(), competitors=tuple(names))
+    return ChartLine(OTHERS, shares, counts, selected, MAX_LINES + 1)
+
+
+def _days(bucket: TimeBucket) -> list[str]:
+    return [bucket.first.isoformat(), bucket.last.isoformat()]

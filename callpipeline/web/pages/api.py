@@ -1,4 +1,4 @@
-"""`/docs`: the API on one page, from its own description."""
+"""The API reference (`/docs`), rendered from the OpenAPI description."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,75 +18,77 @@ Description = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One thing that a route takes: `where` is path, query, header, or the kind of its body."""
+class ApiParameter:
+    """Parameter of a route; `location` is path, query, header or the media type of the body."""
 
     name: str
-    where: str
+    location: str
     is_required: bool
-    kind: str
-    said: Markup
+    type: str
+    description: Markup
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A route as people read of it."""
+class ApiRoute:
+    """Route of the API as the reference shows it."""
 
     tag: str
     method: str
     path: str
-    said: Markup
-    takes: tuple[Parameter, ...]
-    answers: Mapping[str, str]
+    description: Markup
+    parameters: tuple[ApiParameter, ...]
+    responses: Mapping[str, str]
 
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    routes = sorted(described(request.app.openapi()), key=lambda route: route.tag)
+    routes = sorted(parse_routes(request.app.openapi()), key=lambda route: route.tag)
     groups = [(tag, list(of)) for tag, of in groupby(routes, key=lambda route: route.tag)]
     return page(request, "api.html", groups=groups)
 
 
-def described(api: Description) -> Iterator[Route]:
-    """Every route of an OpenAPI description."""
+def parse_routes(api: Description) -> Iterator[ApiRoute]:
+    """Yield the routes of an OpenAPI description."""
     for path, methods in api["paths"].items():
         for method, route in methods.items():
-            yield Route(
+            yield ApiRoute(
                 tag=(route.get("tags") or ["other"])[0],
                 method=method.upper(),
                 path=path,
-                said=prose(route.get("description", "")),
-                takes=(*_parameters(route, api), *_body(route, api)),
-                answers={code: each["description"] for code, each in route["responses"].items()},
+                description=format_code(route.get("description", "")),
+                parameters=(*_parameters(route, api), *_body(route, api)),
+                responses={code: each["description"] for code, each in route["responses"].items()},
             )
 
 
-def _parameters(route: Description, api: Description) -> Iterator[Parameter]:
+def _parameters(route: Description, api: Description) -> Iterator[ApiParameter]:
     for each in route.get("parameters", []):
         required = each.get("required", False)
         schema = each.get("schema", {})
-        said = each.get("description") or schema.get("description", "")
-        yield Parameter(each["name"], each["in"], required, _kind(schema, api), prose(said))
+        description = each.get("description") or schema.get("description", "")
+        yield ApiParameter(
+            each["name"], each["in"], required, _type(schema, api), format_code(description)
+        )
 
 
-def _body(route: Description, api: Description) -> Iterator[Parameter]:
+def _body(route: Description, api: Description) -> Iterator[ApiParameter]:
     for media, content in route.get("requestBody", {}).get("content", {}).items():
         schema = _resolved(content.get("schema", {}), api)
-        needed = schema.get("required", [])
+        required = schema.get("required", [])
         for name, field in schema.get("properties", {}).items():
-            said = prose(field.get("description", ""))
-            yield Parameter(name, media, name in needed, _kind(field, api), said)
+            description = format_code(field.get("description", ""))
+            yield ApiParameter(name, media, name in required, _type(field, api), description)
 
 
-def _kind(schema: Description, api: Description) -> str:
-    """The type of a value in a word or two."""
+def _type(schema: Description, api: Description) -> str:
+    """Return the type of a value in a word or two."""
     if any_of := schema.get("anyOf"):
-        return " or ".join(dict.fromkeys(_kind(each, api) for each in any_of))
+        return " or ".join(dict.fromkeys(_type(each, api) for each in any_of))
     whole = _resolved(schema, api)
     if choices := whole.get("enum"):
         return ", ".join(map(str, choices))
     if whole.get("type") == "array":
-        return f"list of {_kind(whole.get('items', {}), api)}"
+        return f"list of {_type(whole.get('items', {}), api)}"
     return str(whole.get("format") or whole.get("type") or "anything")
 
 
@@ -95,6 +97,6 @@ def _resolved(schema: Description, api: Description) -> Description:
     return api["components"]["schemas"][reference] if reference else schema
 
 
-def prose(text: str) -> Markup:
-    """Words between backticks are code."""
+def format_code(text: str) -> Markup:
+    """Escape the text and turn backticks into `<code>`."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -1,4 +1,4 @@
-"""Templates into pages: where they are, what every one of them is given, how values are shown."""
+"""Render Jinja templates and format the values in them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,11 +10,18 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from callpipeline.domain.recording_name import JOINERS
+from callpipeline.domain.calls.sources import JOINERS
 from callpipeline.web import access
 
 FOLDER = Path(__file__).parent.parent
-IS_BUILT = FOLDER / "static" / "vendor" / "built"
+VENDOR_BUILT = FOLDER / "static" / "vendor" / "built"
+SENTIMENT_LABELS: Mapping[str, str] = {
+    "positive": "Positive",
+    "neutral": "Neutral",
+    "negative": "Negative",
+    "mixed": "Mixed",
+    "unjudged": "Not judged yet",
+}
 
 
 def page(
@@ -24,19 +31,23 @@ def page(
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> HTMLResponse:
-    """The template with what it is given, `request`, visitor, csrf_token and csp_nonce."""
-    given = {"request": request, "is_built": IS_BUILT.exists(), **access.in_templates(request)}
-    html = _environment.get_template(name).render(given | context)
+    """Render a page. Templates also get `request`, `visitor`, `csrf_token` and `csp_nonce`."""
+    shared = {
+        "request": request,
+        "is_built": VENDOR_BUILT.exists(),
+        **access.template_context(request),
+    }
+    html = _environment.get_template(name).render(shared | context)
     return HTMLResponse(html, status, dict(headers or {}))
 
 
-def fragment(name: str, **context: Any) -> Markup:
-    """A part of a page, which is the same for everybody who sees it."""
+def render_fragment(name: str, **context: Any) -> Markup:
+    """Render a part of a page that does not depend on the visitor."""
     return Markup(_environment.get_template(name).render(**context).strip())
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as m:ss, or h:mm:ss from an hour on."""
+    """Format seconds as m:ss, or as h:mm:ss from one hour."""
     if seconds is None:
         return "–"
     minutes, rest = divmod(int(seconds), 60)
@@ -44,18 +55,26 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def moment(at: datetime | None) -> str:
-    """A time by UTC, which a script turns into the reader's own; a dash where there is none."""
+def timestamp(at: datetime | None, now: datetime | None = None) -> str:
+    """Return a `<time>` element in UTC, such as "Today, 2:09 AM"; a dash for None."""
     if at is None:
         return "–"
-    there = at.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        there.isoformat(timespec="seconds"), f"{there:%Y-%m-%d %H:%M} UTC"
+    utc = at.astimezone(UTC)
+    is_today = utc.date() == (now or datetime.now(UTC)).date()
+    day = "Today" if is_today else f"{utc.day} {utc:%b %Y}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        utc.isoformat(timespec="seconds"),
+        f"{utc:%Y-%m-%d %H:%M} UTC",
+        f"{day}, {utc.hour % 12 or 12}:{utc:%M %p}",
     )
 
 
+def sentiment_label(sentiment: str | None) -> str:
+    return SENTIMENT_LABELS[sentiment or "unjudged"]
+
+
 def number(value: float | None) -> str:
-    """With commas between thousands."""
+    """Format a number with thousands separators."""
     return "–" if value is None else f"{value:,.0f}"
 
 
@@ -63,20 +82,20 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
 
 
-def shown(text: str) -> Markup:
-    """What users supply, isolated: what is written from right to left turns nothing around it."""
-    return Markup("<bdi>{}</bdi>").format(escape(plain(text)))
+def isolate(text: str) -> Markup:
+    """Wrap user-supplied text in `<bdi>`, so that its direction affects nothing around it."""
+    return Markup("<bdi>{}</bdi>").format(escape(printable(text)))
 
 
 def signed(value: float | None) -> str:
-    """With its sign and two digits, such as +0.25; what is next to nothing is 0.00."""
+    """Format with sign and two decimals, such as +0.25; values that round to zero are 0.00."""
     if value is None:
         return "–"
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}") if round(value, 2) else "0.00"
 
 
-def plain(text: str) -> str:
-    """With characters that are not shown, or turn others around, made visible."""
+def printable(text: str) -> str:
+    """Replace control and bidirectional formatting characters by a visible one."""
     return "".join(
         c if c.isprintable() or c in JOINERS else "\N{REPLACEMENT CHARACTER}" for c in text
     )
@@ -91,10 +110,11 @@ _environment = Environment(
 )
 _environment.filters |= {
     "clock": clock,
-    "moment": moment,
+    "timestamp": timestamp,
     "number": number,
     "percent": percent,
     "signed": signed,
-    "plain": plain,
-    "shown": shown,
+    "sentiment_label": sentiment_label,
+    "printable": printable,
+    "isolate": isolate,
 }

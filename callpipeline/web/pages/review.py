@@ -1,121 +1,207 @@
-"""`/review`: mentions of all calls that wait for a person; and what a person decides of one."""
+"""The review page (`/review`) and decisions on mentions."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Form, Header, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field, field_validator
 
-from callpipeline.domain.review import Decision
-from callpipeline.errors import ReviewOutdated, UnknownMention
-from callpipeline.storage.database import storable
-from callpipeline.storage.reading import cursors
-from callpipeline.storage.reviews import Place
-from callpipeline.web.access import Scope, needs, visitor_of
-from callpipeline.web.opened import Here, Opened
+from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus, Review
+from callpipeline.errors import ReviewOutdated, UnknownMention, UnknownVoices
+from callpipeline.storage.ports.results import MentionDetail, PendingReview, ReviewPosition
+from callpipeline.storage.postgres.database import sanitize_text
+from callpipeline.storage.reading.call_detail import CallDetail
+from callpipeline.storage.reading.filtered import decode_cursor, encode_cursor
+from callpipeline.web.access import Scope, require, visitor_of
+from callpipeline.web.pages.call import mentions_context
+from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
 from callpipeline.web.pages.rendering import page
-from callpipeline.web.pages.rows import calls_of
-from callpipeline.web.pages.shown_call import of_mentions
-from callpipeline.web.pages.shown_mentions import SPEAKERS
-from callpipeline.web.pages.shown_review import of_call, of_list
-from callpipeline.web.places_of_calls import CallId, seen
+from callpipeline.web.pages.status_view import calls_by_id
+from callpipeline.web.state import AppState, CallId, State, call_detail
 
 router = APIRouter()
 
-LIST = "unsure mentions"
-A_PAGE = 30
-PERSONAL = {"Cache-Control": "no-store"}
-DECISIONS = {"accept": Decision.ACCEPTED, "refuse": Decision.REFUSED}
+CURSOR_KIND = "pending mentions"
+PAGE_SIZE = 30
+NO_STORE = {"Cache-Control": "no-store"}
+AgentVoice = Annotated[int, Field(ge=1, le=2)]
+DECISIONS = {"confirm": Decision.CONFIRMED, "dismiss": Decision.DISMISSED}
 
 
-@router.get("/review")
-def review(here: Here, request: Request, competitor: str = "", after: str = "") -> Response:
-    place = Place(*cursors.read(after, LIST, (float, str))) if after else None
-    wanted = storable(competitor) or None
-    found = here.storage.reviews.unsure(competitor=wanted, after=place, limit=A_PAGE + 1)
-    shown = found[:A_PAGE]
-    more = cursors.written(LIST, *shown[-1].place) if len(found) > A_PAGE else None
-    counts = here.storage.reviews.count_unsure()
-    names = {call.call_id: call.file_name for call in calls_of(here, shown).values()}
-    return page(
-        request,
-        "review.html",
-        headers=PERSONAL,
-        waiting=[of_list(one, names.get(one.call_id, "the call")) for one in shown],
-        competitor=competitor,
-        counts=counts,
-        total=sum(counts.values()),
-        after=more,
-        is_first=not after,
-        speaker_names=SPEAKERS,
-    )
-
-
-class Wish(BaseModel):
-    """What the form says; `view` is the page that it stands in."""
+class ReviewRequest(BaseModel):
+    """Form of a decision; `view` is the page it was sent from."""
 
     mention_id: str = Field(max_length=1000)
-    decision: Literal["accept", "refuse", "undo"]
+    decision: Literal["confirm", "dismiss", "undo"]
     review_id: int | None = Field(None, ge=0, lt=2**63)
     view: Literal["call", "review"] = "call"
 
     @field_validator("mention_id")
     @classmethod
     def _storable(cls, value: str) -> str:
-        return storable(value)
+        return sanitize_text(value)
 
 
-@router.post("/calls/{call_id}/review", dependencies=[Depends(needs(Scope.UPLOAD, page=True))])
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """A mention in its context, and the decision in force, if any."""
+
+    call_id: str
+    file_name: str
+    took_place_at: datetime
+    agent: str | None
+    mention: Mention
+    text: str
+    review: Review | None = None
+    problem: str | None = None
+
+    @property
+    def before(self) -> str:
+        return self.text[: self.mention.char_start]
+
+    @property
+    def name(self) -> str:
+        return self.text[self.mention.char_start : self.mention.char_end] or self.mention.text
+
+    @property
+    def after(self) -> str:
+        return self.text[self.mention.char_end :]
+
+    @property
+    def is_open(self) -> bool:
+        return self.review is None and self.mention.status is MentionStatus.NEEDS_REVIEW
+
+    @property
+    def element_id(self) -> str:
+        """Return an ID for HTML, where mention IDs can't be used: they contain spaces."""
+        mention = self.mention
+        parts = (self.call_id, mention.channel, mention.segment_index, mention.char_start)
+        return "-".join(map(str, parts))
+
+
+def from_pending(pending: PendingReview, file_name: str) -> ReviewItem:
+    return ReviewItem(
+        pending.call_id,
+        file_name,
+        pending.took_place_at,
+        pending.agent,
+        pending.mention,
+        pending.text or "",
+    )
+
+
+def from_call(
+    detail: CallDetail, mention: MentionDetail, review: Review | None, problem: str | None
+) -> ReviewItem:
+    return ReviewItem(
+        detail.call_id,
+        detail.file_name,
+        detail.took_place_at,
+        detail.agent,
+        mention.mention,
+        mention.segment_text or "",
+        review,
+        problem,
+    )
+
+
+@router.get("/review")
+def review(state: State, request: Request, competitor: str = "", after: str = "") -> Response:
+    place = ReviewPosition(*decode_cursor(after, CURSOR_KIND, (float, str))) if after else None
+    selected = sanitize_text(competitor) or None
+    found = state.storage.reviews.pending(competitor=selected, after=place, limit=PAGE_SIZE + 1)
+    mentions = found[:PAGE_SIZE]
+    next_cursor = (
+        encode_cursor(CURSOR_KIND, *mentions[-1].position) if len(found) > PAGE_SIZE else None
+    )
+    counts = state.storage.reviews.count_pending()
+    names = {
+        call.call_id: call.file_name for call in calls_by_id(state.storage.calls, mentions).values()
+    }
+    return page(
+        request,
+        "review.html",
+        headers=NO_STORE,
+        items=[from_pending(one, names.get(one.call_id, "the call")) for one in mentions],
+        competitor=competitor,
+        counts=counts,
+        total=sum(counts.values()),
+        after=next_cursor,
+        is_first_page=not after,
+        speaker_labels=SPEAKER_LABELS,
+    )
+
+
+@router.post(
+    "/calls/{call_id}/review",
+    dependencies=[Depends(require(Scope.UPLOAD, page=True, action="review mentions"))],
+)
 def decide(
-    here: Here,
+    state: State,
     request: Request,
     call_id: CallId,
-    wish: Annotated[Wish, Form()],
+    decision: Annotated[ReviewRequest, Form()],
     hx_request: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Accept or refuse a mention, or take a decision back; answers with what the page shows then.
+    """Confirm or dismiss a mention, or undo a decision; return the updated part of the page.
 
-    Where somebody was faster, or the mention is not found any more, the page says so.
+    If someone else decided meanwhile, or the mention no longer exists, the page says so.
     """
-    trouble, visitor = None, visitor_of(request)
+    problem, visitor = None, visitor_of(request)
     try:
-        _decide(here, call_id, wish, visitor.name if visitor else None)
+        _decide(state, call_id, decision, visitor.name if visitor else None)
     except (ReviewOutdated, UnknownMention) as error:
-        trouble = str(error)
+        problem = str(error)
     if hx_request is None:
         return RedirectResponse(
-            f"/calls/{call_id}#mentions" if wish.view == "call" else "/review", 303
+            f"/calls/{call_id}#mentions" if decision.view == "call" else "/review", 303
         )
-    if wish.view == "review":
-        return _entry(here, request, call_id, wish.mention_id, trouble)
-    shown = of_mentions(seen(here, call_id), here.storage.reviews.holding(call_id))
-    if trouble:
-        shown["trouble"] = trouble
-    return page(request, "call/mentions.html", headers=PERSONAL, **shown)
+    if decision.view == "review":
+        return _entry(state, request, call_id, decision.mention_id, problem)
+    reviews = state.storage.reviews.in_force(call_id)
+    context = mentions_context(call_detail(state, call_id), reviews, problem)
+    return page(request, "call/mentions.html", headers=NO_STORE, **context)
 
 
-def _decide(here: Opened, call_id: str, wish: Wish, who: str | None) -> None:
-    if wish.decision != "undo":
-        here.storage.reviews.decide(call_id, wish.mention_id, DECISIONS[wish.decision], who)
-    elif wish.review_id is None:
-        raise ReviewOutdated("There is nothing to take back: load the page again.")
+@router.post(
+    "/calls/{call_id}/speakers",
+    dependencies=[Depends(require(Scope.UPLOAD, page=True, action="assign speakers"))],
+)
+def assign_speakers(
+    state: State, request: Request, call_id: CallId, agent_voice: Annotated[AgentVoice, Form()]
+) -> Response:
+    """Make a voice of a mono call the agent and the other one the customer."""
+    visitor = visitor_of(request)
+    with suppress(UnknownVoices):  # processed again meanwhile: the page shows what there is now
+        state.storage.speakers.decide(call_id, agent_voice, visitor.name if visitor else None)
+    return RedirectResponse(f"/calls/{call_id}#transcript", 303)
+
+
+def _decide(state: AppState, call_id: str, request: ReviewRequest, name: str | None) -> None:
+    if request.decision != "undo":
+        state.storage.reviews.decide(call_id, request.mention_id, DECISIONS[request.decision], name)
+    elif request.review_id is None:
+        raise ReviewOutdated("There is no decision to undo. Reload the page.")
     else:
-        here.storage.reviews.undo(wish.review_id, who)
+        state.storage.reviews.undo(request.review_id, name)
 
 
 def _entry(
-    here: Opened, request: Request, call_id: str, mention_id: str, trouble: str | None
+    state: AppState, request: Request, call_id: str, mention_id: str, problem: str | None
 ) -> Response:
-    """One entry of the list: decided, or waiting again."""
-    call = seen(here, call_id)
-    mention = next((each for each in call.mentions if each.mention_id == mention_id), None)
+    """Render one entry of the review page."""
+    detail = call_detail(state, call_id)
+    mention = next((each for each in detail.mentions if each.mention_id == mention_id), None)
     if mention is None:
-        return Response(trouble or "", media_type="text/plain", headers=PERSONAL)
-    review = here.storage.reviews.holding(call_id).get(mention_id)
+        return Response(problem or "", media_type="text/plain", headers=NO_STORE)
+    review = state.storage.reviews.in_force(call_id).get(mention_id)
     return page(
         request,
         "review/entry.html",
-        headers=PERSONAL,
-        waits=of_call(call, mention, review, trouble),
-        speaker_names=SPEAKERS,
+        headers=NO_STORE,
+        item=from_call(detail, mention, review, problem),
+        speaker_labels=SPEAKER_LABELS,
     )

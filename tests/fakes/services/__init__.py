@@ -1,18 +1,19 @@
-"""The services of CONTRACT.md and an OpenAI-compatible server on real sockets, which fail as told.
+"""Fake of the services of CONTRACT.md and of an OpenAI-compatible server, with planned faults.
 
     with FaultServer() as services:
         services.plan("transcription", STATUS_503, times=2)
         ...                                   # services.url("transcription"), services.url("auth")
         assert services.attempts("transcription") == 3
 
-Services: auth, split, channel (the files that split points to), transcription, sentiment; speech
-and chat of the OpenAI-compatible server; elsewhere, where nothing may arrive. The faults are in
-`faults` (statuses, connections, slowness), `bodies` (200 with another body) and `shapes` (JSON of
-the wrong shape). `python -m tests.fakes.services --help` runs the server by itself.
+It listens on real sockets. Services: auth, split, channel (the files that split refers to),
+transcription, sentiment; speech and chat of the OpenAI-compatible server; elsewhere, which must get
+no requests. The faults are in `faults` (statuses, connections, slowness), `bodies` (200 with an
+invalid body) and `shapes` (JSON that doesn't match the contract). `python -m tests.fakes.services
+--help` runs the server alone.
 """
 
-from tests.fakes.services.plans import about, at_path, of_file
-from tests.fakes.services.script import Script, said
+from tests.fakes.services.faults import for_competitor, for_file, for_path
+from tests.fakes.services.script import Script, scripted_segments
 from tests.fakes.services.server import FaultServer
 
-__all__ = ["FaultServer", "Script", "about", "at_path", "of_file", "said"]
+__all__ = ["FaultServer", "Script", "for_competitor", "for_file", "for_path", "scripted_segments"]

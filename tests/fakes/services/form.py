@@ -1,66 +1,66 @@
-"""Reads a request's body as it comes: multipart and urlencoded forms, and JSON."""
+"""Streaming parsers of request bodies: multipart and urlencoded forms, and JSON."""
 
 import hashlib
 import json
 from email.message import Message
 from urllib.parse import parse_qsl
 
-from tests.fakes.services.records import Arrival, Upload
+from tests.fakes.services.records import RecordedRequest, RecordedUpload
 
-KEPT_BYTES = 8 << 20
-"""Fields, JSON and JSON files are held to be answered by; recordings are only hashed."""
+MAX_FIELD_BYTES = 8 << 20
+"""Limit of fields and JSON in memory; recordings are only hashed."""
 
 
 class Malformed(Exception):
-    """The client sent what is not HTTP, or not the form that it announced."""
+    """The request is not HTTP, or its body not of the announced type."""
 
 
 class BodyReader:
-    """Takes a body piece by piece and writes what it holds into the arrival."""
+    """Parses a body piece by piece into the request."""
 
-    def __init__(self, arrival: Arrival) -> None:
-        self._arrival = arrival
-        about = Message()
-        about["Content-Type"] = arrival.headers.get("content-type", "application/octet-stream")
-        self._type = about.get_content_type()
+    def __init__(self, request: RecordedRequest) -> None:
+        self._request = request
+        header = Message()
+        header["Content-Type"] = request.headers.get("content-type", "application/octet-stream")
+        self._type = header.get_content_type()
         self._whole = bytearray()
         self._form: MultipartReader | None = None
         if self._type == "multipart/form-data":
-            boundary = about.get_boundary()
+            boundary = header.get_boundary()
             if not boundary:
                 raise Malformed("a multipart form without a boundary")
-            self._form = MultipartReader(boundary.encode(), arrival)
+            self._form = MultipartReader(boundary.encode(), request)
 
     def feed(self, piece: bytes) -> None:
-        self._arrival.body_bytes += len(piece)
+        self._request.body_bytes += len(piece)
         if self._form:
             self._form.feed(piece)
-        elif len(self._whole) < KEPT_BYTES:
+        elif len(self._whole) < MAX_FIELD_BYTES:
             self._whole += piece
 
     def finish(self) -> None:
-        """The body has come: raises Malformed where it is not what its type says."""
+        """End the body. Raises Malformed if it is not of its type."""
         if self._form:
             self._form.finish()
         elif self._type == "application/x-www-form-urlencoded":
-            self._arrival.fields += parse_qsl(self._whole.decode(), keep_blank_values=True)
+            self._request.fields += parse_qsl(self._whole.decode(), keep_blank_values=True)
         elif self._type == "application/json":
-            self._arrival.json = read_json(bytes(self._whole))
-        self._arrival.body_read = True
+            self._request.json = read_json(bytes(self._whole))
+        self._request.body_read = True
 
 
 class MultipartReader:
-    """A multipart form whose files are hashed as they pass."""
+    """Parser of a multipart form that hashes its files."""
 
-    def __init__(self, boundary: bytes, arrival: Arrival) -> None:
+    def __init__(self, boundary: bytes, request: RecordedRequest) -> None:
         self._delimiter = b"\r\n--" + boundary
-        self._held = bytearray(b"\r\n")  # so that the first delimiter looks like the others
-        self._arrival = arrival
+        self._buffer = bytearray(b"\r\n")  # so that the first delimiter is like the others
+        self._request = request
         self._part: _Part | None = None
         self._ended = False
 
     def feed(self, piece: bytes) -> None:
-        self._held += piece
+        self._buffer += piece
         while not self._ended and self._step():
             pass
 
@@ -69,79 +69,79 @@ class MultipartReader:
             raise Malformed("a multipart form without its last boundary")
 
     def _step(self) -> bool:
-        """Take one part's content or the headers of the next; False where more must come."""
-        at = self._held.find(self._delimiter)
+        """Consume the content of a part or the headers of the next; False if more is needed."""
+        at = self._buffer.find(self._delimiter)
         if at < 0:
-            self._pass_on(max(0, len(self._held) - len(self._delimiter)))
+            self._consume(max(0, len(self._buffer) - len(self._delimiter)))
             return False
         after = at + len(self._delimiter)
-        if self._held[after : after + 2] == b"--":
-            self._pass_on(at)
+        if self._buffer[after : after + 2] == b"--":
+            self._consume(at)
             self._close_part()
             self._ended = True
             return False
-        head_end = self._held.find(b"\r\n\r\n", after)
+        head_end = self._buffer.find(b"\r\n\r\n", after)
         if head_end < 0:
             return False
-        self._pass_on(at)
+        self._consume(at)
         self._close_part()
         taken = after - at
         head_end -= at
-        self._part = _Part(bytes(self._held[taken:head_end]))
-        del self._held[: head_end + 4]
+        self._part = _Part(bytes(self._buffer[taken:head_end]))
+        del self._buffer[: head_end + 4]
         return True
 
-    def _pass_on(self, length: int) -> None:
+    def _consume(self, length: int) -> None:
         if self._part:
-            self._part.feed(bytes(self._held[:length]))
-        elif self._held[:length].strip():
+            self._part.feed(bytes(self._buffer[:length]))
+        elif self._buffer[:length].strip():
             raise Malformed("bytes before the first part of a multipart form")
-        del self._held[:length]
+        del self._buffer[:length]
 
     def _close_part(self) -> None:
         if self._part:
-            self._part.close_into(self._arrival)
+            self._part.close_into(self._request)
         self._part = None
 
 
 class _Part:
-    """One field or file of a multipart form."""
+    """Field or file of a multipart form."""
 
     def __init__(self, head: bytes) -> None:
-        about = Message()
+        header = Message()
         for line in head.decode("utf-8", "surrogateescape").strip().split("\r\n"):
             name, _, value = line.partition(":")
-            about[name] = value.strip()
-        name = about.get_param("name", header="content-disposition")
+            header[name] = value.strip()
+        name = header.get_param("name", header="content-disposition")
         if not isinstance(name, str):
             raise Malformed("a part of a multipart form without a name")
-        file_name = about.get_filename()
+        file_name = header.get_filename()
         self._name = name
-        self._kept = bytearray()
+        self._content = bytearray()
         self._hash = hashlib.sha256()
-        self._file: Upload | None = None
+        self._file: RecordedUpload | None = None
         if file_name is not None:
-            self._file = Upload(name, file_name, str(about.get("content-type", "")))
-        self._keeps = not self._file or "json" in self._file.content_type
+            self._file = RecordedUpload(name, file_name, str(header.get("content-type", "")))
+        self._is_stored = not self._file or "json" in self._file.content_type
 
     def feed(self, piece: bytes) -> None:
         if self._file:
             self._hash.update(piece)
             self._file.size_bytes += len(piece)
-        if self._keeps and len(self._kept) < KEPT_BYTES:
-            self._kept += piece
+        if self._is_stored and len(self._content) < MAX_FIELD_BYTES:
+            self._content += piece
 
-    def close_into(self, arrival: Arrival) -> None:
+    def close_into(self, request: RecordedRequest) -> None:
         if self._file:
             self._file.sha256 = self._hash.hexdigest()
-            self._file.kept = bytes(self._kept)
-            arrival.files.append(self._file)
+            self._file.content = bytes(self._content)
+            request.files.append(self._file)
         else:
-            arrival.fields.append((self._name, self._kept.decode()))
+            request.fields.append((self._name, self._content.decode()))
 
 
 def read_json(text: bytes) -> object:
-    """Strict JSON, or Malformed; its message never quotes the text."""
+    """Parse JSON. Raises Malformed, never quoting the text."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A port that can listen, refuse, or leave clients hanging in their connect."""
+"""Port that can listen, refuse connections, or leave them hanging."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ HOST = "127.0.0.1"
 SYN_SENT = "02"
 CONNECTIONS = Path("/proc/net/tcp")
 SEND_BUFFER_BYTES = 1 << 16
-"""Small, so that what was sent is close to what the client took."""
+"""Small, so that the bytes sent are close to the bytes that the client read."""
 
 OnConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Port:
-    """One address of the server. It keeps its number while nobody listens on it.
+    """Port of the server, with a number that stays reserved while it doesn't listen.
 
-    Its methods belong to the server's loop.
+    Call its methods on the server's event loop.
     """
 
     def __init__(self, converse: OnConnection) -> None:
@@ -26,7 +26,7 @@ class Port:
         self._server: asyncio.Server | None = None
         self._full: list[socket.socket] = []
         self._watch: asyncio.Task[None] | None = None
-        # Bound and never listening: no other process gets the number meanwhile.
+        # Bound but never listening, so that no other process gets the number.
         self._holder = _bound(0)
         self.number: int = self._holder.getsockname()[1]
 
@@ -35,7 +35,7 @@ class Port:
         return f"http://{HOST}:{self.number}"
 
     async def listen(self) -> None:
-        """Take connections; one that does already is left alone, with those who wait there."""
+        """Accept connections, unless it already does."""
         if self._server:
             return
         await self.refuse()
@@ -44,7 +44,7 @@ class Port:
         self._server = await asyncio.start_server(self._converse, sock=listening, backlog=1024)
 
     async def refuse(self) -> None:
-        """Every connect is refused from now on; connections that stand are left alone."""
+        """Refuse new connections; open ones stay."""
         if self._watch:
             self._watch.cancel()
         if self._server:
@@ -54,11 +54,10 @@ class Port:
         self._server, self._full, self._watch = None, [], None
 
     async def hang(self, times: int | None, hung: Callable[[], None]) -> None:
-        """No connect is answered: the queue of those that wait to be taken is full.
+        """Leave new connections hanging by filling the accept queue; call `hung` for each.
 
-        Each that waits is told to `hung`. Listens again as soon as so many `times` have been
-        seen (never by itself where None): the last of them goes on waiting for a second, which
-        is when its kernel asks anew, so clients need a limit below that.
+        The port listens again after `times` connections (None: never). The last one then connects
+        after a second, when its kernel retries, so clients need a timeout below that.
         """
         await self.refuse()
         listening = _bound(self.number)
@@ -74,7 +73,7 @@ class Port:
         self._holder.close()
 
     async def _fill(self) -> bool:
-        """Take one more place in the queue; False once there is none."""
+        """Fill one more slot of the queue; return False if there is none."""
         filler = socket.socket()
         filler.setblocking(False)
         try:
@@ -87,7 +86,7 @@ class Port:
         return True
 
     async def _count_hung(self, times: int | None, hung: Callable[[], None]) -> None:
-        """Notes each client that waits; a refused connect leaves no trace to be counted by."""
+        """Count the waiting clients."""
         seen: set[str] = set()
         while True:
             waiting = self._waiting()
@@ -101,7 +100,7 @@ class Port:
             await asyncio.sleep(0.005)
 
     def _waiting(self) -> set[str]:
-        """The local addresses of the sockets that have asked this port for a connection."""
+        """Return the local addresses of the sockets that are connecting to this port."""
         here = f"0100007F:{self.number:04X}"
         with contextlib.suppress(OSError):
             rows = [line.split() for line in CONNECTIONS.read_text().splitlines()]
@@ -110,7 +109,7 @@ class Port:
 
 
 def _bound(number: int) -> socket.socket:
-    # The protocol by its number: asyncio turns Nagle's delay (40 ms an answer) off only then.
+    # With an explicit protocol: only then does asyncio turn off Nagle's delay (40 ms a response).
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((HOST, number))

@@ -1,4 +1,4 @@
-"""What came in: every request with its connection, form and files, and how many were inside."""
+"""Recorded requests with their connection, form and files, and counts of concurrent ones."""
 
 import threading
 import time
@@ -9,24 +9,24 @@ from typing import Any
 
 
 @dataclass
-class Upload:
-    """One file of a form. Its bytes are hashed as they come; `kept` holds only short JSON."""
+class RecordedUpload:
+    """File of a form. Its bytes are hashed; `content` only holds short JSON."""
 
     field: str
     name: str
     content_type: str
     size_bytes: int = 0
     sha256: str = ""
-    kept: bytes = b""
+    content: bytes = b""
 
 
 @dataclass
-class Arrival:
-    """One request. `body_bytes` and `sent_bytes` grow while it lasts; `ended_s` is set after it.
+class RecordedRequest:
+    """Request. `body_bytes` and `sent_bytes` grow until it ends, when `ended_s` is set.
 
-    Times are `time.monotonic()`. `in_flight` counts the requests of its service that were inside
-    when it came, itself included. `fault` names what was done to it, if anything. `body_read` is
-    false where the client went away, or the fault struck, before the whole body had come.
+    Times are `time.monotonic()`. `in_flight` counts the concurrent requests of its service when it
+    arrived, including itself. `fault` is the name of the fault applied to it. `body_read` is false
+    if the client disconnected, or the fault was triggered, before the end of the body.
     """
 
     service: str
@@ -40,7 +40,7 @@ class Arrival:
     ended_s: float | None = None
     in_flight: int = 0
     fields: list[tuple[str, str]] = field(default_factory=list)
-    files: list[Upload] = field(default_factory=list)
+    files: list[RecordedUpload] = field(default_factory=list)
     json: Any = None
     body_bytes: int = 0
     body_read: bool = False
@@ -51,15 +51,15 @@ class Arrival:
 
     @property
     def form(self) -> dict[str, str]:
-        """The fields by name; the last of a name that stands twice (`values` has all)."""
+        """Return the fields by name; of a repeated field only the last (`values` returns all)."""
         return dict(self.fields)
 
     def values(self, name: str) -> list[str]:
         return [value for field_name, value in self.fields if field_name == name]
 
     @property
-    def file(self) -> Upload:
-        """The only file."""
+    def file(self) -> RecordedUpload:
+        """Return the only file."""
         [file] = self.files
         return file
 
@@ -69,52 +69,52 @@ class Arrival:
         return token if scheme.lower() == "bearer" else None
 
 
-class Log:
-    """All arrivals, written by the server's thread and read by the test's."""
+class RequestLog:
+    """Thread-safe log of all requests, written by the server and read by the test."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._arrivals: list[Arrival] = []
+        self._requests: list[RecordedRequest] = []
         self._inside: Counter[str] = Counter()
         self._peaks: Counter[str] = Counter()
         self._hung: Counter[str] = Counter()
 
-    def enter(self, arrival: Arrival) -> None:
+    def enter(self, request: RecordedRequest) -> None:
         with self._changed:
-            self._arrivals.append(arrival)
-            self._inside[arrival.service] += 1
-            arrival.in_flight = self._inside[arrival.service]
-            self._peaks[arrival.service] = max(self._peaks[arrival.service], arrival.in_flight)
+            self._requests.append(request)
+            self._inside[request.service] += 1
+            request.in_flight = self._inside[request.service]
+            self._peaks[request.service] = max(self._peaks[request.service], request.in_flight)
             self._changed.notify_all()
 
-    def leave(self, arrival: Arrival) -> None:
+    def leave(self, request: RecordedRequest) -> None:
         with self._changed:
-            arrival.ended_s = time.monotonic()
-            self._inside[arrival.service] -= 1
+            request.ended_s = time.monotonic()
+            self._inside[request.service] -= 1
             self._changed.notify_all()
 
     def hung(self, service: str) -> None:
-        """One more client waits for a connection that will not come."""
+        """Count a client with a hanging connection."""
         with self._changed:
             self._hung[service] += 1
             self._changed.notify_all()
 
-    def requests(self, service: str | None = None) -> list[Arrival]:
+    def requests(self, service: str | None = None) -> list[RecordedRequest]:
         with self._changed:
-            return [a for a in self._arrivals if service in (None, a.service)]
+            return [a for a in self._requests if service in (None, a.service)]
 
     def attempts(self, service: str) -> int:
-        """Requests, and connections that were tried in vain while nobody took them."""
+        """Count the requests and the hanging connections."""
         return len(self.requests(service)) + self._hung[service]
 
     def peak(self, service: str) -> int:
         return self._peaks[service]
 
     def connections(self, service: str) -> int:
-        return len({arrival.connection for arrival in self.requests(service)})
+        return len({request.connection for request in self.requests(service)})
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Whether every request has ended, for the server notices a client's leaving a bit late."""
+        """Wait until all requests have ended; the server detects a disconnect with a delay."""
         with self._changed:
             return self._changed.wait_for(lambda: not any(self._inside.values()), timeout_s)
 
@@ -123,8 +123,8 @@ class Log:
             return self._changed.wait_for(lambda: self.attempts(service) >= number, timeout_s)
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Counts by service, for whoever asks over HTTP."""
-        names = sorted({arrival.service for arrival in self.requests()} | set(self._hung))
+        """Return counts by service."""
+        names = sorted({request.service for request in self.requests()} | set(self._hung))
         return {name: self._stats_of(name) for name in names}
 
     def _stats_of(self, service: str) -> dict[str, int]:
@@ -132,10 +132,10 @@ class Log:
         return {
             "requests": len(requests),
             "attempts": self.attempts(service),
-            "faults": sum(arrival.fault is not None for arrival in requests),
-            "refused": sum((arrival.status or 0) >= 400 for arrival in requests),
+            "faults": sum(request.fault is not None for request in requests),
+            "refused": sum((request.status or 0) >= 400 for request in requests),
             "peak": self.peak(service),
             "connections": self.connections(service),
-            "received_bytes": sum(arrival.body_bytes for arrival in requests),
-            "sent_bytes": sum(arrival.sent_bytes for arrival in requests),
+            "received_bytes": sum(request.body_bytes for request in requests),
+            "sent_bytes": sum(request.sent_bytes for request in requests),
         }

@@ -1,4 +1,4 @@
-// Fields that are empty stay out of the address, so that it says what was asked for and no more.
+// Leave empty fields out of the URL.
 for (const form of document.querySelectorAll("form.filters")) {
   form.addEventListener("formdata", ({ formData }) => {
     for (const name of new Set(formData.keys())) {
@@ -9,14 +9,24 @@ for (const form of document.querySelectorAll("form.filters")) {
   });
 }
 
-// A list of choices closes as lists do: by a click beside it, or by Escape.
-for (const list of document.querySelectorAll("form.filters details.dropdown")) {
+// Check the order of the dates before submitting.
+for (const form of document.querySelectorAll("form.filters")) {
+  const { from, to } = form.elements;
+  const check = () => {
+    const isReversed = from.value && to.value && from.value > to.value;
+    from.setCustomValidity(isReversed ? "The start date must be before the end date." : "");
+  };
+  for (const field of [from, to]) field.addEventListener("input", check);
+}
+
+// Close a dropdown on a click outside it or on Escape.
+for (const dropdown of document.querySelectorAll("form.filters details.dropdown")) {
   document.addEventListener("click", (event) => {
-    if (!list.contains(event.target)) list.open = false;
+    if (!dropdown.contains(event.target)) dropdown.open = false;
   });
-  list.addEventListener("keydown", (event) => {
+  dropdown.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    list.open = false;
-    list.querySelector("summary").focus();
+    dropdown.open = false;
+    dropdown.querySelector("summary").focus();
   });
 }

@@ -1,63 +1,64 @@
-// Keeps a page live. The server tells what changes (hx-sse puts it in place); where no event comes
-// through, as behind a proxy that holds answers back, the page asks by itself every five seconds.
-const ASK_MS = 5000;
-const PATIENCE_MS = 8000;
-const CONNECT_MS = 60000;
+// Live updates. The server streams changes, which hx-sse applies; while no event arrives (for example
+// behind a buffering proxy), the page polls every five seconds.
+const POLL_MS = 5000;
+const FIRST_EVENT_TIMEOUT_MS = 8000;
+const RECONNECT_MS = 60000;
+const COUNT_LIMIT = 12; // the server counts no further
 const FINAL = new Set(["COMPLETED", "FAILED", "DUPLICATE", "ERASED"]);
 
 const live = document.querySelector("#live");
-let isTold = false;
-let asking = 0;
+let isStreaming = false;
+let polling = 0;
 
-async function ask() {
-  if (document.hidden || isTold) return;
-  let answer;
+async function poll() {
+  if (document.hidden || isStreaming) return;
+  let reply;
   try {
-    answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    reply = await fetch(location.href, { headers: { Accept: "text/html" } });
   } catch {
-    return; // the network is gone: asked again in a moment
+    return; // offline: the next poll retries
   }
-  if (!answer.ok || answer.redirected || isTold) return;
+  if (!reply.ok || reply.redirected || isStreaming) return;
   const part = live.dataset.part;
-  const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(part);
-  const here = document.querySelector(part);
-  if (!found || !here) return;
-  if (FINAL.has(found.dataset.state)) return location.reload();
-  htmx.swap({ text: found.outerHTML, target: here, swap: "outerMorph", sourceElement: live });
+  const updated = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector(part);
+  const current = document.querySelector(part);
+  if (!updated || !current) return;
+  if (FINAL.has(updated.dataset.state)) return location.reload();
+  htmx.swap({ text: updated.outerHTML, target: current, swap: "outerMorph", sourceElement: live });
 }
 
-function askBySelf() {
-  isTold = false;
-  asking ||= setInterval(ask, ASK_MS);
+function startPolling() {
+  isStreaming = false;
+  polling ||= setInterval(poll, POLL_MS);
 }
 
-function connectAgain() {
-  if (document.hidden || !asking || live._htmx?.sse) return;
+function stopPolling() {
+  isStreaming = true;
+  clearInterval(polling);
+  polling = 0;
+}
+
+function reconnect() {
+  if (document.hidden || !polling || live._htmx?.sse) return;
   htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live, swap: "none" });
 }
 
-function told() {
-  isTold = true;
-  clearInterval(asking);
-  asking = 0;
-}
-
-function tellOfNewer(event) {
-  const notice = document.querySelector("#newer a");
+function showNewCalls(event) {
+  const notice = document.querySelector("#new-calls a");
   if (!notice) return;
   const count = Number(event.detail.data);
-  notice.textContent = count === 1 ? "A newer call has come in: show it"
-    : `${count > 11 ? "Many" : count} newer calls have come in: show them`;
+  const many = count >= COUNT_LIMIT ? `${COUNT_LIMIT}+` : count;
+  notice.textContent = `${many} new call${count === 1 ? "" : "s"} · Show`;
   notice.hidden = count === 0;
 }
 
 if (live) {
-  live.addEventListener("listening", told);
-  live.addEventListener("newer", tellOfNewer);
+  live.addEventListener("listening", stopPolling);
+  live.addEventListener("newer", showNewCalls);
   live.addEventListener("ended", () => location.reload());
   for (const name of ["htmx:sse:error", "htmx:response:error", "htmx:error"]) {
-    live.addEventListener(name, askBySelf);
+    live.addEventListener(name, startPolling);
   }
-  setTimeout(() => isTold || askBySelf(), PATIENCE_MS);
-  setInterval(connectAgain, CONNECT_MS);
+  setTimeout(() => isStreaming || startPolling(), FIRST_EVENT_TIMEOUT_MS);
+  setInterval(reconnect, RECONNECT_MS);
 }

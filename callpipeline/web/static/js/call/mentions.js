@@ -1,112 +1,111 @@
-// The mentions: marks in the lanes, jumps between them, and what is known of one beside its word.
-import { lastNotAfter, secondOf } from "./clock.js";
+// Mentions: markers in the waveform, jumps between them, and a popup in the transcript.
+import { lastIndexAt, secondOf } from "./time.js";
 
-const REJECTED = "rejected";
-const beside = matchMedia("(width >= 1000px)"); // the list stands beside the transcript
+const DISMISSED = "dismissed";
+const isWide = matchMedia("(width >= 1000px)"); // the list is next to the transcript
 
 export class Mentions {
-  constructor({ player, lanes, transcript }) {
+  constructor({ player, waveform, transcript }) {
     this.player = player;
-    this.lanes = lanes;
+    this.waveform = waveform;
     this.transcript = transcript;
-    this.about = document.getElementById("about");
-    document.addEventListener("click", (event) => this.#clicked(event));
-    document.addEventListener("htmx:after:swap", () => (this.read(), this.#goOn()));
-    document.addEventListener("htmx:before:request", () => this.about.hidePopover?.());
-    for (const jump of document.querySelectorAll("[data-jump]")) {
-      jump.addEventListener("click", () => this.jump(Number(jump.dataset.jump)));
+    this.popup = document.getElementById("mention-popup");
+    document.addEventListener("click", (event) => this.#onClick(event));
+    document.addEventListener("htmx:after:swap", () => (this.read(), this.#restoreFocus()));
+    document.addEventListener("htmx:before:request", () => this.popup.hidePopover?.());
+    for (const button of document.querySelectorAll("[data-jump]")) {
+      button.addEventListener("click", () => this.jump(Number(button.dataset.jump)));
     }
     this.read();
   }
 
-  // From the list, which is the server's: also after something was accepted or refused.
+  // Reads the mentions from the list, which the server renders again after a decision.
   read() {
     const entries = [...document.querySelectorAll("#mentions .entry")];
     const all = entries.map((entry) => ({
       number: entry.dataset.m,
       at: Number(entry.dataset.t),
       speaker: entry.dataset.speaker,
-      look: entry.dataset.look,
-      label: entry.dataset.label,
+      kind: entry.dataset.kind,
+      description: entry.dataset.description,
     }));
-    this.shown = all.filter((one) => one.look !== REJECTED).sort((a, b) => a.at - b.at);
-    this.begins = this.shown.map((one) => one.at);
-    for (const { number, look } of all) {
-      const word = document.querySelector(`#lines [data-m="${number}"]`);
-      if (word) word.className = `named ${look}`;
+    this.shown = all.filter((mention) => mention.kind !== DISMISSED).sort((a, b) => a.at - b.at);
+    this.starts = this.shown.map((mention) => mention.at);
+    for (const { number, kind } of all) {
+      const link = document.querySelector(`#lines [data-m="${number}"]`);
+      if (link) link.className = `mention ${kind}`;
     }
-    this.lanes?.mark(this.shown, (one) => this.choose(one));
+    this.waveform?.showMarkers(this.shown, (mention) => this.select(mention));
   }
 
-  // The button that had the focus is gone with its decision: the next one gets it.
-  #goOn() {
+  // The focused button was replaced after a decision: focus the next one.
+  #restoreFocus() {
     if (document.activeElement !== document.body) return;
-    document.querySelector("#mentions .decide button")?.focus({ preventScroll: true });
+    document.querySelector("#mentions .decision button")?.focus({ preventScroll: true });
   }
 
   jump(by) {
     if (!this.shown.length || !this.player) return;
-    const here = lastNotAfter(this.begins, this.player.at + 0.05);
-    const before = here >= 0 && Math.abs(this.begins[here] - this.player.at) < 0.3 ? here - 1 : here;
-    const to = by > 0 ? here + 1 : before;
-    const one = this.shown[to];
-    if (one) this.choose(one);
-    else this.player.say(by > 0 ? "No mention after this." : "No mention before this.");
+    const current = lastIndexAt(this.starts, this.player.at + 0.05);
+    const isAt = current >= 0 && Math.abs(this.starts[current] - this.player.at) < 0.3;
+    const previous = isAt ? current - 1 : current;
+    const mention = this.shown[by > 0 ? current + 1 : previous];
+    if (mention) this.select(mention);
+    else this.player.announce(by > 0 ? "No more mentions" : "No earlier mentions");
   }
 
-  choose(one, { isInView = false } = {}) {
-    this.player?.seek(one.at);
-    this.player?.say(one.label);
-    for (const old of document.querySelectorAll(".chosen")) old.classList.remove("chosen");
-    for (const part of document.querySelectorAll(`[data-m="${one.number}"]`)) part.classList.add("chosen");
-    if (beside.matches) document.getElementById(`m${one.number}`)?.scrollIntoView({ block: "nearest" });
-    const word = document.querySelector(`#lines [data-m="${one.number}"]`);
-    if (!isInView) this.transcript?.show(word?.closest("li"));
+  select(mention, { isInView = false } = {}) {
+    this.player?.seek(mention.at);
+    this.player?.announce(mention.description);
+    for (const old of document.querySelectorAll(".selected")) old.classList.remove("selected");
+    for (const part of document.querySelectorAll(`[data-m="${mention.number}"]`)) part.classList.add("selected");
+    if (isWide.matches) document.getElementById(`m${mention.number}`)?.scrollIntoView({ block: "nearest" });
+    const link = document.querySelector(`#lines [data-m="${mention.number}"]`);
+    if (!isInView) this.transcript?.show(link?.closest("li"));
   }
 
-  #clicked(event) {
+  #onClick(event) {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-    const link = event.target.closest?.("#lines a.named, #mentions .entry .quote a");
+    const link = event.target.closest?.("#lines a.mention, #mentions .entry .meta a");
     if (!link) return;
     const number = link.dataset.m ?? link.closest(".entry").dataset.m;
     const entry = document.getElementById(`m${number}`);
     if (!entry) return;
     event.preventDefault();
-    const isInView = link.classList.contains("named");
-    this.choose({ number, at: secondOf(link.href), label: entry.dataset.label }, { isInView });
-    if (isInView) this.#tell(link, entry);
+    const isInView = link.classList.contains("mention");
+    const { description } = entry.dataset;
+    this.select({ number, at: secondOf(link.href), description }, { isInView });
+    if (isInView) this.#showPopup(link, entry);
     else this.player?.play();
   }
 
-  // What the list says of a mention, beside its word; the list may be far away.
-  #tell(word, entry) {
-    if (!this.about.showPopover) return;
+  // Shows the entry of the list next to the mention in the transcript.
+  #showPopup(link, entry) {
+    if (!this.popup.showPopover) return;
     const copy = entry.cloneNode(true);
     copy.removeAttribute("id");
-    copy.classList.remove("chosen");
+    copy.classList.remove("selected");
     const why = copy.querySelector(".why");
     why?.replaceWith(why.querySelector("dl"));
     const close = document.createElement("button");
     close.type = "button";
-    close.className = "quiet close";
+    close.className = "subtle close";
     close.textContent = "Close";
-    close.addEventListener("click", () => (this.about.hidePopover(), word.focus()));
+    close.addEventListener("click", () => (this.popup.hidePopover(), link.focus()));
     const box = document.createElement("div");
     box.className = copy.className;
     box.append(...copy.childNodes, close);
-    this.about.replaceChildren(box);
-    globalThis.htmx?.process(this.about);
-    this.about.showPopover();
-    this.#place(word);
+    this.popup.replaceChildren(box);
+    globalThis.htmx?.process(this.popup);
+    this.popup.showPopover();
+    this.#positionPopup(link);
   }
 
-  #place(word) {
-    const { left, top, bottom } = word.getBoundingClientRect();
-    const { offsetWidth, offsetHeight } = this.about;
-    const below = bottom + offsetHeight + 8 < innerHeight;
-    this.about.style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8))}px`;
-    this.about.style.top = `${below ? bottom + 6 : Math.max(8, top - offsetHeight - 6)}px`;
+  #positionPopup(link) {
+    const { left, top, bottom } = link.getBoundingClientRect();
+    const { offsetWidth, offsetHeight } = this.popup;
+    const fitsBelow = bottom + offsetHeight + 8 < innerHeight;
+    this.popup.style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8))}px`;
+    this.popup.style.top = `${fitsBelow ? bottom + 6 : Math.max(8, top - offsetHeight - 6)}px`;
   }
 }
-
-

@@ -1,24 +1,24 @@
-// The page of one call. Each part works without the others: a call may have lost its sound, or its
-// transcript, and without scripts there are the browser's own controls and plain links.
-import { listenToKeys } from "./keys.js";
+// The page of a call. Each part works without the others: audio or transcript may be deleted, and
+// without scripts there are native controls and plain links.
+import { showDecisionErrors } from "./errors.js";
 import { Mentions } from "./mentions.js";
 import { Player } from "./player.js";
-import { tellOfRefusals } from "./refusals.js";
 import { Search } from "./search.js";
+import { addShortcuts } from "./shortcuts.js";
+import { WordTimes } from "./text.js";
 import { Transcript } from "./transcript.js";
-import { Words } from "./words.js";
 
 const section = document.querySelector("#player[data-duration]");
 const player = section && new Player(section);
 const list = document.getElementById("lines");
-const words = new Words();
-const transcript = list && new Transcript(list, words);
+const wordTimes = new WordTimes();
+const transcript = list && new Transcript(list, wordTimes);
 const search = transcript && new Search(transcript);
-if (player) transcript?.listen(player);
-const mentions = new Mentions({ player, transcript, lanes: null });
+if (player) transcript?.connect(player);
+const mentions = new Mentions({ player, transcript, waveform: null });
 
-tellOfRefusals();
-listenToKeys({
+showDecisionErrors();
+addShortcuts({
   ...(player && {
     " ": () => player.toggle(),
     ArrowLeft: () => player.skip(-5),
@@ -29,26 +29,26 @@ listenToKeys({
   ...(player && transcript && {
     "shift ArrowLeft": () => transcript.step(-1),
     "shift ArrowRight": () => transcript.step(1),
-    f: () => transcript.toggleFollow(),
+    f: () => transcript.toggleAutoScroll(),
   }),
-  ...(search && { "/": () => search.begin() }),
+  ...(search && { "/": () => search.focus() }),
 });
 
-const loaded = document.getElementById("said")?.dataset.words;
-if (player && loaded) {
-  words.load(loaded).then(() => player.dispatchEvent(new Event("time")), () => {});
+const wordsUrl = document.getElementById("transcript")?.dataset.words;
+if (player && wordsUrl) {
+  wordTimes.load(wordsUrl).then(() => player.dispatchEvent(new Event("time")), () => {});
 }
-if (player) draw().catch(() => {});
-if (section) new ResizeObserver(measure).observe(section);
+if (player) loadWaveform().catch(() => {});
+if (section) new ResizeObserver(setPlayerHeight).observe(section);
 
-// What is sticky below the player, or comes into view, has to know how high it is.
-function measure() {
+// Sticky elements below the player, and scrolling into view, depend on its height.
+function setPlayerHeight() {
   document.documentElement.style.setProperty("--player-height", `${section.offsetHeight}px`);
 }
 
-// The waveform comes last: everything else works without it.
-async function draw() {
-  const { Lanes, loadPeaks } = await import("./lanes.js");
-  mentions.lanes = new Lanes(player, await loadPeaks(section.dataset.peaks));
+// Loaded last: everything else works without it.
+async function loadWaveform() {
+  const { Waveform, loadPeaks } = await import("./waveform.js");
+  mentions.waveform = new Waveform(player, await loadPeaks(section.dataset.peaks));
   mentions.read();
 }

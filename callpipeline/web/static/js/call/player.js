@@ -1,24 +1,23 @@
-// The one <audio>, and the buttons around it. Tells of the time at every frame while it plays, and
-// whenever it was moved: `player.addEventListener("time", () => player.at)`.
-import { clock, secondOf } from "./clock.js";
+// The audio player. Dispatches "time" on every frame while playing, and after seeking.
+import { clock, secondOf } from "./time.js";
 
-const SPEED = "callpipeline.speed";
+const SPEED_KEY = "callpipeline.speed";
 
 export class Player extends EventTarget {
   constructor(section) {
     super();
     this.section = section;
-    this.audio = section.querySelector("#sound");
+    this.audio = section.querySelector("#audio");
     this.duration = Number(section.dataset.duration);
     this.audio.controls = false;
     section.querySelector("#controls").hidden = false;
     this.#listen();
     this.#speed(section.querySelector("#speed"));
     this.#link(section.querySelector("#link"));
-    if (this.audio.error) this.#failed(); // before anybody listened
-    const begin = secondOf(location.href);
-    if (begin !== null) this.seek(begin);
-    else this.#tell();
+    if (this.audio.error) this.#showError(); // failed before the listener was added
+    const start = secondOf(location.href);
+    if (start !== null) this.seek(start);
+    else this.#update();
   }
 
   get at() {
@@ -29,11 +28,11 @@ export class Player extends EventTarget {
     return !this.audio.paused;
   }
 
-  // To a second. Before the sound's head is loaded, browsers keep it as the place to begin at.
+  // Before the metadata is loaded, browsers keep the position and start there.
   seek(second, { play = false } = {}) {
     this.audio.currentTime = Math.min(Math.max(0, second), Math.max(0, this.duration - 0.05));
     if (play) this.play();
-    this.#tell();
+    this.#update();
   }
 
   skip(seconds) {
@@ -41,8 +40,8 @@ export class Player extends EventTarget {
   }
 
   play() {
-    // A play that is cut short by a pause is no error.
-    this.audio.play().catch((error) => error.name === "AbortError" || this.#failed());
+    // AbortError: paused before playback started.
+    this.audio.play().catch((error) => error.name === "AbortError" || this.#showError());
   }
 
   toggle() {
@@ -53,18 +52,18 @@ export class Player extends EventTarget {
   #listen() {
     const button = this.section.querySelector("#play");
     button.addEventListener("click", () => this.toggle());
-    const show = () => {
+    const showState = () => {
       button.classList.toggle("playing", this.isPlaying);
       button.setAttribute("aria-label", this.isPlaying ? "Pause" : "Play");
     };
     const frame = () => {
-      this.#tell();
+      this.#update();
       if (this.isPlaying) requestAnimationFrame(frame);
     };
-    this.audio.addEventListener("play", () => (show(), frame()));
-    for (const name of ["pause", "ended"]) this.audio.addEventListener(name, show);
-    for (const name of ["seeked", "timeupdate"]) this.audio.addEventListener(name, () => this.#tell());
-    this.audio.addEventListener("error", () => this.#failed());
+    this.audio.addEventListener("play", () => (showState(), frame()));
+    for (const name of ["pause", "ended"]) this.audio.addEventListener(name, showState);
+    for (const name of ["seeked", "timeupdate"]) this.audio.addEventListener(name, () => this.#update());
+    this.audio.addEventListener("error", () => this.#showError());
     for (const skip of this.section.querySelectorAll("[data-skip]")) {
       skip.addEventListener("click", () => this.skip(Number(skip.dataset.skip)));
     }
@@ -72,10 +71,10 @@ export class Player extends EventTarget {
 
   #speed(select) {
     const set = (speed) => (this.audio.playbackRate = this.audio.defaultPlaybackRate = speed);
-    const kept = stored();
-    if ([...select.options].some((option) => option.value === kept)) select.value = kept;
+    const saved = savedSpeed();
+    if ([...select.options].some((option) => option.value === saved)) select.value = saved;
     set(Number(select.value));
-    select.addEventListener("change", () => (set(Number(select.value)), store(select.value)));
+    select.addEventListener("change", () => (set(Number(select.value)), saveSpeed(select.value)));
   }
 
   #link(link) {
@@ -83,29 +82,29 @@ export class Player extends EventTarget {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
       history.replaceState(history.state, "", link.href);
-      const done = (await copied(link.href)) ? "Link copied." : "The link is in the address bar.";
-      this.say(done);
+      const isCopied = await copy(link.href);
+      this.announce(isCopied ? "Link copied" : "The link is in the address bar.");
     });
   }
 
-  // Words for those who do not see what changed.
-  say(words) {
-    this.section.querySelector("#told").textContent = words;
+  // Announces a change to screen readers.
+  announce(text) {
+    this.section.querySelector("#announcement").textContent = text;
   }
 
-  #failed() {
-    const trouble = this.section.querySelector("#trouble");
-    trouble.textContent = "The sound cannot be played: reload the page, or download the recording.";
-    trouble.hidden = false;
+  #showError() {
+    const problem = this.section.querySelector("#player-problem");
+    problem.textContent = "Couldn't play the audio. Reload the page or download the recording.";
+    problem.hidden = false;
     this.audio.controls = true;
   }
 
-  #tell() {
-    const shown = clock(this.at);
-    const now = this.section.querySelector("#now");
-    if (now.textContent !== shown) {
-      now.textContent = shown;
-      this.section.querySelector("#link-at").textContent = shown;
+  #update() {
+    const text = clock(this.at);
+    const position = this.section.querySelector("#position");
+    if (position.textContent !== text) {
+      position.textContent = text;
+      this.section.querySelector("#link-position").textContent = text;
     }
     const href = `?t=${Math.round(this.at * 10) / 10}`;
     const link = this.section.querySelector("#link");
@@ -114,25 +113,25 @@ export class Player extends EventTarget {
   }
 }
 
-// Some browsers keep nothing, and say so with an error.
-function stored() {
+// localStorage throws where it is disabled.
+function savedSpeed() {
   try {
-    return localStorage.getItem(SPEED);
+    return localStorage.getItem(SPEED_KEY);
   } catch {
     return null;
   }
 }
 
-function store(speed) {
+function saveSpeed(speed) {
   try {
-    localStorage.setItem(SPEED, speed);
+    localStorage.setItem(SPEED_KEY, speed);
   } catch {
-    // It holds until the page is left.
+    // The speed lasts until the page is closed.
   }
 }
 
-// Whether it was copied: only pages that came safely may.
-async function copied(text) {
+// The clipboard is only available over HTTPS and on localhost.
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -1,9 +1,9 @@
-// After a decision the next one has the focus; a filter works as soon as it is chosen.
-import { tellOfRefusals } from "./refusals.js";
+// The review page: moves the focus to the next mention; applies the filter when it changes.
+import { showDecisionErrors } from "./errors.js";
 
-tellOfRefusals();
+showDecisionErrors();
 document.querySelector(".filter select")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 document.addEventListener("htmx:after:swap", () => {
-  const next = document.querySelector(".waiting .entry.review button");
+  const next = document.querySelector(".review-list .entry.review button");
   if (!document.activeElement || document.activeElement === document.body) next?.focus();
 });

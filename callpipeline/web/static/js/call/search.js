@@ -1,64 +1,64 @@
-// Search in the transcript: hits are painted, Enter goes to the next one.
-import { paint } from "./highlight.js";
-import { rangeOf, textOf } from "./words.js";
+// Search in the transcript: highlights the matches, Enter goes to the next one.
+import { highlight, rangeOf, textOf } from "./text.js";
 
-const MOST_PAINTED = 2000;
+const MAX_HIGHLIGHTED = 2000;
 
 export class Search {
   constructor(transcript) {
     this.transcript = transcript;
     this.texts = null;
-    this.hits = [];
-    this.place = -1;
+    this.matches = [];
+    this.index = -1;
     const form = document.querySelector("#search form");
-    this.field = document.getElementById("wanted");
-    this.only = document.getElementById("only-found");
+    this.field = document.getElementById("query");
+    this.matchesOnly = document.getElementById("matches-only");
     form.parentElement.hidden = false;
-    this.field.addEventListener("input", () => this.#look());
-    this.only.addEventListener("change", () => this.#filter());
+    this.field.addEventListener("input", () => this.#update());
+    this.matchesOnly.addEventListener("change", () => this.#filter());
     form.addEventListener("submit", (event) => (event.preventDefault(), this.next(1)));
     this.field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.#leave();
+      if (event.key === "Escape") this.#clear();
       if (event.key === "Enter" && event.shiftKey) (event.preventDefault(), this.next(-1));
     });
   }
 
-  begin() {
+  focus() {
     this.field.focus();
     this.field.select();
   }
 
   next(by) {
-    if (!this.hits.length) return;
-    this.place = (this.place + by + this.hits.length) % this.hits.length;
-    const hit = this.hits[this.place];
-    paint("found-now", [this.#range(hit)].filter(Boolean));
-    this.transcript.show(hit.line);
-    if (this.transcript.follow) this.transcript.follow.checked = false;
+    if (!this.matches.length) return;
+    this.index = (this.index + by + this.matches.length) % this.matches.length;
+    const match = this.matches[this.index];
+    highlight("current-match", [this.#range(match)].filter(Boolean));
+    this.transcript.show(match.line);
+    if (this.transcript.autoScroll) this.transcript.autoScroll.checked = false;
     this.#count();
   }
 
-  #leave() {
+  #clear() {
     this.field.value = "";
-    this.#look();
+    this.#update();
     this.field.blur();
   }
 
-  #look() {
-    const wanted = folded(this.field.value.trim());
-    this.texts ??= this.transcript.lines.map((line) => folded(textOf(line)));
-    this.hits = wanted ? [...this.#matches(wanted)] : [];
-    this.place = -1;
-    paint("found-now", []);
-    paint("found", this.hits.slice(0, MOST_PAINTED).map((hit) => this.#range(hit)).filter(Boolean));
+  #update() {
+    const query = lowerCase(this.field.value.trim());
+    this.texts ??= this.transcript.lines.map((line) => lowerCase(textOf(line)));
+    this.matches = query ? [...this.#findMatches(query)] : [];
+    this.index = -1;
+    highlight("current-match", []);
+    const shown = this.matches.slice(0, MAX_HIGHLIGHTED);
+    highlight("match", shown.map((match) => this.#range(match)).filter(Boolean));
     this.#filter();
     this.#count();
   }
 
-  *#matches(wanted) {
+  *#findMatches(query) {
     for (const [i, text] of this.texts.entries()) {
-      for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) {
-        yield { line: this.transcript.lines[i], start: at, end: at + wanted.length };
+      for (let at = text.indexOf(query); at >= 0; at = text.indexOf(query, at + query.length)) {
+        yield { line: this.transcript.lines[i], start: at, end: at + query.length };
       }
     }
   }
@@ -68,20 +68,20 @@ export class Search {
   }
 
   #filter() {
-    const found = new Set(this.hits.map((hit) => hit.line));
-    const all = !this.only.checked || !this.field.value.trim();
-    for (const line of this.transcript.lines) line.hidden = !all && !found.has(line);
+    const matching = new Set(this.matches.map((match) => match.line));
+    const all = !this.matchesOnly.checked || !this.field.value.trim();
+    for (const line of this.transcript.lines) line.hidden = !all && !matching.has(line);
   }
 
   #count() {
-    const many = this.hits.length;
-    const shown = this.place < 0 ? `${many} found` : `${this.place + 1} of ${many}`;
-    document.getElementById("found").textContent = this.field.value.trim() ? shown : "";
+    const total = this.matches.length;
+    const shown = this.index < 0 ? `${total} found` : `${this.index + 1} of ${total}`;
+    document.getElementById("match-count").textContent = this.field.value.trim() ? shown : "";
   }
 }
 
-// In any case. What changes its length by that is left as it is: places must hold.
-function folded(text) {
+// Text whose length changes in lower case is left unchanged, so that positions stay valid.
+function lowerCase(text) {
   const lower = text.toLowerCase();
   return lower.length === text.length ? lower : text;
 }

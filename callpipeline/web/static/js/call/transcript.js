@@ -1,62 +1,61 @@
-// The transcript follows the sound, and a click on a word plays it.
-import { lastNotAfter, secondOf } from "./clock.js";
-import { paint } from "./highlight.js";
-import { characterAt } from "./words.js";
+// The transcript scrolls with the audio; a click on a word plays it.
+import { characterAt, highlight } from "./text.js";
+import { lastIndexAt, secondOf } from "./time.js";
 
-const AWAY = ["wheel", "touchmove"]; // the reader looks elsewhere
-const PAGING = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"]);
-const OVERLAPPING = 12; // segments before the last that may go on still: two speak at once
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const SCROLL_EVENTS = ["wheel", "touchmove"];
+const SCROLL_KEYS = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"]);
+const MAX_OVERLAPPING = 12; // earlier segments that may not have ended yet
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Transcript {
-  constructor(list, words) {
+  constructor(list, wordTimes) {
     this.list = list;
-    this.words = words;
+    this.wordTimes = wordTimes;
     this.lines = [...list.children];
-    this.begins = this.lines.map((line) => Number(line.dataset.t));
+    this.starts = this.lines.map((line) => Number(line.dataset.t));
     this.current = [];
     this.player = null;
   }
 
-  // Without sound there is nothing to follow, and links lead to their line.
-  listen(player) {
+  // Without audio, links lead to their line.
+  connect(player) {
     this.player = player;
-    this.follow = document.getElementById("follow");
-    document.getElementById("following").hidden = false;
-    this.list.addEventListener("click", (event) => this.#clicked(event));
-    player.addEventListener("time", () => this.#moved());
-    for (const name of AWAY) addEventListener(name, () => this.#lookAway(), { passive: true });
-    addEventListener("keydown", (event) => PAGING.has(event.key) && this.#lookAway());
-    this.follow.addEventListener("change", () => this.follow.checked && this.show());
-    this.#moved();
+    this.autoScroll = document.getElementById("auto-scroll");
+    document.getElementById("auto-scroll-label").hidden = false;
+    this.list.addEventListener("click", (event) => this.#onClick(event));
+    player.addEventListener("time", () => this.#onTime());
+    for (const name of SCROLL_EVENTS) addEventListener(name, () => this.#stopAutoScroll(), { passive: true });
+    addEventListener("keydown", (event) => SCROLL_KEYS.has(event.key) && this.#stopAutoScroll());
+    this.autoScroll.addEventListener("change", () => this.autoScroll.checked && this.show());
+    this.#onTime();
   }
 
-  // To what is said next, or was said before.
+  // Seeks to the next or the previous line.
   step(by) {
-    const here = lastNotAfter(this.begins, this.player.at + 0.05);
-    const again = by < 0 && here >= 0 && this.player.at - this.begins[here] > 1.5;
-    const to = again ? here : here + by;
-    this.player.seek(this.begins[Math.min(Math.max(0, to), this.begins.length - 1)]);
+    const current = lastIndexAt(this.starts, this.player.at + 0.05);
+    const isRestart = by < 0 && current >= 0 && this.player.at - this.starts[current] > 1.5;
+    const to = isRestart ? current : current + by;
+    this.player.seek(this.starts[Math.min(Math.max(0, to), this.starts.length - 1)]);
   }
 
-  toggleFollow() {
-    this.follow.click();
+  toggleAutoScroll() {
+    this.autoScroll.click();
   }
 
-  // What is said now comes into view.
+  // Scrolls to a line, by default the current one.
   show(line = this.current.at(-1)) {
-    line?.scrollIntoView({ block: "center", behavior: calm.matches ? "auto" : "smooth" });
+    line?.scrollIntoView({ block: "center", behavior: reducedMotion.matches ? "auto" : "smooth" });
   }
 
-  #lookAway() {
-    if (this.player.isPlaying) this.follow.checked = false;
+  #stopAutoScroll() {
+    if (this.player.isPlaying) this.autoScroll.checked = false;
   }
 
-  #clicked(event) {
+  #onClick(event) {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     const line = event.target.closest("li");
     const link = event.target.closest("a");
-    if (!line || (link && link.classList.contains("named"))) return;
+    if (!line || (link && link.classList.contains("mention"))) return;
     if (link) {
       event.preventDefault();
       this.player.seek(secondOf(link.href), { play: true });
@@ -66,26 +65,26 @@ export class Transcript {
         ? characterAt(text, event.clientX, event.clientY)
         : null;
       if (character === null) return;
-      this.player.seek(this.words.secondAt(line, character), { play: true });
+      this.player.seek(this.wordTimes.secondAt(line, character), { play: true });
     }
   }
 
-  #moved() {
+  #onTime() {
     const at = this.player.at + 0.01;
-    const last = lastNotAfter(this.begins, at);
-    const near = this.lines.slice(Math.max(0, last - OVERLAPPING), last + 1);
-    const now = near.filter((line) => Number(line.dataset.e) > at);
-    if (now.length !== this.current.length || now.some((line, i) => line !== this.current[i])) {
-      this.#mark(now);
+    const last = lastIndexAt(this.starts, at);
+    const near = this.lines.slice(Math.max(0, last - MAX_OVERLAPPING), last + 1);
+    const current = near.filter((line) => Number(line.dataset.e) > at);
+    if (current.length !== this.current.length || current.some((line, i) => line !== this.current[i])) {
+      this.#setCurrent(current);
     }
-    const ranges = now.map((line) => this.words.rangeAt(line, at)).filter(Boolean);
-    paint("said-now", ranges);
+    const ranges = current.map((line) => this.wordTimes.rangeAt(line, at)).filter(Boolean);
+    highlight("current-word", ranges);
   }
 
-  #mark(now) {
+  #setCurrent(lines) {
     for (const line of this.current) line.removeAttribute("aria-current");
-    for (const line of now) line.setAttribute("aria-current", "true");
-    this.current = now;
-    if (now.length && this.follow.checked) this.show();
+    for (const line of lines) line.setAttribute("aria-current", "true");
+    this.current = lines;
+    if (lines.length && this.autoScroll.checked) this.show();
   }
 }

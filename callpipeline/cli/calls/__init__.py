@@ -1,0 +1,1 @@
+"""Commands that add, show, retry, erase, search and export calls."""

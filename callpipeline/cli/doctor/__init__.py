@@ -1,0 +1,1 @@
+"""The command doctor: examinations of an installation."""

@@ -1,0 +1,22 @@
+"""The command group evaluate: measure engines on labelled data of your own."""
+
+import typer
+
+from callpipeline.cli.evaluate.mentions import mentions
+from callpipeline.cli.evaluate.sentiment import sentiment
+from callpipeline.cli.session import report_errors
+
+app = typer.Typer(
+    name="evaluate",
+    help="Measure quality on labelled data: mentions, sentiment.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure quality on labelled data."""
+
+
+app.command("mentions")(report_errors(mentions))
+app.command("sentiment")(report_errors(sentiment))

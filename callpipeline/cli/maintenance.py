@@ -1,0 +1,258 @@
+"""The commands erase, retention and migrate."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from callpipeline import wiring
+from callpipeline.cli import present
+from callpipeline.cli.session import AsJson, console, open_storage_migrated, print_error
+from callpipeline.config import settings
+from callpipeline.domain.calls.call import CallState, RetentionClass, RetentionPeriods
+from callpipeline.errors import UnknownCall
+from callpipeline.pipeline.erasure import DeletionResult
+from callpipeline.storage.erasure import ErasureCandidate, Erasures, RetentionStore
+from callpipeline.wiring import Storage
+
+if TYPE_CHECKING:
+    from callpipeline.pipeline.erasure import ErasureAttempt
+
+Calls = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CALL", help="Ids, their beginnings, or file names."),
+]
+Customer = Annotated[
+    str | None,
+    typer.Option(help="Every call of this customer, as named in the recordings' file names."),
+]
+Because = Annotated[
+    str, typer.Option(help="The reason, such as a ticket number; stored with the tombstone.")
+]
+KeepRecording = Annotated[
+    bool,
+    typer.Option(
+        "--keep-recording", help="Leave the recording in its source; it is not imported again."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the calls and erase nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")]
+Lift = Annotated[
+    bool, typer.Option("--lift", help="Allow the recordings of erased calls to be imported again.")
+]
+
+DAGSTER_RECORDS = ("partition_keys", "runs", "events", "ticks", "backfills")
+HISTORY_PERIOD = timedelta(days=30)
+
+
+def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    calls: Calls = None,
+    customer: Customer = None,
+    because: Because = "",
+    keep_recording: KeepRecording = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lift: Lift = False,
+    as_json: AsJson = False,
+) -> None:
+    """Permanently delete calls: recording, audio, transcript, results, Dagster's records.
+
+    Any duplicates and transcripts beside the recording are deleted too. A tombstone without
+    personal data remains, so the recording is not imported again. Sent messages, exports and
+    backups are not reached. Exits with 1 if something could not be deleted yet; `callpipeline up`
+    continues.
+    """
+    other = dry_run or as_json or keep_recording or bool(because)
+    _check_selection(calls or [], customer, lift=lift, other=other)
+    with open_storage_migrated() as storage:
+        if lift:
+            _lift(storage.erasures, calls or [])
+            return
+        wanted, begun = _wanted(storage, calls or [], customer)
+        if not as_json and wanted:
+            console.print(_table(wanted))
+        if dry_run or not (wanted or begun):
+            _print_plan(wanted, begun, as_json=as_json)
+            raise typer.Exit(0 if wanted or begun else 1)
+        if wanted and not yes:
+            _ask(len(wanted), keep_recording=keep_recording)
+        call_ids = [call.call_id for call in wanted]
+        storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
+        done, goes_on = _finished(storage, [*call_ids, *begun])
+    _print_results(done, goes_on=goes_on, as_json=as_json)
+
+
+def _check_selection(
+    calls: Sequence[str], customer: str | None, *, lift: bool, other: bool
+) -> None:
+    """Exit with 2 for a missing or contradictory selection."""
+    wrong = {
+        "Name the calls (`erase CALL …`), or use `erase --customer NAME`.": not calls
+        and not customer,
+        "Use either call names or --customer, not both.": bool(calls) and customer is not None,
+        "--lift takes call ids and no other option.": lift and (not calls or other),
+    }
+    for sentence, applies in wrong.items():
+        if applies:
+            print_error(sentence)
+            raise typer.Exit(2)
+
+
+def _wanted(
+    storage: Storage, calls: Sequence[str], customer: str | None
+) -> tuple[list[ErasureCandidate], list[str]]:
+    """Return the selected calls, and the ids that are already erased. Raises UnknownCall."""
+    named = [storage.ledger.find(call) for call in calls]
+    begun = [record.call_id for record in named if record.state is CallState.ERASED]
+    return storage.erasures.candidates([r.call_id for r in named], customer=customer), begun
+
+
+def _lift(erasures: Erasures, calls: Sequence[str]) -> None:
+    lifted = erasures.lift(calls)
+    for call_id in sorted(lifted):
+        console.print(f"{call_id}  can be imported again", highlight=False)
+    for call_id in calls:
+        if call_id not in lifted:
+            raise UnknownCall(
+                f"{call_id} is not an erased call, or its erasure is not finished: `callpipeline "
+                "status --state erased` lists them."
+            )
+
+
+def _ask(count: int, *, keep_recording: bool) -> None:
+    which = "this call" if count == 1 else f"these {count:,} calls"
+    recording = "without the recording" if keep_recording else "with the recording"
+    if not typer.confirm(f"Permanently delete {which}, {recording}?", err=True):
+        print_error("Nothing was deleted.")
+        raise typer.Exit(1)
+
+
+def _finished(storage: Storage, call_ids: Sequence[str]) -> "tuple[list[ErasureAttempt], bool]":
+    # Deferred: importing Dagster takes two seconds.
+    from callpipeline.defs.sensors.maintenance import erase_now
+
+    return erase_now(settings(), storage, call_ids)
+
+
+def _table(wanted: Sequence[ErasureCandidate]) -> Table:
+    table = present.grid("call", "state", "took place", "recording")
+    for call in wanted:
+        why = "" if call.is_asked_for else " (the same recording)"
+        place = present.escape(f"{call.key}{why}")
+        table.add_row(call.call_id, call.state, f"{call.took_place_at:%Y-%m-%d %H:%M}", place)
+    return table
+
+
+def _print_plan(wanted: Sequence[ErasureCandidate], begun: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        listed = [{"call_id": call.call_id, "state": call.state} for call in wanted]
+        listed += [{"call_id": call_id, "state": CallState.ERASED} for call_id in begun]
+        print(json.dumps(listed, indent=2))
+        return
+    for call_id in begun:
+        console.print(f"{call_id}  already erased; without --dry-run the search is repeated")
+    if not wanted and not begun:
+        print_error("No calls of that customer.")
+
+
+def _print_results(done: "Sequence[ErasureAttempt]", *, goes_on: bool, as_json: bool) -> None:
+    """Print each result; exits with 1 if something could not be deleted yet."""
+    if as_json:
+        print(json.dumps([asdict(one) for one in done], indent=2))
+    for one in done if not as_json else ():
+        if one.trouble:
+            print_error(f"{one.call_id} is not fully erased: {one.trouble}")
+        else:
+            console.print(f"{one.call_id}  {_how(one, goes_on=goes_on)}", highlight=False)
+    is_well = all(one.finished or (goes_on and not one.trouble) for one in done)
+    raise typer.Exit(0 if is_well else 1)
+
+
+def _how(one: "ErasureAttempt", *, goes_on: bool) -> str:
+    if one.finished:
+        return "erased"
+    if goes_on:
+        return "erased; verified again in two minutes"
+    return "erased; a run is still working on it, `callpipeline up` finishes the erasure"
+
+
+def retention(
+    now: Annotated[
+        bool, typer.Option("--now", help="Delete what is due, as the nightly schedules do.")
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show what was deleted in the last 30 days.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the retention periods (CALLPIPELINE_KEEP_…_DAYS) and what is due for deletion.
+
+    Nothing is deleted without --now. Exits with 1 if something couldn't be deleted.
+    """
+    if now and history:
+        print_error("Use either --now or --history, not both.")
+        raise typer.Exit(2)
+    options = settings()
+    periods = wiring.retention_periods(options)
+    with open_storage_migrated() as storage:
+        if history:
+            _print_history(RetentionStore(storage.database), as_json=as_json)
+            return
+        # Deferred: importing Dagster takes two seconds.
+        from callpipeline.defs.jobs.retention import purge_now
+
+        retention, at = wiring.open_retention(options, storage), datetime.now(UTC)
+        done = retention.apply(at) if now else retention.plan(at)
+        done += purge_now(options, storage, dry_run=not now)
+    if as_json:
+        print(json.dumps([_as_json(one) for one in done], indent=2))
+    else:
+        _print(done, periods, deleted=now)
+    for one in done:
+        if one.trouble:
+            print_error(f"{one.what}: {one.trouble}.")
+    raise typer.Exit(1 if any(one.trouble for one in done) else 0)
+
+
+def _as_json(one: DeletionResult) -> dict[str, object]:
+    row = {"what": str(one.what), "older_than": one.older_than.isoformat()}
+    return {**row, "items": one.items, "trouble": one.trouble}
+
+
+def _print(done: Sequence[DeletionResult], periods: RetentionPeriods, *, deleted: bool) -> None:
+    table = present.grid("what", "keep", "deleted" if deleted else "due now")
+    counts = {str(one.what): f"{one.items:,}" for one in done}
+    for retained in RetentionClass:
+        days = periods.days[retained]
+        period = "forever" if days is None else f"{days:,} days"
+        if retained is not RetentionClass.DAGSTER:
+            table.add_row(retained, period, counts.get(retained, "-"))
+            continue
+        for what in DAGSTER_RECORDS:
+            table.add_row(f"Dagster's {what.replace('_', ' ')}", period, counts.get(what, "-"))
+    console.print(table)
+
+
+def _print_history(retained: RetentionStore, *, as_json: bool) -> None:
+    rows = retained.history(datetime.now(UTC) - HISTORY_PERIOD)
+    if as_json:
+        print(json.dumps([row | {"day": row["day"].isoformat()} for row in rows], indent=2))
+        return
+    table = present.grid("day", "reason", "what", "items", "calls")
+    for row in rows:
+        counts = (f"{row['items']:,}", f"{row['calls']:,}")
+        table.add_row(row["day"].isoformat(), row["why"], row["what"], *counts)
+    console.print(table if rows else "Nothing was deleted in the last 30 days.")
+
+
+def migrate() -> None:
+    """Migrate the database to the newest schema, from empty or any earlier version."""
+    from callpipeline.storage.postgres.migrations import migrate as migrate_database
+
+    with wiring.open_database_url(settings()) as url:
+        revision = migrate_database(url)
+    console.print(f"The database is at schema version {revision}.", highlight=False)

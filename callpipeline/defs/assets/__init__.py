@@ -1,0 +1,1 @@
+"""Assets of calls, and the metadata that the catalog shows for every asset."""

@@ -1,0 +1,160 @@
+"""Dagster's code server and daemon, so that an upload becomes a result within a second or two.
+
+`python -m callpipeline.defs.dagster_internals.services MODULE …` works like `python -m MODULE …`,
+with a log without terminal colours, and:
+
+- The code server forks run processes from a process that has imported everything (a forkserver):
+  spawned ones import for a second first. If that process dies, the next run starts another.
+- The daemon evaluates sensors as soon as a call waits in the ledger (Postgres notifies it), and
+  launches the run at once. Without notifications, it evaluates them at their usual intervals.
+"""
+
+import multiprocessing
+import os
+import runpy
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import dagster as dg
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+
+from callpipeline.storage.calls.queue import listen_for_waiting_calls
+
+PRELOADED = "callpipeline.defs.dagster_internals.preload"
+REPEAT_S = 1.1
+"""A second wake-up: a sensor that ran just before the first one has to wait for its interval."""
+SHORTEST_S = 0.1
+"""Wake-ups that are closer together are one."""
+CHECK_SHUTDOWN_S = 0.5
+LAUNCH_INTERVAL_S = 2.0
+"""Interval at which the daemon looks for runs that another process queued."""
+
+
+def main() -> None:
+    """Run the module that the first argument names, with the other arguments."""
+    import coloredlogs
+
+    coloredlogs.ansi_wrap = uncoloured
+    del sys.argv[0]
+    if sys.argv[0] == "dagster":
+        fork_run_processes()
+    elif sys.argv[0] == "dagster._daemon":
+        wake_daemon()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def uncoloured(text: str, **_: object) -> str:
+    return text
+
+
+def fork_run_processes() -> None:
+    """Make the code server of this process fork the processes of its runs, and warm up."""
+    from dagster._grpc.server import DagsterApiServer
+
+    original = DagsterApiServer.__init__
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+
+    def init(self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        self._mp_ctx = context
+        context.Process(target=int, name="warm-up").start()
+
+    DagsterApiServer.__init__ = init
+
+
+class WakeableWait:
+    """Stands for the event with which a daemon's loop waits; `wake` ends a wait early."""
+
+    def __init__(
+        self,
+        shutdown: threading.Event,
+        *,
+        least_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shutdown = shutdown
+        self._least_s = least_s
+        self._clock = clock
+        self._due: list[float] = []
+        self._changed = threading.Condition()
+
+    def wake(self) -> None:
+        """End the present wait, and one `REPEAT_S` later."""
+        now = self._clock()
+        with self._changed:
+            for due in (now, now + REPEAT_S):
+                if all(abs(due - other) > SHORTEST_S for other in self._due):
+                    self._due.append(due)
+            self._changed.notify_all()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for `timeout` seconds, or the least time; return True if the daemon shuts down."""
+        end = self._clock() + max(timeout, self._least_s)
+        with self._changed:
+            while not self._shutdown.is_set():
+                now = self._clock()
+                if now >= min((end, *self._due)):
+                    self._due = [due for due in self._due if due > now]
+                    return False
+                until = min((end, now + CHECK_SHUTDOWN_S, *self._due))
+                self._changed.wait(until - now)
+        return True
+
+
+_launchers: list[WakeableWait] = []
+"""The waits of this process's daemon that launches queued runs."""
+
+
+def wake_daemon() -> None:
+    """Make this process's daemon evaluate sensors when a call waits, and launch runs at once."""
+    from dagster._daemon.daemon import SensorDaemon
+    from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
+        QueuedRunCoordinatorDaemon,
+    )
+
+    evaluate, launch = SensorDaemon.core_loop, QueuedRunCoordinatorDaemon.core_loop
+
+    def evaluate_sensors(self: Any, workspace_process_context: Any, shutdown_event: Any) -> Any:
+        wait = WakeableWait(shutdown_event)
+        url = os.environ["CALLPIPELINE_DATABASE_URL"]
+        threading.Thread(
+            target=listen_for_waiting_calls,
+            args=[url, wait.wake, shutdown_event],
+            name="waiting-calls",
+            daemon=True,
+        ).start()
+        yield from evaluate(self, workspace_process_context, wait)  # pyright: ignore[reportArgumentType]
+
+    def launch_runs(self: Any, workspace_process_context: Any, shutdown_event: Any) -> Any:
+        wait = WakeableWait(shutdown_event, least_s=LAUNCH_INTERVAL_S)
+        _launchers.append(wait)
+        yield from launch(self, workspace_process_context, wait)  # pyright: ignore[reportArgumentType]
+
+    SensorDaemon.core_loop = evaluate_sensors
+    QueuedRunCoordinatorDaemon.core_loop = launch_runs
+
+
+class PromptRunCoordinator(QueuedRunCoordinator):
+    """Queues runs, which the daemon launches at once if it queued them, else within seconds."""
+
+    @property
+    def dequeue_interval_seconds(self) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Shorter than half a second, the least that Dagster's daemon waits."""
+        return 0.1
+
+    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
+        submitted = super().submit_run(context)
+        for launcher in _launchers:
+            launcher.wake()
+        return submitted
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()

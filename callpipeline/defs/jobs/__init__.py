@@ -1,0 +1,1 @@
+"""Jobs: processing calls, completing judgements, and retention."""

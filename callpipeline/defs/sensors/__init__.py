@@ -1,0 +1,1 @@
+"""Sensors: discovery, processing, reconciliation, erasure and notifications."""

@@ -1,0 +1,1 @@
+"""Calls: identity, registration, progress, filters and retention."""

@@ -1,0 +1,211 @@
+"""Sources of recordings, and the call attributes parsed from the names of recordings."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+
+MAX_SEARCHED_CHARS = 1024
+"""Only this many characters at the end of a key are searched for a pattern.
+
+The operator writes the pattern: one with nested repetition, such as `(a+)+`, takes time that
+doubles with each character, and a running match can't be interrupted.
+"""
+MAX_VALUE_CHARS = 200
+
+_TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
+TIME_GROUPS = frozenset({"started_at", "date", "time", *_TIME_PARTS})
+"""Groups of a source's pattern that contain the time of the call."""
+
+MAX_FILENAME_BYTES = 220
+"""File systems allow 255; the name of a transcript beside the recording is longer."""
+MAX_EXTENSION_BYTES = 20
+DEFAULT_FILENAME = "recording"
+JOINERS = "\u200c\u200d"
+"""Invisible characters that are part of Persian words and of emoji."""
+
+_SIDES = {"left": "left", "l": "left", "0": "left", "right": "right", "r": "right", "1": "right"}
+_DIRECTIONS = {
+    **dict.fromkeys(("in", "inbound", "incoming", "ib", "i", "received"), "inbound"),
+    **dict.fromkeys(("out", "outbound", "outgoing", "ob", "o", "dialled", "dialed"), "outbound"),
+}
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_TIMESTAMP = re.compile(
+    r"""(\d{4})[-_./]?(\d{2})[-_./]?(\d{2})             # 2025-02-19, 20250219
+        (?:[T _-]*(\d{2})[-:._]?(\d{2})                  # T06-01, _0601
+           (?:[-:._]?(\d{2})(?:[.,]\d+)?)?               # -22, 22.123
+        )?
+        \s*(Z|[+-]\d{2}:?\d{2})?                         # Z, +01:00, -0500
+    """,
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
+)
+_EPOCH = re.compile(r"(\d{9,10})(?:\.\d+)?|(\d{13})", re.ASCII)
+"""Seconds or milliseconds since 1970; digits after a point are a counter in Asterisk's names."""
+_DROPPED_CATEGORIES = frozenset(("Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp"))
+"""Control, format, unassigned, surrogate and private-use characters, and line separators."""
+
+
+class MonoFirstSpeaker(StrEnum):
+    """The role of the voice that speaks first in the mono recordings of a source."""
+
+    AUTO = "auto"
+    AGENT = "agent"
+    CUSTOMER = "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class CallAttributes:
+    """Attributes of a call that are available before it is processed."""
+
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    started_at: datetime | None = None
+    agent_channel: str = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder or bucket where recordings arrive; its sensor and bucket are named after it.
+
+    `filename` is a regular expression, searched in an object's key. Its named groups become the
+    call's metadata. `started_at` (or `date` and `time`, or `year`, `month`, `day`, `hour`,
+    `minute`, `second`) is the time of the call, in `timezone` unless it has an offset;
+    `agent_channel` is the agent's channel, for sources where it varies by call.
+
+    `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said.
+
+    `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
+    recordings then lists only the newest. If `lane` is None, a call's age decides.
+    """
+
+    name: str
+    url: str
+    filename: str | None = None
+    timezone: str = "UTC"
+    agent_channel: str = "left"
+    mono_first_speaker: MonoFirstSpeaker = MonoFirstSpeaker.AUTO
+    duplicates: DuplicatePolicy = DuplicatePolicy.LINK
+    lane: Lane | None = None
+    day_folders: str | None = None
+
+    def call_attributes(
+        self, key: str, *, now: datetime | None = None, metadata: Mapping[str, str] | None = None
+    ) -> CallAttributes:
+        """Parse an object's key; an invalid time stays in the metadata as text.
+
+        `metadata` supplied by the sender takes precedence over the groups of the same names.
+        """
+        fields = _matched_groups(self.filename, key) | _clean_values(metadata or {})
+        started_at = parse_started_at(fields, self.timezone, now or datetime.now(UTC))
+        if started_at:
+            fields = {name: value for name, value in fields.items() if name not in TIME_GROUPS}
+        side = _SIDES.get(fields.get("agent_channel", "").casefold())
+        if side:
+            del fields["agent_channel"]
+        if direction := _DIRECTIONS.get(fields.get("direction", "").casefold()):
+            fields["direction"] = direction
+        return CallAttributes(fields, started_at, side or self.agent_channel)
+
+
+def parse_started_at(fields: Mapping[str, str], timezone: str, now: datetime) -> datetime | None:
+    """Return the time of the call (UTC) by the time groups of a name.
+
+    None if it can't be parsed, is before 1990, or more than a day in the future. A date alone
+    means the start of that day. A time that a clock change repeats means its first occurrence; one
+    that a clock change skips is read with the offset before the change.
+    """
+    text = _timestamp_text(fields)
+    try:
+        started_at = _parse_timestamp(text, _zone(timezone)) if text else None
+        if started_at and _EARLIEST <= started_at <= now + timedelta(days=1):
+            return started_at
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def clean_filename(sent: str) -> str:
+    """Make a name that is safe in folders, buckets and pages; never empty.
+
+    Removes folders, invisible characters and leading dots, normalises accents, and shortens long
+    names in the middle. A sender may be a browser that sends a path, or an attacker trying `../`.
+    """
+    last = re.split(r"[/\\]", sent)[-1]
+    visible = "".join(filter(_is_visible, unicodedata.normalize("NFC", last)))
+    # Normalise again: a removed character may have separated two that compose.
+    name = unicodedata.normalize("NFC", " ".join(visible.split())).lstrip(". ").rstrip(". ")
+    return _shorten_filename(name) or DEFAULT_FILENAME
+
+
+def _matched_groups(pattern: str | None, key: str) -> dict[str, str]:
+    match = re.search(pattern, key[-MAX_SEARCHED_CHARS:]) if pattern else None
+    return _clean_values(match.groupdict("")) if match else {}
+
+
+def _clean_values(fields: Mapping[str, str]) -> dict[str, str]:
+    cleaned = {name: _clean_value(value) for name, value in fields.items()}
+    return {name: value for name, value in cleaned.items() if value}
+
+
+def _clean_value(value: str) -> str:
+    """Remove control, invisible and undecodable characters, and limit the length."""
+    visible = "".join(c for c in value if not unicodedata.category(c).startswith("C"))
+    return visible.strip()[:MAX_VALUE_CHARS].strip()
+
+
+def _timestamp_text(fields: Mapping[str, str]) -> str | None:
+    if "started_at" in fields:
+        return fields["started_at"]
+    if "date" in fields:
+        return f"{fields['date']}T{fields['time']}" if "time" in fields else fields["date"]
+    if not {"year", "month", "day"} <= fields.keys():
+        return None
+    # A two-digit year belongs to this century: there are no recordings from 1925.
+    year, *others = (fields.get(part, "0").zfill(2) for part in _TIME_PARTS)
+    return f"{'20' + year if len(year) == 2 else year}{''.join(others)}"
+
+
+def _parse_timestamp(text: str, zone: tzinfo) -> datetime | None:
+    if epoch := _EPOCH.fullmatch(text):
+        seconds, milliseconds = epoch.groups()
+        return datetime.fromtimestamp(int(seconds or milliseconds[:-3]), UTC)
+    if not (timestamp := _TIMESTAMP.fullmatch(text)):
+        return None
+    *parts, offset = timestamp.groups()
+    year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+    local_zone = _parse_offset(offset) if offset else zone
+    local = datetime(year, month, day, hour, minute, second, tzinfo=local_zone)
+    return local.astimezone(UTC)
+
+
+def _parse_offset(text: str) -> tzinfo:
+    if text.upper() == "Z":
+        return UTC
+    minutes = int(text[1:3]) * 60 + int(text[-2:])
+    return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
+
+
+def _zone(name: str) -> tzinfo:
+    """Return the zone; UTC works on machines without a time zone database."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _is_visible(char: str) -> bool:
+    if char in JOINERS or char in "\t\n\r":  # white space separates words
+        return True
+    return unicodedata.category(char) not in _DROPPED_CATEGORIES
+
+
+def _shorten_filename(name: str) -> str:
+    if len(name.encode()) <= MAX_FILENAME_BYTES:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > MAX_EXTENSION_BYTES:
+        stem, dot, extension = name, "", ""
+    room = MAX_FILENAME_BYTES - len(f"…{dot}{extension}".encode())
+    cut = stem.encode()[:room].decode(errors="ignore")
+    return f"{cut.rstrip()}…{dot}{extension}"

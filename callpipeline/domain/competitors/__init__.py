@@ -1,0 +1,1 @@
+"""Competitors: the catalog, and the mentions of its names in transcripts."""

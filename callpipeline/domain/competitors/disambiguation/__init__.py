@@ -1,0 +1,1 @@
+"""Disambiguation: deciding whether an ambiguous name means the company."""

@@ -1,0 +1,204 @@
+"""Disambiguation: summed evidence decides whether an ambiguous name means the company.
+
+Each occurrence has a score, the log-odds that it means the company: the sum of its features times
+coefficients that were learned from labelled text (`docs/train_disambiguation.py`). The other
+occurrences in the call and people's answers about the name add to it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from math import exp, sqrt
+
+from callpipeline.domain.competitors.disambiguation.context import MentionContext
+from callpipeline.domain.competitors.disambiguation.features import (
+    RULES,
+    features,
+    name_usage,
+)
+from callpipeline.domain.competitors.disambiguation.reasons import explain
+from callpipeline.domain.competitors.mentions import MentionStatus
+from callpipeline.domain.competitors.words import read_data
+
+FIGURES = ("part_of_a_figure", "counting", "amount", "beside_a_number")
+"""Rules that are final: plain figures, such as "three months"."""
+PLAIN_EVIDENCE = frozenset(
+    (
+        "lower case", "lower case number", "only lower case in call", "given name", "near greeting",
+        "near title", "before article", "before determiner", "before owner", "before modal",
+        "before number", "before be", "given name before",
+        *(f"rule {name}" for name in (
+            *FIGURES, "hyphenated", "collocation", "label", "compound", "numbered", "colour",
+            "counting_anything", "determined", "time_of_day", "verb", "bare_one",
+        )),
+    )
+)  # fmt: skip
+"""Features without which a score alone dismisses nothing, as long as people said little."""
+ENOUGH_ANSWERS = 2
+ANSWER_SPREAD = 2.0
+"""Standard deviation, in log-odds, of how much more names mean the company than they seem to."""
+MAX_SHARED_SCORE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reviewer's answer about an occurrence: its score then, and the phrase it begins."""
+
+    score: float
+    is_company: bool
+    phrase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NameAnswers:
+    """People's answers about one competitor's names, one per call and phrase."""
+
+    answers: tuple[Answer, ...] = ()
+
+    def intercept(self) -> float:
+        """Return what the answers add to every score: the most likely log-odds of the name."""
+        shift = 0.0
+        for _ in range(25):
+            slope, curvature = -shift / ANSWER_SPREAD**2, 1 / ANSWER_SPREAD**2
+            for answer in self.answers:
+                probability = 1 / (1 + exp(-answer.score - shift))
+                slope += answer.is_company - probability
+                curvature += probability * (1 - probability)
+            shift += slope / curvature
+        return shift
+
+    def of_phrase(self, phrase: str) -> bool | None:
+        """Return what people said of this phrase; None if nothing, or not the same."""
+        said = {answer.is_company for answer in self.answers if answer.phrase == phrase}
+        return said.pop() if phrase and len(said) == 1 else None
+
+
+NO_ANSWERS = NameAnswers()
+
+
+@dataclass(frozen=True, slots=True)
+class Disambiguation:
+    """The status of a mention, with the reason for reviewers.
+
+    `score` is the log-odds from its context alone; `phrase` the name with the next word, if that
+    may belong to it ("Clover House").
+    """
+
+    status: MentionStatus
+    reason: str
+    score: float | None = None
+    phrase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """The learned model: weights of features, and the thresholds of the log-odds."""
+
+    version: int
+    intercept: float
+    accept: float
+    reject: float
+    others: float
+    weights: Mapping[str, float] = field(repr=False)
+
+    def terms(self, found: Mapping[str, float]) -> dict[str, float]:
+        weights = self.weights
+        return {name: value * weights[name] for name, value in found.items() if name in weights}
+
+    def score(self, found: Mapping[str, float]) -> float:
+        return self.intercept + sum(self.terms(found).values())
+
+
+@cache
+def coefficients() -> Coefficients:
+    """Return the model of `data/disambiguation.json`."""
+    return Coefficients(**json.loads(read_data("disambiguation.json")))
+
+
+def accepted(reason: str) -> Disambiguation:
+    return Disambiguation(MentionStatus.COUNTED, reason)
+
+
+def disambiguate(
+    contexts: Sequence[MentionContext],
+    *,
+    is_cased: bool,
+    is_heard: bool = False,
+    answers: NameAnswers = NO_ANSWERS,
+) -> list[Disambiguation]:
+    """Decide on the occurrences of one competitor's ambiguous name in a call.
+
+    In text that a recogniser heard, a capital is evidence, but lower case is none: recognisers
+    often write companies' names like the ordinary words.
+    """
+    model = coefficients()
+    usage = name_usage(contexts, is_cased=is_cased)
+    uncased = replace(usage, is_cased=False)
+    found = [
+        features(context, uncased if is_heard and context.text[:1].islower() else usage)
+        for context in contexts
+    ]
+    scores = [model.score(each) for each in found]
+    intercept = answers.intercept() if answers.answers else 0.0
+    totals = [total + intercept for total in add_others(scores, model.others)]
+    is_named = max(totals, default=0.0) >= model.accept
+    return [
+        _decide(context, each, score, _beside_named(total, each) if is_named else total, answers)
+        for context, each, score, total in zip(contexts, found, scores, totals, strict=True)
+    ]
+
+
+def _beside_named(total: float, found: Mapping[str, float]) -> float:
+    """Accept an occurrence that a rule and the sum favour, if another one surely is the company."""
+    is_likely = total >= 0 and "company rule" in found
+    return max(total, coefficients().accept) if is_likely else total
+
+
+def add_others(scores: Sequence[float], weight: float) -> list[float]:
+    """Add to each score a part of what the other occurrences in the call say."""
+    if len(scores) < 2:
+        return list(scores)
+    clipped = [max(-MAX_SHARED_SCORE, min(MAX_SHARED_SCORE, score)) for score in scores]
+    total, scale = sum(clipped), weight / sqrt(len(scores) - 1)
+    return [score + scale * (total - own) for score, own in zip(scores, clipped, strict=True)]
+
+
+def _decide(
+    context: MentionContext,
+    found: Mapping[str, float],
+    score: float,
+    total: float,
+    answers: NameAnswers,
+) -> Disambiguation:
+    model, phrase = coefficients(), context.phrase
+    figure = next((said for rule in FIGURES if (said := RULES[rule](context))), None)
+    if figure and not context.is_possessive:
+        reason = f"{figure} suggests the ordinary word"
+        return Disambiguation(MentionStatus.DISMISSED, reason, score, phrase)
+    said = answers.of_phrase(phrase)
+    if said is not None:
+        status = MentionStatus.COUNTED if said else MentionStatus.DISMISSED
+        means = "means" if said else "doesn't mean"
+        reason = f'a reviewer said that "{phrase}" {means} the company'
+        return Disambiguation(status, reason, score, phrase)
+    status = _status(found, total, answers)
+    reason = explain(context, model.terms(found), status)
+    if answers.answers and status is not MentionStatus.NEEDS_REVIEW:
+        reason += f", with {_counted(answers.answers)} about the name"
+    return Disambiguation(status, reason, score, phrase)
+
+
+def _status(found: Mapping[str, float], total: float, answers: NameAnswers) -> MentionStatus:
+    model = coefficients()
+    if total >= model.accept:
+        return MentionStatus.COUNTED
+    is_plain = not PLAIN_EVIDENCE.isdisjoint(found)
+    if total <= model.reject and (is_plain or len(answers.answers) >= ENOUGH_ANSWERS):
+        return MentionStatus.DISMISSED
+    return MentionStatus.NEEDS_REVIEW
+
+
+def _counted(answers: Iterable[Answer]) -> str:
+    count = len(tuple(answers))
+    return f"{count} answer{'s' if count > 1 else ''}"

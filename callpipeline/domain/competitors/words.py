@@ -1,0 +1,127 @@
+"""Words that names are made of: numbers in digits and in words, and how common a word is.
+
+How often words are said comes from `data/words.tsv`, which has a licence of its own (see
+`data/README.md`).
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+_SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ORDINALS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
+    "nine": "ninth", "twelve": "twelfth",
+}  # fmt: skip
+_ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)")
+
+
+def _below_hundred(number: int) -> str:
+    if number < len(_SMALL):
+        return _SMALL[number]
+    tens, unit = divmod(number, 10)
+    return f"{_TENS[tens - 2]} {_SMALL[unit]}" if unit else _TENS[tens - 2]
+
+
+def _ordinal(number: int) -> str:
+    *rest, last = _below_hundred(number).split()
+    regular = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
+    return " ".join((*rest, _ORDINALS.get(last, regular)))
+
+
+_VALUES = {_below_hundred(number): number for number in range(100)}
+_ORDINAL_DIGITS = {
+    _ordinal(number): f"{number}{_suffix}"
+    for number in range(1, 32)
+    for _suffix in [
+        "th" if 10 < number < 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    ]
+}
+DIGIT_WORDS = frozenset((*_SMALL[:10], "oh"))
+"""Words of a number that is read out digit by digit, as a telephone number is."""
+
+
+NUMBER_WORDS = frozenset((*(word for each in _VALUES for word in each.split()), *_ORDINAL_DIGITS))
+
+
+def number_readings(word: str) -> list[str]:
+    """Return the other readings of a number in a name; none if it is no number.
+
+    Words become digits, and digits words: "six" is "6", and "365" is "three six five", "three
+    sixty five" or "three hundred and sixty five".
+    """
+    if word in _VALUES:
+        return [str(_VALUES[word])]
+    if not (word.isascii() and word.isdigit() and len(word) <= 4):
+        return []
+    return list(dict.fromkeys(_readings(word)))
+
+
+def _readings(digits: str) -> list[str]:
+    number, one_by_one = int(digits), " ".join(_SMALL[int(digit)] for digit in digits)
+    if len(digits) <= 2:
+        return [_below_hundred(number) if digits[0] != "0" else one_by_one, one_by_one]
+    head, tail = divmod(number, 100)
+    rest = _below_hundred(tail)
+    paired = f"{_below_hundred(head)} {'oh ' if 0 < tail < 10 else ''}{rest}"
+    if tail == 0:
+        return [f"{_below_hundred(head)} hundred", one_by_one]
+    return [paired, one_by_one, f"{_below_hundred(head)} hundred and {rest}"]
+
+
+def ordinal_words(word: str) -> list[str]:
+    """Return "first" for "1st" and "1st" for "first"; nothing for other words."""
+    match = _ORDINAL.fullmatch(word)
+    if match and int(match[1]):
+        return [_ordinal(int(match[1]))]
+    return [_ORDINAL_DIGITS[word]] if word in _ORDINAL_DIGITS else []
+
+
+COMMON_PER_MILLION = 5.0
+
+
+class WordStatistics(NamedTuple):
+    """Occurrences per million words in lower case, and with a capital inside a sentence."""
+
+    lower: float
+    capitalised: float
+
+    @property
+    def total(self) -> float:
+        return self.lower + self.capitalised
+
+    @property
+    def capital_share(self) -> float:
+        return self.capitalised / self.total if self.total else 0.0
+
+
+UNKNOWN = WordStatistics(0.0, 0.0)
+
+
+def read_data(name: str) -> str:
+    """Return the text of a file in `data/`."""
+    return files("callpipeline.domain.competitors").joinpath("data", name).read_text("utf-8")
+
+
+@cache
+def _table() -> Mapping[str, WordStatistics]:
+    lines = read_data("words.tsv").splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {word: WordStatistics(float(low), float(cap)) for word, low, cap in rows}
+
+
+def word_statistics(word: str) -> WordStatistics:
+    """Return the figures of a word in lower case; zeros if it is rare."""
+    return _table().get(word, UNKNOWN)
+
+
+def is_common_word(word: str) -> bool:
+    """Return true for a word that general text has in lower case."""
+    return word_statistics(word).lower >= COMMON_PER_MILLION

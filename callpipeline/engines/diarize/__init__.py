@@ -1,0 +1,1 @@
+"""Diarization: separating the voices of a mono recording."""

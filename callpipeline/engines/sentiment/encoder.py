@@ -1,0 +1,133 @@
+"""The sentiment encoder: probabilities of the labels towards a marked company.
+
+A small BERT-like network, fine-tuned by `training/sentiment/train.py` and run with onnxruntime on
+one thread. Its files and their licence are in `encoder_files`.
+"""
+
+import hashlib
+import json
+import lzma
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from callpipeline.domain.sentiment import Sentiment
+from callpipeline.domain.utterances import TargetContext
+from callpipeline.engines.sentiment.encoder_input import MARKERS, EncodedInput, encode_context
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILES = Path(__file__).with_name("encoder_files")
+NETWORK = FILES / "encoder.onnx.xz"
+VOCABULARY = FILES / "vocabulary.txt"
+CALIBRATION = FILES / "calibration.json"
+LABELS = (Sentiment.NEGATIVE, Sentiment.NEUTRAL, Sentiment.POSITIVE)
+
+
+class LabelProbabilities(NamedTuple):
+    """Calibrated probabilities of the three labels."""
+
+    negative: float
+    neutral: float
+    positive: float
+
+    @property
+    def label(self) -> Sentiment:
+        """The most probable label."""
+        return LABELS[max(range(len(LABELS)), key=self.__getitem__)]
+
+    @property
+    def score(self) -> float:
+        """The sentiment from −1 to 1."""
+        return self.positive - self.negative
+
+
+class SentimentEncoder:
+    """Encoder of the files in a folder; it is loaded on first use."""
+
+    def __init__(self, network: Path = NETWORK) -> None:
+        self._network = network
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._tokenizer: Any = None
+        self._marker_ids: dict[str, int] = {}
+
+    @property
+    def version(self) -> str:
+        """Return the first characters of the network's SHA-256."""
+        return _hash(self._network)[:8]
+
+    def probabilities(self, contexts: Sequence[TargetContext]) -> list[LabelProbabilities]:
+        """Return the probabilities for each context. They depend on nothing but the context."""
+        with self._lock:
+            self._load()
+            temperature = _calibration()["temperature"]
+            return [self._judge(context, temperature) for context in contexts]
+
+    def _judge(self, context: TargetContext, temperature: float) -> LabelProbabilities:
+        encoded = encode_context(context, self._tokenize, self._marker_ids)
+        scores = self._session.run(None, _feeds(encoded))[0][0]
+        return LabelProbabilities(*_softmax(scores / temperature).tolist())
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def _load(self) -> None:
+        if self._session is not None:
+            return
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        self._tokenizer = _tokenizer()
+        self._marker_ids = {marker: self._tokenizer.token_to_id(marker) for marker in MARKERS}
+        self._session = onnxruntime.InferenceSession(
+            lzma.decompress(self._network.read_bytes()), options, providers=["CPUExecutionProvider"]
+        )
+
+
+def unclear_below() -> float:
+    """Return the calibrated probability below which a label is unclear."""
+    return _calibration()["unclear_below"]
+
+
+def _feeds(encoded: EncodedInput) -> "dict[str, NDArray[Any]]":
+    import numpy as np
+
+    return {
+        "ids": np.array([encoded.ids], np.int64),
+        "segments": np.array([encoded.segments], np.int64),
+    }
+
+
+def _softmax(scores: "NDArray[Any]") -> "NDArray[Any]":
+    import numpy as np
+
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()
+
+
+def _tokenizer() -> Any:
+    """Return BERT's word piece tokenizer without case, for the words of the network."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    words = VOCABULARY.read_text(encoding="utf-8").splitlines()
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+@cache
+def _calibration() -> dict[str, float]:
+    return json.loads(CALIBRATION.read_text(encoding="utf-8"))
+
+
+@cache
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""HTTP building blocks that know nothing of calls: limits, uploads, responses, signing."""

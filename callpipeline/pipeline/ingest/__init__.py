@@ -1,0 +1,1 @@
+"""Ingestion: discover, announce, and register recordings."""

@@ -1,0 +1,278 @@
+"""Registration of recordings as calls, discovered, uploaded, or announced by URL.
+
+A transcript may be supplied beside a recording. For `folder/call.wav` it is
+`folder/call.transcript.json`, `folder/call.srt` or `folder/call.vtt`; the first that exists is used
+instead of a recogniser. An announced recording is downloaded when its call is processed.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
+from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
+from callpipeline.domain.transcripts import Transcript
+from callpipeline.errors import AnnouncementInvalid
+from callpipeline.storage.objects import keys
+from callpipeline.storage.ports.calls import (
+    AnnouncementRegistry,
+    CallRegistry,
+    ContentRegistry,
+    RecordingBucket,
+    RecordingSource,
+    announced_recording,
+)
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
+    | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+)
+"""The files that `callpipeline ingest FOLDER` takes from a folder."""
+
+LIVE_BURST = 50
+"""More new recordings than this at once are a backlog."""
+
+LIVE_AGE = timedelta(hours=1)
+
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+MAX_METADATA = 50
+
+
+def register(
+    registry: CallRegistry,
+    source: Source,
+    recordings: Sequence[Recording],
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+    sha256: str | None = None,
+) -> list[RegisteredCall]:
+    """Register recordings that were discovered together, with the attributes in their names.
+
+    Without a `lane`, the source decides, else their age and number. `sha256` is the content hash of
+    a single recording, if known.
+    """
+    now = datetime.now(UTC)
+    burst = len(recordings) > LIVE_BURST
+
+    def registration(recording: Recording) -> Registration:
+        attributes = source.call_attributes(recording.key, now=now)
+        old = burst or now - recording.last_modified > LIVE_AGE
+        return Registration(
+            recording,
+            agent_channel=attributes.agent_channel,
+            started_at=attributes.started_at,
+            metadata=attributes.metadata,
+            lane=lane or source.lane or (Lane.BULK if old else Lane.LIVE),
+            priority=priority,
+            duplicates=source.duplicates,
+            sha256=sha256,
+        )
+
+    return registry.register([registration(recording) for recording in recordings])
+
+
+SIDECAR_SUFFIXES = (".transcript.json", ".srt", ".vtt")
+
+
+def sidecar_keys(key: str) -> list[str]:
+    """Return the possible keys of a supplied transcript, in order of precedence."""
+    stem = key.removesuffix(PurePosixPath(key).suffix)
+    return [stem + suffix for suffix in SIDECAR_SUFFIXES]
+
+
+SidecarParser = Callable[[str, bytes, str], tuple[Transcript, ...]]
+"""Parses a transcript file: (file name, content, agent channel) -> transcripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarTranscripts:
+    """Reads the transcripts supplied beside recordings."""
+
+    recordings: RecordingSource
+    parse: SidecarParser
+
+    def find(self, call: Call) -> tuple[Transcript, ...] | None:
+        """Return the supplied transcripts, None without any. Raises TranscriptInvalid."""
+        bucket = call.recording.bucket
+        for key in sidecar_keys(call.recording.key):
+            if self.recordings.exists(bucket, key):
+                return self.parse(key, self.recordings.read(bucket, key), call.agent_channel)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A local file, the name to store it under, and the SHA-256 of its content."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """A file and its call; `is_new` is False if the content was ingested before."""
+
+    path: Path
+    call_id: str
+    is_new: bool
+
+
+def ingest_file(
+    path: Path,
+    store: RecordingBucket,
+    registry: ContentRegistry,
+    source: Source,
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+) -> IngestResult:
+    """Copy a recording, with a transcript beside it, into the store of `source` and register it.
+
+    The same content is one call, whatever its name, even when ingested twice at the same time.
+    Raises OSError if the file is unreadable.
+    """
+    # Control characters and undecodable bytes are not allowed in keys.
+    name = re.sub("[\x00-\x1f\x7f\ud800-\udfff]", "_", path.name)
+    file = HashedFile(path, name, sha256_of(path))
+    return ingest_hashed(file, store, registry, source, lane=lane, priority=priority)
+
+
+def ingest_hashed(
+    file: HashedFile,
+    store: RecordingBucket,
+    registry: ContentRegistry,
+    source: Source,
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+) -> IngestResult:
+    """Copy a file with a known content hash into the store and register it.
+
+    If this is interrupted between the copy and the registration, ingesting the file again, or
+    discovery, continues with the same object: it remains one call.
+    """
+    if call_id := registry.call_of_content(file.sha256):
+        return IngestResult(file.path, call_id, is_new=False)
+    recording = store.recording(store.key_of(file.path) or _copy(file, store))
+    [registered] = register(
+        registry, source, [recording], lane=lane, priority=priority, sha256=file.sha256
+    )
+    is_new = registered.is_new and not registered.duplicate_of
+    return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read block by block."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(file: HashedFile, store: RecordingBucket) -> str:
+    """Copy a recording and a transcript beside it; return the recording's key.
+
+    They get a folder of their own, since recordings of the same name would share transcripts. An
+    existing object has the same content; overwriting it would make it another recording.
+    """
+    key = PurePosixPath(keys.inbox(file.sha256, file.name))
+    # The transcript first: a sensor may register the recording as soon as it exists.
+    for suffix in SIDECAR_SUFFIXES:
+        beside = file.path.with_suffix(suffix)
+        if beside.exists():
+            store.put_new(str(key.with_suffix(suffix)), beside)
+    store.put_new(str(key), file.path)
+    return str(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """The URL of a recording and optional attributes of its call.
+
+    With an `idempotency_key`, repeated announcements are one call. `metadata` (`agent`, `customer`,
+    `direction`, `started_at`, …) takes precedence over the groups of the source's name pattern;
+    `agent_channel` is left or right.
+    """
+
+    url: str = field(repr=False)
+    filename: str | None = None
+    idempotency_key: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    agent_channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedCall:
+    """The call of an announcement; `name` is the file name of its recording."""
+
+    call_id: str
+    name: str
+    is_new: bool
+
+
+def announce(
+    announcement: Announcement,
+    registry: AnnouncementRegistry,
+    source: Source,
+    egress_policy: EgressPolicy,
+    *,
+    now: datetime | None = None,
+) -> AnnouncedCall:
+    """Register a call whose recording is downloaded later; `source` parses its name.
+
+    The same URL and key are one call. Without a key they are one call until the download: after
+    that the URL may lead to another recording, and the content decides. Sends no request and no
+    DNS query. Raises AnnouncementInvalid or its subclass AddressInvalid.
+    """
+    at = now or datetime.now(UTC)
+    address = parse_http_address(announcement.url)
+    egress_policy.refuse_private_literal(address)
+    _validate(announcement)
+    name = clean_filename(announcement.filename or _filename_from_url(address))
+    key = announcement.idempotency_key or ""
+    identity = _hash("announced", announcement.url, key)
+    # Without a key, a later announcement of the same URL is a new call.
+    token = (identity if key else _hash(identity, at.isoformat()))[:20]
+    recording = announced_recording(token, name, at)
+    attributes = source.call_attributes(recording.key, now=at, metadata=announcement.metadata)
+    registration = Registration(
+        recording,
+        agent_channel=announcement.agent_channel or attributes.agent_channel,
+        started_at=attributes.started_at,
+        metadata=attributes.metadata,
+        lane=source.lane or Lane.LIVE,
+        duplicates=source.duplicates,
+    )
+    registered = registry.register(registration, announcement.url, identity, is_keyed=bool(key))
+    return AnnouncedCall(registered.call_id, name, registered.is_new)
+
+
+def _filename_from_url(address: HttpAddress) -> str:
+    """Return the file name in a URL if it has an audio suffix; else it may be a secret."""
+    last = unquote(address.target.partition("?")[0]).rpartition("/")[2]
+    return last if PurePosixPath(last).suffix.lower() in AUDIO_SUFFIXES else DEFAULT_FILENAME
+
+
+def _validate(announcement: Announcement) -> None:
+    """Raise AnnouncementInvalid for attributes that are out of range."""
+    if announcement.agent_channel not in (None, "left", "right"):
+        raise AnnouncementInvalid("The agent's channel must be left or right.")
+    if len(announcement.idempotency_key or "") > MAX_IDEMPOTENCY_KEY_CHARS:
+        raise AnnouncementInvalid(
+            f"The idempotency key is longer than {MAX_IDEMPOTENCY_KEY_CHARS} characters."
+        )
+    if len(announcement.metadata) > MAX_METADATA:
+        raise AnnouncementInvalid(f"More than {MAX_METADATA} metadata fields: send fewer.")
+    if not all(re.fullmatch(r"[A-Za-z]\w{0,59}", name, re.ASCII) for name in announcement.metadata):
+        raise AnnouncementInvalid(
+            "Metadata names have up to 60 letters, digits and underscores and begin with a letter."
+        )
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,1 @@
+"""Notifications: composing and delivering them, and monitoring the pipeline."""

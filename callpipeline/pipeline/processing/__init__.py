@@ -1,0 +1,1 @@
+"""Processing of calls, stage by stage."""

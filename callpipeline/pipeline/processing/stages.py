@@ -1,0 +1,333 @@
+"""The stages of a call: each computes one result from those before it, and stores it.
+
+Each returns a summary of counts and competitor names for Dagster's event log, which must not
+contain what was said.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+from callpipeline.domain.audio import (
+    Channel,
+    ChannelAudio,
+    Peaks,
+    Speaker,
+    SplitRecording,
+    compute_metrics,
+)
+from callpipeline.domain.calls.call import Call, Stage
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.coverage import measure_unheard
+from callpipeline.domain.sentiment import (
+    Judgement,
+    JudgeResult,
+    UnjudgedMention,
+    add_switching_intent,
+    call_stance,
+    judged,
+    unjudged,
+)
+from callpipeline.domain.transcripts import SUPPLIED_ENGINE, Transcript, interleave
+from callpipeline.domain.utterances import form_utterances
+from callpipeline.engines.ports import (
+    Conversation,
+    Diarizer,
+    PeakMeter,
+    SentimentJudge,
+    SpeechDetector,
+    Splitter,
+    Transcriber,
+)
+from callpipeline.errors import EngineUnavailable, MissingObject
+from callpipeline.pipeline.ingest.registration import sha256_of
+from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.processing.voices import transcribe_voices
+from callpipeline.pipeline.processing.workspace import CallWorkspace, run_in_own_thread
+from callpipeline.storage.ports.calls import CallStates, RecordingSource
+from callpipeline.storage.ports.results import ChannelPeaks, ResultStore, StageWrite
+
+T = TypeVar("T")
+SummaryValue = str | int | float | bool
+StageSummary = Mapping[str, SummaryValue]
+
+
+class SuppliedTranscripts(Protocol):
+    """Finds the transcripts supplied beside a recording; None without any."""
+
+    def find(self, call: Call) -> tuple[Transcript, ...] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The configured engines."""
+
+    splitter: Splitter
+    speech_detector: SpeechDetector
+    transcriber: Transcriber
+    judge: SentimentJudge
+    diarizer: Diarizer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages and everything they work with; shared by all calls of a run.
+
+    `workspace` is the folder for temporary files, the system's own by default. `first_speakers`
+    says by bucket who speaks first in its mono recordings; without an entry, what they say decides.
+    """
+
+    engines: Engines
+    recordings: RecordingSource
+    supplied: SuppliedTranscripts
+    states: CallStates
+    results: ResultStore
+    catalog: Catalog
+    matcher: Matcher
+    measure_peaks: PeakMeter
+    workspace: Path | None = None
+    stage_timeout_s: float = 14_400.0
+    links: Links | None = None
+    first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
+
+    async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
+        """Run one stage of a call and store its result."""
+        stages: Mapping[Stage, Callable[[CallWorkspace, _StageTimer], Awaitable[StageSummary]]] = {
+            Stage.CHANNEL_AUDIO: self._channel_audio,
+            Stage.CALL_METRICS: self._call_metrics,
+            Stage.TRANSCRIPTS: self._transcripts,
+            Stage.COMPETITOR_MENTIONS: self._competitor_mentions,
+            Stage.COMPETITOR_SENTIMENT: self._competitor_sentiment,
+        }
+        return await stages[stage](workspace, _StageTimer(workspace.call.call_id, run_id, stage))
+
+    async def _channel_audio(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
+        recording = workspace.folder / "recording"
+        await run_in_own_thread(self.recordings.fetch, workspace.call.recording, recording)
+        sha256 = await asyncio.to_thread(sha256_of, recording)
+        # Before anything expensive: content that another call owns is not processed twice.
+        await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
+        splitter, call = self.engines.splitter, workspace.call
+        name = PurePosixPath(call.recording.key).name
+        split = await splitter.split(
+            recording, workspace.folder, call.agent_channel, file_name=name
+        )
+        recording.unlink()
+        peaks = await asyncio.to_thread(
+            measure_channel_peaks, split, workspace.folder, self.measure_peaks
+        )
+        split = await self._detect_speech(split, workspace.folder)
+        write = timer.write(engine=splitter.name)
+        await asyncio.to_thread(self.results.save_audio, write, split, workspace.folder, peaks)
+        workspace.new_audio = split
+        return summarize_audio(split)
+
+    async def _detect_speech(self, split: SplitRecording, folder: Path) -> SplitRecording:
+        async def detect(channel: ChannelAudio) -> ChannelAudio:
+            audio = folder / f"{channel.channel}.flac"
+            return replace(channel, speech=await self.engines.speech_detector.detect(audio))
+
+        channels = await gather_all(map(detect, split.channels))
+        return replace(split, channels=channels)
+
+    async def _call_metrics(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
+        split = await workspace.audio()
+        detector = self.engines.speech_detector.name
+        metrics = compute_metrics(split.format.duration_s, split.channels, detector)
+        await asyncio.to_thread(self.results.save_metrics, timer.write(engine=detector), metrics)
+        return {
+            "agent_talk_s": round(metrics.agent_talk_s, 1),
+            "customer_talk_s": round(metrics.customer_talk_s, 1),
+            "silence_s": round(metrics.silence_s, 1),
+            "overlap_s": round(metrics.overlap_s, 1),
+        }
+
+    async def _transcripts(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
+        split = await workspace.audio()
+        supplied = await asyncio.to_thread(self.supplied.find, workspace.call)
+        if supplied is None:
+            transcripts = await self._transcribe(workspace, split)
+        else:
+            transcripts = add_silent_channels(supplied, split)
+        write = timer.write(engine=transcripts[0].engine)
+        transcripts = await asyncio.to_thread(self.results.save_transcripts, write, transcripts)
+        workspace.new_transcripts = transcripts
+        return summarize_transcripts(transcripts)
+
+    async def _transcribe(
+        self, workspace: CallWorkspace, split: SplitRecording
+    ) -> tuple[Transcript, ...]:
+        first_speaker = self.first_speakers.get(workspace.call.recording.bucket, Speaker.UNKNOWN)
+
+        async def transcribe(channel: ChannelAudio) -> Transcript:
+            audio = await workspace.channel_file(channel.channel)
+            transcribing = self.engines.transcriber.transcribe(audio, channel)
+            diarizer = self.engines.diarizer
+            if diarizer is None or channel.channel is not Channel.MIXED or not channel.speech:
+                return await transcribing
+            return await transcribe_voices(transcribing, diarizer, audio, channel, first_speaker)
+
+        heard = await gather_all(map(transcribe, split.channels))
+        speech = {channel.channel: channel.speech for channel in split.channels}
+        return tuple(
+            measure_unheard(transcript, speech[transcript.channel])
+            for transcript in form_utterances(heard, self.matcher.splits_name)
+        )
+
+    async def _competitor_mentions(
+        self, workspace: CallWorkspace, timer: "_StageTimer"
+    ) -> StageSummary:
+        transcripts = await workspace.transcripts()
+        speech = await workspace.speech()
+        ambiguous = [each.name for each in self.catalog.competitors if each.ambiguous]
+        answers = await asyncio.to_thread(self.results.answers, ambiguous) if ambiguous else None
+        found = await asyncio.to_thread(find_mentions, transcripts, self.matcher, speech, answers)
+        write = timer.write(catalog_version=self.catalog.version, rule_version=RULE_VERSION)
+        mentions = await asyncio.to_thread(self.results.save_mentions, write, found)
+        workspace.new_mentions, workspace.mentions_catalog = mentions, self.catalog.version
+        counted = [mention for mention in mentions if mention.counts]
+        return {
+            "mentions": len(counted),
+            "competitors": ", ".join(sorted({mention.competitor for mention in counted})),
+            "not_counted": len(mentions) - len(counted),
+            "catalog_version": self.catalog.version,
+            "rule_version": RULE_VERSION,
+        }
+
+    async def _competitor_sentiment(
+        self, workspace: CallWorkspace, timer: "_StageTimer"
+    ) -> StageSummary:
+        mentions = [mention for mention in await workspace.mentions() if mention.counts]
+        results = await self.judge(await workspace.transcripts(), mentions)
+        judgements, missing, judge = judged(results), unjudged(results), self.engines.judge
+        write = timer.write(engine=judge.name, catalog_version=await workspace.catalog_version())
+        await asyncio.to_thread(self.results.save_sentiment, write, judgements, missing)
+        return summarize_sentiment(judgements, missing, mentions)
+
+    async def judge(
+        self, transcripts: Sequence[Transcript], mentions: Sequence[Mention]
+    ) -> tuple[JudgeResult, ...]:
+        """Judge each mention. Raises the error that kept all of them from being judged."""
+        conversation = Conversation(interleave(transcripts))
+        _check_segments(mentions, conversation)
+        if not mentions:
+            return ()
+        results = await self.engines.judge.judge(conversation, mentions)
+        return add_switching_intent(results, conversation.segments, mentions)
+
+
+class _StageTimer:
+    """Measures the time of a stage for its write."""
+
+    def __init__(self, call_id: str, run_id: str, stage: Stage) -> None:
+        self.run_id = run_id
+        self._identity = (call_id, run_id, stage)
+        self._started = time.monotonic()
+
+    def write(
+        self,
+        *,
+        engine: str | None = None,
+        catalog_version: str | None = None,
+        rule_version: int | None = None,
+    ) -> StageWrite:
+        took_s = time.monotonic() - self._started
+        return StageWrite(*self._identity, took_s, engine, catalog_version, rule_version)
+
+
+async def gather_all(work: Iterable[Awaitable[T]]) -> tuple[T, ...]:
+    """Await all concurrently; a failure is raised after all have ended, and cancels none."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    results: list[T] = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        results.append(outcome)
+    return tuple(results)
+
+
+def _check_segments(mentions: Sequence[Mention], conversation: Conversation) -> None:
+    """Raise MissingObject if the mentions belong to an older transcript."""
+    segments = {(segment.channel, segment.index) for segment in conversation.segments}
+    if any((mention.channel, mention.segment_index) not in segments for mention in mentions):
+        raise MissingObject(
+            "The mentions belong to an older transcript: materialize competitor_mentions first."
+        )
+
+
+def add_silent_channels(
+    supplied: Sequence[Transcript], split: SplitRecording
+) -> tuple[Transcript, ...]:
+    """Add an empty transcript for each channel without a supplied one.
+
+    Transcripts that separate the speakers of a mono recording are left unchanged.
+    """
+    supplied_channels = {transcript.channel for transcript in supplied}
+    if supplied_channels - {Channel.MIXED} and any(
+        c.channel is Channel.MIXED for c in split.channels
+    ):
+        return tuple(supplied)
+    silent = [c for c in split.channels if c.channel not in supplied_channels]
+    empty = [Transcript(c.channel, c.speaker, engine=SUPPLIED_ENGINE) for c in silent]
+    return (*supplied, *empty)
+
+
+def summarize_sentiment(
+    judgements: Sequence[Judgement],
+    missing: Sequence[UnjudgedMention],
+    mentions: Iterable[Mention],
+) -> StageSummary:
+    """Return the stance towards each competitor and the number of unjudged mentions."""
+    speakers = {mention.mention_id: mention.speaker for mention in mentions}
+    summary: dict[str, SummaryValue] = {
+        name: call_stance(
+            (speakers.get(j.mention_id, Speaker.UNKNOWN), j.sentiment)
+            for j in judgements
+            if j.competitor == name
+        ).describe()
+        for name in sorted({judgement.competitor for judgement in judgements})
+    }
+    return summary | ({"not_judged": len(missing)} if missing else {})
+
+
+def summarize_audio(split: SplitRecording) -> StageSummary:
+    return {
+        "duration_s": round(split.format.duration_s, 1),
+        "format": f"{split.format.container} {split.format.codec} {split.format.sample_rate_hz} Hz",
+        "channels": ", ".join(f"{c.channel} ({c.speaker})" for c in split.channels),
+        "flags": "; ".join(flag.detail for flag in split.flags) or "none",
+    }
+
+
+def summarize_transcripts(transcripts: Sequence[Transcript]) -> StageSummary:
+    confidences = [t.confidence for t in transcripts if t.confidence is not None]
+    summary: dict[str, SummaryValue] = {
+        "words": sum(transcript.word_count for transcript in transcripts),
+        "engine": transcripts[0].engine,
+        "reliable": all(transcript.is_reliable for transcript in transcripts),
+    }
+    if voices := sum(len(transcript.voices) for transcript in transcripts):
+        summary["voices"] = voices
+    if unheard_s := sum(transcript.unheard_s or 0.0 for transcript in transcripts):
+        summary["unheard_s"] = round(unheard_s, 1)
+    return summary | ({"lowest_confidence": round(min(confidences), 2)} if confidences else {})
+
+
+def measure_channel_peaks(split: SplitRecording, folder: Path, measure: PeakMeter) -> ChannelPeaks:
+    """Measure the peaks of each `folder/<channel>.flac`.
+
+    Channels that can't be measured are left out: a waveform is not worth failing a call.
+    """
+    peaks: dict[Channel, Peaks] = {}
+    for each in split.channels:
+        with suppress(EngineUnavailable):
+            file = folder / f"{each.channel}.flac"
+            peaks[each.channel] = measure(file, each.sha256)
+    return peaks

@@ -1,0 +1,1 @@
+"""Quality checks of processed calls, and the check of engines."""

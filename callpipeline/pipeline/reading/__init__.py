@@ -1,0 +1,1 @@
+"""Reading of results: documents, analytics, playback, and the review queue."""

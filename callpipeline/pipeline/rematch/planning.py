@@ -1,0 +1,132 @@
+"""Plans of rematches: which calls a change of catalog or rules can affect."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.catalog_diff import FormSearch, changed_forms
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION
+from callpipeline.storage.ports.rematch import (
+    CatalogChange,
+    NewRematch,
+    RematchPlanner,
+    RematchPlans,
+    RematchProgress,
+    ResultVersions,
+    Staleness,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RematchPlan:
+    """The calls that a target can change, and those that it can't, by what made them."""
+
+    target: ResultVersions
+    affected: tuple[str, ...]
+    unaffected: Mapping[ResultVersions, tuple[str, ...]]
+    examined_at: datetime
+
+    @property
+    def unaffected_calls(self) -> int:
+        return sum(map(len, self.unaffected.values()))
+
+    def as_rematch(
+        self, reason: str, asked_by: str | None = None, *, judges_all: bool = False
+    ) -> NewRematch:
+        assert self.target.catalog_version is not None
+        assert self.target.rule_version is not None
+        return NewRematch(
+            self.target.catalog_version,
+            self.target.rule_version,
+            self.affected,
+            self.unaffected,
+            self.examined_at,
+            reason,
+            asked_by,
+            judges_all,
+        )
+
+
+def plan_rematch(
+    plans: RematchPlans, catalog: Catalog, *, rule_version: int = RULE_VERSION
+) -> RematchPlan:
+    """Find the calls whose results a catalog can change, by searching their stored texts.
+
+    All calls made by other rules are affected, and those whose catalog is not known any more.
+    """
+    examined_at = plans.now()
+    target = ResultVersions(catalog.version, rule_version)
+    affected: list[str] = []
+    unaffected: dict[ResultVersions, tuple[str, ...]] = {}
+    for group in plans.versions_in_use():
+        if group.versions == target:
+            continue
+        calls = plans.stale_calls(group.versions, target)
+        found = _affected(plans, group.versions, catalog, rule_version, calls)
+        affected += [call_id for call_id in calls if call_id in found]
+        unaffected[group.versions] = tuple(each for each in calls if each not in found)
+    return RematchPlan(target, tuple(sorted(affected)), unaffected, examined_at)
+
+
+def _affected(
+    plans: RematchPlans,
+    made_by: ResultVersions,
+    catalog: Catalog,
+    rule_version: int,
+    calls: Sequence[str],
+) -> Collection[str]:
+    before = plans.catalog(made_by.catalog_version) if made_by.catalog_version else None
+    if before is None or made_by.rule_version != rule_version:
+        return frozenset(calls)
+    forms = changed_forms(before, catalog)
+    if not forms:
+        return frozenset()
+    search = FormSearch(forms)
+    found: set[str] = set()
+    for call_id, text in plans.texts(calls, search.pattern):
+        if call_id not in found and search.is_in(text):
+            found.add(call_id)
+    return found
+
+
+class CatalogHistory(Protocol):
+    """Knows the version of the catalog in force."""
+
+    def current(self) -> CatalogChange | None: ...
+
+
+def count_stale(catalogs: CatalogHistory, rematches: RematchPlanner) -> Staleness | None:
+    """Count the calls with results of older versions; None before the first list."""
+    current = catalogs.current()
+    if current is None:
+        return None
+    return rematches.staleness(ResultVersions(current.version, RULE_VERSION))
+
+
+def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProgress | None:
+    """Return the rematch to work on; plan one if calls have older results, else return None.
+
+    A rematch for another list is replaced: its calls, done or not, are examined again.
+    """
+    target = ResultVersions(catalog.version, RULE_VERSION)
+    current = rematches.current()
+    if current and (current.catalog_version, current.rule_version) == (
+        target.catalog_version,
+        target.rule_version,
+    ):
+        return current
+    if current is None and not rematches.staleness(target).waiting:
+        return None
+    plan = plan_rematch(rematches, catalog)
+    rematches.open(plan.as_rematch(_reason(plan)))
+    return rematches.current()
+
+
+def _reason(plan: RematchPlan) -> str:
+    """Return what made the results of the calls old."""
+    rules = {each.rule_version for each in plan.unaffected}
+    if rules - {plan.target.rule_version}:
+        return f"rules {plan.target.rule_version}"
+    return f"list {plan.target.catalog_version}"

@@ -1,0 +1,235 @@
+"""Previews: the effect that applying a catalog would have on completed calls."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import monotonic
+
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
+from callpipeline.errors import MissingObject, TranscriptInvalid
+from callpipeline.pipeline.rematch.changes import CallChanges, find_changes
+from callpipeline.pipeline.rematch.planning import plan_rematch
+from callpipeline.storage.ports.rematch import RematchInput, RematchPlans, RematchResults
+
+MAX_QUOTES = 5
+"""Quotes of each competitor that a preview shows."""
+QUOTE_CHARS = 60
+"""Characters of a quote on either side of the name."""
+SECONDS_A_CALL = 0.02
+"""10,000 calls took 195 s in benchmarks/rematch.py; starts of runs and remote judges add to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MentionQuote:
+    """A mention that comes or goes, with the words around it."""
+
+    call_id: str
+    mention_id: str
+    comes: bool
+    status: MentionStatus
+    before: str
+    text: str
+    after: str
+    start_s: float
+
+
+@dataclass(slots=True)
+class CompetitorEffect:
+    """The effect of a catalog on one competitor; counts are of mentions."""
+
+    name: str
+    counted_before: int = 0
+    counted_after: int = 0
+    to_review_before: int = 0
+    to_review_after: int = 0
+    calls: int = 0
+    quotes: list[MentionQuote] = field(default_factory=list[MentionQuote])
+
+    @property
+    def counted(self) -> int:
+        """Return by how many the counted mentions change."""
+        return self.counted_after - self.counted_before
+
+    @property
+    def to_review(self) -> int:
+        """Return by how many the mentions that wait for review change."""
+        return self.to_review_after - self.to_review_before
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenName:
+    """The use of a name in the examined calls: how often it is said, and how it is written.
+
+    `lower_case` counts how often it is all lower case although it has a capital in the list:
+    recognisers write names with capitals, so such a word is probably an ordinary one.
+    """
+
+    competitor: str
+    alias: str
+    said: int
+    lower_case: int
+    counted: int
+
+    @property
+    def looks_ordinary(self) -> bool:
+        return self.said >= 3 and self.lower_case > self.said / 2
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPreview:
+    """The effect of a catalog if it were applied now; nothing is changed by a preview.
+
+    `examined` of the `affected` calls were computed; a preview for a page stops early.
+    """
+
+    catalog: Catalog
+    completed: int
+    affected: int
+    examined: int
+    changed_calls: tuple[str, ...]
+    effects: tuple[CompetitorEffect, ...]
+    names: tuple[SpokenName, ...]
+    unreadable: int
+    to_judge: int
+    seconds: float
+
+    @property
+    def is_complete(self) -> bool:
+        return self.examined == self.affected
+
+
+class Previewer:
+    """Computes previews of catalogs."""
+
+    def __init__(self, plans: RematchPlans, results: RematchResults) -> None:
+        self._plans = plans
+        self._results = results
+
+    def preview(
+        self,
+        catalog: Catalog,
+        *,
+        max_calls: int | None = None,
+        on_call: Callable[[int, int], None] = lambda done, total: None,
+    ) -> CatalogPreview:
+        """Compute what a catalog would change, as applying it would."""
+        plan, matcher, began = plan_rematch(self._plans, catalog), Matcher(catalog), monotonic()
+        calls = plan.affected[:max_calls]
+        answers, tally = self._results.answers(catalog), _Tally(catalog)
+        for done, call_id in enumerate(calls, start=1):
+            try:
+                stored = self._results.load(call_id)
+            except (MissingObject, TranscriptInvalid):
+                tally.unreadable += 1
+                continue
+            if stored is not None:
+                tally.add(stored, find_changes(stored, matcher, answers))
+            on_call(done, len(calls))
+        per_call = max((monotonic() - began) / max(len(calls), 1), SECONDS_A_CALL)
+        return CatalogPreview(
+            catalog=catalog,
+            completed=sum(group.calls for group in self._plans.versions_in_use()),
+            affected=len(plan.affected),
+            examined=len(calls),
+            changed_calls=tuple(tally.changed_calls),
+            effects=tuple(tally.effects()),
+            names=tuple(tally.names()),
+            unreadable=tally.unreadable,
+            to_judge=tally.to_judge,
+            seconds=per_call * len(plan.affected),
+        )
+
+
+class _Tally:
+    """Counts the changes of calls."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._order = [each.name for each in catalog.competitors]
+        self._effects: dict[str, CompetitorEffect] = {}
+        self._said: Counter[tuple[str, str]] = Counter()
+        self._lower: Counter[tuple[str, str]] = Counter()
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self.changed_calls: list[str] = []
+        self.unreadable = 0
+        self.to_judge = 0
+
+    def add(self, stored: RematchInput, changes: CallChanges) -> None:
+        for mention in changes.found:
+            name = (mention.competitor, mention.alias)
+            self._said[name] += 1
+            self._counted[name] += mention.mention_id in changes.counted
+            self._lower[name] += mention.text.islower() and not mention.alias.islower()
+        if not changes.is_changed:
+            return
+        self.to_judge += len(changes.judged_in)
+        if changes.changed or changes.gone:
+            self.changed_calls.append(stored.call_id)
+        self._compare(stored, changes)
+
+    def _compare(self, stored: RematchInput, changes: CallChanges) -> None:
+        before = {mention.mention_id: mention for mention in stored.mentions}
+        after = {mention.mention_id: mention for mention in changes.found}
+        named: set[str] = set()
+        for id_ in sorted(before.keys() | after.keys()):
+            old, new = before.get(id_), after.get(id_)
+            if old == new:
+                continue
+            mention = new or old
+            assert mention
+            effect = self._effects.setdefault(
+                mention.competitor, CompetitorEffect(mention.competitor)
+            )
+            named.add(mention.competitor)
+            effect.counted_before += id_ in stored.counted
+            effect.counted_after += id_ in changes.counted
+            effect.to_review_before += _waits(old, stored)
+            effect.to_review_after += _waits(new, stored)
+            if len(effect.quotes) < MAX_QUOTES:
+                effect.quotes.append(_quote(stored, mention, comes=new is not None))
+        for name in named:
+            self._effects[name].calls += 1
+
+    def effects(self) -> Iterator[CompetitorEffect]:
+        """Yield the effects, largest first."""
+        yield from sorted(
+            self._effects.values(), key=lambda each: (-abs(each.counted), -each.calls, each.name)
+        )
+
+    def names(self) -> Iterator[SpokenName]:
+        """Yield the names in the order of the catalog, most said first."""
+        place = {name: number for number, name in enumerate(self._order)}
+        for name, said in sorted(
+            self._said.items(), key=lambda each: (place.get(each[0][0], 0), -each[1], each[0])
+        ):
+            yield SpokenName(*name, said, self._lower[name], self._counted[name])
+
+
+def _waits(mention: Mention | None, stored: RematchInput) -> bool:
+    """Return whether a mention waits for review: by the rules, and no person has decided."""
+    return (
+        mention is not None
+        and mention.status is MentionStatus.NEEDS_REVIEW
+        and stored.decisions.get(mention.mention_id, (Decision.RESET, 0.0))[0] is Decision.RESET
+    )
+
+
+def _quote(stored: RematchInput, mention: Mention, *, comes: bool) -> MentionQuote:
+    texts = [
+        segment.text
+        for transcript in stored.transcripts
+        for segment in transcript.segments
+        if (segment.channel, segment.index) == (mention.channel, mention.segment_index)
+    ]
+    text = texts[0] if texts else ""
+    return MentionQuote(
+        stored.call_id,
+        mention.mention_id,
+        comes,
+        mention.status,
+        text[max(mention.char_start - QUOTE_CHARS, 0) : mention.char_start],
+        mention.text,
+        text[mention.char_end : mention.char_end + QUOTE_CHARS],
+        mention.start_s,
+    )

@@ -1,0 +1,1 @@
+"""The ledger: calls, their states, and the claims of runs."""

@@ -1,0 +1,1 @@
+"""The competitor catalog: its file, its versions, and rematches."""

@@ -1,0 +1,156 @@
+"""Numbers over many calls, and the port that reads them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.time_buckets import BucketSize, TimeBucket
+from callpipeline.storage.ports.results import MentionDetail
+
+
+@dataclass(frozen=True, slots=True)
+class MentionCounts:
+    """Mentions by sentiment; `mean_score` (-1..1) covers the judged ones."""
+
+    mentions: int = 0
+    positive: int = 0
+    neutral: int = 0
+    negative: int = 0
+    mixed: int = 0
+    unjudged: int = 0
+    by_agent: int = 0
+    by_customer: int = 0
+    mean_score: float | None = None
+
+    def of(self, stance: MentionSentiment) -> int:
+        return getattr(self, stance.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over calls; `hours` is the length of their recordings."""
+
+    calls: int
+    completed: int
+    failed: int
+    hours: float
+    first_day: date | None
+    last_day: date | None
+    mentions: int
+    calls_with_mention: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompetitorNumbers:
+    """A competitor, the number of calls that name it, and its share of all mentions (0..1)."""
+
+    name: str
+    calls: int
+    share: float
+    counts: MentionCounts
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNumbers:
+    """An agent's calls; `key` fits `CallFilters.agent`, `name` is None for unknown agents."""
+
+    key: str
+    name: str | None
+    calls: int
+    calls_with_mention: int
+    counts: MentionCounts
+
+
+@dataclass(frozen=True, slots=True)
+class MentionTrend:
+    """Mentions per time bucket: one entry per bucket, a score is None without mentions.
+
+    `shares` is the share of voice (0..1) of each competitor per bucket, `total_shares` over all.
+    """
+
+    step: BucketSize
+    buckets: tuple[TimeBucket, ...]
+    mentions: tuple[int, ...]
+    by_competitor: dict[str, tuple[int, ...]]
+    by_sentiment: dict[MentionSentiment, tuple[int, ...]]
+    mean_score: tuple[float | None, ...]
+    shares: dict[str, tuple[float | None, ...]]
+    total_shares: dict[str, float]
+
+    def share(self, competitor: str) -> tuple[float | None, ...]:
+        """Return the share of voice (0..1) per bucket; None for buckets without mentions."""
+        without = tuple(0.0 if mentions else None for mentions in self.mentions)
+        return self.shares.get(competitor, without)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChoices:
+    """Values that the filter form offers."""
+
+    first_day: date | None
+    last_day: date | None
+    sources: tuple[str, ...]
+    agents: tuple[str, ...]
+    competitors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsNumbers:
+    """All numbers of the analytics page.
+
+    `voices` counts the mentions of all competitors, whatever the filters select. `before` counts
+    each competitor's mentions in the previous period; None if no period was requested.
+    """
+
+    totals: Totals
+    by_competitor: tuple[CompetitorNumbers, ...]
+    by_agent: tuple[AgentNumbers, ...]
+    over_time: MentionTrend
+    voices: MentionTrend
+    before: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMention:
+    """A mention in a list over many calls."""
+
+    call_id: str
+    key: str
+    agent: str | None
+    took_place_at: datetime
+    detail: MentionDetail
+
+    @property
+    def mention(self) -> Mention:
+        return self.detail.mention
+
+    @property
+    def sentiment(self) -> MentionSentiment:
+        return MentionSentiment(self.detail.sentiment or MentionSentiment.UNJUDGED)
+
+
+@dataclass(frozen=True, slots=True)
+class MentionPage:
+    """A page of mentions; `after` is the cursor of the next page, None on the last one."""
+
+    mentions: tuple[ListedMention, ...]
+    after: str | None
+
+
+class TrendReader(Protocol):
+    """Reads mentions over time."""
+
+    def over_time(self, filters: CallFilters) -> MentionTrend: ...
+
+
+class AnalyticsReader(Protocol):
+    """Reads the numbers and mentions of the calls that match filters."""
+
+    def analytics(
+        self, filters: CallFilters, *, earlier: CallFilters | None, days: tuple[date, date] | None
+    ) -> AnalyticsNumbers: ...
+
+    def mentions(self, filters: CallFilters, *, limit: int, after: str | None) -> MentionPage: ...

@@ -1,0 +1,1 @@
+"""Connections, migrations, named SQL statements, and the embedded server."""

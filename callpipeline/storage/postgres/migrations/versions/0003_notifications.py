@@ -1,0 +1,13 @@
+"""Add the outbox, incidents, notifications and deliveries."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))

@@ -1,0 +1,13 @@
+"""Add outages of services."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))

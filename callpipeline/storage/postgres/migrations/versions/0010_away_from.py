@@ -1,0 +1,13 @@
+"""Record which service a call or mention waits for."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))

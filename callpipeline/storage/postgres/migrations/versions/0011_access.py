@@ -1,0 +1,13 @@
+"""Add API keys and sessions."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))

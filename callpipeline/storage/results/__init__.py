@@ -1,0 +1,1 @@
+"""Results of calls: audio, transcripts, mentions, sentiment, reviews and daily marts."""

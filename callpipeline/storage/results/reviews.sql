@@ -1,0 +1,154 @@
+-- name: answers
+-- List reviewers' answers about ambiguous names, one for each call and phrase, with the log-odds and
+-- the phrase at the time: the mention may have changed since.
+SELECT DISTINCT ON (l.competitor, l.call_id, l.phrase)
+       l.competitor, l.log_odds, l.phrase, l.decision = 'confirmed' AS is_company
+FROM (SELECT DISTINCT ON (call_id, mention_id) * FROM reviews
+      WHERE competitor = ANY(%(competitors)s::text[])
+      ORDER BY call_id, mention_id, review_id DESC) AS l
+WHERE l.decision <> 'reset' AND l.log_odds IS NOT NULL
+ORDER BY l.competitor, l.call_id, l.phrase, l.decided_at DESC;
+
+-- name: apply
+-- Apply the last decision on each mention of a call, and keep the status that the rules found. In
+-- a new transcript the same id may be another word: then its time differs.
+WITH latest AS (
+    SELECT DISTINCT ON (mention_id) mention_id, start_s, decision FROM reviews
+    WHERE call_id = %(call_id)s ORDER BY mention_id, review_id DESC
+)
+UPDATE mentions m SET
+    status = CASE l.decision WHEN 'confirmed' THEN 'counted' WHEN 'dismissed' THEN 'dismissed'
+             ELSE coalesce(m.found_status, m.status) END,
+    reason = CASE l.decision WHEN 'confirmed' THEN 'a person confirmed it'
+             WHEN 'dismissed' THEN 'a person dismissed it'
+             ELSE coalesce(m.found_reason, m.reason) END,
+    found_status = CASE WHEN l.decision <> 'reset' THEN coalesce(m.found_status, m.status) END,
+    found_reason = CASE WHEN l.decision <> 'reset' THEN coalesce(m.found_reason, m.reason) END
+FROM latest l
+WHERE m.call_id = %(call_id)s AND m.mention_id = l.mention_id
+  AND abs(m.start_s - l.start_s) <= %(near_s)s
+RETURNING m.mention_id, m.status, m.reason;
+
+-- name: call_of_review
+-- Select the call that a decision is about.
+SELECT call_id FROM reviews WHERE review_id = %(review_id)s;
+
+-- name: count_pending
+-- Count the open questions about completed calls by competitor, most first: one for each call and
+-- competitor.
+SELECT m.competitor, count(DISTINCT m.call_id) AS mentions
+FROM mentions m JOIN calls c USING (call_id)
+WHERE m.status = 'needs_review' AND c.state = 'COMPLETED'
+GROUP BY m.competitor ORDER BY mentions DESC, m.competitor;
+
+-- name: insert
+-- Insert a decision on a mention, if it exists, and on the open mentions of the same competitor in
+-- the call: one question for each competitor and call.
+WITH asked AS (
+    SELECT competitor FROM mentions
+    WHERE call_id = %(call_id)s AND mention_id = %(mention_id)s AND status = 'needs_review'
+), now AS MATERIALIZED (SELECT clock_timestamp() AS decided_at)
+INSERT INTO reviews (call_id, mention_id, start_s, decision, decided_by, decided_at, competitor,
+                     log_odds, phrase)
+SELECT call_id, mention_id, start_s, %(decision)s, %(by)s, now.decided_at, competitor, log_odds,
+       phrase
+FROM mentions m CROSS JOIN now
+WHERE call_id = %(call_id)s
+  AND (mention_id = %(mention_id)s
+       OR m.status = 'needs_review' AND m.competitor = (SELECT competitor FROM asked))
+RETURNING *;
+
+-- name: list
+-- List every decision on the mentions of a call, or on one of them, newest first.
+SELECT * FROM reviews
+WHERE call_id = %(call_id)s AND (%(mention_id)s::text IS NULL OR mention_id = %(mention_id)s)
+ORDER BY review_id DESC;
+
+-- name: list_pending
+-- List the open questions about completed calls, newest call first and in order of time within a
+-- call, after a cursor. Of the open mentions of a competitor in a call, the least certain one is
+-- asked. Segment texts are read only for the listed mentions.
+WITH page AS MATERIALIZED (
+    SELECT m.*, coalesce(c.started_at, c.last_modified) AS took_place_at,
+           c.metadata ->> 'agent' AS agent
+    FROM mentions m JOIN calls c USING (call_id)
+    WHERE m.status = 'needs_review' AND c.state = 'COMPLETED'
+      AND (%(competitor)s::text IS NULL OR m.competitor = %(competitor)s)
+      AND m.mention_id = (SELECT o.mention_id FROM mentions o
+                          WHERE o.call_id = m.call_id AND o.competitor = m.competitor
+                            AND o.status = 'needs_review'
+                          ORDER BY abs(coalesce(o.log_odds, 0)), o.start_s, o.mention_id LIMIT 1)
+      AND (%(call_id)s::text IS NULL
+           OR (coalesce(c.started_at, c.last_modified), c.call_id)
+              < (%(took_place_at)s::timestamptz, %(call_id)s)
+           OR c.call_id = %(call_id)s AND (m.start_s, m.mention_id) > (%(start_s)s, %(mention_id)s))
+    ORDER BY took_place_at DESC, m.call_id DESC, m.start_s, m.mention_id
+    LIMIT %(limit)s
+)
+SELECT page.*, s.text AS segment_text
+FROM page LEFT JOIN segments s USING (call_id, channel, segment_index)
+ORDER BY took_place_at DESC, page.call_id DESC, page.start_s, page.mention_id;
+
+-- name: lock_call
+-- Lock the row of a call that is not erased: runs that write to it wait, or came first.
+SELECT state FROM calls WHERE call_id = %(call_id)s AND state <> 'ERASED' FOR NO KEY UPDATE;
+
+-- name: reconcile_sentiment
+-- Bring the sentiment of reviewed mentions in line with the decisions. Mentions that do not count
+-- lose theirs; those that count without one are queued for judging, or never judged if the text
+-- is deleted.
+WITH reviewed AS (
+    SELECT m.* FROM mentions m
+    WHERE m.call_id = %(call_id)s
+      AND EXISTS (SELECT FROM reviews r
+                  WHERE r.call_id = m.call_id AND r.mention_id = m.mention_id)
+), deleted_sentiment AS (
+    DELETE FROM sentiment s USING reviewed m
+    WHERE s.call_id = m.call_id AND s.mention_id = m.mention_id AND m.status <> 'counted'
+), deleted_unjudged AS (
+    DELETE FROM unjudged u USING reviewed m
+    WHERE u.call_id = m.call_id AND u.mention_id = m.mention_id AND m.status <> 'counted'
+), transcripts AS (
+    SELECT EXISTS (SELECT FROM stored_stages s
+                   WHERE s.call_id = %(call_id)s AND s.stage = 'transcripts') AS are_stored
+)
+INSERT INTO unjudged (call_id, mention_id, competitor, reason, error_class, transient, tries,
+                      next_attempt_at)
+SELECT m.call_id, m.mention_id, m.competitor,
+       CASE WHEN t.are_stored THEN 'Confirmed by a reviewer; its sentiment is judged next.'
+            ELSE 'The transcript was deleted under your retention policy.' END,
+       CASE WHEN t.are_stored THEN 'Reviewed' ELSE 'MissingObject' END,
+       t.are_stored, 0, CASE WHEN t.are_stored THEN now() END
+FROM reviewed m CROSS JOIN transcripts t
+WHERE m.status = 'counted'
+  AND NOT EXISTS (SELECT FROM sentiment s
+                  WHERE s.call_id = m.call_id AND s.mention_id = m.mention_id)
+  AND NOT EXISTS (SELECT FROM unjudged u
+                  WHERE u.call_id = m.call_id AND u.mention_id = m.mention_id);
+
+-- name: touch_call
+-- Mark a completed call as changed, so that its day is counted again. A call in progress changes
+-- when it ends.
+UPDATE calls SET updated_at = now() WHERE call_id = %(call_id)s AND state = 'COMPLETED';
+
+-- name: undo
+-- Undo a decision, with what it decided on other mentions of the call, unless a later one exists
+-- for the mention: the decisions before it hold again.
+WITH undone AS (
+    SELECT u.* FROM reviews u JOIN reviews asked USING (call_id, decided_at)
+    WHERE asked.review_id = %(review_id)s
+      AND NOT EXISTS (SELECT FROM reviews l
+                      WHERE l.call_id = u.call_id AND l.mention_id = u.mention_id
+                        AND l.review_id > u.review_id)
+)
+INSERT INTO reviews (call_id, mention_id, start_s, decision, decided_by, undoes, competitor,
+                     log_odds, phrase)
+SELECT u.call_id, u.mention_id, u.start_s,
+       coalesce((SELECT b.decision FROM reviews b
+                 WHERE b.call_id = u.call_id AND b.mention_id = u.mention_id
+                   AND b.review_id < u.review_id
+                 ORDER BY b.review_id DESC LIMIT 1), 'reset'),
+       %(by)s, u.review_id, u.competitor, u.log_odds, u.phrase
+FROM undone u
+WHERE EXISTS (SELECT FROM undone a WHERE a.review_id = %(review_id)s)
+RETURNING *;

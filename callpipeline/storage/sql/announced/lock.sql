@@ -1,2 +1,0 @@
--- Let nobody else announce the same meanwhile.
-SELECT pg_advisory_xact_lock(hashtextextended(%(identity)s, 0));

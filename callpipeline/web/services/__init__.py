@@ -1,0 +1,1 @@
+"""Long-lived services of the app: health checks, metrics, exports, competitor matching."""

@@ -1,0 +1,223 @@
+"""State of the running app, and the FastAPI dependencies that give routes access to it."""
+
+import asyncio
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, TypeVar
+
+import cachetools
+from fastapi import Depends, Request
+from fastapi import Path as PathParam
+
+from callpipeline import wiring
+from callpipeline.config import Settings
+from callpipeline.domain.calls.call import is_call_id
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.errors import DatabaseUnavailable, UnknownCall
+from callpipeline.http_server.incoming_file import UploadFolder
+from callpipeline.http_server.limits import ConcurrencyLimiter
+from callpipeline.http_server.security import Signer
+from callpipeline.pipeline.ingest.registration import AnnouncedCall, Announcement, announce
+from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.notifications.dispatch import Dispatcher
+from callpipeline.pipeline.rematch.planning import count_stale
+from callpipeline.pipeline.shared_documents import SharedDocuments
+from callpipeline.storage.access import IdempotencyKeys
+from callpipeline.storage.ports.analytics import FilterChoices
+from callpipeline.storage.ports.calls import CallSummary
+from callpipeline.storage.ports.rematch import Staleness
+from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
+from callpipeline.storage.reading.calls import CallTracker
+from callpipeline.web.live.watch import CallWatcher
+from callpipeline.web.pages.status_view import call_fragments, status_view
+from callpipeline.web.services.exporter import Exporter
+from callpipeline.web.services.monitoring import HealthChecker, Metrics
+from callpipeline.wiring import Storage
+
+MAX_SEARCHES = 2
+Value = TypeVar("Value")
+
+MAX_UPLOADS = 200
+MAX_STORING = 3
+"""A large recording takes 15 MB of memory while it is sent to S3."""
+CHOICES_TTL_S = 60.0
+STALENESS_TTL_S = 5.0
+SECRET_BYTES = 32
+CALL_NOT_FOUND = "Call not found. It may have been deleted."
+
+
+class CompetitorMatcher:
+    """Matcher of the competitor list in force.
+
+    Enter `searches` before you search in a thread: it leaves the processor time for other work.
+    """
+
+    def __init__(self, load: Callable[[], Catalog]) -> None:
+        self.searches = asyncio.Semaphore(MAX_SEARCHES)
+        self._load = load
+        self._lock = threading.Lock()
+        self._matcher: Matcher | None = None
+
+    def matcher(self) -> Matcher:
+        """Return the current matcher. Raises CatalogInvalid if no list has been valid yet."""
+        with self._lock:
+            try:
+                catalog = self._load()
+            except DatabaseUnavailable:
+                if self._matcher is None:
+                    raise
+                return self._matcher
+            if self._matcher is None or self._matcher.catalog.version != catalog.version:
+                self._matcher = Matcher(catalog)
+            return self._matcher
+
+
+class UploadSlots:
+    """Limits of concurrent uploads, and the folder that holds their files."""
+
+    def __init__(self, folder: UploadFolder) -> None:
+        self.folder = folder
+        self.receiving = ConcurrencyLimiter(MAX_UPLOADS, 0)
+        self.storing = asyncio.Semaphore(MAX_STORING)
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """Settings and services, opened at startup and found at `request.app.state.app_state`.
+
+    `documents` are what other programs store here. `tracker` reads calls in progress, which
+    `watcher` pushes to open pages; `links` lead to Dagster's UI.
+    """
+
+    options: Settings
+    storage: Storage
+    dispatcher: Dispatcher
+    health_checker: HealthChecker
+    metrics: Metrics
+    uploads: UploadSlots
+    idempotency_keys: IdempotencyKeys
+    documents: SharedDocuments
+    competitors: CompetitorMatcher
+    signer: Signer
+    exporter: Exporter
+    filter_choices: Callable[[], FilterChoices]
+    tracker: CallTracker
+    links: Links
+    watcher: CallWatcher
+    announce: Callable[[Announcement], AnnouncedCall]
+    staleness: Callable[[], Staleness | None]
+
+
+@contextmanager
+def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
+    """Open everything that routes and pages work with, and close it in reverse order."""
+    with (
+        wiring.open_database_url(options) as url,
+        wiring.open_storage(options, url) as storage,
+        storage.database.dedicated_connection(timeout_s=2) as probe,
+        closing(Exporter(storage.database)) as exporter,
+        UploadFolder(options.home / "uploads") as upload_folder,
+    ):
+        metrics.watch(probe)
+        tracker = CallTracker(storage.database)
+        links = wiring.open_links(options)
+
+        def announce_call(announcement: Announcement) -> AnnouncedCall:
+            return announce(
+                announcement, storage.announcements, storage.home, storage.egress_policy
+            )
+
+        yield AppState(
+            options=options,
+            storage=storage,
+            dispatcher=wiring.open_dispatcher(options, storage.outbox),
+            health_checker=HealthChecker(storage, probe),
+            metrics=metrics,
+            uploads=UploadSlots(upload_folder),
+            idempotency_keys=IdempotencyKeys(storage.database),
+            documents=SharedDocuments(storage.store, StoredTranscripts(storage.database)),
+            competitors=CompetitorMatcher(lambda: wiring.load_catalog(options, storage.catalogs)),
+            signer=Signer(_signing_key(options)),
+            exporter=exporter,
+            filter_choices=cached(storage.analytics.filter_choices),
+            tracker=tracker,
+            links=links,
+            watcher=CallWatcher(tracker, lambda call: call_fragments(status_view(call, links))),
+            announce=announce_call,
+            staleness=cached(
+                lambda: count_stale(storage.catalogs, storage.rematches), STALENESS_TTL_S
+            ),
+        )
+
+
+def app_state(request: Request) -> AppState:
+    return request.app.state.app_state
+
+
+State = Annotated[AppState, Depends(app_state)]
+
+
+def _valid_call_id(call_id: Annotated[str, PathParam(description="The call's id.")]) -> str:
+    """Raise UnknownCall for a malformed id."""
+    if not is_call_id(call_id):
+        raise UnknownCall(CALL_NOT_FOUND)
+    return call_id
+
+
+CallId = Annotated[str, Depends(_valid_call_id)]
+
+
+def call_summary(state: AppState, call_id: str) -> CallSummary:
+    """Return the call as lists show it. Raises UnknownCall."""
+    found = state.storage.calls.by_id([call_id])
+    if not found:
+        raise UnknownCall(CALL_NOT_FOUND)
+    return found[0]
+
+
+def call_detail(state: AppState, call_id: str) -> CallDetail:
+    """Return everything stored about a call. Raises UnknownCall."""
+    found = state.storage.calls.find(call_id)
+    if found is None:
+        raise UnknownCall(CALL_NOT_FOUND)
+    return found
+
+
+def cached(
+    read: Callable[[], Value],
+    ttl_s: float = CHOICES_TTL_S,
+    timer: Callable[[], float] = time.monotonic,
+) -> Callable[[], Value]:
+    """Cache the result of a slow query for `ttl_s`."""
+    cache: cachetools.TTLCache[object, Value] = cachetools.TTLCache(1, ttl_s, timer=timer)
+    return cachetools.cached(cache, lock=Lock())(read)
+
+
+def installation_secret(home: Path) -> bytes:
+    """Return the secret in the data folder; create it the first time."""
+    path = home / "web-key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".web-key-{secrets.token_hex(8)}")
+    temporary.touch(mode=0o600)
+    try:
+        temporary.write_bytes(secrets.token_bytes(SECRET_BYTES))
+        os.link(temporary, path)  # atomic: of several processes, the first one wins
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def _signing_key(options: Settings) -> bytes:
+    """Return the key for signed URLs, which must stay valid when the app restarts."""
+    key = options.web_key
+    return key.get_secret_value().encode() if key else installation_secret(options.home)

@@ -1,0 +1,279 @@
+"""Train the disambiguation of ambiguous names: callpipeline/domain/competitors/data.
+
+The labelled occurrences of ordinary words that are also names come from a folder of training data
+(`training/ordinary_word_names.csv`, whole calls in `transcripts/earnings21`; CC BY-SA 4.0) and from
+sentences of our own in `tests/data`. Names, not occurrences, are held out for the figures that
+are printed; the sentences in `tests/data/names/telecom.txt` and `other.txt` are only tested on.
+
+    python docs/train_disambiguation.py FOLDER
+"""
+
+import csv
+import json
+import random
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.disambiguation.context import MentionContext, mention_context
+from callpipeline.domain.competitors.disambiguation.features import (
+    features,
+    is_cased_text,
+    name_usage,
+)
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.transcripts import Segment
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "callpipeline" / "domain" / "competitors" / "data"
+SENTENCES = ROOT / "tests" / "data"
+VERSION = 1
+WEIGHTS = {"calls": 1.5, "fit": 4.0, "conversations": 4.0}
+"""Of one group: few of our own sentences stand for many of telephone calls."""
+FIXED = {
+    "rule own_evidence": 4.0,
+    "near what it sells": 1.2,
+    "rule collocation": -6.0,
+}
+"""Weights of what training text has too little of: a catalog, fixed phrases."""
+ADDED = {"company rule": 1.0}
+"""Added to learned weights, as business calls seldom speak of switching companies."""
+PENALTY = 2.0
+ACCEPT, REJECT, OTHERS = 1.6, -1.0, 0.15
+MIN_OCCURRENCES = 4
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|[.?!:;\"“”]")
+_PUNCTUATION = re.compile(r"[.,?!;-]+")
+Vector = NDArray[np.float64]
+Casing = Callable[[str], str]
+
+
+def as_transcribed(text: str) -> str:
+    """Format like a recogniser: no capitals, no punctuation."""
+    return _PUNCTUATION.sub(" ", text).lower()
+
+
+CASINGS: tuple[Casing, ...] = (str, as_transcribed)
+
+
+@dataclass
+class Group:
+    """The occurrences of one name in one call; labels are None where nobody labelled."""
+
+    source: str
+    call: str
+    name: str
+    contexts: list[MentionContext]
+    labels: list[int | None]
+    is_cased: bool
+    found: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        usage = name_usage(self.contexts, is_cased=self.is_cased)
+        self.found = [features(context, usage) for context in self.contexts]
+
+
+def segments(texts: Iterable[str]) -> list[Segment]:
+    return [
+        Segment(at, float(at), at + 1.0, Channel.MIXED, Speaker.UNKNOWN, text)
+        for at, text in enumerate(texts)
+    ]
+
+
+def groups_of_calls(folder: Path, casing: Casing) -> Iterator[Group]:
+    labelled: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    with (folder / "training" / "ordinary_word_names.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            labelled[row["call"], row["name"]].append(row)
+    for (call, name), rows in sorted(labelled.items()):
+        path = folder / "transcripts" / "earnings21" / f"{call}.human.json"
+        lower = str.lower if casing is as_transcribed else str
+        yield (group_of_call if path.exists() else group_of_excerpts)(path, name, rows, lower)
+
+
+def group_of_call(path: Path, name: str, rows: list[dict[str, str]], casing: Casing) -> Group:
+    labels = {(int(r["segment"]), int(r["start"])): int(r["is_company"]) for r in rows}
+    listed = json.loads(path.read_text(encoding="utf-8"))["segments"]
+    conversation = segments(casing(each["text"]) for each in listed)
+    matcher = Matcher(Catalog((Competitor(name, ambiguous=True),)))
+    contexts: list[MentionContext] = []
+    found: list[int | None] = []
+    for at, segment in enumerate(conversation):
+        matches = matcher.find(segment.text)
+        for match in matches:
+            contexts.append(mention_context(conversation, at, matches=matches, match=match))
+            found.append(labels.get((listed[at]["id"], match.char_start)))
+    is_cased = is_cased_text(segment.text for segment in conversation)
+    return Group("calls", path.stem, name, contexts, found, is_cased)
+
+
+def group_of_excerpts(path: Path, name: str, rows: list[dict[str, str]], casing: Casing) -> Group:
+    contexts: list[MentionContext] = []
+    labels: list[int | None] = []
+    for row in rows:
+        context = context_of(name, casing(row["context"]), "[[", "]]")
+        contexts.append(context)
+        labels.append(int(row["is_company"]))
+    return Group("calls", path.stem, name, contexts, labels, casing is str)
+
+
+def context_of(
+    name: str, marked: str, opening: str, closing: str, asked: str = ""
+) -> MentionContext:
+    """Return the context of the marked name, with three unambiguous competitors in the catalog."""
+    start = marked.index(opening)
+    text = marked.replace(opening, "").replace(closing, "")
+    others = (Competitor("Vodafone"), Competitor("Plusnet"), Competitor("IONOS"))
+    matches = Matcher(Catalog((Competitor(name, ambiguous=True), *others))).find(text)
+    match = next(each for each in matches if each.char_start == start)
+    said = Segment(0, 3.0, 5.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+    question = Segment(0, 0.0, 2.0, Channel.LEFT, Speaker.AGENT, asked)
+    conversation = [question, said] if asked else [said]
+    return mention_context(conversation, len(conversation) - 1, matches=matches, match=match)
+
+
+def groups_of_sentences(path: Path, source: str, casing: Casing) -> Iterator[Group]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, label, text = line.split("|")
+        if f"[{name.casefold()}" in text.casefold():
+            context = context_of(name, casing(text), "[", "]")
+            is_cased = is_cased_text([casing(text)])
+            yield Group(source, text, name, [context], [int(label)], is_cased)
+
+
+def groups_of_conversations(casing: Casing) -> Iterator[Group]:
+    path = SENTENCES / "ambiguous_sentences.yaml"
+    listed = yaml.safe_load(path.read_text(encoding="utf-8")).values()
+    for entry in (entry for entries in listed for entry in entries):
+        if entry["status"] == "needs_review" or (entry.get("cased") and casing is not str):
+            continue
+        text, asked = casing(entry["text"]), casing(entry.get("asked", ""))
+        name = text[text.index("[") + 1 : text.index("]")]
+        context = context_of(name, text, "[", "]", asked)
+        label = int(entry["status"] == "counted")
+        yield Group("conversations", text, name, [context], [label], is_cased_text([text, asked]))
+
+
+def matrix(found: Iterable[dict[str, float]], columns: dict[str, int]) -> Vector:
+    rows = list(found)
+    values = np.zeros((len(rows), len(columns) + 1))
+    values[:, -1] = 1
+    for at, row in enumerate(rows):
+        for name, value in row.items():
+            if name in columns:
+                values[at, columns[name]] = value
+    return values
+
+
+def fit(groups: Iterable[Group]) -> tuple[dict[str, int], Vector]:
+    """Fit a logistic regression by Newton's method, with an L2 penalty on all but the intercept."""
+    rows, labels, weights = list[dict[str, float]](), list[int](), list[float]()
+    for group in groups:
+        known = [(f, y) for f, y in zip(group.found, group.labels, strict=True) if y is not None]
+        for found, label in known:
+            rows.append({k: v for k, v in found.items() if k.removeprefix("uncased ") not in FIXED})
+            labels.append(label)
+            weights.append(WEIGHTS[group.source] / len(known) ** 0.5)
+    counts = Counter(name for row in rows for name in row)
+    names = sorted(name for name, count in counts.items() if count >= MIN_OCCURRENCES)
+    columns = {name: at for at, name in enumerate(names)}
+    x, y, w = matrix(rows, columns), np.array(labels, float), np.array(weights)
+    penalty = np.full(x.shape[1], PENALTY)
+    penalty[-1] = 1e-3
+    beta = np.zeros(x.shape[1])
+    for _ in range(25):
+        p = 1 / (1 + np.exp(-x @ beta))
+        gradient = x.T @ (w * (p - y)) + penalty * beta
+        hessian = (x.T * (w * p * (1 - p))) @ x + np.diag(penalty)
+        beta -= np.linalg.solve(hessian, gradient)
+    return columns, beta
+
+
+def held_out_scores(calls: list[list[Group]], others: list[Group]) -> None:
+    """Print precision and recall of automatic decisions, with the names held out in five parts."""
+    names = sorted({group.name for group in calls[0]})
+    random.Random(3).shuffle(names)
+    for title, groups in zip(("cased", "lower case"), calls, strict=True):
+        hits, wrong, missed = 0, 0, 0
+        for part in range(5):
+            held = set(names[part::5])
+            columns, beta = fit([g for each in calls for g in each if g.name not in held] + others)
+            for group in (group for group in groups if group.name in held):
+                scores = matrix(group.found, columns) @ beta
+                for score, label in zip(scores, group.labels, strict=True):
+                    hits += bool(label) and score >= ACCEPT
+                    missed += bool(label) and score < ACCEPT
+                    wrong += label == 0 and score >= ACCEPT
+        print(
+            f"{title}: precision {hits / (hits + wrong):.3f}, recall {hits / (hits + missed):.3f}"
+        )
+
+
+def write_words(folder: Path) -> None:
+    """Count words in lower case, and with a capital inside a sentence."""
+    lower, capital = Counter[str](), Counter[str]()
+    for text in general_text(folder):
+        starts = True
+        for word in _WORD.findall(text):
+            if word[0].isalpha() and word.islower():
+                lower[word] += 1
+            elif word[0].isalpha() and not starts and word != "I":
+                capital[word.lower()] += 1
+            starts = not word[0].isalpha()
+    total = (lower.total() + capital.total()) / 1e6
+    words = sorted(word for word in {*lower, *capital} if lower[word] or capital[word] > 1)
+    rows = (f"{word}\t{lower[word] / total:.0f}\t{capital[word] / total:.0f}\n" for word in words)
+    heading = "# word, occurrences per million words in lower case, and capitalised in a sentence\n"
+    (DATA / "words.tsv").write_text(heading + "".join(rows), encoding="utf-8")
+
+
+def general_text(folder: Path) -> Iterator[str]:
+    for path in sorted((folder / "transcripts" / "earnings21").glob("*.human.json")):
+        yield from (each["text"] for each in json.loads(path.read_text("utf-8"))["segments"])
+    news = folder / "training" / "newsmtsc_train.jsonl"
+    for line in news.read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)["sentence_normalized"]
+    reviews = ElementTree.parse(folder / "training" / "mams_train.xml")
+    yield from (each.text or "" for each in reviews.iter("text"))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    write_words(folder)
+    calls = [list(groups_of_calls(folder, casing)) for casing in CASINGS]
+    others = [
+        group
+        for casing in CASINGS
+        for group in (
+            *groups_of_sentences(SENTENCES / "names" / "fit.txt", "fit", casing),
+            *groups_of_conversations(casing),
+        )
+    ]
+    held_out_scores(calls, others)
+    columns, beta = fit([*calls[0], *calls[1], *others])
+    weights = {
+        name: round(float(beta[at]) + ADDED.get(name, 0.0), 3) for name, at in columns.items()
+    }
+    model = {
+        "version": VERSION,
+        "intercept": round(float(beta[-1]), 3),
+        "accept": ACCEPT,
+        "reject": REJECT,
+        "others": OTHERS,
+        "weights": {name: value for name, value in weights.items() if abs(value) >= 0.01} | FIXED,
+    }
+    path = DATA / "disambiguation.json"
+    path.write_text(json.dumps(model, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

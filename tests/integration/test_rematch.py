@@ -1,0 +1,325 @@
+"""Rematches of stored calls: previews come true, undos are exact, and a kill leaves no mixture."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import Connection
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.competitors.mentions import Decision
+from callpipeline.engines.sentiment.lexicon import LexiconJudge
+from callpipeline.errors import CatalogConflict, CatalogInvalid
+from callpipeline.pipeline.processing.processor import Rejudger
+from callpipeline.pipeline.processing.stages import Engines, Stages
+from callpipeline.pipeline.rematch.planning import continue_rematch
+from callpipeline.pipeline.rematch.previews import Previewer
+from callpipeline.pipeline.rematch.rematcher import Rematcher, RematchEvent
+from callpipeline.storage.catalog.versions import NewChange
+from callpipeline.storage.objects import keys
+from callpipeline.storage.ports.rematch import ChangeOrigin, ResultVersions
+from callpipeline.storage.postgres import tables
+from callpipeline.storage.results import serialization
+from callpipeline.wiring import Storage, open_storage
+from tests.builders import a_transcript
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TEXTS = (
+    "Vodafone is cheaper than Sky and Three is terrible.",
+    "I am leaving Vodafone for Three because the sky is the limit.",
+    "We tried three times, then EE called.",
+    "Sky TV is great but Sky is expensive, and Orange is worse.",
+    "Please help me with my bill.",
+)
+RESULTS = ("mentions", "sentiment", "unjudged", "reviews")
+COMMAND = NewChange(ChangeOrigin.COMMAND)
+
+
+@pytest.fixture
+def storage(emptied_url: str, tmp_path: Path) -> Iterator[Storage]:
+    options = Settings(home=tmp_path, database_url=SecretStr(emptied_url), _env_file=None)  # pyright: ignore[reportCallIssue]
+    with open_storage(options, emptied_url) as storage:
+        yield storage
+
+
+def fill(storage: Storage) -> list[str]:
+    """Store completed calls whose mentions rules before the first version made."""
+    first = storage.catalogs.apply(Catalog((Competitor("Vodafone"),)), COMMAND)
+    call_ids = [f"2026-01-01-{number:012x}" for number in range(len(TEXTS))]
+    with storage.database.transaction() as connection:
+        for call_id, text in zip(call_ids, TEXTS, strict=True):
+            transcript = a_transcript(text, engine="supplied")
+            document = serialization.transcript_to_json(transcript)
+            storage.store.put(keys.transcript(call_id, transcript.channel), document)
+            call = {"call_id": call_id, "bucket": "b", "key": call_id, "etag": "e"}
+            ended = {"size_bytes": 1, "last_modified": NOW, "state": "COMPLETED"}
+            tables.insert(connection, "calls", [call | ended | {"completed_at": NOW}])
+            head = serialization.transcript_row(call_id, transcript)
+            tables.insert(connection, "transcripts", [head])
+            segments = [serialization.segment_row(call_id, each) for each in transcript.segments]
+            tables.insert(connection, "segments", segments)
+            for place, stage in enumerate(Stage):
+                row = {"call_id": call_id, "stage": stage, "run_id": "first", "took_s": 1.0}
+                row |= {"catalog_version": first.version if place > 2 else None}
+                row |= {"rule_version": 0 if stage is Stage.COMPETITOR_MENTIONS else None}
+                stored_at = NOW + timedelta(minutes=1)
+                tables.insert(connection, "call_stages", [row | {"stored_at": stored_at}])
+    rematch(storage)
+    return call_ids
+
+
+def stages(storage: Storage, catalog: Catalog) -> Stages:
+    unused = cast(Any, None)
+    return Stages(
+        engines=Engines(unused, unused, unused, LexiconJudge()),
+        recordings=unused,
+        supplied=unused,
+        states=storage.claims,
+        results=storage.results,
+        catalog=catalog,
+        matcher=Matcher(catalog),
+        measure_peaks=unused,
+    )
+
+
+def in_force(storage: Storage) -> Catalog:
+    current = storage.catalogs.current()
+    assert current
+    catalog = storage.catalogs.catalog(current.version)
+    assert catalog
+    return catalog
+
+
+def rematch(storage: Storage) -> list[RematchEvent]:
+    """Rematch all calls that need it, as the job does."""
+    catalog = in_force(storage)
+    current = continue_rematch(storage.rematches, catalog)
+    if current is None:
+        return []
+    made = stages(storage, catalog)
+    worker = Rematcher(made, storage.rematches, current.rematch_id, "run", current.judges_all)
+
+    async def work() -> list[RematchEvent]:
+        todo = storage.rematches.todo(current.rematch_id, 1000)
+        return [event async for event in worker.rematch_all(todo, concurrency=1)]
+
+    events = asyncio.run(work())
+    storage.rematches.finish()
+    assert storage.rematches.current() is None
+    return events
+
+
+def put_in_force(storage: Storage, catalog: Catalog) -> None:
+    storage.catalogs.apply(catalog, COMMAND)
+    rematch(storage)
+
+
+def find_again(storage: Storage) -> None:
+    """Find all mentions again, with the decisions as answers about other calls."""
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE call_stages SET rule_version = 0")
+    rematch(storage)
+
+
+def contents(storage: Storage) -> dict[str, list[tuple[object, ...]]]:
+    with storage.database.transaction() as connection:
+        return {
+            table: [
+                tuple(row.values())
+                for row in connection.execute(f"SELECT * FROM {table} t ORDER BY t::text".encode())
+            ]
+            for table in RESULTS
+        }
+
+
+def counted(storage: Storage) -> dict[str, set[str]]:
+    """Return the ids of the mentions that count, by call."""
+    with storage.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT call_id, mention_id, competitor FROM mentions WHERE status = 'counted'"
+        ).fetchall()
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["competitor"], set()).add(f"{row['call_id']} {row['mention_id']}")
+    return found
+
+
+def mentions(storage: Storage, call_ids: list[str]) -> dict[str, object]:
+    return {call_id: storage.results.mentions(call_id) for call_id in call_ids}
+
+
+COMPETITORS = st.builds(
+    Competitor,
+    st.sampled_from(("Vodafone", "Sky", "Three", "EE", "Orange")),
+    st.lists(st.sampled_from(("sky tv", "the limit", "my bill", "cheaper")), max_size=2).map(tuple),
+    ambiguous=st.booleans(),
+    own=st.booleans(),
+)
+
+
+def as_catalog(competitors: list[Competitor]) -> Catalog | None:
+    try:
+        return Catalog(tuple({each.name: each for each in competitors}.values()))
+    except CatalogInvalid:
+        return None
+
+
+EDITS = st.lists(COMPETITORS, min_size=1, max_size=5).map(as_catalog)
+
+
+@pytest.mark.slow
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(edit=EDITS, decisions=st.lists(st.sampled_from(list(Decision)), max_size=2))
+def test_a_preview_comes_true_and_an_undo_is_exact(
+    storage: Storage, edit: Catalog | None, decisions: list[Decision]
+) -> None:
+    if edit is None:
+        return
+    if storage.catalogs.current() is None:
+        fill(storage)
+    call_ids = [f"2026-01-01-{number:012x}" for number in range(len(TEXTS))]
+    first = in_force(storage)
+    if decisions:
+        _decide(storage, call_ids, decisions)
+        find_again(storage)
+    before = contents(storage)
+    were, counted_before = mentions(storage, call_ids), counted(storage)
+    preview = Previewer(storage.rematches, storage.rematches).preview(edit)
+    assert contents(storage) == before
+    put_in_force(storage, edit)
+    assert preview.is_complete
+    changed = {id_ for id_, found in mentions(storage, call_ids).items() if found != were[id_]}
+    # A change that a person's decision covers is not one in the table.
+    assert changed <= set(preview.changed_calls)
+    if not decisions:
+        counted_after = counted(storage)
+        for effect in preview.effects:
+            old, new = (c.get(effect.name, set()) for c in (counted_before, counted_after))
+            assert effect.counted == len(new) - len(old)
+        unnamed = counted_before.keys() | counted_after.keys()
+        for name in unnamed - {effect.name for effect in preview.effects}:
+            assert counted_before.get(name) == counted_after.get(name)
+    fresh = {id_: matched(storage, id_, edit) for id_ in call_ids}
+    assert {id_: as_found(storage, id_) for id_ in call_ids} == fresh
+    put_in_force(storage, first)
+    assert contents(storage) == before
+
+
+def _decide(storage: Storage, call_ids: list[str], decisions: list[Decision]) -> None:
+    found = [(id_, each) for id_ in call_ids for each in storage.results.mentions(id_)]
+    for (call_id, mention), decision in zip(found, decisions, strict=False):
+        storage.reviews.decide(call_id, mention.mention_id, decision, "anna")
+    storage.unjudged.register_run("rejudge")
+    rejudger = Rejudger(stages(storage, in_force(storage)), storage.unjudged, "rejudge")
+    for call_id in call_ids:
+        asyncio.run(rejudger.judge(call_id))
+
+
+def matched(storage: Storage, call_id: str, catalog: Catalog) -> set[tuple[str, str]]:
+    """Return the mentions that processing the call anew would find."""
+    transcripts, answers = storage.results.transcripts(call_id), storage.rematches.answers(catalog)
+    found = find_mentions(transcripts, Matcher(catalog), {}, answers)
+    return {(each.mention_id, each.reason) for each in found}
+
+
+def as_found(storage: Storage, call_id: str) -> set[tuple[str, str]]:
+    stored = storage.rematches.load(call_id)
+    assert stored
+    return {(each.mention_id, each.reason) for each in stored.mentions}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of errors catches it, and the transaction is lost."""
+
+
+@pytest.mark.slow
+def test_a_rematch_that_is_killed_anywhere_ends_right(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(storage)
+    first = in_force(storage)
+    second = Catalog((Competitor("Sky", ("sky tv",)), Competitor("Three"), Competitor("EE")))
+    put_in_force(storage, second)
+    expected = contents(storage)
+    put_in_force(storage, first)
+    before = contents(storage)
+    points = 0
+    while True:
+        storage.catalogs.apply(second, COMMAND)
+        with monkeypatch.context() as patch:
+            left = _kill_after(patch, points)
+            with contextlib.suppress(Killed):
+                rematch(storage)
+        assert_no_mixture(storage)
+        rematch(storage)
+        assert contents(storage) == expected
+        put_in_force(storage, first)
+        assert contents(storage) == before
+        if left[0] > 0:
+            break
+        points += 1
+    assert points > 50
+
+
+def _kill_after(patch: pytest.MonkeyPatch, statements: int) -> list[int]:
+    """Raise Killed instead of running the statement after so many; return how many are left."""
+    left = [statements]
+    execute = Connection.execute
+
+    def killed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return execute(self, *args, **kwargs)
+
+    patch.setattr(Connection, "execute", killed)
+    return left
+
+
+def assert_no_mixture(storage: Storage) -> None:
+    """Check that each call has exactly the mentions of the version that it names."""
+    with storage.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT call_id, catalog_version FROM call_stages WHERE stage = 'competitor_mentions'"
+        ).fetchall()
+    for row in rows:
+        catalog = storage.catalogs.catalog(row["catalog_version"])
+        assert catalog
+        found = as_found(storage, row["call_id"])
+        assert found == matched(storage, row["call_id"], catalog)
+        judged = {each.mention_id for each in storage.results.judgements(row["call_id"])}
+        counts = {m.mention_id for m in storage.results.mentions(row["call_id"]) if m.counts}
+        assert judged == counts
+
+
+def test_staleness_is_counted_until_the_calls_are_rematched(storage: Storage) -> None:
+    fill(storage)
+    changed = Catalog((Competitor("Vodafone"), Competitor("EE")))
+    storage.catalogs.apply(changed, COMMAND)
+    staleness = storage.rematches.staleness(ResultVersions(changed.version, RULE_VERSION))
+    assert staleness.describe() == "5 of 5 calls are on an older list"
+    assert len(rematch(storage)) == 1
+    staleness = storage.rematches.staleness(ResultVersions(changed.version, RULE_VERSION))
+    assert staleness.calls == 0
+
+
+def test_two_people_do_not_overwrite_each_other(storage: Storage) -> None:
+    first = storage.catalogs.apply(Catalog((Competitor("Sky"),)), COMMAND)
+    storage.catalogs.apply(Catalog((Competitor("EE"),)), COMMAND)
+    late = NewChange(ChangeOrigin.PAGE, "anna", expected=first.version)
+    with pytest.raises(CatalogConflict):
+        storage.catalogs.apply(Catalog((Competitor("O2"),)), late)
