@@ -1,6 +1,6 @@
 """Mentions in plain text."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
@@ -29,6 +29,7 @@ WORDS = st.sampled_from(
 )
 
 
+@example(words=["BT", "\n", "Sport"], between="\n")
 @given(words=st.lists(WORDS, max_size=40), between=st.sampled_from([" ", "\n", "-"]))
 def test_all_names_are_found_at_their_offsets(words: list[str], between: str) -> None:
     text = between.join(words)

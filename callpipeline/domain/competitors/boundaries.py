@@ -120,7 +120,7 @@ def can_be_name(place: Place, alias: str, text: WordMap) -> bool:
 def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
     """Return whether a name can go on after word `at`: not after the end of a sentence."""
     gap = text.gap(at)
-    if "\n\n" in gap.replace(" ", ""):
+    if gap.count("\n") > 1:
         return False
     for mark in gap:
         if mark not in _BARRIERS or (mark in alias and (mark != "." or gap == ".")):

@@ -174,10 +174,9 @@ def find_mentions_in_text(
     if len(matches) > max_mentions:
         return None
     parts = list(_parts(text, matches))
-    # Consecutive, without pauses, so that a sentence may continue in the next part.
     segments = tuple(
-        Segment(n, n, n + 1, Channel.MIXED, Speaker.UNKNOWN, text[begin:end])
-        for n, (begin, end) in enumerate(parts)
+        Segment(n, start_s, start_s + 1, Channel.MIXED, Speaker.UNKNOWN, text[begin:end])
+        for n, ((begin, end), start_s) in enumerate(zip(parts, _starts(text, parts), strict=True))
     )
     transcript = Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, segments)
     found = find_mentions([transcript], matcher)
@@ -279,6 +278,16 @@ def _parts(text: str, matches: Sequence[NameMatch]) -> Iterator[tuple[int, int]]
             yield begin, end.start()
             begin = end.end()
     yield begin, len(text)
+
+
+def _starts(text: str, parts: Sequence[tuple[int, int]]) -> Iterator[float]:
+    """Yield times at which a sentence may continue in the next part, but not after a blank line."""
+    start_s, last_end = 0.0, 0
+    for begin, end in parts:
+        if text.count("\n", last_end, begin) > 1:
+            start_s += MAX_PAUSE_S + 1
+        yield start_s
+        start_s, last_end = start_s + 1, end
 
 
 def _is_within_name(position: int, matches: Sequence[NameMatch]) -> bool:
