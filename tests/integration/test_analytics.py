@@ -188,10 +188,10 @@ def test_talk_times(filled_url: str) -> None:
 def test_the_counts_of_a_competitor_on_a_day(filled_url: str) -> None:
     found = rows(
         filled_url,
-        "SELECT calls, mentions, by_customer, by_agent, positive, neutral, negative, mean_score "
-        "FROM analytics.competitor_daily WHERE day = '2026-03-02'",
+        "SELECT calls, mentions, by_customer, by_agent, positive, neutral, negative, mean_score, "
+        "customer_score, agent_score FROM analytics.competitor_daily WHERE day = '2026-03-02'",
     )
-    assert found == [(1, 2, 1, 1, 1, 1, 0, 0.25)]
+    assert found == [(1, 2, 1, 1, 1, 1, 0, 0.25, 0.5, 0.0)]
 
 
 def test_shares_of_a_day_add_up_to_one(filled_url: str) -> None:
@@ -215,8 +215,8 @@ ANSWERS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "questions/sentiment_by_week": [
         (date(2026, 3, 2), 3, 1, 1, Decimal("0.00"), None),
-        (date(2026, 3, 9), 1, 1, 0, Decimal("0.30"), Decimal("0.30")),
-        (date(2026, 3, 30), 1, 0, 1, Decimal("-0.30"), Decimal("-0.60")),
+        (date(2026, 3, 9), 1, 1, 0, None, None),  # only an agent's
+        (date(2026, 3, 30), 1, 0, 1, Decimal("-0.30"), Decimal("-0.30")),
     ],
     "questions/going_to_a_competitor": [(call_id(1), V, 10.0, "about vodafone")],
     "questions/coming_from": [(V, 2), (M, 1)],

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -109,9 +110,16 @@ def test_agents_match_the_calls_that_their_links_list(
         link = filters.for_agent(each.key)
         assert each.calls == len(listed(readers, link))
         assert each.calls_with_mention == len(listed(readers, link.mentioning_any()))
-        scores = [m["score"] for m in truth.matching_mentions(link) if m["score"] is not None]
-        mean = sum(scores) / len(scores) if scores else None
-        assert each.counts.mean_score == (mean if mean is None else pytest.approx(mean))
+        judged = [m for m in truth.matching_mentions(link) if m["score"] is not None]
+        by_agent = [m["score"] for m in judged if m["speaker"] == "agent"]
+        by_others = [m["score"] for m in judged if m["speaker"] != "agent"]
+        assert each.counts.mean_score == mean(by_agent + by_others)
+        assert each.counts.agent_score == mean(by_agent)
+        assert each.counts.customer_score == mean(by_others)
+
+
+def mean(scores: list[float]) -> Any:
+    return pytest.approx(sum(scores) / len(scores)) if scores else None
 
 
 @few

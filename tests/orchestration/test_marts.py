@@ -83,6 +83,7 @@ def test_a_day_with_sample_calls(lab: Lab) -> None:
             **{"day": DAY, "competitor": "Vodafone", "calls": 1, "mentions": 2},
             **{"by_customer": 1, "by_agent": 1, "positive": 1, "neutral": 0, "negative": 1},
             **{"mixed": 0, "mean_score": 0.125, "share_of_mentions": 2 / 3, "share_of_calls": 0.5},
+            **{"customer_score": 0.5, "agent_score": -0.25},
         }
     )
     [ann] = rows(lab, "SELECT * FROM analytics.daily_agents")
@@ -109,15 +110,16 @@ def test_reviews_are_counted_at_the_next_refresh(lab: Lab) -> None:
 
 COUNTED = "calls, mentions, by_customer, by_agent, positive, negative"
 COMPETITORS_BY_VIEWS = f"""
-    SELECT day, competitor, {COUNTED}, d.neutral, d.mixed, d.mean_score,
-           share_of_mentions, share_of_calls
+    SELECT day, competitor, {COUNTED}, d.neutral, d.mixed, d.mean_score, customer_score,
+           agent_score, share_of_mentions, share_of_calls
     FROM analytics.competitor_daily d
     JOIN (SELECT day, competitor, share_of_mentions, share_of_calls FROM analytics.share_of_voice) v
     USING (day, competitor)
     ORDER BY day, competitor
 """
 AGENTS_BY_VIEWS = """
-    SELECT agent, competitor, calls, mentions, by_agent, by_customer, positive, negative, mean_score
+    SELECT agent, competitor, calls, mentions, by_agent, by_customer, positive, negative,
+           mean_score, customer_score, agent_score
     FROM analytics.agent_competitor ORDER BY agent, competitor
 """
 
@@ -127,8 +129,9 @@ def test_over_days_with_calls_of_every_kind_they_agree_with_the_views(lab: Lab) 
     assert refresh(lab, DAY, DAY + timedelta(days=4)).success
     mart = rows(
         lab,
-        f"SELECT day, competitor, {COUNTED}, neutral, mixed, mean_score, share_of_mentions, "
-        "share_of_calls FROM daily_competitors ORDER BY day, competitor",
+        f"SELECT day, competitor, {COUNTED}, neutral, mixed, mean_score, customer_score, "
+        "agent_score, share_of_mentions, share_of_calls FROM daily_competitors "
+        "ORDER BY day, competitor",
     )
     assert len(mart) > 10
     assert [pytest.approx(row) for row in mart] == rows(lab, COMPETITORS_BY_VIEWS)

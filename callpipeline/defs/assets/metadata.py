@@ -54,8 +54,8 @@ CATALOG: Mapping[str, CatalogEntry] = {
     Stage.COMPETITOR_MENTIONS: CatalogEntry("mentions", "1"),
     Stage.COMPETITOR_SENTIMENT: CatalogEntry("sentiment", "1"),
     "daily_calls": CatalogEntry("daily_calls", "1", personal_data=False, is_mart=True),
-    "daily_competitors": CatalogEntry("daily_competitors", "1", personal_data=False, is_mart=True),
-    "daily_agents": CatalogEntry("daily_agents", "1", is_mart=True),
+    "daily_competitors": CatalogEntry("daily_competitors", "2", personal_data=False, is_mart=True),
+    "daily_agents": CatalogEntry("daily_agents", "2", is_mart=True),
     "notifications": CatalogEntry("deliveries", personal_data=False),
 }
 

@@ -32,7 +32,13 @@ COMPETITOR_COUNTS = (
     "negative",
     "mixed",
 )
-COMPETITOR_NUMBERS = ("mean_score", "share_of_mentions", "share_of_calls")
+COMPETITOR_NUMBERS = (
+    "mean_score",
+    "customer_score",
+    "agent_score",
+    "share_of_mentions",
+    "share_of_calls",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ def by_agent(frames: DailyFrames) -> "pd.DataFrame":
             mentions=("call_id", "size"),
             **_sums("by_agent", "by_customer", "positive", "negative"),
             mean_score=("score", "mean"),
+            customer_score=("customer_score", "mean"),
+            agent_score=("agent_score", "mean"),
         )
     )
 
@@ -103,11 +111,14 @@ def _judged(frames: DailyFrames) -> "pd.DataFrame":
     """Return the counted mentions with a boolean column per speaker and sentiment."""
     judgements = frames.sentiment[["call_id", "mention_id", "sentiment", "score"]]
     mentions = _counted(frames.mentions).merge(judgements, how="left", on=["call_id", "mention_id"])
-    kinds = ("positive", "negative")
+    kinds, score = ("positive", "negative"), mentions["score"].astype(float)
+    is_agent = mentions["speaker"] == "agent"
     return mentions.assign(
-        score=mentions["score"].astype(float),
+        score=score,
+        customer_score=score.mask(is_agent),
+        agent_score=score.where(is_agent),
         by_customer=mentions["speaker"] == "customer",
-        by_agent=mentions["speaker"] == "agent",
+        by_agent=is_agent,
         **{kind: mentions["sentiment"] == kind for kind in kinds},
     )
 

@@ -13,7 +13,11 @@ from callpipeline.storage.ports.results import MentionDetail
 
 @dataclass(frozen=True, slots=True)
 class MentionCounts:
-    """Mentions by sentiment; `mean_score` (-1..1) covers the judged ones."""
+    """Mentions by sentiment.
+
+    `mean_score` (-1..1) covers the judged ones, `customer_score` those by customers or by unknown
+    speakers, `agent_score` those by agents.
+    """
 
     mentions: int = 0
     positive: int = 0
@@ -24,6 +28,8 @@ class MentionCounts:
     by_agent: int = 0
     by_customer: int = 0
     mean_score: float | None = None
+    customer_score: float | None = None
+    agent_score: float | None = None
 
     def of(self, stance: MentionSentiment) -> int:
         return getattr(self, stance.value)

@@ -719,6 +719,8 @@ CREATE TABLE daily_competitors (
     mean_score         double precision,
     share_of_mentions  double precision NOT NULL,
     share_of_calls     double precision,
+    customer_score     double precision,
+    agent_score        double precision,
     PRIMARY KEY (day, competitor)
 );
 COMMENT ON TABLE daily_competitors IS 'Competitors by day, for days with a mention.';
@@ -737,18 +739,24 @@ COMMENT ON COLUMN daily_competitors.share_of_mentions IS
     'Part of all mentions of that day, 0 to 1.';
 COMMENT ON COLUMN daily_competitors.share_of_calls IS
     'Part of all completed calls of that day, 0 to 1.';
+COMMENT ON COLUMN daily_competitors.customer_score IS
+    'Mean score of the mentions by customers, or by unknown speakers, -1 to 1.';
+COMMENT ON COLUMN daily_competitors.agent_score IS
+    'Mean score of the mentions by agents, -1 to 1.';
 
 CREATE TABLE daily_agents (
-    day          date NOT NULL,
-    agent        text NOT NULL,
-    competitor   text NOT NULL,
-    calls        integer NOT NULL,
-    mentions     integer NOT NULL,
-    by_agent     integer NOT NULL,
-    by_customer  integer NOT NULL,
-    positive     integer NOT NULL,
-    negative     integer NOT NULL,
-    mean_score   double precision,
+    day             date NOT NULL,
+    agent           text NOT NULL,
+    competitor      text NOT NULL,
+    calls           integer NOT NULL,
+    mentions        integer NOT NULL,
+    by_agent        integer NOT NULL,
+    by_customer     integer NOT NULL,
+    positive        integer NOT NULL,
+    negative        integer NOT NULL,
+    mean_score      double precision,
+    customer_score  double precision,
+    agent_score     double precision,
     PRIMARY KEY (day, agent, competitor)
 );
 COMMENT ON TABLE daily_agents IS 'Competitors by agent and day.';
@@ -762,6 +770,9 @@ COMMENT ON COLUMN daily_agents.by_customer IS 'Mentions by customers.';
 COMMENT ON COLUMN daily_agents.positive IS 'Positive mentions.';
 COMMENT ON COLUMN daily_agents.negative IS 'Negative mentions.';
 COMMENT ON COLUMN daily_agents.mean_score IS 'Mean score, -1 to 1.';
+COMMENT ON COLUMN daily_agents.customer_score IS
+    'Mean score of the mentions by customers, or by unknown speakers, -1 to 1.';
+COMMENT ON COLUMN daily_agents.agent_score IS 'Mean score of the mentions by the agent, -1 to 1.';
 
 CREATE TABLE idempotent_requests (
     key_hash     text PRIMARY KEY,

@@ -53,6 +53,8 @@ class CompetitorDetail:
     total_mentions: int
     unique_calls: int
     sentiment_breakdown: tuple[SentimentCount, ...]
+    customer_score: float | None
+    agent_score: float | None
     segments: tuple[ListedMention, ...]
     after: str | None
 
@@ -88,6 +90,8 @@ class ApiAnalytics:
             sum(each.counts.mentions for each in found),
             found[0].calls if one else self._analytics.totals(own).calls_with_mention,
             _distribution(found),
+            found[0].counts.customer_score if one else None,
+            found[0].counts.agent_score if one else None,
             page.mentions,
             page.after,
         )

@@ -19,8 +19,8 @@ GROUP BY competitor, brought_up_by ORDER BY competitor, brought_up_by;
 
 -- name: sentiment_by_week
 -- Is sentiment towards Vodafone getting better or worse?
-SELECT week, judged, positive, negative, round(mean_score::numeric, 2) AS mean_score,
-       round(change::numeric, 2) AS change
+SELECT week, judged, positive, negative, round(customer_score::numeric, 2) AS customer_score,
+       round(customer_change::numeric, 2) AS change
 FROM analytics.sentiment_trend WHERE competitor = 'Vodafone' ORDER BY week;
 
 -- name: going_to_a_competitor

@@ -189,7 +189,9 @@ ORDER BY w.took_place_at DESC, w.call_id DESC, w.mention_id DESC;
     count(*) FILTER (WHERE m.stance = 'unjudged') AS unjudged,
     count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent,
     count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
-    avg(m.score) AS mean_score
+    avg(m.score) AS mean_score,
+    avg(m.score) FILTER (WHERE m.speaker <> 'agent') AS customer_score,
+    avg(m.score) FILTER (WHERE m.speaker = 'agent') AS agent_score
 
 -- name: mentions_by_agent
 -- Count the filtered mentions, and the calls with one, by agent.
@@ -298,7 +300,8 @@ WHERE c.day = ANY(%(days)s) AND e.by_retention ORDER BY day;
 -- name: daily_competitors
 -- Select the counts of each competitor on some days, with its share of voice.
 SELECT c.day, c.competitor, c.calls, c.mentions, c.by_customer, c.by_agent, c.positive, c.neutral,
-       c.negative, c.mixed, c.mean_score, v.share_of_mentions, v.share_of_calls
+       c.negative, c.mixed, c.mean_score, c.customer_score, c.agent_score, v.share_of_mentions,
+       v.share_of_calls
 FROM analytics.competitor_daily c JOIN analytics.share_of_voice v USING (day, competitor)
 WHERE c.day = ANY(%(days)s) AND v.day = ANY(%(days)s)
 ORDER BY c.day, c.competitor;

@@ -89,12 +89,17 @@ class MentionItem(BaseModel):
 
 
 class CompetitorReport(BaseModel):
-    """`segments` are the newest mentions; `next_cursor` is the `after` of the next page."""
+    """`segments` are the newest mentions; `next_cursor` is the `after` of the next page.
+
+    `customer_score` and `agent_score` are mean scores (-1..1) of what either says.
+    """
 
     competitor_name: str
     total_mentions: int
     unique_calls: int
     sentiment_breakdown: list[SentimentShare]
+    customer_score: float | None
+    agent_score: float | None
     segments: list[MentionItem]
     next_cursor: str | None
 
@@ -240,7 +245,7 @@ def competitor(
         unfiltered = analytics.competitor(competitor_name, CallFilters(), limit=1)
         if unfiltered is None:
             raise HTTPException(404, "No call mentions a competitor of this name.")
-        found = CompetitorDetail(unfiltered.competitor_name, 0, 0, (), (), None)
+        found = CompetitorDetail(unfiltered.competitor_name, 0, 0, (), None, None, (), None)
     return document_response(
         request,
         CompetitorReport(
@@ -248,6 +253,8 @@ def competitor(
             total_mentions=found.total_mentions,
             unique_calls=found.unique_calls,
             sentiment_breakdown=[_sentiment_share(each) for each in found.sentiment_breakdown],
+            customer_score=found.customer_score,
+            agent_score=found.agent_score,
             segments=[_mention_item(each) for each in found.segments],
             next_cursor=found.after,
         ),

@@ -25,7 +25,9 @@ PATH = "/analytics"
 MAX_AGENTS = 25
 """Rows of the agent table, unless all are requested."""
 
-SortKey = Literal["agent", "calls", "named", "mentions", "positive", "negative", "score"]
+SortKey = Literal[
+    "agent", "calls", "named", "mentions", "positive", "negative", "score", "own_score"
+]
 Order = Literal["up", "down"]
 SORT_KEYS: Mapping[str, Callable[[AgentNumbers], Any]] = {
     "agent": lambda of: (of.name or "").casefold(),
@@ -34,7 +36,8 @@ SORT_KEYS: Mapping[str, Callable[[AgentNumbers], Any]] = {
     "mentions": lambda of: of.counts.mentions,
     "positive": lambda of: of.counts.positive,
     "negative": lambda of: of.counts.negative,
-    "score": lambda of: of.counts.mean_score,
+    "score": lambda of: of.counts.customer_score,
+    "own_score": lambda of: of.counts.agent_score,
 }
 HEADERS: Sequence[tuple[SortKey, str]] = (
     ("agent", "Agent"),
@@ -43,7 +46,8 @@ HEADERS: Sequence[tuple[SortKey, str]] = (
     ("mentions", "Mentions"),
     ("positive", "Positive"),
     ("negative", "Negative"),
-    ("score", "Average score"),
+    ("score", "Customers' score"),
+    ("own_score", "Agent's score"),
 )
 
 
