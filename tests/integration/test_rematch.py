@@ -25,7 +25,7 @@ from callpipeline.errors import CatalogConflict, CatalogInvalid
 from callpipeline.pipeline.processing.processor import Rejudger
 from callpipeline.pipeline.processing.stages import Engines, Stages
 from callpipeline.pipeline.rematch.planning import continue_rematch
-from callpipeline.pipeline.rematch.previews import Previewer
+from callpipeline.pipeline.rematch.previews import Previewer, PreviewLimits
 from callpipeline.pipeline.rematch.rematcher import Rematcher, RematchEvent
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.objects import keys
@@ -315,6 +315,21 @@ def test_staleness_is_counted_until_the_calls_are_rematched(storage: Storage) ->
     assert len(rematch(storage)) == 1
     staleness = storage.rematches.staleness(ResultVersions(changed.version, RULE_VERSION))
     assert staleness.calls == 0
+
+
+def test_a_limited_preview_reads_the_newest_calls(storage: Storage) -> None:
+    call_ids = fill(storage)
+    edit = Catalog((Competitor("Vodafone"), Competitor("Three")))
+    previewer = Previewer(storage.rematches, storage.rematches)
+    whole = previewer.preview(edit)
+    assert (whole.affected, whole.is_complete) == (3, True)
+    one = previewer.preview(edit, limits=PreviewLimits(calls=1))
+    assert (one.affected, one.examined, one.is_complete) == (3, 1, False)
+    assert one.changed_calls == (call_ids[2],)
+    late = previewer.preview(edit, limits=PreviewLimits(searched=2))
+    assert (late.affected, late.skipped, late.is_complete) == (0, 3, False)
+    brief = previewer.preview(edit, limits=PreviewLimits(seconds=0.0))
+    assert (brief.examined, brief.affected) == (1, 3)
 
 
 def test_two_people_do_not_overwrite_each_other(storage: Storage) -> None:

@@ -21,16 +21,16 @@ from callpipeline.storage.ports.rematch import (
 
 @dataclass(frozen=True, slots=True)
 class RematchPlan:
-    """The calls that a target can change, and those that it can't, by what made them."""
+    """The calls that a target can change, and those that it can't, by what made them.
+
+    `skipped` older calls were not searched.
+    """
 
     target: ResultVersions
     affected: tuple[str, ...]
     unaffected: Mapping[ResultVersions, tuple[str, ...]]
     examined_at: datetime
-
-    @property
-    def unaffected_calls(self) -> int:
-        return sum(map(len, self.unaffected.values()))
+    skipped: int = 0
 
     def as_rematch(
         self, reason: str, asked_by: str | None = None, *, judges_all: bool = False
@@ -50,24 +50,32 @@ class RematchPlan:
 
 
 def plan_rematch(
-    plans: RematchPlans, catalog: Catalog, *, rule_version: int = RULE_VERSION
+    plans: RematchPlans,
+    catalog: Catalog,
+    *,
+    rule_version: int = RULE_VERSION,
+    newest: int | None = None,
 ) -> RematchPlan:
     """Find the calls whose results a catalog can change, by searching their stored texts.
 
     All calls made by other rules are affected, and those whose catalog is not known any more.
+    With `newest`, only so many of the newest calls of each version are searched.
     """
     examined_at = plans.now()
     target = ResultVersions(catalog.version, rule_version)
     affected: list[str] = []
     unaffected: dict[ResultVersions, tuple[str, ...]] = {}
+    skipped = 0
     for group in plans.versions_in_use():
         if group.versions == target:
             continue
         calls = plans.stale_calls(group.versions, target)
+        skipped += 0 if newest is None else max(len(calls) - newest, 0)
+        calls = calls if newest is None else calls[-newest:]
         found = _affected(plans, group.versions, catalog, rule_version, calls)
         affected += [call_id for call_id in calls if call_id in found]
         unaffected[group.versions] = tuple(each for each in calls if each not in found)
-    return RematchPlan(target, tuple(sorted(affected)), unaffected, examined_at)
+    return RematchPlan(target, tuple(sorted(affected)), unaffected, examined_at, skipped)
 
 
 def _affected(
