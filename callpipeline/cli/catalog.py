@@ -168,7 +168,7 @@ def show(
 def cancel() -> None:
     """Stop the rematch of old calls; new calls use the list in force. `resume` continues it."""
     with open_storage_migrated() as storage:
-        if not storage.rematches.pause(True):
+        if not storage.rematches.pause(True, current_user()):
             console.print("No rematch is open.")
             return
         console.print("Stopped. `callpipeline catalog resume` continues.", highlight=False)

@@ -184,11 +184,16 @@ def test_a_paused_rematch_continues_where_it_stopped(lab: Lab) -> None:
     write(lab, SECOND)
     assert tick(lab).run_requests
     continue_rematch(lab.storage.rematches, load_catalog(lab.settings, lab.storage.catalogs))
-    assert lab.storage.rematches.pause(True)
+    assert lab.storage.rematches.pause(True, "anna")
+    stopped = lab.storage.rematches.current()
+    assert stopped and (stopped.paused_by, stopped.describe()) == (
+        "anna",
+        "0 of 1 calls rematched, 2 unaffected; stopped",
+    )
     assert not tick(lab).run_requests
     assert rematch(lab).success
     assert mentioned(lab, ids["both"]) == {"Vodafone"}
-    assert lab.storage.rematches.pause(False)
+    lab.storage.rematches.resume()
     assert rematch(lab).success
     assert mentioned(lab, ids["both"]) == {"Vodafone", "TalkTalk"}
 

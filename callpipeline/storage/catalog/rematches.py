@@ -100,9 +100,10 @@ class RematchQueue:
         """End the open rematch if no call is left to compute."""
         self._database.rows("rematches/finish")
 
-    def pause(self, paused: bool) -> bool:
+    def pause(self, paused: bool, by: str | None = None) -> bool:
         """Pause the open rematch, or continue it; return whether there is one."""
-        return bool(self._database.rows("rematches/pause", {"paused": paused}))
+        parameters = {"paused": paused, "by": sanitize_text(by) if by else None}
+        return bool(self._database.rows("rematches/pause", parameters))
 
     def resume(self) -> None:
         """Continue a paused rematch, and forget failures, so that these calls are tried again."""

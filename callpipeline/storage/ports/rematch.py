@@ -110,6 +110,7 @@ class RematchProgress:
     unaffected: int
     created_at: datetime
     paused_at: datetime | None
+    paused_by: str | None
     ended_at: datetime | None
     outcome: str | None
     waiting: int
