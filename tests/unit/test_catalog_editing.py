@@ -48,6 +48,7 @@ def test_written_names_are_tidied() -> None:
     [
         ({"name": ""}, "name", "A name is empty"),
         ({"name": "x" * 101}, "name", "longer than 100 characters"),
+        ({"name": "Vo\0xi"}, "name", "a character that is no text"),
         ({"name": "!?"}, "name", "no letter or digit"),
         ({"name": "Voxi, Smarty"}, "name", "looks like several names"),
         ({"name": "vodafone"}, "name", "Vodafone is on the list already."),

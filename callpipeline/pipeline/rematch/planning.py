@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from callpipeline.domain.competitors.catalog import Catalog
@@ -111,6 +112,54 @@ def count_stale(catalogs: CatalogHistory, rematches: RematchPlanner) -> Stalenes
     if current is None:
         return None
     return rematches.staleness(ResultVersions(current.version, RULE_VERSION))
+
+
+class RematchPhase(StrEnum):
+    """State of the rematch that the list in force needs."""
+
+    CURRENT = "current"
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class RematchStatus:
+    """The calls on older versions, and the open rematch for the list in force, if any.
+
+    CURRENT: no call can be rematched. WAITING: a run will start. STOPPED: until it is resumed.
+    """
+
+    staleness: Staleness
+    rematch: RematchProgress | None
+
+    @property
+    def phase(self) -> RematchPhase:
+        if self.rematch is not None:
+            return RematchPhase.STOPPED if self.rematch.paused_at else RematchPhase.RUNNING
+        return RematchPhase.WAITING if self.staleness.waiting else RematchPhase.CURRENT
+
+    def describe(self) -> str:
+        """Return the progress of the rematch, or else how many calls are on an older list."""
+        if self.rematch is not None:
+            return f"{self.rematch.describe()}."
+        if not self.staleness.calls:
+            return "All calls are on the list in force."
+        return f"{self.staleness.describe()}."
+
+
+def rematch_status(catalogs: CatalogHistory, rematches: RematchPlanner) -> RematchStatus | None:
+    """Return the state of the rematch that the list in force needs; None before the first list."""
+    current = catalogs.current()
+    if current is None:
+        return None
+    target = ResultVersions(current.version, RULE_VERSION)
+    rematch = rematches.current()
+    is_for = rematch and (rematch.catalog_version, rematch.rule_version) == (
+        target.catalog_version,
+        target.rule_version,
+    )
+    return RematchStatus(rematches.staleness(target), rematch if is_for else None)
 
 
 def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProgress | None:

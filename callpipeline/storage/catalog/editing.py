@@ -13,6 +13,7 @@ from callpipeline.domain.competitors.catalog import (
 )
 from callpipeline.errors import CatalogInvalid
 from callpipeline.storage.catalog.entries import (
+    CONTROL,
     FUNCTION_WORDS,
     ORDINARY_WORDS,
     name_problem,
@@ -93,7 +94,7 @@ def _checked_entry(edit: CompetitorEdit, remarks: _EditRemarks) -> Competitor:
     name, sells = edit.name or "", " ".join(edit.sells.split())
     if problem := name_problem(name):
         remarks.problems["name"].append(_sentence(problem))
-    if len(sells) > MAX_SELLS_CHARS:
+    if len(sells) > MAX_SELLS_CHARS or CONTROL.search(sells):
         remarks.problems["sells"].append("Say in a few words what it sells.")
     return Competitor(
         tidy_name(name),

@@ -67,6 +67,7 @@ FUNCTION_WORDS = word_set("""
 """Words of nearly every sentence: no disambiguation can find a company among them."""
 
 _QUOTES = {"“": "”", "‘": "’", "„": "“", "«": "»"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 GLUED_HASH = re.compile(r"\s#(?!\s|$)")
 
 
@@ -132,6 +133,8 @@ def name_problem(written: str) -> str | None:
         return "a name is empty: write it as it is spoken, or remove it."
     if len(name) > MAX_NAME_CHARS:
         return f"{name[:20]!r}… is longer than {MAX_NAME_CHARS} characters."
+    if CONTROL.search(name):
+        return f"{name!r} has a character that is no text: delete it, or type the name again."
     if not normalise(name):
         return f"{name!r} has no letter or digit: spell it as it is spoken."
     if re.search(r"[,;\n\t]", written.strip()):

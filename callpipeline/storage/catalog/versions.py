@@ -186,7 +186,7 @@ def _apply(connection: Connection[DictRow], catalog: Catalog, change: NewChange)
     if current and current.version == catalog.version:
         return current
     if change.expected and (current is None or current.version != change.expected):
-        raise CatalogConflict("Someone else changed the list meanwhile. Reload and try again.")
+        raise CatalogConflict(_conflict(current))
     save_version(connection, catalog)
     row = connection.execute(
         query("catalog/insert_change"),
@@ -200,6 +200,16 @@ def _apply(connection: Connection[DictRow], catalog: Catalog, change: NewChange)
     ).fetchone()
     assert row
     return _change(row)
+
+
+def _conflict(current: CatalogChange | None) -> str:
+    if current is None:
+        return "There is no list yet. Reload and try again."
+    by = f" by {current.made_by}" if current.made_by else ""
+    return (
+        f"The list was changed meanwhile{by}: version {current.version} is in force. Reload and "
+        "try again."
+    )
 
 
 def _import(
