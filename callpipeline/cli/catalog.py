@@ -320,7 +320,7 @@ def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:
                 f"{name.lower_case} of {name.said} places: it may be an ordinary word"
             )
     time_needed = result.describe_time()
-    yield f"{result.to_judge:,} mentions would be judged; applying takes about {time_needed}"
+    yield f"{result.to_judge:,} mentions would be judged; applying takes {time_needed}"
 
 
 def _quotes(effect: CompetitorEffect) -> Iterator[str]:

@@ -33,7 +33,7 @@ from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
-from callpipeline.web.pages import review
+from callpipeline.web.pages import competitors, review
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
@@ -77,6 +77,7 @@ PAGE_ROUTERS = (
     calls_page.router,
     call_page.router,
     review.router,
+    competitors.router,
     analytics_page.router,
     api_page.router,
 )

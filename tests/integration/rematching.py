@@ -1,6 +1,7 @@
 """Completed calls, and their rematch as the job does it, without Dagster."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -30,12 +31,12 @@ TEXTS = (
 COMMAND = NewChange(ChangeOrigin.COMMAND)
 
 
-def fill(storage: Storage) -> list[str]:
+def fill(storage: Storage, texts: Sequence[str] = TEXTS) -> list[str]:
     """Store completed calls whose mentions rules before the first version made."""
     first = storage.catalogs.apply(Catalog((Competitor("Vodafone"),)), COMMAND)
-    call_ids = [f"2026-01-01-{number:012x}" for number in range(len(TEXTS))]
+    call_ids = [f"2026-01-01-{number:012x}" for number in range(len(texts))]
     with storage.database.transaction() as connection:
-        for call_id, text in zip(call_ids, TEXTS, strict=True):
+        for call_id, text in zip(call_ids, texts, strict=True):
             transcript = a_transcript(text, engine="supplied")
             document = serialization.transcript_to_json(transcript)
             storage.store.put(keys.transcript(call_id, transcript.channel), document)

@@ -53,6 +53,7 @@ def test_written_names_are_tidied() -> None:
         ({"name": "Voxi, Smarty"}, "name", "looks like several names"),
         ({"name": "vodafone"}, "name", "Vodafone is on the list already."),
         ({"name": "THREE UK"}, "name", "THREE UK sounds like three uk of Three."),
+        ({"name": "Voxi", "aliases": ("O2",)}, "aliases", "O2 has the name O2 already."),
         ({"name": "Voxi", "aliases": ("o 2",)}, "aliases", "o 2 sounds like O2 of O2."),
         ({"name": "Voxi", "aliases": ("a; b",)}, "aliases", "looks like several names"),
         ({"name": "Voxi", "evidence": ("…",)}, "evidence", "no letter or digit"),

@@ -19,13 +19,14 @@ MAX_QUOTES = 5
 """Quotes of each competitor that a preview shows."""
 QUOTE_CHARS = 60
 """Characters of a quote on either side of the name."""
+FEW_SECONDS = 10.0
 SECONDS_A_CALL = 0.02
 """10,000 calls took 195 s in benchmarks/rematch.py; starts of runs and remote judges add to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MentionQuote:
-    """A mention that comes or goes, with the words around it."""
+    """A mention that comes, goes or is decided otherwise, with the words around it."""
 
     call_id: str
     mention_id: str
@@ -114,9 +115,11 @@ class CatalogPreview:
         return sum(effect.to_review for effect in self.effects)
 
     def describe_time(self) -> str:
-        """Return about how long applying takes, as "40 s" or "5 minutes"."""
+        """Return how long applying takes, as "about 40 s" or "about 5 minutes"."""
         seconds = self.seconds
-        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        if seconds < FEW_SECONDS:
+            return "a few seconds"
+        return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes"
 
     def as_jsonable(self) -> dict[str, Any]:
         """Return the preview as plain types, with the version of the catalog in its place."""
@@ -236,7 +239,8 @@ class _Tally:
             effect.counted_after += id_ in changes.counted
             effect.to_review_before += _waits(old, stored)
             effect.to_review_after += _waits(new, stored)
-            if len(effect.quotes) < MAX_QUOTES:
+            is_same = old is not None and new is not None and old.status is new.status
+            if len(effect.quotes) < MAX_QUOTES and not is_same:
                 effect.quotes.append(_quote(stored, mention, comes=new is not None))
         for name in named:
             self._effects[name].calls += 1

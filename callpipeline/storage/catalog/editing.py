@@ -21,7 +21,7 @@ from callpipeline.storage.catalog.entries import (
 )
 
 EntryField = Literal["name", "aliases", "ambiguous", "evidence", "sells"]
-Remarks = Mapping[EntryField, Sequence[str]]
+Remarks = Mapping[str, Sequence[str]]
 MAX_SELLS_CHARS = 200
 EMPTY_LIST = "The list would be empty: keep at least one name."
 
@@ -47,8 +47,8 @@ class EditedCatalog:
     """The catalog after an edit, None if there are problems, and remarks by field."""
 
     catalog: Catalog | None
-    problems: Remarks = field(default_factory=dict[EntryField, Sequence[str]])
-    warnings: Remarks = field(default_factory=dict[EntryField, Sequence[str]])
+    problems: Remarks = field(default_factory=dict[str, Sequence[str]])
+    warnings: Remarks = field(default_factory=dict[str, Sequence[str]])
 
 
 def edit_catalog(base: Catalog, edit: CompetitorEdit) -> EditedCatalog:
@@ -86,8 +86,8 @@ def edit_entries(base: Catalog, edits: Iterable[CompetitorEdit]) -> Catalog:
 
 class _EditRemarks:
     def __init__(self) -> None:
-        self.problems: defaultdict[EntryField, list[str]] = defaultdict(list)
-        self.warnings: defaultdict[EntryField, list[str]] = defaultdict(list)
+        self.problems: defaultdict[str, list[str]] = defaultdict(list)
+        self.warnings: defaultdict[str, list[str]] = defaultdict(list)
 
 
 def _checked_entry(edit: CompetitorEdit, remarks: _EditRemarks) -> Competitor:
@@ -150,6 +150,8 @@ def _check_names(entry: Competitor, others: Sequence[Competitor], remarks: _Edit
         mine, theirs = (one, other) if one.competitor is entry else (other, one)
         where: EntryField = "name" if mine.alias == entry.name else "aliases"
         problem = f"{mine.alias} sounds like {theirs.alias} of {theirs.competitor.name}."
+        if mine.alias == theirs.alias:
+            problem = f"{theirs.competitor.name} has the name {theirs.alias} already."
         if problem not in remarks.problems[where]:
             remarks.problems[where].append(problem)
 
