@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.web.pages.competitors_view import SPARKLINE_SIZE, sparkline
 from callpipeline.wiring import Storage, load_catalog
 from tests.integration.rematching import COMMAND, fill, in_force, rematch
+from tests.web.processed_calls import SKY, ProcessedCall
 from tests.web.served import Served, served
 from tests.web.uploads import WITH_KEY
 
@@ -240,6 +242,29 @@ def test_the_banner_follows_the_rematch(
     )
     assert part.text.strip().startswith("<section") and "being searched" in part.text
     rematch(storage)
+
+
+def test_the_page_of_a_call_names_its_list(
+    client: httpx.Client, storage: Storage, tmp_path: Path
+) -> None:
+    call_id = ProcessedCall().store(storage, tmp_path)
+    with storage.database.transaction() as connection:
+        connection.execute(
+            "UPDATE call_stages SET catalog_version = %(version)s "
+            "WHERE call_id = %(call_id)s AND stage = 'competitor_mentions'",
+            {"call_id": call_id, "version": BASE.version},
+        )
+    page = client.get(f"/calls/{call_id}").text
+    assert f"<dt>Competitor list</dt><dd>version {BASE.version}</dd>" in page
+    assert "These are from an older" not in page
+    apply(client, name="Three")
+    assert "These are from an older" in client.get(f"/calls/{call_id}").text
+    decided = client.post(
+        f"/calls/{call_id}/review",
+        data={"mention_id": SKY.mention_id, "decision": "confirm"},
+        headers={"HX-Request": "true"},
+    )
+    assert "These are from an older" in decided.text
 
 
 def test_pages_are_informed_of_the_end_once(client: httpx.Client) -> None:
