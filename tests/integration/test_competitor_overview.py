@@ -46,7 +46,8 @@ def test_each_entry_has_its_numbers_in_the_order_of_the_list(storage: Storage) -
     assert list(found) == ["Three", "Vodafone", "Voxi", "EE"]
     assert (found["Vodafone"].mentions, found["Vodafone"].calls) == (2, 2)
     assert (found["Voxi"].mentions, found["Voxi"].trend) == (0, (0,) * 12)
-    assert found["EE"].mentions == 0, "an own name is never counted"
+    assert (found["EE"].mentions, found["EE"].own_mentions) == (0, 1)
+    assert found["Vodafone"].own_mentions == 0
 
 
 def test_the_trend_has_twelve_weeks_with_the_present_one(storage: Storage) -> None:

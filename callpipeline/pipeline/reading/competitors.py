@@ -18,12 +18,15 @@ COMPARED_WEEKS = 4
 class ListedCompetitor:
     """An entry of the catalog; `mentions` are counted ones, `calls` hold one, of any time.
 
+    An own name has `own_mentions` instead, which never count.
+
     `trend` has the mentions of each of the last weeks, of which the last one is not over.
     `to_review` are questions that wait for a person.
     """
 
     entry: Competitor
     mentions: int
+    own_mentions: int
     calls: int
     share: float
     trend: tuple[int, ...]
@@ -60,12 +63,14 @@ def load_competitors(
     first = bucket_start(today, BucketSize.WEEK) - timedelta(weeks=TREND_WEEKS - 1)
     trend = analytics.over_time(CallFilters(from_day=first, to_day=today))
     totals = {each.name: each for each in analytics.by_competitor(CallFilters())}
+    own = analytics.own_mentions([each.name for each in catalog.competitors if each.own])
     pending, decided = reviews.count_pending(), reviews.count_decisions()
     return CompetitorOverview(
         tuple(
             _listed(
                 entry,
                 totals.get(entry.name),
+                own.get(entry.name, 0),
                 trend.by_competitor.get(entry.name, (0,) * len(trend.buckets)),
                 pending,
                 decided,
@@ -79,6 +84,7 @@ def load_competitors(
 def _listed(
     entry: Competitor,
     numbers: CompetitorNumbers | None,
+    own_mentions: int,
     trend: Sequence[int],
     pending: Mapping[str, int],
     decided: Mapping[str, DecisionCount],
@@ -86,6 +92,7 @@ def _listed(
     return ListedCompetitor(
         entry,
         numbers.counts.mentions if numbers else 0,
+        own_mentions,
         numbers.calls if numbers else 0,
         numbers.share if numbers else 0.0,
         tuple(trend),

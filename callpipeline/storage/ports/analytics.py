@@ -151,6 +151,10 @@ class CompetitorCounter(TrendReader, Protocol):
 
     def by_competitor(self, filters: CallFilters) -> Sequence[CompetitorNumbers]: ...
 
+    def own_mentions(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Count the mentions of the user's own names, which never count as a competitor's."""
+        ...
+
 
 class AnalyticsReader(Protocol):
     """Reads the numbers and mentions of the calls that match filters."""

@@ -47,12 +47,15 @@ class CompetitorItem(BaseModel):
 class CountedEntry(CompetitorItem):
     """A competitor with its counted mentions, the calls that hold one, and its share of voice.
 
+    An own name has `own_mentions` instead, which never count.
+
     `trend` has the mentions of each week of `weeks`; `change` compares the last four full weeks
     with the four before. `precision` is the share of confirmed mentions among those that people
     `confirmed` or `dismissed`.
     """
 
     mentions: int
+    own_mentions: int
     calls: int
     share: float
     trend: list[int]
@@ -301,6 +304,7 @@ def _counted(listed: ListedCompetitor) -> CountedEntry:
     return CountedEntry(
         **CompetitorItem.model_validate(listed.entry).model_dump(),
         mentions=listed.mentions,
+        own_mentions=listed.own_mentions,
         calls=listed.calls,
         share=listed.share,
         trend=list(listed.trend),
