@@ -28,6 +28,7 @@ from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.catalog_diff import diff_catalogs
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.errors import CatalogInvalid, EngineUnavailable
+from callpipeline.pipeline.rematch.planning import LONGEST_START_S
 from callpipeline.pipeline.rematch.previews import CatalogPreview, CompetitorEffect, Previewer
 from callpipeline.storage.catalog.files import ParsedCatalog, catalog_to_yaml, read_catalog
 from callpipeline.storage.catalog.versions import NewChange
@@ -44,8 +45,6 @@ app = typer.Typer(
     help="The competitor list: check, preview and apply changes, and undo them.",
     no_args_is_help=True,
 )
-LONGEST_START_S = 60.0
-"""The sensor `competitor_list` requests a run within ten seconds; the run starts in five."""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A list: .yaml, .txt or .csv.")]
 Target = Annotated[

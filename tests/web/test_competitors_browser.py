@@ -101,7 +101,16 @@ def test_a_name_is_added_previewed_applied_and_undone(page: WatchedPage, site: S
     expect(effect).to_contain_text("24 of 40 calls would change")
     expect(tab.locator("#ambiguous-remarks")).to_contain_text("also an ordinary word")
     page.screenshot("competitors-add-desktop")
+    ambiguity = tab.get_by_label("Also an ordinary word?")
+    ambiguity.select_option("no")
+    expect(effect).not_to_contain_text("ambiguous")
+    ambiguity.select_option("auto")
+    expect(effect).to_contain_text("+ Three (ambiguous)")
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
     tab.get_by_label("Note").fill("A new rival since June")
+    tab.wait_for_timeout(1000)
+    assert asked == [], "a note changes nothing"
     tab.get_by_role("button", name="Apply").click()
     tab.wait_for_url("**/competitors")
     banner = tab.locator("#rematch")

@@ -244,6 +244,28 @@ def test_the_banner_follows_the_rematch(
     rematch(storage)
 
 
+def test_failed_calls_can_be_retried(client: httpx.Client, storage: Storage) -> None:
+    apply(client, name="Three")
+    rematching = continue_rematch(storage.rematches, in_force(storage))
+    assert rematching
+    for call_id in storage.rematches.todo(rematching.rematch_id, 10):
+        storage.rematches.save_failure(call_id, rematching.rematch_id, "why")
+    storage.rematches.finish()
+    page = client.get("/competitors").text
+    assert "Some calls stay on an older list." in page
+    assert "<code>callpipeline catalog resume</code> retries them." in page
+    assert ">Retry failed calls</button>" in page
+    client.post("/competitors/rematch", data={"action": "resume"})
+    assert "Past calls will be searched" in client.get("/competitors").text
+
+
+def test_a_rematch_that_does_not_start_is_explained(client: httpx.Client, storage: Storage) -> None:
+    apply(client, name="Three")
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE catalog_changes SET made_at = made_at - interval '2 minutes'")
+    assert "<code>callpipeline up</code> starts it" in client.get("/competitors").text
+
+
 def test_the_page_of_a_call_names_its_list(
     client: httpx.Client, storage: Storage, tmp_path: Path
 ) -> None:
@@ -296,7 +318,8 @@ def test_a_refused_file_is_shown_and_does_not_undo_an_edit(
 def test_the_first_competitor_can_be_added(empty_app: Served) -> None:
     empty_app.settings.catalog_path.write_text("competitors: {")
     with client_with(empty_app, Scope.ADMIN) as client:
-        assert "There is no competitor list yet." in client.get("/competitors").text
+        page = client.get("/competitors").text
+        assert "There is no competitor list yet." in page and "invalid YAML" in page
         assert "There is no competitor list yet." in client.get("/competitors/history").text
         assert "competitors:\n- </textarea>" in client.get("/competitors/text").text
         apply(client, name="Vodafone", base=base_in(client.get("/competitors/edit").text))

@@ -19,6 +19,9 @@ from callpipeline.storage.ports.rematch import (
     Staleness,
 )
 
+LONGEST_START_S = 60.0
+"""The sensor `competitor_list` requests a run within ten seconds; the run starts in five."""
+
 
 @dataclass(frozen=True, slots=True)
 class RematchPlan:
@@ -128,10 +131,17 @@ class RematchStatus:
     """The calls on older versions, and the open rematch for the list in force, if any.
 
     CURRENT: no call can be rematched. WAITING: a run will start. STOPPED: until it is resumed.
+    `list_age_s` is how long the list has been in force.
     """
 
     staleness: Staleness
     rematch: RematchProgress | None
+    list_age_s: float
+
+    @property
+    def is_late(self) -> bool:
+        """Return true if a run should have started by now."""
+        return self.phase is RematchPhase.WAITING and self.list_age_s > LONGEST_START_S
 
     @property
     def phase(self) -> RematchPhase:
@@ -159,7 +169,8 @@ def rematch_status(catalogs: CatalogHistory, rematches: RematchPlanner) -> Remat
         target.catalog_version,
         target.rule_version,
     )
-    return RematchStatus(rematches.staleness(target), rematch if is_for else None)
+    list_age_s = (rematches.now() - current.made_at).total_seconds()
+    return RematchStatus(rematches.staleness(target), rematch if is_for else None, list_age_s)
 
 
 def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProgress | None:

@@ -53,7 +53,7 @@ def competitors(request: Request, state: State) -> Response:
         request,
         "competitors.html",
         overview=load_competitors(state.storage.analytics, state.storage.reviews, catalog, today),
-        catalog=catalog,
+        problem="" if current else service.list_problem(state),
         current=current,
         origin=ORIGIN_LABELS[current.origin] if current else "",
         files=state.storage.catalogs.files(),

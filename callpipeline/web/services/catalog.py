@@ -45,6 +45,15 @@ def catalog_in_force(state: AppState) -> Catalog:
         return EMPTY
 
 
+def list_problem(state: AppState) -> str:
+    """Return why there is no list in force; empty if there is one."""
+    try:
+        load_catalog(state.options, state.storage.catalogs)
+    except CatalogInvalid as error:
+        return str(error)
+    return ""
+
+
 def current_status(state: AppState) -> RematchStatus | None:
     """Return the state of the rematch as it is now, not as it was a second ago."""
     return rematch_status(state.storage.catalogs, state.storage.rematches)
