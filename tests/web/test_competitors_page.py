@@ -121,6 +121,7 @@ def test_an_edit_is_previewed_and_applied_without_scripts(
     assert "<html" in preview.text
     assert "<strong>3 of 5 calls would change.</strong>" in preview.text
     assert "Three is also an ordinary word" in preview.text
+    assert "Said in these calls: <bdi>Three</bdi> 3×." in preview.text
     assert in_force(storage).version == BASE.version
     sent = form | {"note": "new", "aliases": "3 mobile\r\nthree uk\r\n", "ambiguous": "no"}
     assert apply(client, **sent) == "/competitors"
@@ -180,6 +181,9 @@ def test_a_competitor_is_removed(client: httpx.Client, storage: Storage) -> None
 def test_the_whole_list_is_edited_as_text(client: httpx.Client, storage: Storage) -> None:
     page = client.get("/competitors/text").text
     assert f"# version {BASE.version}" in page
+    form = {"kind": "text", "text": catalog_to_yaml(BASE) + "- Bill\n- Orange\n"}
+    preview = client.post("/competitors/preview", data=form).text
+    assert "Orange is also an ordinary word" in preview, "with its line, as in a file"
     apply(client, kind="text", text=catalog_to_yaml(BASE) + "- Voxi\r\n- Smarty\r\n")
     assert [each.name for each in in_force(storage).competitors][3:] == ["Voxi", "Smarty"]
     late = refusal(client, 409, kind="text", text=catalog_to_yaml(BASE) + "- Lebara\n")
