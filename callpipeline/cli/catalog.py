@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -27,14 +27,14 @@ from callpipeline.config import settings
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.catalog_diff import diff_catalogs
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
-from callpipeline.errors import CatalogInvalid, EngineUnavailable, UnknownCatalog
+from callpipeline.errors import CatalogInvalid, EngineUnavailable
+from callpipeline.pipeline.rematch.planning import LONGEST_START_S
 from callpipeline.pipeline.rematch.previews import CatalogPreview, CompetitorEffect, Previewer
 from callpipeline.storage.catalog.files import ParsedCatalog, catalog_to_yaml, read_catalog
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import (
     CatalogChange,
     ChangeOrigin,
-    RematchProgress,
     ResultVersions,
     Staleness,
 )
@@ -45,8 +45,6 @@ app = typer.Typer(
     help="The competitor list: check, preview and apply changes, and undo them.",
     no_args_is_help=True,
 )
-LONGEST_START_S = 60.0
-"""The sensor `competitor_list` requests a run within ten seconds; the run starts in five."""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A list: .yaml, .txt or .csv.")]
 Target = Annotated[
@@ -97,7 +95,7 @@ def preview(target: Target, as_json: AsJson = False) -> None:
 
             result = previewer.preview(catalog, on_call=on_call)
     if as_json:
-        print(json.dumps(preview_as_json(result), indent=2))
+        print(json.dumps(result.as_jsonable(), indent=2))
     else:
         for part in _preview_lines(result):
             console.print(part, highlight=False, soft_wrap=not isinstance(part, Table))
@@ -122,7 +120,7 @@ def revert(
     with open_storage_migrated() as storage:
         before = storage.catalogs.current()
         change = NewChange(ChangeOrigin.REVERT, current_user(), note)
-        made = storage.catalogs.revert(storage.catalogs.find(version), change)
+        made = storage.catalogs.revert(version, change)
         _report(storage, before, made, wait=not no_wait)
 
 
@@ -163,13 +161,13 @@ def show(
     if staleness.calls:
         console.print(f"{staleness.describe()}.", highlight=False)
     if rematch:
-        console.print(rematch_line(rematch), highlight=False)
+        console.print(rematch.describe(), highlight=False)
 
 
 def cancel() -> None:
     """Stop the rematch of old calls; new calls use the list in force. `resume` continues it."""
     with open_storage_migrated() as storage:
-        if not storage.rematches.pause(True):
+        if not storage.rematches.pause(True, current_user()):
             console.print("No rematch is open.")
             return
         console.print("Stopped. `callpipeline catalog resume` continues.", highlight=False)
@@ -178,8 +176,7 @@ def cancel() -> None:
 def resume(no_wait: NoWait = False) -> None:
     """Continue a stopped rematch, and retry calls that could not be rematched."""
     with open_storage_migrated() as storage:
-        storage.rematches.retry_failed()
-        storage.rematches.pause(False)
+        storage.rematches.resume()
         catalog = load_catalog(settings(), storage.catalogs)
         if not no_wait:
             _wait(storage, catalog)
@@ -214,10 +211,7 @@ def _catalog(storage: Storage, written: str) -> Catalog:
         return parsed.catalog
     if "." in Path(written).name:
         raise CatalogInvalid(f"{written}: file not found.")
-    catalog = storage.catalogs.catalog(storage.catalogs.find(written))
-    if catalog is None:
-        raise UnknownCatalog(f"The content of version {written} was not kept.")
-    return catalog
+    return storage.catalogs.read(written)
 
 
 def _print_warnings(parsed: ParsedCatalog) -> None:
@@ -267,7 +261,7 @@ def _wait(storage: Storage, catalog: Catalog) -> None:
             f"see {options.home / 'logs' / 'rematch.log'}."
         )
     if last:
-        console.print(rematch_line(last), highlight=False)
+        console.print(last.describe(), highlight=False)
 
 
 def _may_continue(storage: Storage, began: float) -> bool:
@@ -301,26 +295,6 @@ def _progress(description: str) -> Iterator[tuple[Progress, TaskID]]:
         yield progress, progress.add_task(description, total=None)
 
 
-def rematch_line(rematch: RematchProgress) -> str:
-    """Return the progress of a rematch in one line."""
-    line = f"{rematch.done:,} of {rematch.calls:,} calls rematched, "
-    line += f"{rematch.unaffected:,} unaffected"
-    if rematch.failed:
-        line += f", {rematch.failed:,} failed"
-    return f"{line}; stopped" if rematch.paused_at and rematch.is_open else line
-
-
-def preview_as_json(result: CatalogPreview) -> dict[str, Any]:
-    """Return a preview as plain types."""
-    plain = asdict(result)
-    plain["catalog"] = result.catalog.version
-    for effect, made in zip(plain["effects"], result.effects, strict=True):
-        effect |= {"counted": made.counted, "to_review": made.to_review}
-    for name, spoken in zip(plain["names"], result.names, strict=True):
-        name |= {"looks_ordinary": spoken.looks_ordinary}
-    return plain
-
-
 def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:
     yield (
         f"{len(result.changed_calls):,} of {result.completed:,} calls would change; "
@@ -344,7 +318,8 @@ def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:
                 f"{escape(name.alias)} ({escape(name.competitor)}) is written in lower case in "
                 f"{name.lower_case} of {name.said} places: it may be an ordinary word"
             )
-    yield f"{result.to_judge:,} mentions would be judged; applying takes about {_s(result)}"
+    time_needed = result.describe_time()
+    yield f"{result.to_judge:,} mentions would be judged; applying takes {time_needed}"
 
 
 def _quotes(effect: CompetitorEffect) -> Iterator[str]:
@@ -352,8 +327,3 @@ def _quotes(effect: CompetitorEffect) -> Iterator[str]:
         sign = "[green]+[/green]" if quote.comes else "[red]-[/red]"
         before, after = escape(quote.before), escape(quote.after)
         yield f"{sign} {quote.call_id}  …{before}[bold]{escape(quote.text)}[/bold]{after}…"
-
-
-def _s(result: CatalogPreview) -> str:
-    seconds = result.seconds
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

@@ -15,7 +15,17 @@ from callpipeline.config import Settings
 from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit
 from callpipeline.web import access
 from callpipeline.web.access import Scope, require
-from callpipeline.web.api import analytics, calls, jobs, notify, recordings, search, storage
+from callpipeline.web.api import (
+    analytics,
+    calls,
+    catalog,
+    catalog_changes,
+    jobs,
+    notify,
+    recordings,
+    search,
+    storage,
+)
 from callpipeline.web.api import openapi as health
 from callpipeline.web.api.openapi import install_openapi
 from callpipeline.web.live import events
@@ -23,7 +33,7 @@ from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
-from callpipeline.web.pages import review
+from callpipeline.web.pages import competitors, review
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
@@ -57,6 +67,9 @@ API_ROUTERS = (
     ApiRouter(calls.playback_router, Scope.READ, "play calls"),
     ApiRouter(calls.download_router, Scope.READ, "download calls"),
     ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
+    ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
+    ApiRouter(catalog_changes.check_router, Scope.READ, "check competitor lists"),
+    ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
     ApiRouter(storage.write_router, Scope.ADMIN, "change stored documents"),
 )
 
@@ -64,6 +77,7 @@ PAGE_ROUTERS = (
     calls_page.router,
     call_page.router,
     review.router,
+    competitors.router,
     analytics_page.router,
     api_page.router,
 )

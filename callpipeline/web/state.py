@@ -28,12 +28,11 @@ from callpipeline.http_server.security import Signer
 from callpipeline.pipeline.ingest.registration import AnnouncedCall, Announcement, announce
 from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
-from callpipeline.pipeline.rematch.planning import count_stale
+from callpipeline.pipeline.rematch.planning import RematchStatus, rematch_status
 from callpipeline.pipeline.shared_documents import SharedDocuments
 from callpipeline.storage.access import IdempotencyKeys
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
-from callpipeline.storage.ports.rematch import Staleness
 from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
 from callpipeline.storage.reading.calls import CallTracker
 from callpipeline.web.live.watch import CallWatcher
@@ -49,7 +48,8 @@ MAX_UPLOADS = 200
 MAX_STORING = 3
 """A large recording takes 15 MB of memory while it is sent to S3."""
 CHOICES_TTL_S = 60.0
-STALENESS_TTL_S = 5.0
+REMATCH_TTL_S = 1.0
+"""Pages ask every two seconds while a rematch is running."""
 SECRET_BYTES = 32
 CALL_NOT_FOUND = "Call not found. It may have been deleted."
 
@@ -113,7 +113,7 @@ class AppState:
     links: Links
     watcher: CallWatcher
     announce: Callable[[Announcement], AnnouncedCall]
-    staleness: Callable[[], Staleness | None]
+    rematch_status: Callable[[], RematchStatus | None]
 
 
 @contextmanager
@@ -152,8 +152,8 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             links=links,
             watcher=CallWatcher(tracker, lambda call: call_fragments(status_view(call, links))),
             announce=announce_call,
-            staleness=cached(
-                lambda: count_stale(storage.catalogs, storage.rematches), STALENESS_TTL_S
+            rematch_status=cached(
+                lambda: rematch_status(storage.catalogs, storage.rematches), REMATCH_TTL_S
             ),
         )
 

@@ -7,8 +7,11 @@ import pytest
 
 from callpipeline.defs.jobs.rematch import REMATCH_JOB
 from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import Decision
 from callpipeline.pipeline.rematch.planning import continue_rematch
+from callpipeline.storage.catalog.versions import NewChange
+from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.wiring import load_catalog
 from tests.fakes.engines import ScriptedJudge
 from tests.orchestration.lab import Lab
@@ -110,6 +113,20 @@ def test_a_changed_list_reaches_completed_calls_by_itself(lab: Lab) -> None:
     assert len(versions(lab)) == 1
 
 
+def test_a_list_changed_on_the_page_reaches_completed_calls(lab: Lab) -> None:
+    """The file is unchanged, and does not undo it."""
+    ids = calls(lab)
+    assert not tick(lab).run_requests
+    edited = Catalog((Competitor("Vodafone"), Competitor("TalkTalk")))
+    made = lab.storage.catalogs.apply(edited, NewChange(ChangeOrigin.PAGE, "anna"))
+    assert tick(lab).run_requests
+    assert rematch(lab).success
+    assert not tick(lab).run_requests
+    assert mentioned(lab, ids["both"]) == {"Vodafone", "TalkTalk"}
+    current = lab.storage.catalogs.current()
+    assert current and current.version == made.version
+
+
 def test_only_calls_with_a_changed_name_are_computed(lab: Lab) -> None:
     ids = calls(lab)
     apply(lab, SECOND)
@@ -184,11 +201,16 @@ def test_a_paused_rematch_continues_where_it_stopped(lab: Lab) -> None:
     write(lab, SECOND)
     assert tick(lab).run_requests
     continue_rematch(lab.storage.rematches, load_catalog(lab.settings, lab.storage.catalogs))
-    assert lab.storage.rematches.pause(True)
+    assert lab.storage.rematches.pause(True, "anna")
+    stopped = lab.storage.rematches.current()
+    assert stopped and (stopped.paused_by, stopped.describe()) == (
+        "anna",
+        "0 of 1 calls rematched, 2 unaffected; stopped",
+    )
     assert not tick(lab).run_requests
     assert rematch(lab).success
     assert mentioned(lab, ids["both"]) == {"Vodafone"}
-    assert lab.storage.rematches.pause(False)
+    lab.storage.rematches.resume()
     assert rematch(lab).success
     assert mentioned(lab, ids["both"]) == {"Vodafone", "TalkTalk"}
 

@@ -10,6 +10,7 @@ from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.catalog_diff import FormSearch, changed_forms, diff_catalogs
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import CatalogInvalid
+from callpipeline.pipeline.rematch.planning import RematchStatus
 from callpipeline.storage.ports.rematch import ResultVersions, Staleness, VersionCount
 from callpipeline.web.pages.rendering import render_fragment
 
@@ -101,12 +102,17 @@ def test_a_difference_is_one_line(
     assert [change.describe() for change in diff_catalogs(old, new)] == [line]
 
 
+def banner(*stale: VersionCount) -> str:
+    """Render the banner of a page with numbers."""
+    status = RematchStatus(Staleness(10_431, stale), None, list_age_s=5.0)
+    name = "competitors/status.html"
+    return render_fragment(name, rematch_status=status, view="numbers", is_over=False)
+
+
 def test_pages_say_that_their_numbers_mix_versions() -> None:
-    older = VersionCount(ResultVersions("abc", 1), 12)
-    shown = render_fragment("parts/staleness.html", staleness=Staleness(10_431, (older,)))
+    shown = banner(VersionCount(ResultVersions("abc", 1), 12))
     assert "12 of 10,431 calls are on an older list." in shown
     assert "mix versions" in shown
-    assert render_fragment("parts/staleness.html", staleness=Staleness(10_431, ())) == ""
-    unreachable = VersionCount(ResultVersions("abc", 1), 12, unreachable=12)
-    shown = render_fragment("parts/staleness.html", staleness=Staleness(10_431, (unreachable,)))
+    assert "<p" not in banner()
+    shown = banner(VersionCount(ResultVersions("abc", 1), 12, unreachable=12))
     assert "were deleted" in shown and "mix versions" not in shown

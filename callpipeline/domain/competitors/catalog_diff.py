@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from callpipeline.domain.competitors.catalog import Catalog, Competitor, SurfaceForm
 from callpipeline.domain.competitors.matcher import MIN_LETTERS, stem_of
@@ -21,6 +22,12 @@ class CompetitorChange:
     def name(self) -> str:
         found = self.after or self.before
         return found.name if found else ""
+
+    @property
+    def kind(self) -> Literal["added", "removed", "changed"]:
+        if self.before is None:
+            return "added"
+        return "changed" if self.after else "removed"
 
     def describe(self) -> str:
         """Return the change as a line: "+ Vodafone", "~ Three: + alias 3 mobile"."""

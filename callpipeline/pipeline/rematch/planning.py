@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from callpipeline.domain.competitors.catalog import Catalog
@@ -18,19 +19,22 @@ from callpipeline.storage.ports.rematch import (
     Staleness,
 )
 
+LONGEST_START_S = 60.0
+"""The sensor `competitor_list` requests a run within ten seconds; the run starts in five."""
+
 
 @dataclass(frozen=True, slots=True)
 class RematchPlan:
-    """The calls that a target can change, and those that it can't, by what made them."""
+    """The calls that a target can change, and those that it can't, by what made them.
+
+    `skipped` older calls were not searched.
+    """
 
     target: ResultVersions
     affected: tuple[str, ...]
     unaffected: Mapping[ResultVersions, tuple[str, ...]]
     examined_at: datetime
-
-    @property
-    def unaffected_calls(self) -> int:
-        return sum(map(len, self.unaffected.values()))
+    skipped: int = 0
 
     def as_rematch(
         self, reason: str, asked_by: str | None = None, *, judges_all: bool = False
@@ -50,24 +54,32 @@ class RematchPlan:
 
 
 def plan_rematch(
-    plans: RematchPlans, catalog: Catalog, *, rule_version: int = RULE_VERSION
+    plans: RematchPlans,
+    catalog: Catalog,
+    *,
+    rule_version: int = RULE_VERSION,
+    newest: int | None = None,
 ) -> RematchPlan:
     """Find the calls whose results a catalog can change, by searching their stored texts.
 
     All calls made by other rules are affected, and those whose catalog is not known any more.
+    With `newest`, only so many of the newest calls of each version are searched.
     """
     examined_at = plans.now()
     target = ResultVersions(catalog.version, rule_version)
     affected: list[str] = []
     unaffected: dict[ResultVersions, tuple[str, ...]] = {}
+    skipped = 0
     for group in plans.versions_in_use():
         if group.versions == target:
             continue
         calls = plans.stale_calls(group.versions, target)
+        skipped += 0 if newest is None else max(len(calls) - newest, 0)
+        calls = calls if newest is None else calls[-newest:]
         found = _affected(plans, group.versions, catalog, rule_version, calls)
         affected += [call_id for call_id in calls if call_id in found]
         unaffected[group.versions] = tuple(each for each in calls if each not in found)
-    return RematchPlan(target, tuple(sorted(affected)), unaffected, examined_at)
+    return RematchPlan(target, tuple(sorted(affected)), unaffected, examined_at, skipped)
 
 
 def _affected(
@@ -103,6 +115,62 @@ def count_stale(catalogs: CatalogHistory, rematches: RematchPlanner) -> Stalenes
     if current is None:
         return None
     return rematches.staleness(ResultVersions(current.version, RULE_VERSION))
+
+
+class RematchPhase(StrEnum):
+    """State of the rematch that the list in force needs."""
+
+    CURRENT = "current"
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class RematchStatus:
+    """The calls on older versions, and the open rematch for the list in force, if any.
+
+    CURRENT: no call can be rematched. WAITING: a run will start. STOPPED: until it is resumed.
+    `list_age_s` is how long the list has been in force.
+    """
+
+    staleness: Staleness
+    rematch: RematchProgress | None
+    list_age_s: float
+
+    @property
+    def is_late(self) -> bool:
+        """Return true if a run should have started by now."""
+        return self.phase is RematchPhase.WAITING and self.list_age_s > LONGEST_START_S
+
+    @property
+    def phase(self) -> RematchPhase:
+        if self.rematch is not None:
+            return RematchPhase.STOPPED if self.rematch.paused_at else RematchPhase.RUNNING
+        return RematchPhase.WAITING if self.staleness.waiting else RematchPhase.CURRENT
+
+    def describe(self) -> str:
+        """Return the progress of the rematch, or else how many calls are on an older list."""
+        if self.rematch is not None:
+            return f"{self.rematch.describe()}."
+        if not self.staleness.calls:
+            return "All calls are on the list in force."
+        return f"{self.staleness.describe()}."
+
+
+def rematch_status(catalogs: CatalogHistory, rematches: RematchPlanner) -> RematchStatus | None:
+    """Return the state of the rematch that the list in force needs; None before the first list."""
+    current = catalogs.current()
+    if current is None:
+        return None
+    target = ResultVersions(current.version, RULE_VERSION)
+    rematch = rematches.current()
+    is_for = rematch and (rematch.catalog_version, rematch.rule_version) == (
+        target.catalog_version,
+        target.rule_version,
+    )
+    list_age_s = (rematches.now() - current.made_at).total_seconds()
+    return RematchStatus(rematches.staleness(target), rematch if is_for else None, list_age_s)
 
 
 def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProgress | None:

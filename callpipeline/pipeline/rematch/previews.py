@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import monotonic
+from typing import Any
 
 from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.find_mentions import Answers
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
 from callpipeline.errors import MissingObject, TranscriptInvalid
@@ -17,13 +19,14 @@ MAX_QUOTES = 5
 """Quotes of each competitor that a preview shows."""
 QUOTE_CHARS = 60
 """Characters of a quote on either side of the name."""
+FEW_SECONDS = 10.0
 SECONDS_A_CALL = 0.02
 """10,000 calls took 195 s in benchmarks/rematch.py; starts of runs and remote judges add to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MentionQuote:
-    """A mention that comes or goes, with the words around it."""
+    """A mention that comes, goes or is decided otherwise, with the words around it."""
 
     call_id: str
     mention_id: str
@@ -81,11 +84,13 @@ class SpokenName:
 class CatalogPreview:
     """The effect of a catalog if it were applied now; nothing is changed by a preview.
 
-    `examined` of the `affected` calls were computed; a preview for a page stops early.
+    `affected` calls hold a changed name, and `examined` ones of these were computed. A limited
+    preview stops early, with the newest calls; `skipped` older ones were not even searched.
     """
 
     catalog: Catalog
     completed: int
+    skipped: int
     affected: int
     examined: int
     changed_calls: tuple[str, ...]
@@ -97,7 +102,47 @@ class CatalogPreview:
 
     @property
     def is_complete(self) -> bool:
-        return self.examined == self.affected
+        return self.examined == self.affected and not self.skipped
+
+    @property
+    def counted(self) -> int:
+        """Return by how many the counted mentions change."""
+        return sum(effect.counted for effect in self.effects)
+
+    @property
+    def to_review(self) -> int:
+        """Return by how many the mentions that wait for review change."""
+        return sum(effect.to_review for effect in self.effects)
+
+    def describe_time(self) -> str:
+        """Return how long applying takes, as "about 40 s" or "about 5 minutes"."""
+        seconds = self.seconds
+        if seconds < FEW_SECONDS:
+            return "a few seconds"
+        return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes"
+
+    def as_jsonable(self) -> dict[str, Any]:
+        """Return the preview as plain types, with the version of the catalog in its place."""
+        plain: dict[str, Any] = asdict(self)
+        plain |= {"catalog": self.catalog.version, "is_complete": self.is_complete}
+        for effect, made in zip(plain["effects"], self.effects, strict=True):
+            effect |= {"counted": made.counted, "to_review": made.to_review}
+        for name, spoken in zip(plain["names"], self.names, strict=True):
+            name |= {"looks_ordinary": spoken.looks_ordinary}
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLimits:
+    """Limits of a preview that a person waits for; None is no limit.
+
+    Of each version in use, the newest `searched` calls are searched. Of the calls with a changed
+    name, the newest `calls` are computed, for at most `seconds`.
+    """
+
+    searched: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
 
 
 class Previewer:
@@ -111,35 +156,43 @@ class Previewer:
         self,
         catalog: Catalog,
         *,
-        max_calls: int | None = None,
+        limits: PreviewLimits | None = None,
         on_call: Callable[[int, int], None] = lambda done, total: None,
     ) -> CatalogPreview:
         """Compute what a catalog would change, as applying it would."""
-        plan, matcher, began = plan_rematch(self._plans, catalog), Matcher(catalog), monotonic()
-        calls = plan.affected[:max_calls]
-        answers, tally = self._results.answers(catalog), _Tally(catalog)
-        for done, call_id in enumerate(calls, start=1):
-            try:
-                stored = self._results.load(call_id)
-            except (MissingObject, TranscriptInvalid):
-                tally.unreadable += 1
-                continue
-            if stored is not None:
-                tally.add(stored, find_changes(stored, matcher, answers))
-            on_call(done, len(calls))
-        per_call = max((monotonic() - began) / max(len(calls), 1), SECONDS_A_CALL)
+        limits, began = limits or PreviewLimits(), monotonic()
+        plan = plan_rematch(self._plans, catalog, newest=limits.searched)
+        calls = plan.affected[::-1][: limits.calls]
+        tally, examined, planned = _Tally(catalog), 0, monotonic()
+        answers, matcher = self._results.answers(catalog), Matcher(catalog)
+        for examined, call_id in enumerate(calls, start=1):
+            self._examine(call_id, matcher, answers, tally)
+            on_call(examined, len(calls))
+            if limits.seconds is not None and monotonic() - planned > limits.seconds:
+                break
+        per_call = max((monotonic() - began) / max(examined, 1), SECONDS_A_CALL)
         return CatalogPreview(
             catalog=catalog,
             completed=sum(group.calls for group in self._plans.versions_in_use()),
+            skipped=plan.skipped,
             affected=len(plan.affected),
-            examined=len(calls),
-            changed_calls=tuple(tally.changed_calls),
+            examined=examined,
+            changed_calls=tuple(sorted(tally.changed_calls)),
             effects=tuple(tally.effects()),
             names=tuple(tally.names()),
             unreadable=tally.unreadable,
             to_judge=tally.to_judge,
             seconds=per_call * len(plan.affected),
         )
+
+    def _examine(self, call_id: str, matcher: Matcher, answers: Answers, tally: "_Tally") -> None:
+        try:
+            stored = self._results.load(call_id)
+        except (MissingObject, TranscriptInvalid):
+            tally.unreadable += 1
+            return
+        if stored is not None:
+            tally.add(stored, find_changes(stored, matcher, answers))
 
 
 class _Tally:
@@ -186,7 +239,8 @@ class _Tally:
             effect.counted_after += id_ in changes.counted
             effect.to_review_before += _waits(old, stored)
             effect.to_review_after += _waits(new, stored)
-            if len(effect.quotes) < MAX_QUOTES:
+            is_same = old is not None and new is not None and old.status is new.status
+            if len(effect.quotes) < MAX_QUOTES and not is_same:
                 effect.quotes.append(_quote(stored, mention, comes=new is not None))
         for name in named:
             self._effects[name].calls += 1

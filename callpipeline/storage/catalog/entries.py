@@ -67,6 +67,7 @@ FUNCTION_WORDS = word_set("""
 """Words of nearly every sentence: no disambiguation can find a company among them."""
 
 _QUOTES = {"“": "”", "‘": "’", "„": "“", "«": "»"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 GLUED_HASH = re.compile(r"\s#(?!\s|$)")
 
 
@@ -117,23 +118,36 @@ def glued_hash(written: str) -> str:
     )
 
 
-def clean_name(line: int, written: str, problems: ListProblems) -> str | None:
-    """Return a name with single spaces and without curly quotation marks, or report why not."""
+def tidy_name(written: str) -> str:
+    """Return a name with single spaces and without curly quotation marks."""
     name = " ".join(written.split())
     if len(name) > 1 and _QUOTES.get(name[0]) == name[-1]:
         name = name[1:-1].strip()
+    return name
+
+
+def name_problem(written: str) -> str | None:
+    """Return why this can't be a name; None if it can."""
+    name = tidy_name(written)
     if not name:
-        problems.add(line, "a name is empty: write it as it is spoken, or remove it.")
-    elif len(name) > MAX_NAME_CHARS:
-        problems.add(line, f"{name[:20]!r}… is longer than {MAX_NAME_CHARS} characters.")
-    elif not normalise(name):
-        problems.add(line, f"{name!r} has no letter or digit: spell it as it is spoken.")
-    elif re.search(r"[,;\n\t]", written.strip()):
-        problems.add(
-            line, f"{name!r} looks like several names: write one each; commas are not spoken."
-        )
-    else:
-        return name
+        return "a name is empty: write it as it is spoken, or remove it."
+    if len(name) > MAX_NAME_CHARS:
+        return f"{name[:20]!r}… is longer than {MAX_NAME_CHARS} characters."
+    if CONTROL.search(name):
+        return f"{name!r} has a character that is no text: delete it, or type the name again."
+    if not normalise(name):
+        return f"{name!r} has no letter or digit: spell it as it is spoken."
+    if re.search(r"[,;\n\t]", written.strip()):
+        return f"{name!r} looks like several names: write one each; commas are not spoken."
+    return None
+
+
+def clean_name(line: int, written: str, problems: ListProblems) -> str | None:
+    """Return a name with single spaces and without curly quotation marks, or report why not."""
+    problem = name_problem(written)
+    if problem is None:
+        return tidy_name(written)
+    problems.add(line, problem)
     return None
 
 

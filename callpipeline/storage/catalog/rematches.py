@@ -100,13 +100,15 @@ class RematchQueue:
         """End the open rematch if no call is left to compute."""
         self._database.rows("rematches/finish")
 
-    def pause(self, paused: bool) -> bool:
+    def pause(self, paused: bool, by: str | None = None) -> bool:
         """Pause the open rematch, or continue it; return whether there is one."""
-        return bool(self._database.rows("rematches/pause", {"paused": paused}))
+        parameters = {"paused": paused, "by": sanitize_text(by) if by else None}
+        return bool(self._database.rows("rematches/pause", parameters))
 
-    def retry_failed(self) -> None:
-        """Forget failures, so that these calls are rematched again."""
+    def resume(self) -> None:
+        """Continue a paused rematch, and forget failures, so that these calls are tried again."""
         self._database.with_retry(lambda c: c.execute(query("rematches/retry_failed")))
+        self.pause(False)
 
     def skip_incomplete(self, rematch_id: int) -> None:
         """Drop calls that are being processed again: that run applies the catalog in force."""

@@ -135,7 +135,8 @@ RETURNING rematch_id;
 
 -- name: pause
 -- Pause the open rematch, or continue it.
-UPDATE rematches SET paused_at = CASE WHEN %(paused)s THEN clock_timestamp() END
+UPDATE rematches SET paused_at = CASE WHEN %(paused)s THEN clock_timestamp() END,
+                     paused_by = CASE WHEN %(paused)s THEN %(by)s::text END
 WHERE ended_at IS NULL RETURNING rematch_id;
 
 -- name: retry_failed

@@ -71,12 +71,23 @@ class CatalogVersions:
         rows = self._database.rows("catalog/content", {"version": version})
         return catalog_from_jsonable(rows[0]["content"]) if rows else None
 
+    def read(self, written: str) -> Catalog:
+        """Return the catalog that a person means by its beginning or number.
+
+        Raises UnknownCatalog.
+        """
+        catalog = self.catalog(self.find(written))
+        if catalog is None:
+            raise UnknownCatalog(f"The content of version {written} was not kept.")
+        return catalog
+
     def find(self, written: str) -> str:
         """Return the version that a person means by its beginning or number.
 
         Raises UnknownCatalog.
         """
-        found = self._database.rows("catalog/find", {"beginning": written.strip().lower()})
+        beginning = sanitize_text(written.strip().lower())
+        found = self._database.rows("catalog/find", {"beginning": beginning})
         exact = [row["version"] for row in found if row["version"] == written]
         versions = exact or [row["version"] for row in found]
         if len(versions) != 1:
@@ -92,11 +103,8 @@ class CatalogVersions:
         return self._database.with_retry(lambda c: _apply(c, catalog, change))
 
     def revert(self, version: str, change: NewChange) -> CatalogChange:
-        """Put an earlier version in force. Raises UnknownCatalog."""
-        catalog = self.catalog(version)
-        if catalog is None:
-            raise UnknownCatalog(f"The content of version {version} was not kept.")
-        return self.apply(catalog, change)
+        """Put an earlier version in force. Raises UnknownCatalog, CatalogConflict."""
+        return self.apply(self.read(version), change)
 
     def files(self) -> list[CatalogFile]:
         return [_file(row) for row in self._database.rows("catalog/files")]
@@ -178,7 +186,7 @@ def _apply(connection: Connection[DictRow], catalog: Catalog, change: NewChange)
     if current and current.version == catalog.version:
         return current
     if change.expected and (current is None or current.version != change.expected):
-        raise CatalogConflict("Someone else changed the list meanwhile. Reload and try again.")
+        raise CatalogConflict(_conflict(current))
     save_version(connection, catalog)
     row = connection.execute(
         query("catalog/insert_change"),
@@ -192,6 +200,16 @@ def _apply(connection: Connection[DictRow], catalog: Catalog, change: NewChange)
     ).fetchone()
     assert row
     return _change(row)
+
+
+def _conflict(current: CatalogChange | None) -> str:
+    if current is None:
+        return "There is no list yet. Reload and try again."
+    by = f" by {current.made_by}" if current.made_by else ""
+    return (
+        f"The list was changed meanwhile{by}: version {current.version} is in force. Reload and "
+        "try again."
+    )
 
 
 def _import(

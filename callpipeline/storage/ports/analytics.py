@@ -1,6 +1,6 @@
 """Numbers over many calls, and the port that reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -150,6 +150,16 @@ class TrendReader(Protocol):
     """Reads mentions over time."""
 
     def over_time(self, filters: CallFilters) -> MentionTrend: ...
+
+
+class CompetitorCounter(TrendReader, Protocol):
+    """Counts mentions by competitor, and over time."""
+
+    def by_competitor(self, filters: CallFilters) -> Sequence[CompetitorNumbers]: ...
+
+    def own_mentions(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Count the mentions of the user's own names, which never count as a competitor's."""
+        ...
 
 
 class AnalyticsReader(Protocol):

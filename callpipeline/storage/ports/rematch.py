@@ -110,6 +110,7 @@ class RematchProgress:
     unaffected: int
     created_at: datetime
     paused_at: datetime | None
+    paused_by: str | None
     ended_at: datetime | None
     outcome: str | None
     waiting: int
@@ -122,6 +123,13 @@ class RematchProgress:
     @property
     def is_open(self) -> bool:
         return self.ended_at is None
+
+    def describe(self) -> str:
+        """Return "12 of 30 calls rematched, 9,970 unaffected", and what went wrong."""
+        text = f"{self.done:,} of {self.calls:,} calls rematched, {self.unaffected:,} unaffected"
+        if self.failed:
+            text += f", {self.failed:,} failed"
+        return f"{text}; stopped" if self.paused_at and self.is_open else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,28 @@ class DecisionReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionCount:
+    """Mentions of a competitor that people confirmed and dismissed."""
+
+    confirmed: int = 0
+    dismissed: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """Return the share of confirmed ones (0..1); None without decisions."""
+        decided = self.confirmed + self.dismissed
+        return self.confirmed / decided if decided else None
+
+
+class DecisionCounter(Protocol):
+    """Counts decisions of reviewers, and the questions that wait for one, by competitor."""
+
+    def count_pending(self) -> Mapping[str, int]: ...
+
+    def count_decisions(self) -> Mapping[str, DecisionCount]: ...
+
+
 class ReviewQueue(Protocol):
     """Mentions that wait for review."""
 

@@ -413,6 +413,7 @@ CREATE TABLE rematches (
     unaffected       integer NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     paused_at        timestamptz,
+    paused_by        text,
     ended_at         timestamptz,
     outcome          text CHECK (outcome IN ('done', 'superseded')),
     CHECK ((ended_at IS NULL) = (outcome IS NULL))
@@ -426,6 +427,8 @@ COMMENT ON COLUMN rematches.calls IS 'Calls that it computes again.';
 COMMENT ON COLUMN rematches.unaffected IS
     'Calls whose transcripts have none of the changed names: their results hold unchanged.';
 COMMENT ON COLUMN rematches.paused_at IS 'When a person stopped it; null while it continues.';
+COMMENT ON COLUMN rematches.paused_by IS
+    'The person or key that stopped it; null while it continues, and if unknown.';
 
 CREATE TABLE rematch_calls (
     call_id     text PRIMARY KEY REFERENCES calls ON DELETE CASCADE,

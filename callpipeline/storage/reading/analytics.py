@@ -16,6 +16,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.competitors.find_mentions import OWN_REASON
 from callpipeline.domain.time_buckets import (
     BucketSize,
     StaleDay,
@@ -68,6 +69,12 @@ class Analytics:
     def by_competitor(self, filters: CallFilters = ALL) -> tuple[CompetitorNumbers, ...]:
         """Return the mentioned competitors, most mentions first."""
         return _competitors(self._select("reading/mentions_by_competitor", filters))
+
+    def own_mentions(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the mentions of the user's own names, which never count as a competitor's."""
+        parameters: Row = {"names": list(names), "reason": OWN_REASON}
+        rows = self._database.rows("reading/own_mentions", parameters) if names else ()
+        return {row["competitor"]: row["mentions"] for row in rows}
 
     def by_agent(self, filters: CallFilters = ALL) -> tuple[AgentNumbers, ...]:
         """Return the agents, most mentions first."""

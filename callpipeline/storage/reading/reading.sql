@@ -242,6 +242,12 @@ SELECT *, share_of_voice(mentions, sum(mentions) OVER (PARTITION BY since, compe
               AS share
 FROM counted ORDER BY since, mentions DESC, competitor, stance;
 
+-- name: own_mentions
+-- Count the mentions of the user's own names, which never count, by name.
+SELECT competitor, count(*) AS mentions FROM mentions
+WHERE competitor = ANY(%(names)s) AND coalesce(found_reason, reason) = %(reason)s
+GROUP BY competitor;
+
 -- name: metrics_of_call
 -- Select the talk times of a call.
 SELECT duration_s, agent_talk_s, customer_talk_s, unknown_talk_s, silence_s, longest_silence_s,

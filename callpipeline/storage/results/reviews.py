@@ -16,6 +16,7 @@ from callpipeline.domain.competitors.mentions import Decision, Mention, MentionS
 from callpipeline.errors import ReviewOutdated, UnknownCall, UnknownMention
 from callpipeline.storage.ports.results import (
     MAX_REVIEW_SHIFT_S,
+    DecisionCount,
     PendingReview,
     ReviewPosition,
 )
@@ -92,6 +93,13 @@ class Reviews:
         return {
             row["competitor"]: row["mentions"]
             for row in self._database.rows("reviews/count_pending")
+        }
+
+    def count_decisions(self) -> dict[str, DecisionCount]:
+        """Count the mentions that people confirmed and dismissed, by competitor."""
+        return {
+            row["competitor"]: DecisionCount(row["confirmed"], row["dismissed"])
+            for row in self._database.rows("reviews/count_decisions")
         }
 
 

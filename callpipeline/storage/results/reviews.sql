@@ -41,6 +41,18 @@ FROM mentions m JOIN calls c USING (call_id)
 WHERE m.status = 'needs_review' AND c.state = 'COMPLETED'
 GROUP BY m.competitor ORDER BY mentions DESC, m.competitor;
 
+-- name: count_decisions
+-- Count the mentions that people confirmed and dismissed, by competitor; the last decision on each
+-- mention counts.
+SELECT competitor, count(*) FILTER (WHERE decision = 'confirmed') AS confirmed,
+       count(*) FILTER (WHERE decision = 'dismissed') AS dismissed
+FROM (SELECT DISTINCT ON (r.call_id, r.mention_id) r.decision,
+             coalesce(r.competitor, m.competitor) AS competitor
+      FROM reviews r LEFT JOIN mentions m USING (call_id, mention_id)
+      ORDER BY r.call_id, r.mention_id, r.review_id DESC) AS latest
+WHERE decision <> 'reset' AND competitor IS NOT NULL
+GROUP BY competitor;
+
 -- name: insert
 -- Insert a decision on a mention, if it exists, and on the open mentions of the same competitor in
 -- the call: one question for each competitor and call.

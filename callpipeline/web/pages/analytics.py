@@ -184,8 +184,8 @@ def analytics(
     )
     calls = calls_by_id(state.storage.calls, results.newest.mentions if results.newest else ())
     context = analytics_context(results, today, sorting)
-    stale = state.staleness()
-    return page(request, "analytics.html", calls=calls, staleness=stale, **context)
+    status = state.rematch_status()
+    return page(request, "analytics.html", calls=calls, rematch_status=status, **context)
 
 
 def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting) -> dict[str, Any]:

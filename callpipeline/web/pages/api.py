@@ -1,6 +1,5 @@
 """The API reference (`/docs`), rendered from the OpenAPI description."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,9 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from callpipeline.web.pages.rendering import page
+from callpipeline.web.pages.rendering import format_code, page
 
 router = APIRouter()
 
@@ -95,8 +94,3 @@ def _type(schema: Description, api: Description) -> str:
 def _resolved(schema: Description, api: Description) -> Description:
     reference = schema.get("$ref", "").rpartition("/")[2]
     return api["components"]["schemas"][reference] if reference else schema
-
-
-def format_code(text: str) -> Markup:
-    """Escape the text and turn backticks into `<code>`."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -90,7 +90,20 @@ def _results(state: AppState, detail: CallDetail) -> dict[str, Any]:
     reviews = state.storage.reviews.in_force(call_id)
     context = results_context(detail, segments, state.storage.calls.deletions(call_id), reviews)
     voices = state.storage.speakers.voices(call_id) if segments else ()
-    return context | {"voices": voices_view(voices)}
+    is_outdated = has_older_list(state, detail)
+    return context | {"voices": voices_view(voices), "is_outdated": is_outdated}
+
+
+def has_older_list(state: AppState, detail: CallDetail) -> bool:
+    """Return true if another competitor list than that in force made the mentions."""
+    current = state.storage.catalogs.current()
+    version = _catalog_version(detail)
+    return current is not None and version is not None and version != current.version
+
+
+def _catalog_version(detail: CallDetail) -> str | None:
+    stages = (each for each in detail.stage_records if each.stage is Stage.COMPETITOR_MENTIONS)
+    return next((each.catalog_version for each in stages), None)
 
 
 def voices_view(voices: Sequence[Voice]) -> VoicesView | None:
@@ -135,7 +148,11 @@ def results_context(
 
 
 def mentions_context(
-    detail: CallDetail, reviews: Mapping[str, Review], problem: str | None = None
+    detail: CallDetail,
+    reviews: Mapping[str, Review],
+    problem: str | None = None,
+    *,
+    is_outdated: bool = False,
 ) -> dict[str, Any]:
     """Return the context of `call/mentions.html`, which a decision re-renders on its own."""
     mentions = mention_list(detail.mentions, reviews)
@@ -147,6 +164,7 @@ def mentions_context(
         "no_mentions": _no_mentions(detail),
         "speaker_labels": SPEAKER_LABELS,
         "problem": problem,
+        "is_outdated": is_outdated,
     }
 
 
@@ -264,6 +282,8 @@ def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
         yield f"{SPEAKER_LABELS[channel.speaker]} channel", _channel(channel)
     for stage in detail.stage_records:
         yield STAGE_LABELS[stage.stage], _stage(stage.engine, timestamp(stage.stored_at))
+    if version := _catalog_version(detail):
+        yield "Competitor list", f"version {version}"
     yield "Call ID", detail.call_id
 
 

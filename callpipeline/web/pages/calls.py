@@ -95,7 +95,7 @@ def calls(
         next_page=url_with_filters("/calls", filters, after=found.after) if found.after else None,
         is_first_page=after is None,
         this_page=url_with_filters("/calls", filters, after=after),
-        staleness=state.staleness(),
+        rematch_status=state.rematch_status(),
     )
 
 

@@ -1,5 +1,6 @@
 """Render Jinja templates and format the values in them."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,11 @@ def isolate(text: str) -> Markup:
     return Markup("<bdi>{}</bdi>").format(escape(printable(text)))
 
 
+def format_code(text: str) -> Markup:
+    """Escape the text and turn backticks into `<code>`."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def signed(value: float | None) -> str:
     """Format with sign and two decimals, such as +0.25; values that round to zero are 0.00."""
     if value is None:
@@ -117,4 +123,5 @@ _environment.filters |= {
     "sentiment_label": sentiment_label,
     "printable": printable,
     "isolate": isolate,
+    "code": format_code,
 }

@@ -16,7 +16,7 @@ from callpipeline.storage.postgres.database import sanitize_text
 from callpipeline.storage.reading.call_detail import CallDetail
 from callpipeline.storage.reading.filtered import decode_cursor, encode_cursor
 from callpipeline.web.access import Scope, require, visitor_of
-from callpipeline.web.pages.call import mentions_context
+from callpipeline.web.pages.call import has_older_list, mentions_context
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
 from callpipeline.web.pages.rendering import page
 from callpipeline.web.pages.status_view import calls_by_id
@@ -162,7 +162,9 @@ def decide(
     if decision.view == "review":
         return _entry(state, request, call_id, decision.mention_id, problem)
     reviews = state.storage.reviews.in_force(call_id)
-    context = mentions_context(call_detail(state, call_id), reviews, problem)
+    detail = call_detail(state, call_id)
+    is_outdated = has_older_list(state, detail)
+    context = mentions_context(detail, reviews, problem, is_outdated=is_outdated)
     return page(request, "call/mentions.html", headers=NO_STORE, **context)
 
 
