@@ -38,7 +38,7 @@ from callpipeline.storage.ports.rematch import (
     ResultVersions,
     Staleness,
 )
-from callpipeline.wiring import Storage, load_catalog
+from callpipeline.wiring import Storage, company_slots, load_catalog
 
 app = typer.Typer(
     name="catalog",
@@ -87,7 +87,7 @@ def preview(target: Target, as_json: AsJson = False) -> None:
     with open_storage_migrated() as storage:
         load_catalog(settings(), storage.catalogs)
         catalog = _catalog(storage, target)
-        previewer = Previewer(storage.rematches, storage.rematches)
+        previewer = Previewer(storage.rematches, storage.rematches, company_slots())
         with _progress("reading calls") as (progress, task):
 
             def on_call(done: int, total: int) -> None:

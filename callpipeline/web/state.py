@@ -76,7 +76,7 @@ class CompetitorMatcher:
                     raise
                 return self._matcher
             if self._matcher is None or self._matcher.catalog.version != catalog.version:
-                self._matcher = Matcher(catalog)
+                self._matcher = Matcher(catalog, wiring.company_slots())
             return self._matcher
 
 

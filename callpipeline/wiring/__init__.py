@@ -35,6 +35,7 @@ from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
 from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
+    company_slots,
     measure_peaks,
     open_engines,
     refuse_to_serve_remote,
@@ -79,6 +80,7 @@ __all__ = [
     "can_fall_back",
     "choose_recogniser",
     "clear_workspace",
+    "company_slots",
     "configured_channels",
     "dagster_environment",
     "enter_dagster_environment",
@@ -248,7 +250,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
-            matcher=Matcher(catalog),
+            matcher=Matcher(catalog, company_slots()),
             measure_peaks=measure_peaks,
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,

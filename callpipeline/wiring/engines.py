@@ -6,6 +6,7 @@ Services have our own contract, or the API of OpenAI.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Peaks
 from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.ports import (
     Diarizer,
@@ -39,6 +41,7 @@ from callpipeline.wiring.registry import (
 )
 
 if TYPE_CHECKING:
+    from callpipeline.engines.encoder.network import UtteranceEncoder
     from callpipeline.engines.http.breaker import OutageStore
     from callpipeline.engines.http.service import HttpService
 
@@ -136,7 +139,22 @@ def lexicon_judge(context: EngineContext) -> SentimentJudge:
 def encoder_judge(context: EngineContext) -> SentimentJudge:
     from callpipeline.engines.sentiment.encoder_judge import EncoderJudge
 
-    return EncoderJudge()
+    return EncoderJudge(_utterance_encoder())
+
+
+def company_slots() -> CompanySlots:
+    """Return the encoder's judgement of where ambiguous names stand; it is loaded on first use."""
+    from callpipeline.engines.encoder.company_slots import CompanySlotScorer
+
+    return CompanySlotScorer(_utterance_encoder())
+
+
+@cache
+def _utterance_encoder() -> "UtteranceEncoder":
+    """Return the encoder of this process, which sentiment and names share."""
+    from callpipeline.engines.encoder.network import UtteranceEncoder
+
+    return UtteranceEncoder()
 
 
 def local_splitting() -> tuple[Splitter, SpeechDetector]:

@@ -10,16 +10,15 @@ from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcripts import Segment
 from callpipeline.domain.utterances import TargetContext, Turn
-from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment import encoder
-from callpipeline.engines.sentiment.encoder import LabelProbabilities, SentimentEncoder
-from callpipeline.engines.sentiment.encoder_input import (
+from callpipeline.engines.encoder.inputs import (
     MARKERS,
     NAME_TOKENS,
     SIDE_TOKENS,
     TURN_TOKENS,
     encode_context,
 )
+from callpipeline.engines.encoder.network import FILES, LabelProbabilities, UtteranceEncoder
+from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.encoder_judge import EncoderJudge
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.quality.sentiment_evaluation import (
@@ -29,9 +28,9 @@ from callpipeline.pipeline.quality.sentiment_evaluation import (
 )
 from tests.builders import a_mention
 
-MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.62, 0.25, 0.78
+MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.70, 0.22, 0.82
 """Measured were 0.66, 0.22 and 0.82."""
-HELDOUT = Path(__file__).parents[2] / "training" / "sentiment" / "heldout.jsonl"
+HELDOUT = Path(__file__).parents[2] / "training" / "encoder" / "heldout.jsonl"
 POSITIVE, NEGATIVE, NEUTRAL = Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.NEUTRAL
 CUSTOMER, AGENT = Speaker.CUSTOMER, Speaker.AGENT
 
@@ -126,7 +125,7 @@ def test_a_mention_of_another_transcript_is_refused(judge: EncoderJudge):
         asyncio.run(judge.judge(conversation((CUSTOMER, "Hello.")), [a_mention("Sky")]))
 
 
-class UnsureEncoder(SentimentEncoder):
+class UnsureEncoder(UtteranceEncoder):
     """Encoder that can't decide."""
 
     def probabilities(self, contexts: object) -> list[LabelProbabilities]:
@@ -154,7 +153,7 @@ def test_words_far_from_the_name_are_left_out():
 
 
 def test_the_files_are_small_enough_to_ship():
-    assert sum(file.stat().st_size for file in encoder.FILES.iterdir()) < 5_000_000
+    assert sum(file.stat().st_size for file in FILES.iterdir()) < 5_000_000
 
 
 def test_accuracy_on_utterances_that_nobody_trained_on(judge: EncoderJudge):

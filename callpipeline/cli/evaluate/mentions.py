@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from callpipeline import wiring
 from callpipeline.cli import present
 from callpipeline.cli.session import AsJson, console
 from callpipeline.pipeline.quality.mention_labels import (
@@ -41,7 +42,7 @@ def mentions(
     """
     listed = read_catalog(catalog).catalog.competitors if catalog else ()
     labelled = read_labels(labels, transcripts, lower_case=lower_case)
-    report = measure_mentions(labelled, {each.name: each for each in listed})
+    report = measure_mentions(labelled, {c.name: c for c in listed}, wiring.company_slots())
     if as_json:
         print(json.dumps(_document(report), indent=2))
         return

@@ -51,6 +51,15 @@ class SurfaceForm(NamedTuple):
     spelling: Spelling
 
 
+class NameMatch(NamedTuple):
+    """A name at `char_start:char_end` of the original text, found as `alias` of the catalog."""
+
+    competitor: Competitor
+    alias: str
+    char_start: int
+    char_end: int
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All competitors; catalogs with the same content have the same version."""

@@ -3,14 +3,16 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, chain, pairwise, zip_longest
 from statistics import fmean
 from typing import NamedTuple
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
 from callpipeline.domain.competitors.boundaries import SEGMENT_END, SENTENCE_BREAK
+from callpipeline.domain.competitors.catalog import NameMatch
 from callpipeline.domain.competitors.disambiguation.context import mention_context
 from callpipeline.domain.competitors.disambiguation.features import is_cased_text
 from callpipeline.domain.competitors.disambiguation.scoring import (
@@ -20,7 +22,7 @@ from callpipeline.domain.competitors.disambiguation.scoring import (
     accepted,
     disambiguate,
 )
-from callpipeline.domain.competitors.matcher import Matcher, NameMatch
+from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
 from callpipeline.domain.competitors.spellings import is_phrase
 from callpipeline.domain.transcripts import (
@@ -32,7 +34,7 @@ from callpipeline.domain.transcripts import (
 )
 from callpipeline.domain.utterances import MAX_PAUSE_S
 
-RULE_VERSION = 2
+RULE_VERSION = 3
 """Version of matching and disambiguation; increment it when they find other mentions.
 
 Completed calls with results of another version are then rematched.
@@ -92,7 +94,8 @@ def find_mentions(
     conversation = interleave(transcripts)
     found = list(_find_names(conversation, matcher))
     is_heard = any(each.engine != SUPPLIED_ENGINE for each in transcripts)
-    outcomes = _outcomes(conversation, found, answers or {}, is_heard=is_heard)
+    decide = partial(disambiguate, is_heard=is_heard, slots=matcher.slots)
+    outcomes = _outcomes(conversation, found, answers or {}, decide)
     mentions = [
         _mention(conversation, each, outcome, speech or {})
         for each, outcome in zip(found, outcomes, strict=True)
@@ -101,7 +104,10 @@ def find_mentions(
 
 
 def _outcomes(
-    conversation: Sequence[Segment], found: Sequence[_Found], answers: Answers, *, is_heard: bool
+    conversation: Sequence[Segment],
+    found: Sequence[_Found],
+    answers: Answers,
+    decide: Callable[..., list[Disambiguation]],
 ) -> list[Disambiguation]:
     """Decide on each name; the occurrences of an ambiguous one are decided together."""
     outcomes: list[Disambiguation] = [accepted("unambiguous name")] * len(found)
@@ -120,7 +126,7 @@ def _outcomes(
             for one in (found[number] for number in numbers)
         ]
         of_name = answers.get(name, NO_ANSWERS)
-        decided = disambiguate(contexts, is_cased=is_cased, is_heard=is_heard, answers=of_name)
+        decided = decide(contexts, is_cased=is_cased, answers=of_name)
         for number, outcome in zip(numbers, decided, strict=True):
             outcomes[number] = outcome
     return outcomes

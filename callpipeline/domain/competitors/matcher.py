@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import ahocorasick  # a C extension without stubs
 
 from callpipeline.domain.competitors.boundaries import Place, WordMap, can_be_name, is_split
-from callpipeline.domain.competitors.catalog import Catalog, Competitor, SurfaceForm
+from callpipeline.domain.competitors.catalog import Catalog, NameMatch, SurfaceForm
+from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.competitors.spellings import ASCII_FORMS, Spelling, pad_symbols
 from callpipeline.domain.competitors.words import word_statistics
 
@@ -92,15 +93,6 @@ _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 _DOMAINS = frozenset(["com", "co", "net", "org", "uk", "io"])
 
 
-class NameMatch(NamedTuple):
-    """A name at `char_start:char_end` of the original text, found as `alias` of the catalog."""
-
-    competitor: Competitor
-    alias: str
-    char_start: int
-    char_end: int
-
-
 class _Letters:
     """The letters of some surface forms: the one that ends so, and the one with an s more.
 
@@ -122,10 +114,14 @@ class _Candidate(NamedTuple):
 
 
 class Matcher:
-    """Finds all names of a catalog in one pass over a text."""
+    """Finds all names of a catalog in one pass over a text.
 
-    def __init__(self, catalog: Catalog) -> None:
+    `slots` are the encoder's judgement of where ambiguous names stand, if there is an encoder.
+    """
+
+    def __init__(self, catalog: Catalog, slots: CompanySlots | None = None) -> None:
         self.catalog = catalog
+        self.slots = slots
         self._short: dict[str, dict[tuple[str, ...], SurfaceForm]] = {}  # by their rarest word
         long: dict[str, _Letters] = {}
         for form in catalog.forms:

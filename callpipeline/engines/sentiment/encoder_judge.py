@@ -17,14 +17,14 @@ from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.switching import SwitchingIntent, find_switching_intent
 from callpipeline.domain.utterances import TargetContext, TargetContexts
-from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.clauses import Clause, mention_clauses
-from callpipeline.engines.sentiment.encoder import (
+from callpipeline.engines.encoder.network import (
     LABELS,
     LabelProbabilities,
-    SentimentEncoder,
+    UtteranceEncoder,
     unclear_below,
 )
+from callpipeline.engines.ports import Conversation
+from callpipeline.engines.sentiment.clauses import Clause, mention_clauses
 from callpipeline.engines.sentiment.lexicon import judge_clauses
 from callpipeline.engines.sentiment.rules import match_comparison
 
@@ -64,8 +64,8 @@ class _Verdict(NamedTuple):
 class EncoderJudge:
     """Judges mentions with the sentiment encoder, deterministically."""
 
-    def __init__(self, encoder: SentimentEncoder | None = None) -> None:
-        self._encoder = encoder or SentimentEncoder()
+    def __init__(self, encoder: UtteranceEncoder | None = None) -> None:
+        self._encoder = encoder or UtteranceEncoder()
         self.name = f"encoder {self._encoder.version}"
 
     async def judge(

@@ -15,7 +15,11 @@ from pathlib import Path
 
 from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
-from callpipeline.domain.competitors.disambiguation.scoring import Answer, NameAnswers
+from callpipeline.domain.competitors.disambiguation.scoring import (
+    Answer,
+    CompanySlots,
+    NameAnswers,
+)
 from callpipeline.domain.competitors.find_mentions import find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
@@ -173,7 +177,9 @@ def _whole_call(folder: Path | None, call: str) -> list[tuple[int, str]] | None:
 
 
 def measure_mentions(
-    labelled: Iterable[LabelledName], competitors: Mapping[str, Competitor] | None = None
+    labelled: Iterable[LabelledName],
+    competitors: Mapping[str, Competitor] | None = None,
+    slots: CompanySlots | None = None,
 ) -> MentionReport:
     """Find the labelled names, and review them as a person who knows the labels would.
 
@@ -187,7 +193,7 @@ def measure_mentions(
         competitor = (competitors or {}).get(each.name) or Competitor(each.name, ambiguous=True)
         given = {competitor.name: NameAnswers(tuple(answers[each.name]))}
         transcript = Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
-        matcher = Matcher(Catalog((competitor,)))
+        matcher = Matcher(Catalog((competitor,)), slots)
         automatic = find_mentions([transcript], matcher)
         taught = find_mentions([transcript], matcher, answers=given)
         _add(report.automatic, each, automatic, answer=False)

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.competitors.find_mentions import Answers
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
@@ -148,9 +149,12 @@ class PreviewLimits:
 class Previewer:
     """Computes previews of catalogs."""
 
-    def __init__(self, plans: RematchPlans, results: RematchResults) -> None:
+    def __init__(
+        self, plans: RematchPlans, results: RematchResults, slots: CompanySlots | None
+    ) -> None:
         self._plans = plans
         self._results = results
+        self._slots = slots
 
     def preview(
         self,
@@ -164,7 +168,7 @@ class Previewer:
         plan = plan_rematch(self._plans, catalog, newest=limits.searched)
         calls = plan.affected[::-1][: limits.calls]
         tally, examined, planned = _Tally(catalog), 0, monotonic()
-        answers, matcher = self._results.answers(catalog), Matcher(catalog)
+        answers, matcher = self._results.answers(catalog), Matcher(catalog, self._slots)
         for examined, call_id in enumerate(calls, start=1):
             self._examine(call_id, matcher, answers, tally)
             on_call(examined, len(calls))

@@ -16,7 +16,7 @@ from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import CatalogChange, ChangeOrigin
 from callpipeline.web.access import Visitor
 from callpipeline.web.state import AppState
-from callpipeline.wiring import load_catalog
+from callpipeline.wiring import company_slots, load_catalog
 
 PREVIEW_LIMITS = PreviewLimits(searched=20_000, calls=100, seconds=3.0)
 """A person waits for the preview, and the processor has other work."""
@@ -94,7 +94,8 @@ def propose_text(text: str, kind: str, base: str | None) -> CatalogProposal:
 def preview(state: AppState, catalog: Catalog) -> CatalogPreview:
     """Compute what the list would change in past calls, within `PREVIEW_LIMITS`."""
     rematches = state.storage.rematches
-    return Previewer(rematches, rematches).preview(catalog, limits=PREVIEW_LIMITS)
+    previewer = Previewer(rematches, rematches, company_slots())
+    return previewer.preview(catalog, limits=PREVIEW_LIMITS)
 
 
 def apply(

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from callpipeline.domain.competitors.catalog import NameMatch
 from callpipeline.domain.competitors.disambiguation.vocabulary import (
     COMPANY_VERBS,
     FUNCTION_AFTER,
     NEAR_NAME_NOUNS,
     NUMBERS,
 )
-from callpipeline.domain.competitors.matcher import NameMatch
 from callpipeline.domain.competitors.spellings import is_phrase
 from callpipeline.domain.transcripts import Segment
 

@@ -55,6 +55,7 @@ COMPANY_RULES = v.word_set(
     """
 )
 NEAR_WORDS = 8
+MAX_SLOT = 5.0
 _PERSONAL = v.word_set("thanks thank you mr mrs ms dr hi hello hey dear it's this is")
 _TITLES = v.word_set(
     """
@@ -121,9 +122,17 @@ def is_cased_text(texts: Iterable[str]) -> bool:
     return 0.01 * len(words) < capitals and upper <= 0.6 * len(words)
 
 
-def features(context: MentionContext, usage: NameUsage) -> dict[str, float]:
-    """Return the features of one occurrence of a name; those left out are 0."""
+def features(
+    context: MentionContext, usage: NameUsage, slot: float | None = None
+) -> dict[str, float]:
+    """Return the features of one occurrence of a name; those left out are 0.
+
+    `slot` are the log-odds by which the encoder takes it for a company's name.
+    """
     found = dict(_features(context, usage))
+    if slot is not None:
+        kind = "slot for" if slot > 0 else "slot against"
+        found[kind] = min(abs(slot), MAX_SLOT)
     if not usage.is_cased:
         found |= {f"uncased {name}": value for name, value in found.items()}
         found["uncased"] = 1.0

@@ -93,4 +93,6 @@ _CASE: Mapping[str, _Describe] = {
     "given name": lambda c: f'"{c.text}" as a given name',
     "given name before": lambda _: "a given name before it",
     "number": lambda _: "a number word",
+    "slot for": lambda _: "its place in the sentence",
+    "slot against": lambda _: "its place in the sentence",
 }

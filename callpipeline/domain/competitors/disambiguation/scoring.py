@@ -1,12 +1,13 @@
 """Disambiguation: summed evidence decides whether an ambiguous name means the company.
 
 Each occurrence has a score, the log-odds that it means the company: the sum of its features times
-coefficients that were learned from labelled text (`docs/train_disambiguation.py`). The other
-occurrences in the call and people's answers about the name add to it.
+coefficients that were learned from labelled text (`training/disambiguation.py`). The other
+occurrences in the call and people's answers about the name add to it. One feature is what the
+encoder makes of the sentence; without an encoder, the other ones have coefficients of their own.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from math import exp, sqrt
@@ -21,6 +22,8 @@ from callpipeline.domain.competitors.disambiguation.reasons import explain
 from callpipeline.domain.competitors.mentions import MentionStatus
 from callpipeline.domain.competitors.words import read_data
 
+CompanySlots = Callable[[Sequence[MentionContext]], Sequence[float]]
+"""Returns for each context the log-odds that a company's name stands there."""
 FIGURES = ("part_of_a_figure", "counting", "amount", "beside_a_number")
 """Rules that are final: plain figures, such as "three months"."""
 PLAIN_EVIDENCE = frozenset(
@@ -92,10 +95,19 @@ class Disambiguation:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """Features of one occurrence, their sum, and the sum with what the others say."""
+
+    context: MentionContext
+    found: Mapping[str, float] = field(repr=False)
+    score: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class Coefficients:
     """The learned model: weights of features, and the thresholds of the log-odds."""
 
-    version: int
     intercept: float
     accept: float
     reject: float
@@ -111,9 +123,10 @@ class Coefficients:
 
 
 @cache
-def coefficients() -> Coefficients:
-    """Return the model of `data/disambiguation.json`."""
-    return Coefficients(**json.loads(read_data("disambiguation.json")))
+def coefficients(*, with_slots: bool) -> Coefficients:
+    """Return the model of `data/disambiguation.json` for features with or without the encoder's."""
+    kind = "with slots" if with_slots else "without slots"
+    return Coefficients(**json.loads(read_data("disambiguation.json"))[kind])
 
 
 def accepted(reason: str) -> Disambiguation:
@@ -126,33 +139,50 @@ def disambiguate(
     is_cased: bool,
     is_heard: bool = False,
     answers: NameAnswers = NO_ANSWERS,
+    slots: CompanySlots | None = None,
 ) -> list[Disambiguation]:
     """Decide on the occurrences of one competitor's ambiguous name in a call.
 
     In text that a recogniser heard, a capital is evidence, but lower case is none: recognisers
     often write companies' names like the ordinary words.
     """
-    model = coefficients()
+    model = coefficients(with_slots=slots is not None)
     usage = name_usage(contexts, is_cased=is_cased)
     uncased = replace(usage, is_cased=False)
     found = [
-        features(context, uncased if is_heard and context.text[:1].islower() else usage)
-        for context in contexts
+        features(context, uncased if is_heard and context.text[:1].islower() else usage, slot)
+        for context, slot in zip(contexts, _slots(contexts, slots), strict=True)
     ]
     scores = [model.score(each) for each in found]
     intercept = answers.intercept() if answers.answers else 0.0
     totals = [total + intercept for total in add_others(scores, model.others)]
     is_named = max(totals, default=0.0) >= model.accept
-    return [
-        _decide(context, each, score, _beside_named(total, each) if is_named else total, answers)
+    if is_named:
+        totals = [_beside_named(model, *each) for each in zip(totals, found, strict=True)]
+    evidence = (
+        Evidence(context, each, score, total)
         for context, each, score, total in zip(contexts, found, scores, totals, strict=True)
-    ]
+    )
+    return [_decide(model, each, answers) for each in evidence]
 
 
-def _beside_named(total: float, found: Mapping[str, float]) -> float:
+def _slots(
+    contexts: Sequence[MentionContext], slots: CompanySlots | None
+) -> Sequence[float | None]:
+    """Return the encoder's log-odds where they can matter: not for plain figures."""
+    found: list[float | None] = [None] * len(contexts)
+    if slots is not None:
+        open_ones = [at for at, context in enumerate(contexts) if not _figure(context)]
+        scores = slots([contexts[at] for at in open_ones])
+        for at, score in zip(open_ones, scores, strict=True):
+            found[at] = score
+    return found
+
+
+def _beside_named(model: Coefficients, total: float, found: Mapping[str, float]) -> float:
     """Accept an occurrence that a rule and the sum favour, if another one surely is the company."""
     is_likely = total >= 0 and "company rule" in found
-    return max(total, coefficients().accept) if is_likely else total
+    return max(total, model.accept) if is_likely else total
 
 
 def add_others(scores: Sequence[float], weight: float) -> list[float]:
@@ -164,16 +194,16 @@ def add_others(scores: Sequence[float], weight: float) -> list[float]:
     return [score + scale * (total - own) for score, own in zip(scores, clipped, strict=True)]
 
 
-def _decide(
-    context: MentionContext,
-    found: Mapping[str, float],
-    score: float,
-    total: float,
-    answers: NameAnswers,
-) -> Disambiguation:
-    model, phrase = coefficients(), context.phrase
-    figure = next((said for rule in FIGURES if (said := RULES[rule](context))), None)
-    if figure and not context.is_possessive:
+def _figure(context: MentionContext) -> str | None:
+    """Return the words of a plain figure, which is never the company."""
+    if context.is_possessive:
+        return None
+    return next((said for rule in FIGURES if (said := RULES[rule](context))), None)
+
+
+def _decide(model: Coefficients, evidence: Evidence, answers: NameAnswers) -> Disambiguation:
+    context, score, phrase = evidence.context, evidence.score, evidence.context.phrase
+    if figure := _figure(context):
         reason = f"{figure} suggests the ordinary word"
         return Disambiguation(MentionStatus.DISMISSED, reason, score, phrase)
     said = answers.of_phrase(phrase)
@@ -182,19 +212,19 @@ def _decide(
         means = "means" if said else "doesn't mean"
         reason = f'a reviewer said that "{phrase}" {means} the company'
         return Disambiguation(status, reason, score, phrase)
-    status = _status(found, total, answers)
-    reason = explain(context, model.terms(found), status)
+    status = _status(model, evidence, answers)
+    reason = explain(context, model.terms(evidence.found), status)
     if answers.answers and status is not MentionStatus.NEEDS_REVIEW:
         reason += f", with {_counted(answers.answers)} about the name"
     return Disambiguation(status, reason, score, phrase)
 
 
-def _status(found: Mapping[str, float], total: float, answers: NameAnswers) -> MentionStatus:
-    model = coefficients()
-    if total >= model.accept:
+def _status(model: Coefficients, evidence: Evidence, answers: NameAnswers) -> MentionStatus:
+    if evidence.total >= model.accept:
         return MentionStatus.COUNTED
-    is_plain = not PLAIN_EVIDENCE.isdisjoint(found)
-    if total <= model.reject and (is_plain or len(answers.answers) >= ENOUGH_ANSWERS):
+    is_plain = not PLAIN_EVIDENCE.isdisjoint(evidence.found)
+    is_answered = len(answers.answers) >= ENOUGH_ANSWERS
+    if evidence.total <= model.reject and (is_plain or is_answered):
         return MentionStatus.DISMISSED
     return MentionStatus.NEEDS_REVIEW
 

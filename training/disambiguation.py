@@ -5,7 +5,9 @@ The labelled occurrences of ordinary words that are also names come from a folde
 sentences of our own in `tests/data`. Names, not occurrences, are held out for the figures that
 are printed; the sentences in `tests/data/names/telecom.txt` and `other.txt` are only tested on.
 
-    python docs/train_disambiguation.py FOLDER
+Coefficients are fitted twice: with the encoder's judgement of the sentence, and without.
+
+    python training/disambiguation.py FOLDER
 """
 
 import csv
@@ -33,11 +35,12 @@ from callpipeline.domain.competitors.disambiguation.features import (
 )
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Segment
+from callpipeline.wiring import company_slots
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "callpipeline" / "domain" / "competitors" / "data"
 SENTENCES = ROOT / "tests" / "data"
-VERSION = 1
+VERSION = 2
 WEIGHTS = {"calls": 1.5, "fit": 4.0, "conversations": 4.0}
 """Of one group: few of our own sentences stand for many of telephone calls."""
 FIXED = {
@@ -75,11 +78,17 @@ class Group:
     contexts: list[MentionContext]
     labels: list[int | None]
     is_cased: bool
-    found: list[dict[str, float]] = field(default_factory=list)
+    slots: list[float] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def found(self, *, with_slots: bool) -> list[dict[str, float]]:
+        """Return the features of each occurrence."""
         usage = name_usage(self.contexts, is_cased=self.is_cased)
-        self.found = [features(context, usage) for context in self.contexts]
+        if with_slots and not self.slots:
+            self.slots = company_slots()(self.contexts)
+        slots = self.slots if with_slots else [None] * len(self.contexts)
+        return [
+            features(*each) for each in zip(self.contexts, [usage] * len(slots), slots, strict=True)
+        ]
 
 
 def segments(texts: Iterable[str]) -> list[Segment]:
@@ -174,11 +183,12 @@ def matrix(found: Iterable[dict[str, float]], columns: dict[str, int]) -> Vector
     return values
 
 
-def fit(groups: Iterable[Group]) -> tuple[dict[str, int], Vector]:
+def fit(groups: Iterable[Group], *, with_slots: bool) -> tuple[dict[str, int], Vector]:
     """Fit a logistic regression by Newton's method, with an L2 penalty on all but the intercept."""
     rows, labels, weights = list[dict[str, float]](), list[int](), list[float]()
     for group in groups:
-        known = [(f, y) for f, y in zip(group.found, group.labels, strict=True) if y is not None]
+        features_found = group.found(with_slots=with_slots)
+        known = [(f, y) for f, y in zip(features_found, group.labels, strict=True) if y is not None]
         for found, label in known:
             rows.append({k: v for k, v in found.items() if k.removeprefix("uncased ") not in FIXED})
             labels.append(label)
@@ -198,7 +208,7 @@ def fit(groups: Iterable[Group]) -> tuple[dict[str, int], Vector]:
     return columns, beta
 
 
-def held_out_scores(calls: list[list[Group]], others: list[Group]) -> None:
+def held_out_scores(calls: list[list[Group]], others: list[Group], *, with_slots: bool) -> None:
     """Print precision and recall of automatic decisions, with the names held out in five parts."""
     names = sorted({group.name for group in calls[0]})
     random.Random(3).shuffle(names)
@@ -206,9 +216,10 @@ def held_out_scores(calls: list[list[Group]], others: list[Group]) -> None:
         hits, wrong, missed = 0, 0, 0
         for part in range(5):
             held = set(names[part::5])
-            columns, beta = fit([g for each in calls for g in each if g.name not in held] + others)
+            kept = [g for each in calls for g in each if g.name not in held]
+            columns, beta = fit(kept + others, with_slots=with_slots)
             for group in (group for group in groups if group.name in held):
-                scores = matrix(group.found, columns) @ beta
+                scores = matrix(group.found(with_slots=with_slots), columns) @ beta
                 for score, label in zip(scores, group.labels, strict=True):
                     hits += bool(label) and score >= ACCEPT
                     missed += bool(label) and score < ACCEPT
@@ -258,21 +269,23 @@ def main() -> None:
             *groups_of_conversations(casing),
         )
     ]
-    held_out_scores(calls, others)
-    columns, beta = fit([*calls[0], *calls[1], *others])
-    weights = {
-        name: round(float(beta[at]) + ADDED.get(name, 0.0), 3) for name, at in columns.items()
-    }
-    model = {
-        "version": VERSION,
-        "intercept": round(float(beta[-1]), 3),
-        "accept": ACCEPT,
-        "reject": REJECT,
-        "others": OTHERS,
-        "weights": {name: value for name, value in weights.items() if abs(value) >= 0.01} | FIXED,
-    }
+    models: dict[str, object] = {"version": VERSION}
+    for kind, with_slots in (("with slots", True), ("without slots", False)):
+        print(kind)
+        held_out_scores(calls, others, with_slots=with_slots)
+        columns, beta = fit([*calls[0], *calls[1], *others], with_slots=with_slots)
+        weights = {
+            name: round(float(beta[at]) + ADDED.get(name, 0.0), 3) for name, at in columns.items()
+        }
+        models[kind] = {
+            "intercept": round(float(beta[-1]), 3),
+            "accept": ACCEPT,
+            "reject": REJECT,
+            "others": OTHERS,
+            "weights": {n: value for n, value in weights.items() if abs(value) >= 0.01} | FIXED,
+        }
     path = DATA / "disambiguation.json"
-    path.write_text(json.dumps(model, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(models, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

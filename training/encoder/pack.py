@@ -1,4 +1,4 @@
-"""Pack a fine-tuned encoder as the files of callpipeline/engines/sentiment/encoder_files.
+"""Pack a fine-tuned encoder as the files of callpipeline/engines/encoder/files.
 
     PYTHONPATH=../.. python pack.py DATA BASE --out FOLDER/judge
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from train import LABELS, TargetEncoder, Trainer, context_of, describe, parse_options
 
-from callpipeline.engines.sentiment import encoder as product
+from callpipeline.engines.encoder import network as product
 
 HERE = Path(__file__).parent
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
@@ -40,7 +40,7 @@ class Exported(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor, segments: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
         return self.model(ids, torch.ones_like(ids), segments)
 
 
@@ -61,7 +61,7 @@ def export(trainer: Trainer, file: Path) -> None:
         whole, small = Path(folder, "whole.onnx"), Path(folder, "small.onnx")
         torch.onnx.export(
             Exported(model), (ids, torch.zeros_like(ids)), str(whole), dynamo=False,
-            input_names=["ids", "segments"], output_names=["scores"], opset_version=17,
+            input_names=["ids", "segments"], output_names=["scores", "company"], opset_version=17,
             dynamic_axes={"ids": {1: "length"}, "segments": {1: "length"}},
         )  # fmt: skip
         quantize_dynamic(
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
     product.CALIBRATION.write_text(json.dumps({"temperature": 1.0, "unclear_below": 0.0}) + "\n")
     print(product.NETWORK.stat().st_size, "bytes")
     dev = [u for u in read_calls(HERE / "dev.jsonl") if u.label in LABELS]
-    found = product.SentimentEncoder().probabilities([context_of(u) for u in dev])
+    found = product.UtteranceEncoder().probabilities([context_of(u) for u in dev])
     print("dev", describe(dev, found))
     temperature = calibrate(np.array(found), [LABELS.index(u.label) for u in dev])
     calibration = {"temperature": round(temperature, 2), "unclear_below": options.unclear_below}

@@ -24,15 +24,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from corpora import read_calls, read_mams, read_news, split_sentences
+from corpora import read_calls, read_mams, read_names, read_news, split_sentences
+from names_in_context import labelled_names, name_utterances
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import AutoModel
 from utterances import Utterance, call_utterances, lexicon_utterances
 
 from callpipeline.domain.audio import Speaker
-from callpipeline.engines.sentiment.encoder_input import (
+from callpipeline.engines.encoder.inputs import (
     MARKERS,
     TARGET_START,
     TargetContext,
@@ -48,7 +50,10 @@ TARGETS = {
     "positive": (0.0, 0.0, 1.0),
     "mixed": (0.4, 0.2, 0.4),
 }
-BATCH = 24
+BATCH = 32
+NAMES_DEV = HERE.parents[1] / "tests" / "data" / "names" / "fit.txt"
+"""Sentences with other names than those of `names`."""
+COMPANY_WEIGHT = 0.5
 VALIDATION = 150
 """Sentences of each public set that are left out of the training data."""
 PUBLIC_CHARS = 90
@@ -63,12 +68,17 @@ CLIP_SIGMAS = 3.0
 
 
 class Example(NamedTuple):
-    """Input of the encoder, probabilities of the labels, and the weight in the loss."""
+    """Input of the encoder, and what it should say.
+
+    `target` are the probabilities of the labels, which count as much as `weight`; `is_company` is
+    NaN if it doesn't count.
+    """
 
     ids: list[int]
     segments: list[int]
     target: tuple[float, ...]
     weight: float
+    is_company: float
 
 
 class Grid(nn.Module):
@@ -89,21 +99,24 @@ class Grid(nn.Module):
 
 
 class TargetEncoder(nn.Module):
-    """Encoder, and a linear layer over the target's marker, the first token and the mean."""
+    """Encoder, and linear layers over the target's marker, the first token and the mean."""
 
     def __init__(self, base: nn.Module, width: int, marker: int) -> None:
         super().__init__()
         self.base, self.marker = base, marker
         self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(3 * width, len(LABELS))
+        self.company = nn.Linear(3 * width, 1)
 
-    def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores of the labels, and the log-odds that the name is a company's."""
         states = self.base(ids, attention_mask=mask, token_type_ids=segments).last_hidden_state
         marked = (ids == self.marker).unsqueeze(-1).to(states.dtype)
         present = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * present).sum(1) / present.sum(1)
         pooled = torch.cat(((states * marked).sum(1), states[:, 0], mean), dim=1)
-        return self.head(self.dropout(pooled))
+        pooled = self.dropout(pooled)
+        return self.head(pooled), self.company(pooled).squeeze(1)
 
 
 def prune(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> tuple[Tokenizer, list[int]]:
@@ -153,6 +166,7 @@ class Trainer:
             read_news(options.data / "newsmtsc_train.jsonl"), VALIDATION
         )
         self.dev = read_calls(HERE / "dev.jsonl")
+        self.names_dev = read_names(NAMES_DEV)
         whole = Tokenizer.from_file(str(options.base / "tokenizer.json"))
         texts = [f"{u.left} {u.right}" for u in self._all_texts()]
         if options.start:
@@ -164,7 +178,9 @@ class Trainer:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.marker_ids = {m: self.tokenizer.token_to_id(m) for m in MARKERS}
-        base: Any = AutoModel.from_pretrained(options.base, add_pooling_layer=False)
+        base: Any = AutoModel.from_pretrained(
+            options.base, add_pooling_layer=False, attention_probs_dropout_prob=0.0
+        )
         words = base.embeddings.word_embeddings
         with torch.no_grad():
             for marker, word in MARKER_WORDS.items():
@@ -178,11 +194,12 @@ class Trainer:
         self.model = TargetEncoder(base, width, self.marker_ids[TARGET_START])
         self.grids = self._add_grids()
         if options.start:
-            self.model.load_state_dict(torch.load(options.start.with_suffix(".pt")))
+            kept_weights = torch.load(options.start.with_suffix(".pt"))
+            self.model.load_state_dict(kept_weights, strict=False)
 
     def _all_texts(self) -> list[Utterance]:
         calls = call_utterances(1, 0) + lexicon_utterances(3000, 0)
-        return self.mams + self.news + calls * 2
+        return self.mams + self.news + (calls + labelled_names()) * 2
 
     def _add_grids(self) -> list[tuple[Grid, nn.Parameter]]:
         grids: list[tuple[Grid, nn.Parameter]] = []
@@ -204,7 +221,10 @@ class Trainer:
         for utterance in utterances:
             context = context_of(utterance, self.options.context)
             encoded = encode_context(context, tokenize, self.marker_ids)
-            examples.append(Example(*encoded, TARGETS[utterance.label], utterance.weight))
+            known = utterance.is_company
+            is_company = math.nan if known is None else float(known)
+            target = TARGETS[utterance.label]
+            examples.append(Example(*encoded, target, utterance.weight, is_company))
         return examples
 
     def epoch_data(self, epoch: int) -> list[Example]:
@@ -215,12 +235,14 @@ class Trainer:
             replace(u, left=u.left[-PUBLIC_CHARS:], right=u.right[:PUBLIC_CHARS])
             for u in rng.sample(self.mams, options.mams) + rng.sample(self.news, options.news)
         ]
-        return self.encode(calls + lexicon_utterances(options.words, epoch) + public)
+        names = name_utterances(options.names, self.mams + self.news, epoch)
+        return self.encode(calls + lexicon_utterances(options.words, epoch) + public + names)
 
     def groups(self) -> list[dict[str, Any]]:
         """Return parameters with rates that fall by layer; frozen ones are left out."""
         options, count = self.options, len(self.model.base.encoder.layer)
-        groups: list[dict[str, Any]] = [{"params": list(self.model.head.parameters()), "lr": 1e-3}]
+        heads = [*self.model.head.parameters(), *self.model.company.parameters()]
+        groups: list[dict[str, Any]] = [{"params": heads, "lr": 1e-3}]
         for depth, layer in enumerate(self.model.base.encoder.layer):
             from_top = count - 1 - depth
             if from_top < options.tuned_layers:
@@ -247,6 +269,7 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda s: min(1.0, (s + 1) / (0.08 * total)) * max(0.02, 1 - s / total)
         )
+        averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(options.average))
         started, step = time.monotonic(), 0
         for epoch in range(options.epochs):
             self.set_grids(epoch >= options.epochs - options.grid_epochs)
@@ -255,25 +278,24 @@ class Trainer:
             for batch in batches(data, random.Random(epoch)):
                 self.model.train()
                 ids, mask, segments = tensors(batch)
-                scores = self.model(ids, mask, segments)
-                wanted = torch.tensor([e.target for e in batch]) * 0.95 + 0.05 / len(LABELS)
-                weights = torch.tensor([e.weight for e in batch])
-                loss = (
-                    nn.functional.cross_entropy(scores, wanted, reduction="none") * weights
-                ).mean()
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
+                    scores, companies = self.model(ids, mask, segments)
+                loss = loss_of(batch, scores.float(), companies.float())
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
+                averaged.update_parameters(self.model)
                 step += 1
                 losses.append(loss.item())
             spent = time.monotonic() - started
-            scores = self.scores() if epoch == options.epochs - 1 else ""
-            print(
-                f"epoch {epoch}: {spent:.0f} s, {sum(losses) / len(losses):.3f}", scores, flush=True
-            )
+            print(f"epoch {epoch}: {spent:.0f} s, {sum(losses) / len(losses):.3f}", end=" ")
+            print(self.scores(), flush=True)
             self.save()
+        self.model.load_state_dict(averaged.module.state_dict())
+        print("averaged", self.scores(), flush=True)
+        self.save()
 
     def save(self) -> None:
         """Write weights and tokenizer to `--out`."""
@@ -285,15 +307,41 @@ class Trainer:
         sets = {"dev": self.dev, "mams": self.mams_held, "news": self.news_held}
         if self.options.test:
             sets["test"] = read_calls(self.options.test)
-        return "; ".join(f"{n} {describe(u, self.predict(u))}" for n, u in sets.items())
+        names = f"names {self.company_accuracy(self.names_dev)}; "
+        return names + "; ".join(f"{n} {describe(u, self.predict(u))}" for n, u in sets.items())
 
     def predict(self, utterances: Sequence[Utterance]) -> list[list[float]]:
         self.model.eval()
         examples, found = self.encode(utterances), []
         with torch.no_grad():
             for at in range(0, len(examples), 64):
-                found += self.model(*tensors(examples[at : at + 64])).softmax(1).tolist()
+                found += self.model(*tensors(examples[at : at + 64]))[0].softmax(1).tolist()
         return found
+
+    def company_accuracy(self, utterances: Sequence[Utterance]) -> str:
+        """Return how often the name is rightly taken for a company's, or not."""
+        self.model.eval()
+        examples, right = self.encode(utterances), 0
+        with torch.no_grad():
+            for at in range(0, len(examples), 64):
+                batch = examples[at : at + 64]
+                found = self.model(*tensors(batch))[1].tolist()
+                right += sum((f > 0) == e.is_company for f, e in zip(found, batch, strict=True))
+        return f"acc {right / len(examples):.3f}"
+
+
+def loss_of(batch: Sequence[Example], scores: Tensor, companies: Tensor) -> Tensor:
+    """Return the loss of both questions; each example counts for the questions it answers."""
+    wanted = torch.tensor([e.target for e in batch]) * 0.95 + 0.05 / len(LABELS)
+    weights = torch.tensor([e.weight for e in batch])
+    sentiment = nn.functional.cross_entropy(scores, wanted, reduction="none") * weights
+    labels = torch.tensor([e.is_company for e in batch])
+    known = ~labels.isnan()
+    smooth = labels[known] * 0.96 + 0.02
+    company = nn.functional.binary_cross_entropy_with_logits(
+        companies[known], smooth, reduction="sum"
+    )
+    return (sentiment.sum() + COMPANY_WEIGHT * company) / len(batch)
 
 
 def describe(utterances: Sequence[Utterance], found: Sequence[Sequence[float]]) -> str:
@@ -348,14 +396,17 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--mams", type=int, default=900)
     parser.add_argument("--news", type=int, default=400)
     parser.add_argument("--words", type=int, default=400)
+    parser.add_argument("--names", type=int, default=2500)
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--decay", type=float, default=0.85)
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--start", type=Path, help="continue from this --out of a training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shipped-words", type=int, default=6500)
-    parser.add_argument("--unclear-below", type=float, default=0.5)
+    parser.add_argument("--unclear-below", type=float, default=0.6)
     return parser.parse_args(arguments)
 
 

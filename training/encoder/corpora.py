@@ -44,6 +44,17 @@ def read_calls(file: Path) -> list[Utterance]:
     return [_call(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def read_names(file: Path) -> list[Utterance]:
+    """Return sentences with a name in brackets: NAME|1 or 0|TEXT."""
+    found: list[Utterance] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        _, label, text = line.split("|")
+        left, name, right = re.split(r"[\[\]]", text)
+        about = (left, name, right, "customer", "neutral")
+        found.append(Utterance(*about, weight=0.0, source="names", is_company=label == "1"))
+    return found
+
+
 def split_sentences(
     sentences: Iterable[list[Utterance]], validation: int, seed: int = 0
 ) -> tuple[list[Utterance], list[Utterance]]:
@@ -55,7 +66,10 @@ def split_sentences(
 
 
 def _cut(text: str, start: int, end: int, label: str, source: str) -> Utterance:
-    return Utterance(text[:start], text[start:end], text[end:], "customer", label, source=source)
+    return Utterance(
+        text[:start], text[start:end], text[end:], "customer", label,
+        source=source, is_company=False if source == "mams" else None,
+    )  # fmt: skip
 
 
 def _call(row: dict[str, Any]) -> Utterance:

@@ -1,7 +1,7 @@
-"""The sentiment encoder: probabilities of the labels towards a marked company.
+"""The encoder: sentiment towards a marked name, and whether the name is a company's.
 
-A small BERT-like network, fine-tuned by `training/sentiment/train.py` and run with onnxruntime on
-one thread. Its files and their licence are in `encoder_files`.
+A small BERT-like network, fine-tuned by `training/encoder/train.py` and run with onnxruntime on
+one thread. Its files and their licence are in `files`.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.domain.utterances import TargetContext
-from callpipeline.engines.sentiment.encoder_input import MARKERS, EncodedInput, encode_context
+from callpipeline.engines.encoder.inputs import MARKERS, EncodedInput, encode_context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FILES = Path(__file__).with_name("encoder_files")
+FILES = Path(__file__).with_name("files")
 NETWORK = FILES / "encoder.onnx.xz"
 VOCABULARY = FILES / "vocabulary.txt"
 CALIBRATION = FILES / "calibration.json"
@@ -45,7 +45,7 @@ class LabelProbabilities(NamedTuple):
         return self.positive - self.negative
 
 
-class SentimentEncoder:
+class UtteranceEncoder:
     """Encoder of the files in a folder; it is loaded on first use."""
 
     def __init__(self, network: Path = NETWORK) -> None:
@@ -67,10 +67,19 @@ class SentimentEncoder:
             temperature = _calibration()["temperature"]
             return [self._judge(context, temperature) for context in contexts]
 
+    def company_log_odds(self, contexts: Sequence[TargetContext]) -> list[float]:
+        """Return for each context the log-odds that the marked name is a company's."""
+        with self._lock:
+            self._load()
+            return [float(self._run(context)[1][0]) for context in contexts]
+
     def _judge(self, context: TargetContext, temperature: float) -> LabelProbabilities:
-        encoded = encode_context(context, self._tokenize, self._marker_ids)
-        scores = self._session.run(None, _feeds(encoded))[0][0]
+        scores = self._run(context)[0][0]
         return LabelProbabilities(*_softmax(scores / temperature).tolist())
+
+    def _run(self, context: TargetContext) -> "list[NDArray[Any]]":
+        encoded = encode_context(context, self._tokenize, self._marker_ids)
+        return self._session.run(None, _feeds(encoded))
 
     def _tokenize(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids

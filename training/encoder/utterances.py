@@ -38,6 +38,8 @@ class Utterance:
     after: tuple[Turn, ...] = ()
     weight: float = 1.0
     source: str = "calls"
+    is_company: bool | None = True
+    """Whether the marked name is a company's; None if it doesn't count."""
 
 
 _AROUND: dict[str, list[str]] = json.loads((HERE / "surroundings.json").read_text())

@@ -1,0 +1,112 @@
+"""The encoder's judgement of where an ambiguous name stands, with the network of the package."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.disambiguation.context import MentionContext
+from callpipeline.domain.competitors.find_mentions import find_mentions
+from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.transcripts import Segment, Transcript
+from callpipeline.domain.utterances import TargetContext
+from callpipeline.engines.encoder.company_slots import OTHER_COMPANY, CompanySlotScorer
+from callpipeline.engines.encoder.network import UtteranceEncoder
+
+ENCODER = UtteranceEncoder()
+NAMES = Path(__file__).parents[1] / "data" / "names"
+LABELLED = [line.split("|") for line in (NAMES / "fit.txt").read_text().splitlines()]
+CATALOG = Catalog((Competitor("Rain", ambiguous=True), Competitor("Vodafone")))
+
+
+class Recorder(UtteranceEncoder):
+    """Keeps the contexts that it is asked about, and takes all for companies."""
+
+    def __init__(self, log_odds: float = 3.0) -> None:
+        super().__init__()
+        self.log_odds = log_odds
+        self.asked: list[TargetContext] = []
+
+    def company_log_odds(self, contexts: Sequence[TargetContext]) -> list[float]:
+        self.asked += contexts
+        return [self.log_odds] * len(contexts)
+
+
+def said(text: str, asked: str = "") -> list[Transcript]:
+    question = Segment(0, 0.0, 2.0, Channel.LEFT, Speaker.AGENT, asked)
+    answer = Segment(0, 3.0, 5.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+    return [
+        Transcript(Channel.LEFT, Speaker.AGENT, "by hand", (question,) if asked else ()),
+        Transcript(Channel.RIGHT, Speaker.CUSTOMER, "by hand", (answer,)),
+    ]
+
+
+def find(text: str, encoder: UtteranceEncoder, asked: str = "") -> list[Mention]:
+    matcher = Matcher(CATALOG, CompanySlotScorer(encoder))
+    found = find_mentions(said(text, asked), matcher)
+    return [mention for mention in found if mention.competitor == "Rain"]
+
+
+@pytest.mark.parametrize("is_lower", [False, True])
+def test_names_that_were_never_trained_are_told_from_ordinary_words(is_lower: bool) -> None:
+    right = 0
+    for _, label, text in LABELLED:
+        before, name, after = text.replace("]", "[").split("[")
+        context = TargetContext(before, name, after, Speaker.CUSTOMER)
+        if is_lower:
+            context = TargetContext(before.lower(), name.lower(), after.lower(), Speaker.CUSTOMER)
+        [log_odds] = ENCODER.company_log_odds([context])
+        right += (log_odds > 0) == (label == "1")
+    assert right / len(LABELLED) >= 0.85
+
+
+def test_the_sentence_decides_about_a_word_in_lower_case() -> None:
+    [company] = find("we have been with rain for about two years now", ENCODER)
+    [weather] = find("we have had rain for about two weeks now", ENCODER)
+    assert company.log_odds is not None and weather.log_odds is not None
+    assert company.log_odds > weather.log_odds + 2
+    assert company.status is MentionStatus.COUNTED
+    assert not weather.counts
+
+
+def test_the_encoder_sees_the_sentence_and_the_question_before_it() -> None:
+    recorder = Recorder()
+    find("It's fine. I left Vodafone for rain's bundle. Thanks.", recorder, "Who are you with?")
+    [asked] = recorder.asked
+    assert (asked.left, asked.name) == (f"I left {OTHER_COMPANY} for", "rain")
+    assert asked.right.startswith("'s bundle")
+    assert [(turn.speaker, turn.text) for turn in asked.before] == [
+        (Speaker.AGENT, "who are you with ?")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log_odds", "status"), [(5.0, MentionStatus.COUNTED), (-5.0, MentionStatus.NEEDS_REVIEW)]
+)
+def test_its_judgement_is_part_of_the_sum(log_odds: float, status: MentionStatus) -> None:
+    [mention] = find("so that is what I have got from rain", Recorder(log_odds))
+    assert mention.status is status
+    assert "its place in the sentence" in mention.reason
+
+
+def test_plain_figures_are_not_asked_about() -> None:
+    asked: list[MentionContext] = []
+
+    def slots(contexts: Sequence[MentionContext]) -> list[float]:
+        asked.extend(contexts)
+        return [5.0] * len(contexts)
+
+    matcher = Matcher(Catalog((Competitor("Three", ambiguous=True),)), slots)
+    mentions = find_mentions(said("I waited three months for three to answer"), matcher)
+    assert len(mentions) == 2
+    assert mentions[0].status is MentionStatus.DISMISSED
+    assert [context.after[0] for context in asked] == ["to"]
+
+
+def test_unambiguous_names_need_no_encoder() -> None:
+    recorder = Recorder()
+    find("I left Vodafone", recorder)
+    assert recorder.asked == []
