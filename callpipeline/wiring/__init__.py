@@ -20,6 +20,7 @@ from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.catalog.rematches import Rematches
+from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures, RetentionStore
 from callpipeline.storage.notifications import Notifications, Outbox
@@ -37,6 +38,7 @@ from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
     measure_peaks,
     open_engines,
+    open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
     throttle_engines,
@@ -95,6 +97,7 @@ __all__ = [
     "open_notifiers",
     "open_results_store",
     "open_retention",
+    "open_sound_finder",
     "open_source",
     "open_stages",
     "open_storage",
@@ -142,6 +145,10 @@ class Storage:
     egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
+
+    @property
+    def suggestions(self) -> AliasSuggestions:
+        return AliasSuggestions(self.database)
 
 
 @contextmanager

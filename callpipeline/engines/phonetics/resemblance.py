@@ -13,7 +13,8 @@ from callpipeline.engines.ports import SoundMatch
 
 MIN_KEY_RATIO = 72.0
 MIN_SIMILARITY = 0.6
-MAX_CHUNK_RUNS = 20_000
+MAX_PAIRS = 2_000_000
+"""Pairs that are compared at once."""
 
 _VOWELS = frozenset("aeiouyæɑɒɔəɛɪʊʌʉɨøœɵɤɯɘ")
 _CLOSE_VOWELS = (
@@ -117,8 +118,9 @@ class NameSounds:
 
     def find(self, runs: Sequence[Sequence[str]]) -> Iterator[SoundMatch]:
         """Yield each run that sounds like a name, once for each such name."""
-        for start in range(0, len(runs), MAX_CHUNK_RUNS):
-            for match in self._find(runs[start : start + MAX_CHUNK_RUNS]):
+        chunk = max(MAX_PAIRS // max(len(self._keys), 1), 1)
+        for start in range(0, len(runs), chunk):
+            for match in self._find(runs[start : start + chunk]):
                 yield match._replace(run=match.run + start)
 
     def _find(self, runs: Sequence[Sequence[str]]) -> Iterator[SoundMatch]:
