@@ -108,7 +108,8 @@ def test_suggestions_name_places_that_can_be_played(
 def test_a_rematch_adds_the_mentions_of_an_accepted_alias(
     installation: Installation, storage: Storage
 ) -> None:
-    installation.run("catalog", "accept", "Cyteva", "sytevah", "--no-wait")
+    accepted = installation.run("catalog", "accept", "Cyteva", "sytevah", "--no-wait")
+    assert "the list in force differs from its file now" in accepted.stderr
     shown = installation.run("catalog", "show").stdout
     assert "Cyteva (heard as sytevah)" in shown
     assert "3 of 3 calls are on an older list" in shown

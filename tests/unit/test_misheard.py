@@ -80,7 +80,7 @@ def test_unknown_words_like_a_name_are_automatic_with_evidence_in_words():
     found = scored("Sytevah", "We bought it from Sytevah last year.")
     assert found.tier is Tier.AUTOMATIC
     assert found.evidence == (
-        "90% the sound of Cyteva",
+        "sounds 90% like Cyteva",
         "only in calls that name Cyteva",
         '"sytevah" is no known word',
     )

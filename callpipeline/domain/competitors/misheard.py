@@ -286,7 +286,7 @@ MIN_LIKENESS = 0.1
 def _evidence(candidate: HeardCandidate, use: NameUse, found: Mapping[str, float]) -> Iterator[str]:
     """Yield what speaks for a candidate and against it, in words."""
     name = candidate.competitor
-    yield f"{candidate.similarity:.0%} the sound of {name}"
+    yield f"sounds {candidate.similarity:.0%} like {name}"
     calls = len(candidate.calls)
     together = len(candidate.calls & use.calls)
     if together == calls:
