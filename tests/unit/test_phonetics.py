@@ -43,13 +43,24 @@ def test_one_process_pronounces_many_words_and_they_are_remembered(tmp_path: Pat
     assert log.read_text().splitlines() == ["-q --ipa -v en-us"] * 2  # the first is the check
 
 
-@pytest.mark.parametrize("body", ["echo one line only", "exit 1", "cat; printf '\\377\\n'"])
-def test_a_program_that_does_not_pronounce_each_word_is_not_used(tmp_path: Path, body: str):
+@pytest.mark.parametrize("body", ["exit 1", "printf '\\377\\n'"])
+def test_a_program_that_fails_is_not_used(tmp_path: Path, body: str):
     path = fake_espeak(tmp_path, body)
     with pytest.raises(EngineUnavailable, match="espeak-ng"):
         EspeakPronouncer(f"{path}/espeak-ng", "en-us").pronounce(["site", "eva"])
     broken = fake_espeak(tmp_path, "exit 1")
     assert isinstance(choose_pronouncer("en", path=broken), SpellingPronouncer)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"), [("s/^b$/b\\nb/", {"b": "bb"}), ("/^b$/d", dict[str, str]())]
+)
+def test_a_word_with_several_lines_or_none_leaves_the_others_alone(
+    tmp_path: Path, script: str, expected: dict[str, str]
+):
+    path = fake_espeak(tmp_path, f"sed -e '{script}'")
+    pronouncer = EspeakPronouncer(f"{path}/espeak-ng", "en-us")
+    assert pronouncer.pronounce(list("abcd")) == {"a": "a", "c": "c", "d": "d"} | expected
 
 
 def test_without_espeak_spelling_gives_the_sounds(tmp_path: Path):

@@ -7,7 +7,7 @@ part of it is linked, copied or installed.
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from callpipeline.errors import EngineUnavailable
@@ -54,7 +54,7 @@ class EspeakPronouncer:
             self._known.update(zip(batch, self._ask(batch), strict=True))
         return {word: self._known[word] for word in words if self._known.get(word)}
 
-    def _ask(self, words: Collection[str]) -> list[str]:
+    def _ask(self, words: Sequence[str]) -> list[str]:
         command = [self._program, "-q", "--ipa", "-v", self._voice]
         try:
             done = subprocess.run(
@@ -68,11 +68,13 @@ class EspeakPronouncer:
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
             raise EngineUnavailable(f"espeak-ng failed ({type(error).__name__}).") from error
         lines = done.stdout.splitlines()
-        if len(lines) != len(words):
-            raise EngineUnavailable(
-                f"espeak-ng pronounced {len(lines)} of {len(words)} words; update it."
-            )
-        return [_plain(line) for line in lines]
+        if len(lines) == len(words):
+            return [_plain(line) for line in lines]
+        # A word of some scripts has several lines, or none.
+        if len(words) == 1:
+            return [_plain("".join(lines))]
+        middle = len(words) // 2
+        return [*self._ask(words[:middle]), *self._ask(words[middle:])]
 
 
 def _plain(ipa: str) -> str:
