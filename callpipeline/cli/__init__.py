@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications
+from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications, suggestions
 from callpipeline.cli.calls import results
 from callpipeline.cli.calls.processing import ingest, retry
 from callpipeline.cli.calls.results import search
@@ -57,6 +57,8 @@ COMMANDS: list[Callable[..., None]] = [
 ]
 for command in COMMANDS:
     app.command()(report_errors(command))
+for command in suggestions.COMMANDS:
+    catalog.app.command()(report_errors(command))
 app.add_typer(results.app)
 app.add_typer(notifications.app)
 app.add_typer(engines.app)

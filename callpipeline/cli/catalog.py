@@ -88,7 +88,7 @@ def preview(target: Target, as_json: AsJson = False) -> None:
         load_catalog(settings(), storage.catalogs)
         catalog = _catalog(storage, target)
         previewer = Previewer(storage.rematches, storage.rematches, company_slots())
-        with _progress("reading calls") as (progress, task):
+        with progress_of_calls("reading calls") as (progress, task):
 
             def on_call(done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total)
@@ -108,7 +108,7 @@ def apply(file: File, note: Note = "", no_wait: NoWait = False) -> None:
         before = storage.catalogs.current()
         _print_warnings(read_catalog(file))
         made = storage.catalogs.take_file(_path(file), change)
-        _report(storage, before, made, wait=not no_wait)
+        report_change(storage, before, made, wait=not no_wait)
 
 
 def revert(
@@ -121,7 +121,7 @@ def revert(
         before = storage.catalogs.current()
         change = NewChange(ChangeOrigin.REVERT, current_user(), note)
         made = storage.catalogs.revert(version, change)
-        _report(storage, before, made, wait=not no_wait)
+        report_change(storage, before, made, wait=not no_wait)
 
 
 def log(as_json: AsJson = False) -> None:
@@ -219,7 +219,7 @@ def _print_warnings(parsed: ParsedCatalog) -> None:
         print_note(warning)
 
 
-def _report(
+def report_change(
     storage: Storage, before: CatalogChange | None, made: CatalogChange, *, wait: bool
 ) -> None:
     if before and before.change_id == made.change_id:
@@ -273,7 +273,7 @@ def _may_continue(storage: Storage, began: float) -> bool:
 
 
 def _watch(storage: Storage, catalog: Catalog, is_busy: Callable[[], bool]) -> None:
-    with _progress("rematching") as (progress, task):
+    with progress_of_calls("rematching") as (progress, task):
         while True:
             last = storage.rematches.last()
             if last and last.catalog_version == catalog.version and last.calls:
@@ -284,7 +284,7 @@ def _watch(storage: Storage, catalog: Catalog, is_busy: Callable[[], bool]) -> N
 
 
 @contextmanager
-def _progress(description: str) -> Iterator[tuple[Progress, TaskID]]:
+def progress_of_calls(description: str) -> Iterator[tuple[Progress, TaskID]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from callpipeline.domain.audio import ChannelAudio, Interval, Peaks, SplitRecording
 from callpipeline.domain.competitors.mentions import Mention
@@ -109,6 +109,28 @@ class SentimentJudge(Protocol):
         Raises EngineUnavailable, or another error, if no mention could be judged;
         `engines/sentiment/per_competitor.py` does so for judges that ask for each competitor.
         """
+        ...
+
+
+class SoundMatch(NamedTuple):
+    """A run of words, by its index, that sounds like a name.
+
+    `similarity` is 0 to 1, and `phonemes` the number of phonemes of the name that were compared.
+    """
+
+    run: int
+    name: str
+    similarity: float
+    phonemes: int
+
+
+class SoundFinder(Protocol):
+    """Finds words that sound like names; `name` says how it knows their sounds."""
+
+    name: str
+
+    def find(self, runs: Sequence[Sequence[str]]) -> Iterator[SoundMatch]:
+        """Yield each run of words that sounds like a name, once for each such name."""
         ...
 
 

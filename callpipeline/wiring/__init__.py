@@ -20,6 +20,7 @@ from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.catalog.rematches import Rematches
+from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures, RetentionStore
 from callpipeline.storage.notifications import Notifications, Outbox
@@ -38,6 +39,7 @@ from callpipeline.wiring.engines import (
     company_slots,
     measure_peaks,
     open_engines,
+    open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
     throttle_engines,
@@ -97,6 +99,7 @@ __all__ = [
     "open_notifiers",
     "open_results_store",
     "open_retention",
+    "open_sound_finder",
     "open_source",
     "open_stages",
     "open_storage",
@@ -144,6 +147,10 @@ class Storage:
     egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
+
+    @property
+    def suggestions(self) -> AliasSuggestions:
+        return AliasSuggestions(self.database)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.ports import (
     Diarizer,
     SentimentJudge,
+    SoundFinder,
     SpeechDetector,
     Splitter,
     ThrottledJudge,
@@ -292,3 +293,11 @@ def sentiment_requests(settings: Settings) -> int | None:
     """Return the limit of concurrent requests; 1 by default for a remote service."""
     is_remote = chosen_engines(settings)[EngineRole.SENTIMENT] == REMOTE
     return settings.sentiment_requests or (1 if is_remote else None)
+
+
+def open_sound_finder(settings: Settings, names: Mapping[str, Sequence[str]]) -> SoundFinder:
+    """Build the search for words that sound like names, given with their forms."""
+    from callpipeline.engines.phonetics.pronouncers import choose_pronouncer
+    from callpipeline.engines.phonetics.resemblance import NameSounds
+
+    return NameSounds(choose_pronouncer(settings.language), names)

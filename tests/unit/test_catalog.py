@@ -15,8 +15,9 @@ def test_a_catalog_may_be_empty():
 
 
 def test_the_order_of_entries_and_aliases_does_not_change_the_version():
-    sky, ee = Competitor("Sky", ("sky tv", "sky mobile")), Competitor("EE")
-    again = Competitor("Sky", ("sky mobile", "sky tv"))
+    sky = Competitor("Sky", ("sky tv", "sky mobile"), sounds_like=("ski", "skye"))
+    again = Competitor("Sky", ("sky mobile", "sky tv"), sounds_like=("skye", "ski"))
+    ee = Competitor("EE")
     assert catalog(sky, ee).version == catalog(ee, again).version
 
 
@@ -27,6 +28,8 @@ def test_the_order_of_entries_and_aliases_does_not_change_the_version():
         Competitor("Sky", ("sky tv",), ambiguous=True),
         Competitor("Sky", ("sky tv",), evidence=("dish",)),
         Competitor("SKY", ("sky tv",)),
+        Competitor("Sky", ("sky tv",), sounds_like=("ski",)),
+        Competitor("Sky", sounds_like=("sky tv",)),
     ],
 )
 def test_any_change_of_content_changes_the_version(changed: Competitor):

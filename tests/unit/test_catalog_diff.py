@@ -41,6 +41,7 @@ def catalogs() -> st.SearchStrategy[Catalog]:
         st.sampled_from(NAMES),
         st.lists(st.sampled_from(ALIASES), max_size=2).map(tuple),
         ambiguous=st.booleans(),
+        sounds_like=st.lists(st.sampled_from(ALIASES), max_size=1).map(tuple),
     )
     found = st.lists(competitors, max_size=6).map(made)
     return found.filter(lambda each: each is not None).map(lambda each: each or Catalog(()))
@@ -82,9 +83,21 @@ def test_nothing_changed_finds_nothing() -> None:
     assert not re.search(search.pattern, "sky and anything else")
 
 
+def test_a_name_is_found_again_where_it_becomes_one_that_was_misheard() -> None:
+    before = Catalog((Competitor("Vodafone", ("voda",), sounds_like=("vote a phone",)),))
+    after = Catalog((Competitor("Vodafone", sounds_like=("voda", "vote a phone")),))
+    assert changed_forms(before, after) == {"voda"}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
+        (
+            Competitor("Sky", sounds_like=("ski",)),
+            Competitor("Sky", sounds_like=("ski", "skye")),
+            "~ Sky: + sounds-like alias skye",
+        ),
+        (None, Competitor("Sky", sounds_like=("ski",)), "+ Sky (heard as ski)"),
         (None, Competitor("Sky", ("sky tv",), ambiguous=True), "+ Sky (also sky tv; ambiguous)"),
         (Competitor("Sky"), None, "- Sky"),
         (Competitor("Sky"), Competitor("Sky", ambiguous=True), "~ Sky: ambiguous"),

@@ -188,6 +188,19 @@ OLD_LIST = (
 )
 
 
+def test_sounds_like_aliases_are_read_checked_and_exported(tmp_path: Path):
+    text = "competitors:\n  - {name: Cyteva, sounds_like: [site eva, Sativa]}\n"
+    competitors = read(tmp_path, "competitors.yaml", text)
+    assert competitors == (Competitor("Cyteva", sounds_like=("site eva", "Sativa")),)
+    assert read(tmp_path, "a.csv", "name,sounds like\nCyteva,site eva;Sativa\n") == competitors
+    catalog = Catalog(competitors)
+    assert parse_catalog(catalog_to_yaml(catalog).encode(), "a.yaml").catalog == catalog
+    with pytest.raises(CatalogInvalid, match=r"line 2: `sounds_like:` must be a list"):
+        read(tmp_path, "b.yaml", text.replace("[site eva, Sativa]", "site eva"))
+    with pytest.raises(CatalogInvalid, match=r"line 3: .* sounds like .site eva. of Cyteva"):
+        read(tmp_path, "c.yaml", f"{text}  - Siteeva\n")
+
+
 @pytest.mark.parametrize("name", READ)
 def test_an_exported_list_reads_as_the_same_version(name: str, tmp_path: Path):
     catalog = read_catalog(CASES / name).catalog

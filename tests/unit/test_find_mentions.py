@@ -66,6 +66,17 @@ def test_a_name_heard_only_with_hints_needs_review():
     assert "hint" in mention.reason
 
 
+def test_a_misheard_name_says_how_it_was_heard():
+    cyteva = Competitor("Cyteva", sounds_like=("site eva",))
+    sky = Competitor("Sky", ambiguous=True, sounds_like=("skye",))
+    matcher = Matcher(Catalog((cyteva, sky)))
+    heard = spoken("we", "left", "Site", "Eva", "for", "Skye")
+    first, second = find_mentions((transcript(heard),), matcher)
+    assert (first.competitor, first.alias, first.text) == ("Cyteva", "site eva", "Site Eva")
+    assert (first.status, first.reason) == (MentionStatus.COUNTED, 'heard as "Site Eva"')
+    assert second.reason.startswith('heard as "Skye": ') and second.log_odds is not None
+
+
 def test_dismissed_mentions_are_returned_with_their_reason():
     (mention,) = find_mentions((transcript(spoken("the", "sky", "is", "black")),), MATCHER)
     assert mention.status is MentionStatus.DISMISSED

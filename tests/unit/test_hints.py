@@ -40,6 +40,15 @@ def test_spellings_of_how_a_name_is_misheard_are_no_hints():
     assert found == ("Vodafone", "Voda")
 
 
+def test_a_misheard_name_is_the_first_hint_as_it_is_written():
+    found = hints(
+        Competitor("Vodafone"),
+        Competitor("Three", sounds_like=("thre",), ambiguous=True),
+        Competitor("Cyteva", ("Cyteva Labs",), sounds_like=("site eva", "Sativa")),
+    )
+    assert found == ("Cyteva", "Vodafone", "Cyteva Labs")
+
+
 def test_other_spellings_of_a_hint_are_skipped():
     found = hints(
         Competitor("T-Mobile", ("t mobile", "tmobile")),

@@ -31,7 +31,8 @@ class Competitor:
     with evidence in its context; aliases of several words need none. `evidence` lists words that
     suggest this competitor, in addition to those that suggest any company; `sells` says in a few
     words what it sells. An `own` name is the user's company or brand: it is found, but never
-    counted.
+    counted. `sounds_like` lists what recognisers write when they mishear the name ("site eva" for
+    "Cyteva"): matched like aliases, but never a hint.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Competitor:
     evidence: tuple[str, ...] = ()
     own: bool = False
     sells: str = ""
+    sounds_like: tuple[str, ...] = ()
+
+    @property
+    def listed_names(self) -> tuple[str, ...]:
+        """Return the name, its aliases and its sounds-like aliases."""
+        return (self.name, *self.aliases, *self.sounds_like)
 
 
 class SurfaceForm(NamedTuple):
@@ -104,7 +111,10 @@ _ALWAYS_HASHED = frozenset({"name", "aliases", "ambiguous", "evidence"})
 
 def _hashed(competitor: Competitor) -> dict[str, Any]:
     """Return what the version depends on: fields added later only if they are set."""
-    content = asdict(competitor) | {"aliases": sorted(competitor.aliases)}
+    content = asdict(competitor) | {
+        "aliases": sorted(competitor.aliases),
+        "sounds_like": sorted(competitor.sounds_like),
+    }
     return {name: each for name, each in content.items() if each or name in _ALWAYS_HASHED}
 
 
@@ -127,7 +137,7 @@ def form_conflicts(
 
 def _all_forms(competitors: tuple[Competitor, ...]) -> Iterator[SurfaceForm]:
     """Yield names and aliases themselves first, then by how close the spelling is."""
-    listed = [(alias, c) for c in competitors for alias in (c.name, *c.aliases)]
+    listed = [(alias, c) for c in competitors for alias in c.listed_names]
     later: list[SurfaceForm] = []
     spelt: list[SurfaceForm] = []
     for alias, competitor in listed:
@@ -156,14 +166,16 @@ def _conflict(one: SurfaceForm, other: SurfaceForm) -> str:
 def recogniser_hints(catalog: Catalog) -> tuple[str, ...]:
     """Return the names to bias a recogniser towards, most important first.
 
-    The order is: all names in catalog order, then every competitor's first alias, second, … A
+    The order is: names with sounds-like aliases, which recognisers are known to mishear, other
+    names in catalog order, then every competitor's first alias, second, … A
     recogniser hears its hints more often than they are spoken, so ambiguous names ("Three", "One",
     "Sky") are left out, but their unmistakable aliases ("Three Mobile", "One Dot Com") are
     included. Spellings of an earlier hint ("t mobile", "T-Mobile") are skipped, and so are aliases
-    that spell how a name is misheard ("voda phone"). All are written with capitals, as Whisper
-    writes names.
+    that spell how a name is misheard ("voda phone"); those in `sounds_like` are never hints. All
+    are written with capitals, as Whisper writes names.
     """
-    names = (c.name for c in catalog.competitors if _is_distinctive(c.name, ambiguous=c.ambiguous))
+    by_need = sorted(catalog.competitors, key=lambda c: not c.sounds_like)
+    names = (c.name for c in by_need if _is_distinctive(c.name, ambiguous=c.ambiguous))
     aliases = zip_longest(
         *(
             [

@@ -51,13 +51,18 @@ def _details(added: Competitor | None) -> str:
     if added is None:
         return ""
     facts = [f"also {', '.join(added.aliases)}"] if added.aliases else []
+    facts += [f"heard as {', '.join(added.sounds_like)}"] if added.sounds_like else []
     facts += ["ambiguous"] if added.ambiguous else []
     facts += ["your own company"] if added.own else []
     return f" ({'; '.join(facts)})" if facts else ""
 
 
 def _changes(before: Competitor, after: Competitor) -> Iterator[str]:
-    for key, one, many in (("aliases", "alias", "aliases"), ("evidence", "evidence", "evidence")):
+    for key, one, many in (
+        ("aliases", "alias", "aliases"),
+        ("sounds_like", "sounds-like alias", "sounds-like aliases"),
+        ("evidence", "evidence", "evidence"),
+    ):
         old, new = getattr(before, key), getattr(after, key)
         for sign, names in (
             ("+", [name for name in new if name not in old]),
@@ -86,9 +91,12 @@ def changed_forms(before: Catalog, after: Catalog) -> frozenset[str]:
     )
 
 
-def _effect(form: SurfaceForm | None) -> tuple[str, Competitor] | None:
+def _effect(form: SurfaceForm | None) -> tuple[str, bool, Competitor] | None:
     """Return all that a match depends on: not the other aliases of its competitor."""
-    return (form.alias, replace(form.competitor, aliases=())) if form else None
+    if form is None:
+        return None
+    alone = replace(form.competitor, aliases=(), sounds_like=())
+    return form.alias, form.alias in form.competitor.sounds_like, alone
 
 
 class FormSearch:

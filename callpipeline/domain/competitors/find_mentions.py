@@ -201,6 +201,8 @@ def _mention(
         text = f"{text} {following.text[:end]}"
         words = (*words, *_words_between(following, 0, end))
         timing = _joined(timing, _timing(following, 0, end))
+    if match.alias in match.competitor.sounds_like:
+        outcome = _as_misheard(outcome, text)
     if outcome.status is MentionStatus.COUNTED and any(word.only_with_hints for word in words):
         outcome = replace(outcome, status=MentionStatus.NEEDS_REVIEW, reason=HINTED_REASON)
     if match.competitor.own:
@@ -224,6 +226,13 @@ def _mention(
         log_odds=outcome.score,
         phrase=outcome.phrase,
     )
+
+
+def _as_misheard(outcome: Disambiguation, text: str) -> Disambiguation:
+    """Return an outcome whose reason says that the name was found as a recogniser misheard it."""
+    heard = f'heard as "{text}"'
+    is_plain = outcome.score is None
+    return replace(outcome, reason=heard if is_plain else f"{heard}: {outcome.reason}")
 
 
 def _joined(first: _Timing, second: _Timing) -> _Timing:

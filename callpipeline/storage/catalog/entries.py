@@ -13,7 +13,7 @@ from callpipeline.domain.competitors.catalog import (
 from callpipeline.domain.competitors.disambiguation.vocabulary import word_set
 from callpipeline.errors import CatalogInvalid
 
-LIST_KEYS = ("aliases", "evidence")
+LIST_KEYS = ("aliases", "sounds_like", "evidence")
 FLAG_KEYS = ("ambiguous", "own")
 KEYS = ("name", *LIST_KEYS, *FLAG_KEYS, "sells")
 MAX_NAME_CHARS = 100
@@ -82,6 +82,7 @@ class ListEntry:
     evidence: tuple[str, ...] = ()
     own: bool = False
     sells: str = ""
+    sounds_like: tuple[str, ...] = ()
 
     @property
     def is_bare(self) -> bool:
@@ -165,6 +166,7 @@ def checked_catalog(entries: Sequence[ListEntry], problems: ListProblems) -> Par
             evidence=entry.evidence,
             own=entry.own,
             sells=entry.sells,
+            sounds_like=entry.sounds_like,
         )
     lines = {entry.name: entry.line for entry in merged}
     pairs = form_conflicts(tuple(competitors.values()))

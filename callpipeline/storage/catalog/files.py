@@ -31,7 +31,9 @@ from callpipeline.storage.catalog.yaml_reader import YamlCatalogReader
 
 MAX_FILE_BYTES = 1_000_000
 _NAME_COLUMNS = frozenset({"name", "competitor", "company", "competitor name", "company name"})
-_COLUMN_NAMES = {"alias": "aliases", "other names": "aliases", "own brand": "own"}
+_COLUMN_NAMES = {
+    "alias": "aliases", "other names": "aliases", "own brand": "own", "sounds like": "sounds_like",
+}  # fmt: skip
 _YES, _NO = frozenset({"yes", "y", "true", "1", "x"}), frozenset({"no", "n", "false", "0", ""})
 _COMMENT = re.compile(r"(?:^|\s)#(?:\s.*|$)|^#.*")
 
@@ -201,5 +203,6 @@ def _csv_entry(line: int, cells: Mapping[str, str], problems: ListProblems) -> l
         return []
     return [
         ListEntry(line, name, lists["aliases"], flags["ambiguous"], lists["evidence"],
-               bool(flags["own"]), " ".join(cells.get("sells", "").split()))
+               bool(flags["own"]), " ".join(cells.get("sells", "").split()),
+               lists["sounds_like"])
     ]  # fmt: skip

@@ -105,6 +105,7 @@ class YamlCatalogReader:
                 lists["evidence"],
                 bool(flags["own"]),
                 sells,
+                lists["sounds_like"],
             )
 
     def _sells(self, node: yaml.Node | None) -> str:

@@ -38,6 +38,19 @@ COMMENT ON COLUMN catalog_files.version IS 'The last version that was imported f
 COMMENT ON COLUMN catalog_files.problem IS
     'Why the content was refused; null if it was imported.';
 
+CREATE TABLE refused_aliases (
+    competitor  text NOT NULL,
+    letters     text NOT NULL,
+    alias       text NOT NULL,
+    refused_by  text,
+    refused_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (competitor, letters)
+);
+COMMENT ON TABLE refused_aliases IS
+    'Sounds-like aliases that a person refused: `catalog suggest` does not propose them again.';
+COMMENT ON COLUMN refused_aliases.letters IS
+    'The alias in normal form without spaces, as all its spacings are one alias.';
+
 -- State changes are compare-and-set on state and claimed_by.
 CREATE TABLE calls (
     call_id              text PRIMARY KEY CHECK (call_id ~ '^\d{4}-\d\d-\d\d-[0-9a-f]{12}$'),

@@ -1,0 +1,1 @@
+"""Phonetics: how words are pronounced, and which words sound like a name."""
