@@ -106,6 +106,25 @@ def test_plain_figures_are_not_asked_about() -> None:
     assert [context.after[0] for context in asked] == ["to"]
 
 
+@pytest.mark.parametrize("trade", ["telecom", "other"])
+@pytest.mark.parametrize(("is_lower", "least_recall"), [(False, 0.75), (True, 0.55)])
+def test_with_it_most_names_of_a_trade_count_by_themselves(
+    trade: str, is_lower: bool, least_recall: float
+) -> None:
+    right = wrong = companies = 0
+    for line in (NAMES / f"{trade}.txt").read_text(encoding="utf-8").splitlines():
+        name, label, marked = line.split("|")
+        text = marked.replace("[", "").replace("]", "")
+        matcher = Matcher(Catalog((Competitor(name, ambiguous=True),)), CompanySlotScorer(ENCODER))
+        found = find_mentions(said(text.lower() if is_lower else text), matcher)
+        counts = next(m.counts for m in found if m.char_start == marked.index("["))
+        companies += label == "1"
+        right += counts and label == "1"
+        wrong += counts and label == "0"
+    assert right / (right + wrong) >= 0.95
+    assert right / companies >= least_recall
+
+
 def test_unambiguous_names_need_no_encoder() -> None:
     recorder = Recorder()
     find("I left Vodafone", recorder)

@@ -91,7 +91,7 @@ def test_nearly_every_company_counts():
         ("give me your [id]", '"your id"', "suggests the ordinary word"),
         ("thinking of switching to [three]", '"switching to three"', "suggests the company"),
         ("It came by [Sky]", 'the capital letter in "by Sky"', "suggests the company"),
-        ("the sky or an [orange] light", '"orange light"', "suggest the ordinary word"),
+        ("the sky or an [orange] light", '"an orange"', "suggest the ordinary word"),
         ("i called a [bolt] or a taxi", '"taxi"', "suggests the company"),
         ("it weighs £[3]", '"£3"', "suggests the ordinary word"),
         ("version 2.[3]", '"2.3"', "suggests the ordinary word"),
