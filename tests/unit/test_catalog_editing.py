@@ -56,6 +56,8 @@ def test_written_names_are_tidied() -> None:
         ({"name": "Voxi", "aliases": ("O2",)}, "aliases", "O2 has the name O2 already."),
         ({"name": "Voxi", "aliases": ("o 2",)}, "aliases", "o 2 sounds like O2 of O2."),
         ({"name": "Voxi", "aliases": ("a; b",)}, "aliases", "looks like several names"),
+        ({"name": "Voxi", "sounds_like": ("o 2",)}, "sounds_like", "o 2 sounds like O2 of O2."),
+        ({"name": "Voxi", "sounds_like": ("…",)}, "sounds_like", "no letter or digit"),
         ({"name": "Voxi", "evidence": ("…",)}, "evidence", "no letter or digit"),
         ({"name": "Voxi", "sells": "x" * 201}, "sells", "a few words"),
         ({"name": "with"}, "name", "a word of nearly every sentence"),

@@ -140,12 +140,20 @@ def test_all_fields_of_an_entry_are_edited(client: httpx.Client, storage: Storag
     assert 'name="replaces" value="Sky"' in form
     assert '<option value="yes" selected>' in form
     everything = {"evidence": "broadband\nroaming", "own": "true", "sells": "tv", "name": "Sky TV"}
-    apply(client, replaces="Sky", base=base_in(form), ambiguous="yes", **everything)
+    everything |= {"sounds_like": "skye tee vee", "ambiguous": "yes"}
+    apply(client, replaces="Sky", base=base_in(form), **everything)
     assert in_force(storage).competitors[1] == Competitor(
-        "Sky TV", ambiguous=True, evidence=("broadband", "roaming"), own=True, sells="tv"
+        "Sky TV",
+        ambiguous=True,
+        evidence=("broadband", "roaming"),
+        own=True,
+        sells="tv",
+        sounds_like=("skye tee vee",),
     )
+    assert "misheard as <bdi>skye tee vee</bdi>" in client.get("/competitors").text
     shown = client.get("/competitors/edit", params={"name": "Sky TV"}).text
     assert "broadband\nroaming</textarea>" in shown and 'value="true" checked' in shown
+    assert "skye tee vee</textarea>" in shown
 
 
 def test_a_problem_is_shown_at_its_field_and_nothing_is_applied(

@@ -20,7 +20,7 @@ from callpipeline.storage.catalog.entries import (
     tidy_name,
 )
 
-EntryField = Literal["name", "aliases", "ambiguous", "evidence", "sells"]
+EntryField = Literal["name", "aliases", "sounds_like", "ambiguous", "evidence", "sells"]
 Remarks = Mapping[str, Sequence[str]]
 MAX_SELLS_CHARS = 200
 EMPTY_LIST = "The list would be empty: keep at least one name."
@@ -40,6 +40,7 @@ class CompetitorEdit:
     evidence: Sequence[str] = ()
     own: bool = False
     sells: str = ""
+    sounds_like: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def _checked_entry(edit: CompetitorEdit, remarks: _EditRemarks) -> Competitor:
         evidence=_checked_names("evidence", edit.evidence, remarks),
         own=edit.own,
         sells=sells,
+        sounds_like=_checked_names("sounds_like", edit.sounds_like, remarks),
     )
 
 
@@ -139,7 +141,7 @@ def _is_ambiguous(edit: CompetitorEdit, remarks: _EditRemarks) -> bool:
 
 def _check_names(entry: Competitor, others: Sequence[Competitor], remarks: _EditRemarks) -> None:
     """Report a name that is listed already, and names that sound like those of another entry."""
-    spoken = [each for each in (entry.name, *entry.aliases) if normalise(each)]
+    spoken = [each for each in entry.listed_names if normalise(each)]
     if remarks.problems or not spoken:
         return
     same = next((o for o in others if normalise(o.name) == normalise(entry.name)), None)
@@ -148,12 +150,18 @@ def _check_names(entry: Competitor, others: Sequence[Competitor], remarks: _Edit
         return
     for one, other in form_conflicts((*others, entry)):
         mine, theirs = (one, other) if one.competitor is entry else (other, one)
-        where: EntryField = "name" if mine.alias == entry.name else "aliases"
+        where = _field_of(entry, mine.alias)
         problem = f"{mine.alias} sounds like {theirs.alias} of {theirs.competitor.name}."
         if mine.alias == theirs.alias:
             problem = f"{theirs.competitor.name} has the name {theirs.alias} already."
         if problem not in remarks.problems[where]:
             remarks.problems[where].append(problem)
+
+
+def _field_of(entry: Competitor, alias: str) -> EntryField:
+    if alias == entry.name:
+        return "name"
+    return "aliases" if alias in entry.aliases else "sounds_like"
 
 
 def _refused(problem: str) -> EditedCatalog:

@@ -31,7 +31,8 @@ VersionParam = Annotated[
 class CompetitorItem(BaseModel):
     """A competitor: `own` names are the user's own, which never count.
 
-    An `ambiguous` name is also an ordinary word, which counts with `evidence` around it.
+    An `ambiguous` name is also an ordinary word, which counts with `evidence` around it;
+    `sounds_like` is how recognisers mishear the name.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -42,6 +43,7 @@ class CompetitorItem(BaseModel):
     evidence: list[str]
     own: bool
     sells: str
+    sounds_like: list[str]
 
 
 class CountedEntry(CompetitorItem):

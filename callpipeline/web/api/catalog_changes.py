@@ -56,6 +56,7 @@ class CompetitorEntryRequest(BaseModel):
     evidence: Names = Field(default_factory=list)
     own: bool = False
     sells: Written = ""
+    sounds_like: Names = Field(default_factory=list)
 
 
 class EntryEditRequest(BaseModel):

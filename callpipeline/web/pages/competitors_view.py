@@ -36,7 +36,7 @@ UNCHECKED = CatalogProposal(None)
 class ProposalForm(BaseModel):
     """Form of a change; `base` is the version in force when it was opened.
 
-    `aliases` and `evidence` have one name per line.
+    `aliases`, `sounds_like` and `evidence` have one name per line.
     """
 
     kind: ChangeKind = "edit"
@@ -45,6 +45,7 @@ class ProposalForm(BaseModel):
     replaces: Annotated[str, Field(max_length=1000)] = ""
     name: Annotated[str, Field(max_length=1000)] = ""
     aliases: Annotated[str, Field(max_length=10_000)] = ""
+    sounds_like: Annotated[str, Field(max_length=10_000)] = ""
     ambiguous: Literal["auto", "yes", "no"] = "auto"
     evidence: Annotated[str, Field(max_length=10_000)] = ""
     own: bool = False
@@ -76,6 +77,7 @@ class ProposalForm(BaseModel):
             self.evidence.splitlines(),
             self.own,
             self.sells,
+            self.sounds_like.splitlines(),
         )
 
 
@@ -123,6 +125,7 @@ def entry_form(entry: Competitor, base: str) -> ProposalForm:
         replaces=entry.name,
         name=entry.name,
         aliases="\n".join(entry.aliases),
+        sounds_like="\n".join(entry.sounds_like),
         ambiguous="yes" if entry.ambiguous else "no",
         evidence="\n".join(entry.evidence),
         own=entry.own,
