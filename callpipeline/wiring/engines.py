@@ -145,7 +145,7 @@ def encoder_judge(context: EngineContext) -> SentimentJudge:
 
 def company_slots() -> CompanySlots:
     """Return the encoder's judgement of where ambiguous names stand; it is loaded on first use."""
-    from callpipeline.engines.encoder.company_slots import CompanySlotScorer
+    from callpipeline.engines.encoder.network import CompanySlotScorer
 
     return CompanySlotScorer(_utterance_encoder())
 

@@ -13,8 +13,7 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
 from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.domain.utterances import TargetContext
-from callpipeline.engines.encoder.company_slots import OTHER_COMPANY, CompanySlotScorer
-from callpipeline.engines.encoder.network import UtteranceEncoder
+from callpipeline.engines.encoder.network import OTHER_COMPANY, CompanySlotScorer, UtteranceEncoder
 
 ENCODER = UtteranceEncoder()
 NAMES = Path(__file__).parents[1] / "data" / "names"

@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from callpipeline.domain.audio import Speaker
+from callpipeline.domain.competitors.disambiguation.context import COMPETITOR, MentionContext
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.domain.utterances import TargetContext
+from callpipeline.domain.utterances import TargetContext, Turn
 from callpipeline.engines.encoder.inputs import MARKERS, EncodedInput, encode_context
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ FILES = Path(__file__).with_name("files")
 NETWORK = FILES / "encoder.onnx.xz"
 VOCABULARY = FILES / "vocabulary.txt"
 CALIBRATION = FILES / "calibration.json"
+OTHER_COMPANY = "Amazon"
+"""Stands for the names of other competitors, as in the training data."""
 LABELS = (Sentiment.NEGATIVE, Sentiment.NEUTRAL, Sentiment.POSITIVE)
 
 
@@ -99,6 +103,16 @@ class UtteranceEncoder:
         )
 
 
+class CompanySlotScorer:
+    """Scores the contexts of ambiguous names; see `CompanySlots`."""
+
+    def __init__(self, encoder: UtteranceEncoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, contexts: Sequence[MentionContext]) -> list[float]:
+        return self._encoder.company_log_odds([_target(context) for context in contexts])
+
+
 def unclear_below() -> float:
     """Return the calibrated probability below which a label is unclear."""
     return _calibration()["unclear_below"]
@@ -140,3 +154,20 @@ def _calibration() -> dict[str, float]:
 @cache
 def _hash(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _target(context: MentionContext) -> TargetContext:
+    suffix = "'s " if context.is_possessive else ""
+    question = (Turn(Speaker.AGENT, " ".join(context.question)),) if context.question else ()
+    return TargetContext(
+        left=_text(context.before),
+        name=context.text,
+        right=suffix + _text(context.after),
+        speaker=Speaker.CUSTOMER,
+        before=question,
+        after=(),
+    )
+
+
+def _text(tokens: Sequence[str]) -> str:
+    return " ".join(OTHER_COMPANY if token == COMPETITOR else token for token in tokens)
