@@ -17,6 +17,14 @@ from callpipeline.storage.catalog.entries import (
     glued_hash,
 )
 
+MAX_DEPTH = 8
+"""Of lists and mappings in each other; the list of aliases of an entry is at 4."""
+_DEEPER = {
+    yaml.SequenceStartEvent: 1,
+    yaml.MappingStartEvent: 1,
+    yaml.SequenceEndEvent: -1,
+    yaml.MappingEndEvent: -1,
+}
 _YAML_ADVICE = {
     "that cannot start any token": "put the name in quotation marks, and use spaces, not tabs",
     "expected <block end>": "entries of one list must start in the same column",
@@ -39,8 +47,16 @@ class YamlCatalogReader:
         return [entry for node in listed.value for entry in self._entry(node)]
 
     def _root(self) -> yaml.Node | None:
+        depth = 0
         try:
             for event in yaml.parse(self._text, yaml.SafeLoader):
+                depth += _DEEPER.get(type(event), 0)
+                if depth > MAX_DEPTH:  # PyYAML takes quadratic time for it
+                    self._problems.add(
+                        event.start_mark.line + 1,
+                        "too many brackets or lists in each other: an entry has lists of names.",
+                    )
+                    return None
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                     line = event.start_mark.line + 1
                     self._problems.add(
