@@ -30,6 +30,7 @@ WORDS = st.sampled_from(
 
 
 @example(words=["BT", "\n", "Sport"], between="\n")
+@example(words=["BT", "-", "Sport"], between="\n")
 @given(words=st.lists(WORDS, max_size=40), between=st.sampled_from([" ", "\n", "-"]))
 def test_all_names_are_found_at_their_offsets(words: list[str], between: str) -> None:
     text = between.join(words)

@@ -11,6 +11,7 @@ from callpipeline.domain.competitors.words import DIGIT_WORDS, NUMBER_WORDS, wor
 
 _IRREGULAR = re.compile(r"[^\x00-\x7f]|[&+]")
 """Characters whose normal form may not have length one; all other ASCII does."""
+_BLANK_LINE = re.compile(r"\n\s*\n")
 SEGMENT_END, SENTENCE_BREAK = "\x1f", "\x1e"
 """Put between joined segments: a name may go on after the first, but not after the second."""
 _BARRIERS = frozenset('.?!…,;:()[]{}<>|/\\"“”«»„。、！？，；：' + SENTENCE_BREAK)
@@ -120,7 +121,7 @@ def can_be_name(place: Place, alias: str, text: WordMap) -> bool:
 def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
     """Return whether a name can go on after word `at`: not after the end of a sentence."""
     gap = text.gap(at)
-    if gap.count("\n") > 1:
+    if _BLANK_LINE.search(gap):
         return False
     for mark in gap:
         if mark not in _BARRIERS or (mark in alias and (mark != "." or gap == ".")):
