@@ -49,7 +49,7 @@ with exactly one entry for each mention, under its id. "quote" is copied word fo
 leaving anything out, from what the same speaker says within thirty words of the name: the words \
 your judgement rests on. "score" goes from -1 (very negative) to 1 (very positive)."""
 
-CLOSING_PROMPT = "Judge the mentions in the document above, as you were told before it."
+CLOSING_PROMPT = "Judge the mentions in the document above, as instructed before it."
 
 ANSWER_SCHEMA = {
     "name": "judgements",

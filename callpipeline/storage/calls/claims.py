@@ -45,7 +45,7 @@ MAX_RELEASES = 10
 """Consecutive runs that may end normally while they hold a call, before the call ends FAILED."""
 
 OUTAGE_PATIENCE_S = 86_400.0
-"""How long a call waits for an unavailable service before it ends FAILED."""
+"""Longest wait of a call for an unavailable service; after it, the call ends FAILED."""
 
 JITTER = 0.2
 """Fraction by which waits vary, so that calls which failed together do not retry together."""

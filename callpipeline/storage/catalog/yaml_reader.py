@@ -18,7 +18,7 @@ from callpipeline.storage.catalog.entries import (
 )
 
 MAX_DEPTH = 8
-"""Of lists and mappings in each other; the list of aliases of an entry is at 4."""
+"""Deepest nesting of lists and mappings; the aliases of an entry are at level 4."""
 _DEEPER = {
     yaml.SequenceStartEvent: 1,
     yaml.MappingStartEvent: 1,
