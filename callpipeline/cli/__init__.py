@@ -15,6 +15,7 @@ from callpipeline.cli.doctor.examination import doctor
 from callpipeline.cli.installation.demo import demo
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
+from callpipeline.cli.rematching import recompute
 from callpipeline.cli.session import report_errors
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ COMMANDS: list[Callable[..., None]] = [
     show,
     search,
     retry,
+    recompute,
     erase,
     retention,
     migrate,

@@ -1,24 +1,26 @@
 """The command group catalog: check, compare, preview, apply and undo competitor lists."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from callpipeline.cli.installation.services import Services, is_operated
 from callpipeline.cli.keys import current_user
 from callpipeline.cli.present import escape, grid, moment
+from callpipeline.cli.rematching import (
+    NoWait,
+    count_older,
+    progress_of_calls,
+    report_change,
+    wait_for_rematch,
+)
 from callpipeline.cli.session import (
     AsJson,
     console,
-    errors,
     open_storage_migrated,
     print_note,
     report_errors,
@@ -27,17 +29,11 @@ from callpipeline.config import settings
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.catalog_diff import diff_catalogs
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
-from callpipeline.errors import CatalogInvalid, EngineUnavailable
-from callpipeline.pipeline.rematch.planning import LONGEST_START_S
+from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.rematch.previews import CatalogPreview, CompetitorEffect, Previewer
 from callpipeline.storage.catalog.files import ParsedCatalog, catalog_to_yaml, read_catalog
 from callpipeline.storage.catalog.versions import NewChange
-from callpipeline.storage.ports.rematch import (
-    CatalogChange,
-    ChangeOrigin,
-    ResultVersions,
-    Staleness,
-)
+from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.wiring import Storage, company_slots, load_catalog
 
 app = typer.Typer(
@@ -51,7 +47,6 @@ Target = Annotated[
     str, typer.Argument(metavar="FILE|VERSION", help="A file, or a version of `catalog log`.")
 ]
 Note = Annotated[str, typer.Option("--note", help="A reason, shown in the history.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the calls.")]
 
 
 def check(file: File, as_json: AsJson = False) -> None:
@@ -148,7 +143,7 @@ def show(
     with open_storage_migrated() as storage:
         in_force = load_catalog(settings(), storage.catalogs)
         catalog = _catalog(storage, version) if version else in_force
-        staleness = _staleness(storage, in_force)
+        staleness = count_older(storage, in_force)
         rematch = storage.rematches.current()
     if yaml:
         print(catalog_to_yaml(catalog), end="")
@@ -179,7 +174,7 @@ def resume(no_wait: NoWait = False) -> None:
         storage.rematches.resume()
         catalog = load_catalog(settings(), storage.catalogs)
         if not no_wait:
-            _wait(storage, catalog)
+            wait_for_rematch(storage, catalog)
 
 
 COMMANDS: list[Callable[..., None]] = [
@@ -217,82 +212,6 @@ def _catalog(storage: Storage, written: str) -> Catalog:
 def _print_warnings(parsed: ParsedCatalog) -> None:
     for warning in parsed.warnings:
         print_note(warning)
-
-
-def report_change(
-    storage: Storage, before: CatalogChange | None, made: CatalogChange, *, wait: bool
-) -> None:
-    if before and before.change_id == made.change_id:
-        console.print(f"Version {made.version} is in force already.", highlight=False)
-    else:
-        console.print(f"Version {made.version} is in force.", highlight=False)
-    catalog = storage.catalogs.catalog(made.version)
-    if wait and catalog:
-        _wait(storage, catalog)
-    elif not wait:
-        console.print("`callpipeline up` rematches the calls.", highlight=False)
-
-
-def _staleness(storage: Storage, catalog: Catalog) -> Staleness:
-    return storage.rematches.staleness(ResultVersions(catalog.version, RULE_VERSION))
-
-
-def _wait(storage: Storage, catalog: Catalog) -> None:
-    """Show progress until no call is on an older list; without `up`, run the rematch here."""
-    options = settings()
-    if not _staleness(storage, catalog).waiting:
-        console.print("No call is on an older list.", highlight=False)
-        return
-    if is_operated(options.home):
-        began = time.monotonic()
-        _watch(storage, catalog, lambda: _may_continue(storage, began))
-    else:
-        command = ["-m", "dagster", "job", "execute"]
-        command += ["-m", "callpipeline.definitions", "-j", "rematch_calls"]
-        with Services(options.home / "logs", {}) as services:
-            run = services.start("rematch", command)
-            _watch(storage, catalog, lambda: run.poll() is None)
-            run.wait()
-    staleness = _staleness(storage, catalog)
-    last = storage.rematches.last()
-    if staleness.waiting and not (last and last.paused_at):
-        raise EngineUnavailable(
-            f"{staleness.describe()}; the rematch did not finish. `callpipeline up` continues it; "
-            f"see {options.home / 'logs' / 'rematch.log'}."
-        )
-    if last:
-        console.print(last.describe(), highlight=False)
-
-
-def _may_continue(storage: Storage, began: float) -> bool:
-    """Return False if the rematch was stopped, or did not start in time."""
-    current = storage.rematches.current()
-    if current is not None:
-        return current.paused_at is None
-    return time.monotonic() - began < LONGEST_START_S
-
-
-def _watch(storage: Storage, catalog: Catalog, is_busy: Callable[[], bool]) -> None:
-    with progress_of_calls("rematching") as (progress, task):
-        while True:
-            last = storage.rematches.last()
-            if last and last.catalog_version == catalog.version and last.calls:
-                progress.update(task, completed=last.calls - last.waiting, total=last.calls)
-            if not _staleness(storage, catalog).waiting or not is_busy():
-                return
-            time.sleep(0.5)
-
-
-@contextmanager
-def progress_of_calls(description: str) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} calls"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True) as progress:
-        yield progress, progress.add_task(description, total=None)
 
 
 def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:

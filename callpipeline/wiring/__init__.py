@@ -242,7 +242,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     """Open the stages with the configured engines; recognisers stop on exit."""
     from callpipeline.engines.transcribe.supplied import parse_supplied
 
-    catalog = load_catalog(settings, storage.catalogs)
+    catalog, slots = load_catalog(settings, storage.catalogs), company_slots()
     with (
         open_engines(
             settings, lane, hints=recogniser_hints(catalog), outages=storage.outages
@@ -257,12 +257,13 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
-            matcher=Matcher(catalog, company_slots()),
+            matcher=Matcher(catalog, slots),
             measure_peaks=measure_peaks,
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
             first_speakers=first_speakers(settings),
+            mention_engine=slots.name,
         )
 
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Peaks
 from callpipeline.domain.calls.call import Lane
-from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.ports import (
     Diarizer,
@@ -42,7 +41,7 @@ from callpipeline.wiring.registry import (
 )
 
 if TYPE_CHECKING:
-    from callpipeline.engines.encoder.network import UtteranceEncoder
+    from callpipeline.engines.encoder.network import CompanySlotScorer, UtteranceEncoder
     from callpipeline.engines.http.breaker import OutageStore
     from callpipeline.engines.http.service import HttpService
 
@@ -143,7 +142,7 @@ def encoder_judge(context: EngineContext) -> SentimentJudge:
     return EncoderJudge(_utterance_encoder())
 
 
-def company_slots() -> CompanySlots:
+def company_slots() -> "CompanySlotScorer":
     """Return the encoder's judgement of where ambiguous names stand; it is loaded on first use."""
     from callpipeline.engines.encoder.network import CompanySlotScorer
 

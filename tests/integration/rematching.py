@@ -86,7 +86,7 @@ def rematch(storage: Storage) -> list[RematchEvent]:
     if current is None:
         return []
     made = stages(storage, catalog)
-    worker = Rematcher(made, storage.rematches, current.rematch_id, "run", current.judges_all)
+    worker = Rematcher(made, storage.rematches, current.rematch_id, "run")
 
     async def work() -> list[RematchEvent]:
         todo = storage.rematches.todo(current.rematch_id, 1000)

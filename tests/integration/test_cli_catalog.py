@@ -88,3 +88,15 @@ def test_an_unknown_version_is_named(installation: Installation) -> None:
     refused = installation.run("catalog", "revert", "abc123", exit_code=1)
     assert "'abc123' is no version" in refused.stderr
     assert json.loads(installation.run("catalog", "log", "--json").stdout) == []
+
+
+def test_a_stage_is_recomputed_only_if_calls_match(installation: Installation) -> None:
+    write(installation, "competitors.yaml", "competitors: [Vodafone]\n")
+    done = installation.run("recompute", "--stage", "sentiment", "--yes")
+    assert "No completed call matches." in done.stdout
+    done = installation.run("recompute", "--stage", "audio", "--yes", exit_code=2)
+    assert "mentions, sentiment, transcripts" in " ".join(done.stderr.split())
+    done = installation.run(
+        "recompute", "--stage", "sentiment", "--engine-older-than", "gpt", exit_code=1
+    )
+    assert "No call was made by engine 'gpt'" in " ".join(done.stderr.split())

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +17,7 @@ from dagster._core.storage.tags import (
 from callpipeline.config import Settings
 from callpipeline.definitions import build
 from callpipeline.defs.partitions import PROCESS_CALLS_JOB
-from callpipeline.domain.audio import ChannelAudio, Interval, SplitRecording
+from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Transcript
@@ -29,6 +29,7 @@ from callpipeline.pipeline.ingest.registration import SidecarTranscripts, ingest
 from callpipeline.pipeline.processing.stages import Engines, Stages
 from callpipeline.wiring import Storage, load_catalog
 from callpipeline.wiring.engines import measure_peaks
+from tests.builders import a_transcript
 
 SAID = "i am switching to vodafone because it is cheaper"
 
@@ -39,6 +40,7 @@ class CountingEngines:
 
     name: str = "counting"
     used: list[str] = field(default_factory=list)
+    heard: str = ""
     before_split: Callable[[], None] = lambda: None
 
     async def split(
@@ -54,7 +56,9 @@ class CountingEngines:
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
         self.used.append("transcriber")
-        return Transcript(about.channel, about.speaker, engine=self.name)
+        said = self.heard if about.channel is Channel.RIGHT else ""
+        transcript = a_transcript(*([said] if said else []), channel=about.channel)
+        return replace(transcript, engine=self.name)
 
 
 @dataclass
@@ -94,16 +98,20 @@ class Lab:
             measure_peaks=measure_peaks,
         )
 
-    def add_call(self, name: str, *, said: str = SAID, audio: bytes | None = None) -> str:
-        """Ingest a recording of two seconds in which the customer speaks."""
+    def add_call(self, name: str, *, said: str | None = SAID, audio: bytes | None = None) -> str:
+        """Ingest a recording of two seconds in which the customer speaks.
+
+        It has a transcript of what is `said` beside it; None if the recogniser is to hear it.
+        """
         path = self.folder / f"{name}.wav"
         if audio is None:
             noise = np.random.default_rng(abs(hash(name)) % 2**32).normal(0, 0.1, (16000, 2))
             soundfile.write(path, noise, 8000)
         else:
             path.write_bytes(audio)
-        segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
-        path.with_suffix(".transcript.json").write_text(json.dumps({"segments": [segment]}))
+        if said is not None:
+            segment = {"start": 0.0, "end": 2.0, "text": said, "channel": "right"}
+            path.with_suffix(".transcript.json").write_text(json.dumps({"segments": [segment]}))
         return ingest_file(path, self.storage.inbox, self.storage.ledger, self.storage.home).call_id
 
     def run(

@@ -260,8 +260,8 @@ def test_failed_calls_can_be_retried(client: httpx.Client, storage: Storage) -> 
     apply(client, name="Three")
     rematching = continue_rematch(storage.rematches, in_force(storage))
     assert rematching
-    for call_id in storage.rematches.todo(rematching.rematch_id, 10):
-        storage.rematches.save_failure(call_id, rematching.rematch_id, "why")
+    for call in storage.rematches.todo(rematching.rematch_id, 10):
+        storage.rematches.save_failure(call.call_id, rematching.rematch_id, "why")
     storage.rematches.finish()
     page = client.get("/competitors").text
     assert "Some calls stay on an older list." in page

@@ -117,12 +117,12 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
                 with heartbeat(storage.claims, run_id):
                     events = process_batch(processor, claimed, wanted, concurrency=concurrency)
                     async for event in events:
-                        if reason := _skip_reason(event):
+                        if reason := skip_reason(event):
                             context.log.warning("%s: %s", event.call_id, reason)
                         if _is_failure(event):
                             failures[event.call_id] = reason
                         if not isinstance(event, CallAbandoned):
-                            yield _as_asset_event(event, stages.links)
+                            yield as_asset_event(event, stages.links)
             finally:
                 # First: if it fails, the run keeps its claims, and `lost_runs` reports its stages.
                 flush_events(context.instance)
@@ -186,7 +186,7 @@ def _claim_error(record: CallSummary | None, needed: Sequence[Stage]) -> str:
     return f"it is {record.state}"
 
 
-def _skip_reason(event: CallEvent) -> str:
+def skip_reason(event: CallEvent) -> str:
     """Return why a call was not processed; empty for a stored stage."""
     match event:
         case CallAbandoned():
@@ -208,7 +208,8 @@ def _is_failure(event: CallEvent) -> bool:
     )
 
 
-def _as_asset_event(event: CallEvent, links: Links | None) -> AssetEvent:
+def as_asset_event(event: CallEvent, links: Links | None) -> AssetEvent:
+    """Return the materialization of a stored stage, or an observation of why there is none."""
     if isinstance(event, StageStored):
         kept = {"kept_from_earlier_run": True} if event.reused else {}
         page = {"page": dg.MetadataValue.url(links.call(event.call_id))} if links else {}

@@ -7,12 +7,14 @@ them as failed if the run is killed; it reports a materialization for each call 
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import SensorEvaluationContext as SensorContext
 
 from callpipeline.config import Settings
+from callpipeline.defs.assets.calls import as_asset_event, skip_reason
 from callpipeline.defs.assets.metadata import code_reference
 from callpipeline.defs.dagster_internals.storage import flush_events
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
@@ -24,6 +26,12 @@ from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
 from callpipeline.errors import CatalogInvalid
+from callpipeline.pipeline.processing.processor import (
+    CallAbandoned,
+    CallFailed,
+    Processor,
+    process_calls,
+)
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.pipeline.rematch.planning import continue_rematch
 from callpipeline.pipeline.rematch.rematcher import (
@@ -33,7 +41,7 @@ from callpipeline.pipeline.rematch.rematcher import (
     RematchFailed,
 )
 from callpipeline.storage.calls.claims import heartbeat
-from callpipeline.storage.ports.rematch import RematchProgress, ResultVersions
+from callpipeline.storage.ports.rematch import RematchProgress, ResultVersions, WaitingCall
 from callpipeline.wiring import Storage, load_catalog
 
 TAGS = {LANE_TAG: Lane.BULK.value, PRIORITY_TAG: "4"}
@@ -42,6 +50,8 @@ BATCH = 200
 """Calls between two looks at whether the rematch was paused or the list has changed."""
 MAX_CALLS = 20_000
 """Calls of one run: about five minutes of work."""
+FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
+NOT_TRANSCRIBED = "Its audio was deleted, or another run is processing it."
 REFUSED = "catalog_refused"
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -94,24 +104,82 @@ async def _rematch(
     context.log.info(
         "%s: %d calls left, %d unaffected", current.reason, current.waiting, current.unaffected
     )
-    worker = Rematcher(
-        stages, storage.rematches, current.rematch_id, context.run_id, current.judges_all
-    )
-    after, failed = "", 0
-    for _ in range(MAX_CALLS // BATCH):
-        call_ids = storage.rematches.todo(current.rematch_id, BATCH, after)
-        if not call_ids or not _is_in_force(storage, stages.catalog):
-            break
-        # Keys of old calls are retired; a materialization needs its key.
-        context.instance.add_dynamic_partitions(PARTITIONS_NAME, call_ids)
-        async for event in worker.rematch_all(call_ids, concurrency=concurrency):
-            failed += isinstance(event, RematchFailed)
-            _log_event(context, event)
-        after = call_ids[-1]
+    work = _OpenRematch(context, storage, stages, current.rematch_id, concurrency)
+    failed = await work.rematch() + await work.transcribe()
     storage.rematches.skip_incomplete(current.rematch_id)
     storage.rematches.finish()
     if failed:
         context.log.warning("%d calls could not be rematched and keep their results.", failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenRematch:
+    """The rematch that a run works on, until it is paused or another list is in force."""
+
+    context: dg.OpExecutionContext
+    storage: Storage
+    stages: Stages
+    rematch_id: int
+    concurrency: int
+
+    async def rematch(self) -> int:
+        """Rematch calls from their stored transcripts; return how many failed."""
+        worker = Rematcher(
+            self.stages, self.storage.rematches, self.rematch_id, self.context.run_id
+        )
+        after, failed = "", 0
+        for _ in range(MAX_CALLS // BATCH):
+            calls = self._next(BATCH, after, transcribed=False)
+            if not calls:
+                break
+            async for event in worker.rematch_all(calls, concurrency=self.concurrency):
+                failed += isinstance(event, RematchFailed)
+                _log_event(self.context, event)
+            after = calls[-1].call_id
+        return failed
+
+    async def transcribe(self) -> int:
+        """Process calls again from the recogniser on; return how many failed.
+
+        They are claimed, as those that a person materializes: if the run dies, another one
+        processes them. A few are claimed at a time, since only complete calls are counted.
+        """
+        processor = Processor(self.stages, self.context.run_id)
+        failed, after = 0, ""
+        while calls := self._next(2 * self.concurrency, after, transcribed=True):
+            call_ids = [each.call_id for each in calls]
+            claimed = self.storage.claims.claim(
+                call_ids,
+                self.context.run_id,
+                recompute=FROM_TRANSCRIPTS,
+                required=(Stage.CHANNEL_AUDIO, Stage.CALL_METRICS),
+            )
+            claimed_ids = [call.call_id for call in claimed]
+            self.storage.rematches.hand_over(self.rematch_id, claimed_ids)
+            for call_id in sorted({*call_ids} - {*claimed_ids}):
+                self.storage.rematches.save_failure(call_id, self.rematch_id, NOT_TRANSCRIBED)
+                self.context.log.warning("%s: not transcribed: %s", call_id, NOT_TRANSCRIBED)
+            events = process_calls(
+                processor, claimed, FROM_TRANSCRIPTS, concurrency=self.concurrency
+            )
+            async for event in events:
+                failed += isinstance(event, CallFailed)
+                if reason := skip_reason(event):
+                    self.context.log.warning("%s: %s", event.call_id, reason)
+                if not isinstance(event, CallAbandoned):
+                    self.context.log_event(as_asset_event(event, self.stages.links))
+            after = call_ids[-1]
+        return failed
+
+    def _next(self, limit: int, after: str, *, transcribed: bool) -> list[WaitingCall]:
+        """Return the next calls, with their partition keys: those of old calls are retired."""
+        rematches = self.storage.rematches
+        calls = rematches.todo(self.rematch_id, limit, after, transcribed=transcribed)
+        if not calls or not _is_in_force(self.storage, self.stages.catalog):
+            return []
+        keys = [each.call_id for each in calls]
+        self.context.instance.add_dynamic_partitions(PARTITIONS_NAME, keys)
+        return calls
 
 
 def _is_in_force(storage: Storage, catalog: Catalog) -> bool:
@@ -179,7 +247,7 @@ def _reason_to_wait(instance: dg.DagsterInstance, storage: Storage, catalog: Cat
     if current and _is_for(current, target) and current.paused_at:
         return "The rematch is paused: `callpipeline catalog resume` continues it."
     staleness = storage.rematches.staleness(target)
-    if not staleness.waiting and not current:
+    if not staleness.waiting and not current and not storage.rematches.has_left_over():
         return f"All {staleness.completed:,} calls are on version {catalog.version}."
     if has_active_run(instance, storage.claims, REMATCH_JOB):
         return f"A run is rematching: {staleness.describe()}."

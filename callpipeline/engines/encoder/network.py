@@ -108,6 +108,7 @@ class CompanySlotScorer:
 
     def __init__(self, encoder: UtteranceEncoder) -> None:
         self._encoder = encoder
+        self.name = f"encoder {encoder.version}"
 
     def __call__(self, contexts: Sequence[MentionContext]) -> list[float]:
         return self._encoder.company_log_odds([_target(context) for context in contexts])

@@ -82,6 +82,7 @@ class Stages:
 
     `workspace` is the folder for temporary files, the system's own by default. `first_speakers`
     says by bucket who speaks first in its mono recordings; without an entry, what they say decides.
+    `mention_engine` names the encoder that judges ambiguous names, None without one.
     """
 
     engines: Engines
@@ -96,6 +97,7 @@ class Stages:
     stage_timeout_s: float = 14_400.0
     links: Links | None = None
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
+    mention_engine: str | None = None
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -189,7 +191,11 @@ class Stages:
         ambiguous = [each.name for each in self.catalog.competitors if each.ambiguous]
         answers = await asyncio.to_thread(self.results.answers, ambiguous) if ambiguous else None
         found = await asyncio.to_thread(find_mentions, transcripts, self.matcher, speech, answers)
-        write = timer.write(catalog_version=self.catalog.version, rule_version=RULE_VERSION)
+        write = timer.write(
+            engine=self.mention_engine,
+            catalog_version=self.catalog.version,
+            rule_version=RULE_VERSION,
+        )
         mentions = await asyncio.to_thread(self.results.save_mentions, write, found)
         workspace.new_mentions, workspace.mentions_catalog = mentions, self.catalog.version
         counted = [mention for mention in mentions if mention.counts]

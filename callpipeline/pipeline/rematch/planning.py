@@ -1,6 +1,6 @@
 """Plans of rematches: which calls a change of catalog or rules can affect."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ from callpipeline.storage.ports.rematch import (
     RematchProgress,
     ResultVersions,
     Staleness,
+    WaitingCall,
 )
 
 LONGEST_START_S = 60.0
@@ -37,19 +38,21 @@ class RematchPlan:
     skipped: int = 0
 
     def as_rematch(
-        self, reason: str, asked_by: str | None = None, *, judges_all: bool = False
+        self, reason: str, asked_by: str | None = None, asked: Iterable[WaitingCall] = ()
     ) -> NewRematch:
+        """Return the rematch of the affected calls, and of those that a person `asked` for."""
         assert self.target.catalog_version is not None
         assert self.target.rule_version is not None
+        calls = {call_id: WaitingCall(call_id) for call_id in self.affected}
+        calls |= {each.call_id: each for each in asked}
         return NewRematch(
             self.target.catalog_version,
             self.target.rule_version,
-            self.affected,
+            list(calls.values()),
             self.unaffected,
             self.examined_at,
             reason,
             asked_by,
-            judges_all,
         )
 
 
@@ -185,7 +188,8 @@ def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProg
         target.rule_version,
     ):
         return current
-    if current is None and not rematches.staleness(target).waiting:
+    left_over = rematches.has_left_over()
+    if current is None and not left_over and not rematches.staleness(target).waiting:
         return None
     plan = plan_rematch(rematches, catalog)
     rematches.open(plan.as_rematch(_reason(plan)))
@@ -194,6 +198,8 @@ def continue_rematch(rematches: RematchPlanner, catalog: Catalog) -> RematchProg
 
 def _reason(plan: RematchPlan) -> str:
     """Return what made the results of the calls old."""
+    if not plan.unaffected:
+        return "asked for before"
     rules = {each.rule_version for each in plan.unaffected}
     if rules - {plan.target.rule_version}:
         return f"rules {plan.target.rule_version}"

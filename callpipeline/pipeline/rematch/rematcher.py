@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
@@ -23,7 +23,12 @@ from callpipeline.pipeline.processing.processor import (
 )
 from callpipeline.pipeline.processing.stages import Stages, StageSummary, summarize_sentiment
 from callpipeline.pipeline.rematch.changes import CallChanges, find_changes
-from callpipeline.storage.ports.rematch import RematchInput, RematchResults, RematchWrite
+from callpipeline.storage.ports.rematch import (
+    RematchInput,
+    RematchResults,
+    RematchWrite,
+    WaitingCall,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +67,54 @@ class Rematcher:
     results: RematchResults
     rematch_id: int
     run_id: str
-    judges_all: bool = False
 
     async def rematch_all(
-        self, call_ids: Sequence[str], *, concurrency: int
+        self, calls: Sequence[WaitingCall], *, concurrency: int
     ) -> AsyncIterator[RematchEvent]:
         """Rematch calls, at most `concurrency` at once, and yield events as they happen."""
-        async for event in run_concurrently(self._events, call_ids, concurrency=concurrency):
+        async for event in run_concurrently(self._events, calls, concurrency=concurrency):
             yield event
 
-    async def _events(self, call_id: str) -> AsyncIterator[RematchEvent]:
-        yield await self.rematch(call_id)
+    async def _events(self, call: WaitingCall) -> AsyncIterator[RematchEvent]:
+        yield await self.rematch(call)
 
-    async def rematch(self, call_id: str) -> RematchEvent:
-        """Rematch one call."""
+    async def rematch(self, call: WaitingCall) -> RematchEvent:
+        """Rematch one call; judge all of its mentions again if a person asked for that."""
+        call_id, judges_all = call.call_id, call.stage is Stage.COMPETITOR_SENTIMENT
         try:
-            examined = await asyncio.to_thread(self._examine, call_id)
+            examined = await asyncio.to_thread(self._examine, call_id, judges_all)
             if examined is None:
                 return RematchSkipped(call_id)
-            return await self._store(*examined)
+            return await self._store(*examined, judges_all=judges_all)
         except (TransientError, ClaimLost):
             raise
         except Exception as error:
-            reason = str(to_pipeline_error(error, call_id, Stage.COMPETITOR_MENTIONS))
-            save_failure = self.results.save_failure
-            await asyncio.to_thread(save_failure, call_id, self.rematch_id, reason)
-            return RematchFailed(call_id, reason)
+            cause = to_pipeline_error(error, call_id, Stage.COMPETITOR_MENTIONS)
+            return await self._fail(call_id, str(cause))
+
+    async def _fail(self, call_id: str, reason: str) -> RematchFailed:
+        save_failure = self.results.save_failure
+        await asyncio.to_thread(save_failure, call_id, self.rematch_id, reason)
+        return RematchFailed(call_id, reason)
 
     def _examine(
-        self, call_id: str
+        self, call_id: str, judges_all: bool
     ) -> tuple[RematchInput, CallChanges, Mapping[str, Judgement]] | None:
         stored = self.results.load(call_id)
         if stored is None:
             return None
         answers = self.results.answers(self.stages.catalog)
-        changes = find_changes(stored, self.stages.matcher, answers, judges_all=self.judges_all)
-        wanted = dict[str, str]() if self.judges_all else changes.judged_in
+        changes = find_changes(stored, self.stages.matcher, answers, judges_all=judges_all)
+        wanted = dict[str, str]() if judges_all else changes.judged_in
         return stored, changes, self.results.kept_judgements(call_id, wanted)
 
     async def _store(
-        self, stored: RematchInput, changes: CallChanges, kept: Mapping[str, Judgement]
+        self,
+        stored: RematchInput,
+        changes: CallChanges,
+        kept: Mapping[str, Judgement],
+        *,
+        judges_all: bool,
     ) -> RematchEvent:
         asked = [
             mention
@@ -109,8 +122,15 @@ class Rematcher:
             if mention.mention_id in changes.judged_in and mention.mention_id not in kept
         ]
         new, missing = await self._judge(stored, asked)
+        if judges_all and missing:
+            # A call keeps the judgements that it has if the judge is away.
+            return await self._fail(stored.call_id, missing[0].reason)
         judgements = [*kept.values(), *new]
-        write = self._write(stored, changes, judgements, missing, is_judged=bool(asked))
+        write = replace(
+            self._write(stored, changes, judgements, missing),
+            engine=self.stages.engines.judge.name if asked else None,
+            forgets_judgements=judges_all,
+        )
         if not await asyncio.to_thread(self.results.save, write):
             return RematchSkipped(stored.call_id)
         unchanged = [
@@ -143,8 +163,6 @@ class Rematcher:
         changes: CallChanges,
         judgements: Sequence[Judgement],
         missing: Sequence[UnjudgedMention],
-        *,
-        is_judged: bool,
     ) -> RematchWrite:
         return RematchWrite(
             call_id=stored.call_id,
@@ -159,9 +177,9 @@ class Rematcher:
             dropped=changes.dropped,
             judgements=judgements,
             missing=missing,
-            engine=self.stages.engines.judge.name if is_judged else None,
+            engine=None,
+            mention_engine=self.stages.mention_engine,
             is_changed=changes.is_changed,
-            forgets_judgements=self.judges_all,
         )
 
     def _summarize(self, changes: CallChanges) -> StageSummary:

@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.audio import Channel, Interval
+from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Decision, MentionStatus
@@ -19,13 +20,16 @@ from callpipeline.domain.sentiment import Judgement
 from callpipeline.domain.transcripts import SUPPLIED_ENGINE
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.ports.rematch import (
+    EngineUse,
     NewRematch,
     RematchInput,
     RematchProgress,
     RematchWrite,
     ResultVersions,
+    SelectedCall,
     Staleness,
     VersionCount,
+    WaitingCall,
 )
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
@@ -91,10 +95,44 @@ class RematchQueue:
         """Open a rematch in place of any other, unless the catalog has changed meanwhile."""
         return self._database.with_retry(lambda c: _open(c, new))
 
-    def todo(self, rematch_id: int, limit: int, after: str = "") -> list[str]:
-        """Return calls left to compute, by id; none once the rematch is paused or superseded."""
+    def has_left_over(self) -> bool:
+        """Return whether a person asked for calls that no open rematch will compute."""
+        return self._database.rows("rematches/left_over")[0]["any"]
+
+    def todo(
+        self, rematch_id: int, limit: int, after: str = "", *, transcribed: bool = False
+    ) -> list[WaitingCall]:
+        """Return calls left to compute, by id; none once the rematch is paused or superseded.
+
+        Those that are `transcribed` again are listed apart.
+        """
         parameters = {"rematch_id": rematch_id, "limit": limit, "after": after}
-        return [row["call_id"] for row in self._database.rows("rematches/todo", parameters)]
+        rows = self._database.rows("rematches/todo", parameters | {"transcribed": transcribed})
+        return [WaitingCall(row["call_id"], _stage(row["stage"])) for row in rows]
+
+    def hand_over(self, rematch_id: int, call_ids: Sequence[str]) -> None:
+        """Remove claimed calls from a rematch: they are processed as other calls are."""
+        parameters = {"rematch_id": rematch_id, "call_ids": list(call_ids)}
+        self._database.with_retry(lambda c: c.execute(query("rematches/hand_over"), parameters))
+
+    def engines(self, stage: Stage) -> list[EngineUse]:
+        """Return the engines that made a stage, in the order of their first use."""
+        rows = self._database.rows("rematches/engines", {"stage": stage})
+        return [EngineUse(**row) for row in rows]
+
+    def select(
+        self, stage: Stage, *, since: datetime | None, engines: Sequence[str] | None
+    ) -> list[SelectedCall]:
+        """Return completed calls since a time, made by some engines; None for all.
+
+        Calls whose audio or transcripts were deleted are left out if the stage needs them.
+        """
+        needs = Stage.CHANNEL_AUDIO if stage is Stage.TRANSCRIPTS else Stage.TRANSCRIPTS
+        made_by = None if engines is None else list(engines)
+        parameters = {"stage": stage, "needs": needs, "since": since, "engines": made_by}
+        return [
+            SelectedCall(**row) for row in self._database.rows("rematches/selected", parameters)
+        ]
 
     def finish(self) -> None:
         """End the open rematch if no call is left to compute."""
@@ -209,16 +247,20 @@ def _open(connection: Connection[DictRow], new: NewRematch) -> bool:
             },
         )
     described: Row = {
-        "judges_all": new.judges_all,
         "reason": new.reason,
         "asked_by": sanitize_text(new.asked_by) if new.asked_by else None,
-        "calls": len(new.calls),
         "unaffected": sum(map(len, new.unaffected.values())),
     }
     row = connection.execute(query("rematches/insert"), target | described).fetchone()
     assert row
-    calls = {"call_ids": list(new.calls), "rematch_id": row["rematch_id"]}
-    connection.execute(query("rematches/insert_calls"), calls)
+    rematch: Row = {"rematch_id": row["rematch_id"]}
+    calls: Row = {
+        "call_ids": [each.call_id for each in new.calls],
+        "stages": [each.stage for each in new.calls],
+    }
+    connection.execute(query("rematches/insert_calls"), rematch | calls)
+    connection.execute(query("rematches/take_over"), rematch)
+    connection.execute(query("rematches/count_calls"), rematch)
     connection.execute(query("rematches/finish"))
     return True
 
@@ -239,6 +281,7 @@ def _save(connection: Connection[DictRow], write: RematchWrite) -> bool:
             "catalog_version": write.catalog_version,
             "rule_version": write.rule_version,
             "engine": write.engine,
+            "mention_engine": write.mention_engine,
             "is_changed": write.is_changed,
         },
     )
@@ -272,6 +315,10 @@ def _as_found(row: Row) -> Row:
     if row["found_status"] is None:
         return row
     return row | {"status": row["found_status"], "reason": row["found_reason"]}
+
+
+def _stage(written: str | None) -> Stage | None:
+    return Stage(written) if written else None
 
 
 def _versions(versions: ResultVersions) -> Row:

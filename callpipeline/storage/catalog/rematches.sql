@@ -82,27 +82,47 @@ SELECT r.*,
 FROM rematches r ORDER BY r.rematch_id DESC LIMIT 1;
 
 -- name: supersede
--- End the open rematch, because another one takes its place.
+-- End the open rematch, because another one takes its place. Calls that a person asked for stay.
 WITH ended AS (
     UPDATE rematches SET ended_at = clock_timestamp(), outcome = 'superseded'
     WHERE ended_at IS NULL RETURNING rematch_id
 )
-DELETE FROM rematch_calls c USING ended WHERE c.rematch_id = ended.rematch_id;
+DELETE FROM rematch_calls c USING ended WHERE c.rematch_id = ended.rematch_id AND c.stage IS NULL;
 
 -- name: insert
 -- Open a rematch.
-INSERT INTO rematches (catalog_version, rule_version, judges_all, reason, asked_by, calls,
-                       unaffected)
-VALUES (%(catalog_version)s, %(rule_version)s, %(judges_all)s, %(reason)s, %(asked_by)s,
-        %(calls)s, %(unaffected)s)
+INSERT INTO rematches (catalog_version, rule_version, reason, asked_by, calls, unaffected)
+VALUES (%(catalog_version)s, %(rule_version)s, %(reason)s, %(asked_by)s, 0, %(unaffected)s)
 RETURNING rematch_id;
 
 -- name: insert_calls
--- Add the calls that a rematch computes; calls that failed before are tried again.
-INSERT INTO rematch_calls (call_id, rematch_id)
-SELECT call_id, %(rematch_id)s FROM calls
-WHERE call_id = ANY(%(call_ids)s) AND state = 'COMPLETED'
-ON CONFLICT (call_id) DO UPDATE SET rematch_id = excluded.rematch_id, error = NULL;
+-- Add the calls that a rematch computes; calls that failed before are tried again. A call that was
+-- asked for twice is computed from the stage whose name is greater: transcripts, then sentiment, which
+-- implies mentions.
+INSERT INTO rematch_calls (call_id, rematch_id, stage)
+SELECT call_id, %(rematch_id)s, a.stage
+FROM unnest(%(call_ids)s::text[], %(stages)s::text[]) AS a (call_id, stage) JOIN calls USING (call_id)
+WHERE state = 'COMPLETED'
+ON CONFLICT (call_id) DO UPDATE SET
+    rematch_id = excluded.rematch_id, error = NULL,
+    stage = greatest(rematch_calls.stage, excluded.stage);
+
+-- name: take_over
+-- Add the calls that a person asked for and an earlier rematch has not computed.
+UPDATE rematch_calls c SET rematch_id = %(rematch_id)s FROM rematches r
+WHERE r.rematch_id = c.rematch_id AND r.ended_at IS NOT NULL AND c.stage IS NOT NULL
+  AND c.error IS NULL;
+
+-- name: count_calls
+-- Record how many calls a rematch computes.
+UPDATE rematches SET calls = (SELECT count(*) FROM rematch_calls c
+                              WHERE c.rematch_id = %(rematch_id)s AND c.error IS NULL)
+WHERE rematch_id = %(rematch_id)s;
+
+-- name: left_over
+-- Return whether a person asked for calls that no open rematch will compute.
+SELECT EXISTS (SELECT FROM rematch_calls c JOIN rematches r USING (rematch_id)
+               WHERE r.ended_at IS NOT NULL AND c.stage IS NOT NULL AND c.error IS NULL) AS any;
 
 -- name: mark_current
 -- Record that the results of calls hold under other versions, unless they were made since they
@@ -118,11 +138,50 @@ WHERE s.call_id = ANY(%(call_ids)s) AND s.stage IN ('competitor_mentions', 'comp
   AND m.rule_version IS NOT DISTINCT FROM %(made_by_rules)s;
 
 -- name: todo
--- List calls that a rematch still has to compute, unless it is paused or has ended.
-SELECT c.call_id FROM rematch_calls c JOIN rematches r USING (rematch_id)
+-- List calls that a rematch still has to compute, unless it is paused or has ended: those that are
+-- transcribed again, or the others.
+SELECT c.call_id, c.stage FROM rematch_calls c JOIN rematches r USING (rematch_id)
 WHERE r.rematch_id = %(rematch_id)s AND r.ended_at IS NULL AND r.paused_at IS NULL
   AND c.error IS NULL AND c.call_id > %(after)s
+  AND (c.stage IS NOT DISTINCT FROM 'transcripts') = %(transcribed)s
 ORDER BY c.call_id LIMIT %(limit)s;
+
+-- name: hand_over
+-- Remove claimed calls from a rematch: from now on, they are processed as other calls are.
+DELETE FROM rematch_calls WHERE rematch_id = %(rematch_id)s AND call_id = ANY(%(call_ids)s);
+
+-- name: engines
+-- List the engines of a stage in the order in which they were first used, with their calls.
+SELECT m.engine, count(DISTINCT m.call_id) AS calls, min(s.stored_at) AS first_used
+FROM (
+-- include rematches/made_by
+) AS m JOIN call_stages s ON s.call_id = m.call_id AND s.stage = %(stage)s
+JOIN calls c ON c.call_id = m.call_id AND c.state = 'COMPLETED'
+GROUP BY m.engine ORDER BY first_used, m.engine;
+
+-- name: made_by
+-- Fragment: the calls with the engines that made a stage.
+SELECT call_id, engine FROM transcripts WHERE %(stage)s = 'transcripts' AND engine <> 'supplied'
+UNION SELECT call_id, engine FROM sentiment WHERE %(stage)s = 'competitor_sentiment'
+UNION SELECT call_id, coalesce(engine, 'rules') FROM call_stages
+WHERE %(stage)s = 'competitor_mentions' AND stage = 'competitor_mentions'
+
+-- name: selected
+-- List the completed calls whose stage can be computed again: of a time, or made by some engines;
+-- with the length of the recording, how long the stage took last time, and the mentions to judge.
+SELECT c.call_id, coalesce(r.duration_s, 0) AS duration_s, s.took_s,
+       (SELECT count(*) FROM mentions m
+        WHERE m.call_id = c.call_id AND m.status = 'counted') AS mentions
+FROM calls c JOIN call_stages s ON s.call_id = c.call_id AND s.stage = %(stage)s
+JOIN stored_stages n ON n.call_id = c.call_id AND n.stage = %(needs)s
+LEFT JOIN recordings r ON r.call_id = c.call_id
+WHERE c.state = 'COMPLETED'
+  AND (%(since)s::timestamptz IS NULL OR coalesce(c.started_at, c.last_modified) >= %(since)s)
+  AND EXISTS (SELECT FROM (
+-- include rematches/made_by
+      ) AS m WHERE m.call_id = c.call_id
+               AND (%(engines)s::text[] IS NULL OR m.engine = ANY(%(engines)s)))
+ORDER BY c.call_id;
 
 -- name: finish
 -- End a rematch that has no call left to compute.
@@ -141,7 +200,10 @@ WHERE ended_at IS NULL RETURNING rematch_id;
 
 -- name: retry_failed
 -- Forget failures, so that these calls are rematched again.
-DELETE FROM rematch_calls WHERE error IS NOT NULL;
+WITH asked AS (
+    UPDATE rematch_calls SET error = NULL WHERE error IS NOT NULL AND stage IS NOT NULL
+)
+DELETE FROM rematch_calls WHERE error IS NOT NULL AND stage IS NULL;
 
 -- name: save_failure
 -- Record that a call could not be rematched.
@@ -207,7 +269,8 @@ DELETE FROM sentiment WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention
 -- Record that a call has the results of a rematch, and remove it from its list.
 WITH mentions_stage AS (
     UPDATE call_stages SET catalog_version = %(catalog_version)s,
-        rule_version = %(rule_version)s, run_id = %(run_id)s, stored_at = clock_timestamp()
+        rule_version = %(rule_version)s, run_id = %(run_id)s,
+        engine = %(mention_engine)s, stored_at = clock_timestamp()
     WHERE call_id = %(call_id)s AND stage = 'competitor_mentions'
 ), sentiment_stage AS (
     UPDATE call_stages SET catalog_version = %(catalog_version)s, run_id = %(run_id)s,

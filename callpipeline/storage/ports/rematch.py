@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from callpipeline.domain.audio import Channel, Interval
+from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Decision, Mention
@@ -103,7 +104,6 @@ class RematchProgress:
     rematch_id: int
     catalog_version: str
     rule_version: int
-    judges_all: bool
     reason: str
     asked_by: str | None
     calls: int
@@ -133,17 +133,27 @@ class RematchProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingCall:
+    """A call that a rematch has to compute.
+
+    `stage` is the first one that a person asked to be computed again; None if the list changed.
+    """
+
+    call_id: str
+    stage: Stage | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewRematch:
     """A rematch to open: the calls to compute, and those known to be unaffected by versions."""
 
     catalog_version: str
     rule_version: int
-    calls: Sequence[str]
+    calls: Sequence[WaitingCall]
     unaffected: Mapping[ResultVersions, Sequence[str]]
     examined_at: datetime
     reason: str
     asked_by: str | None = None
-    judges_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +196,7 @@ class RematchWrite:
     judgements: Sequence[Judgement]
     missing: Sequence[UnjudgedMention]
     engine: str | None
+    mention_engine: str | None
     is_changed: bool
     forgets_judgements: bool = False
 
@@ -235,6 +246,46 @@ class RematchPlanner(RematchPlans, Protocol):
 
     def current(self) -> RematchProgress | None: ...
 
+    def has_left_over(self) -> bool:
+        """Return whether a person asked for calls that no open rematch will compute."""
+        ...
+
     def open(self, new: NewRematch) -> bool:
         """Open a rematch in place of any other, unless the catalog has changed meanwhile."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """An engine that made a stage of completed calls, and when it was first used."""
+
+    engine: str
+    calls: int
+    first_used: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedCall:
+    """A completed call whose stage can be computed again, with the expected cost.
+
+    `took_s` is how long the stage took last time, `mentions` the number to judge.
+    """
+
+    call_id: str
+    duration_s: float
+    took_s: float
+    mentions: int
+
+
+class Recomputations(RematchPlanner, Protocol):
+    """Stages of completed calls that can be computed again."""
+
+    def engines(self, stage: Stage) -> Sequence[EngineUse]:
+        """Return the engines that made a stage, in the order of their first use."""
+        ...
+
+    def select(
+        self, stage: Stage, *, since: datetime | None, engines: Sequence[str] | None
+    ) -> Sequence[SelectedCall]:
+        """Return completed calls since a time, made by some engines; None for all."""
         ...

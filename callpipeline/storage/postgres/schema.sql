@@ -419,7 +419,6 @@ CREATE TABLE rematches (
     rematch_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     catalog_version  text NOT NULL REFERENCES catalog_versions,
     rule_version     integer NOT NULL,
-    judges_all       boolean NOT NULL DEFAULT false,
     reason           text NOT NULL,
     asked_by         text,
     calls            integer NOT NULL,
@@ -434,8 +433,6 @@ CREATE TABLE rematches (
 CREATE UNIQUE INDEX rematches_open ON rematches ((ended_at IS NULL)) WHERE ended_at IS NULL;
 COMMENT ON TABLE rematches IS
     'Rematches of completed calls: mentions and sentiment are found again in stored transcripts.';
-COMMENT ON COLUMN rematches.judges_all IS
-    'Whether the sentiment of all mentions is judged again, not only of those that changed.';
 COMMENT ON COLUMN rematches.calls IS 'Calls that it computes again.';
 COMMENT ON COLUMN rematches.unaffected IS
     'Calls whose transcripts have none of the changed names: their results hold unchanged.';
@@ -446,11 +443,15 @@ COMMENT ON COLUMN rematches.paused_by IS
 CREATE TABLE rematch_calls (
     call_id     text PRIMARY KEY REFERENCES calls ON DELETE CASCADE,
     rematch_id  bigint NOT NULL REFERENCES rematches ON DELETE CASCADE,
-    error       text
+    error       text,
+    stage       text
+        CHECK (stage IN ('transcripts', 'competitor_mentions', 'competitor_sentiment'))
 );
 CREATE INDEX rematch_calls_by_rematch ON rematch_calls (rematch_id, call_id);
 COMMENT ON TABLE rematch_calls IS
     'Calls that a rematch still has to compute, or could not; a row goes with the new results.';
+COMMENT ON COLUMN rematch_calls.stage IS
+    'The first stage that a person asked to be computed again; null if the list has changed.';
 
 CREATE TABLE replaced_judgements (
     call_id     text NOT NULL REFERENCES calls ON DELETE CASCADE,
