@@ -1,15 +1,19 @@
-"""Measure rematches of 10,000 finished calls, as the command line runs them.
+"""Measure rematches of 10,000 finished calls, and what live calls wait meanwhile.
 
 Run with `python -m benchmarks.rematch`. A new Postgres gets calls with stored transcripts of two
 channels and 360 words; one in five names a competitor of the first list, one in twenty one that is
-added later. Measured are: new rules (every call is computed), a competitor added, and its undo.
-Each time is that of the command, with the start of its process and of the Dagster run. It asserts
-that nothing was transcribed.
+added later. Measured are, as the command line runs them: new rules (every call is computed), a
+competitor added, and its undo. Each time is that of the command, with the start of its process and
+of the Dagster run. It asserts that nothing was transcribed.
+
+Then `callpipeline up` runs: recordings with transcripts are dropped one by one, first alone, then
+while all calls are rematched under new rules. Each time is from the drop to the results.
 """
 
 import argparse
 import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,8 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
 from callpipeline.storage.results import serialization
 from callpipeline.wiring import load_catalog, open_storage
+from tests.e2e.installation import Up, recording, start_up
+from tests.processes import until
 
 SEGMENTS = 15
 WORDS = 12
@@ -48,28 +54,85 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--live", type=int, default=15, help="calls dropped alone, and during it")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        EmbeddedPostgres(Path(folder) / "postgres").running() as url,
-    ):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "data"
         home.mkdir()
-        (home / "competitors.yaml").write_text(FIRST)
-        migrate(url)
-        began = time.monotonic()
-        _fill(url, home, options.calls)
-        print(f"{options.calls:,} calls created in {time.monotonic() - began:.0f} s", flush=True)
-        environment = os.environ | {"CALLPIPELINE_HOME": str(home), "DATABASE_URL": url}
-        (home / "second.yaml").write_text(SECOND)
-        (home / "first.yaml").write_text(FIRST)
-        for name, words in (
-            ("new rules, all calls", ("resume",)),
-            ("preview of an added name", ("preview", str(home / "second.yaml"))),
-            ("a competitor added", ("apply", str(home / "second.yaml"))),
-            ("undone", ("apply", str(home / "first.yaml"))),
-        ):
-            _measure(name, words, environment, url)
+        with EmbeddedPostgres(home / "postgres").running() as url:
+            _measure_commands(home, url, options.calls)
+        if options.live:
+            _measure_live_calls(home, options.live)
+
+
+def _measure_commands(home: Path, url: str, calls: int) -> None:
+    (home / "competitors.yaml").write_text(FIRST)
+    migrate(url)
+    began = time.monotonic()
+    _fill(url, home, calls)
+    print(f"{calls:,} calls created in {time.monotonic() - began:.0f} s", flush=True)
+    environment = os.environ | {"CALLPIPELINE_HOME": str(home), "DATABASE_URL": url}
+    (home / "second.yaml").write_text(SECOND)
+    (home / "first.yaml").write_text(FIRST)
+    for name, words in (
+        ("new rules, all calls", ("resume",)),
+        ("preview of an added name", ("preview", str(home / "second.yaml"))),
+        ("a competitor added", ("apply", str(home / "second.yaml"))),
+        ("undone", ("apply", str(home / "first.yaml"))),
+    ):
+        _measure(name, words, environment, url)
+
+
+def _measure_live_calls(home: Path, count: int) -> None:
+    up = start_up(home)
+    try:
+        with EmbeddedPostgres(home / "postgres").running() as url:
+            _drop(up, url, "warm-up")
+            alone = [_drop(up, url, f"alone-{number}") for number in range(count)]
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(
+                    "UPDATE callpipeline.call_stages SET rule_version = 0 "
+                    "WHERE stage = 'competitor_mentions'"
+                )
+            until(lambda: _waiting_calls(url) is not None, "a rematch", 120, every_s=0.2)
+            during: list[float] = []
+            began, first = time.monotonic(), _waiting_calls(url) or 0
+            while len(during) < count and _waiting_calls(url):
+                during.append(_drop(up, url, f"during-{len(during)}"))
+            rematched = first - (_waiting_calls(url) or 0)
+            took_s = time.monotonic() - began
+    finally:
+        up.stop()
+    print(f"{rematched:,} calls rematched beside them, {rematched / took_s:.0f} a second")
+    print(f"{'drop to results, s':30}{'p50':>8}{'p95':>8}")
+    for name, times in (("alone", alone), ("during a rematch", during)):
+        slowest = statistics.quantiles(times, n=20)[-1]
+        print(f"  {name:28}{statistics.median(times):8.2f}{slowest:8.2f}", flush=True)
+    print(f"ratio of the medians: {statistics.median(during) / statistics.median(alone):.2f}")
+
+
+def _drop(up: Up, url: str, name: str) -> float:
+    """Drop a recording; return the seconds until its results are there."""
+    began = time.monotonic()
+    recording(up.home / "recordings", name, "I am leaving you for Vodafone")
+    query = "SELECT 1 FROM callpipeline.calls WHERE key = %s AND state = 'COMPLETED'"
+
+    def is_complete() -> bool:
+        with psycopg.connect(url) as connection:
+            return connection.execute(query, [f"{name}.wav"]).fetchone() is not None
+
+    until(is_complete, f"results of {name}", 180, every_s=0.1)
+    return time.monotonic() - began
+
+
+def _waiting_calls(url: str) -> int | None:
+    """Return how many calls the open rematch has left; None if none is open."""
+    with psycopg.connect(url, options="-c search_path=callpipeline") as connection:
+        row = connection.execute(
+            "SELECT count(c.call_id) FROM rematches r LEFT JOIN rematch_calls c USING (rematch_id) "
+            "WHERE r.ended_at IS NULL GROUP BY r.rematch_id"
+        ).fetchone()
+    return row[0] if row else None
 
 
 def _measure(name: str, words: tuple[str, ...], environment: dict[str, str], url: str) -> None:

@@ -5,6 +5,7 @@ redacts the messages of errors raised by user code, since they may quote a call.
 `callpipeline.errors` never do, so they are re-raised as an error of Dagster's own.
 """
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from callpipeline.defs.partitions import LANE_TAG
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.domain.transcripts import Transcript
+from callpipeline.engines.processes import lower_priority
 from callpipeline.errors import CallpipelineError
 from callpipeline.notify.slack import web_client
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
@@ -29,6 +31,7 @@ from callpipeline.pipeline.notifications.monitor import PipelineMonitor
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.postgres import tables
 from callpipeline.wiring import Storage
+from callpipeline.wiring.recognisers import NICENESS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +120,9 @@ def _stages(factories: ResourceFactories) -> dg.ResourceDefinition:
         # A backfill is as little urgent as a backlog.
         default = Lane.BULK if BACKFILL_ID_TAG in tags else Lane.LIVE
         lane = Lane(tags.get(LANE_TAG, default))
+        # Not if it runs in the process of a person's command, or of a test.
+        if lane is Lane.BULK and multiprocessing.parent_process() is not None:
+            lower_priority(NICENESS[lane])
         with expose_errors(), factories.stages(context.resources.storage, lane) as opened:
             yield opened
 

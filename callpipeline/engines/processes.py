@@ -179,10 +179,16 @@ class _WorkerProcess:
         self._process.wait()
 
 
+def lower_priority(niceness: int) -> None:
+    """Lower the priority of this process to a niceness (0 to 19), unless it is lower already."""
+    present = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, max(present, niceness))
+
+
 def serve(fd: int, parent: int, niceness: int) -> None:
     """Serve calls from the pipe until it closes; the main loop of each process."""
     _end_with_parent(parent)
-    os.nice(niceness)
+    lower_priority(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and ends this process
     connection = Connection(fd)
     while True:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from callpipeline.config import CHECKOUT
+from callpipeline.domain.competitors.find_mentions import OWN_REASON
 from callpipeline.storage.postgres.migrations import migrate
 from tests.integration.databases import execute_sql, new_database
 
@@ -262,7 +263,7 @@ def test_analysts_can_read_the_views_and_nothing_else(filled_url: str) -> None:
             "SELECT format('analytics.%I', relname) FROM pg_class "
             "WHERE relnamespace = 'analytics'::regnamespace AND relkind = 'v'"
         ).fetchall()
-        assert len(views) == 15
+        assert len(views) == 16
         for (view,) in views:
             connection.execute(f"SELECT * FROM {view} LIMIT 1".encode())
         for refused in (
@@ -288,3 +289,24 @@ def test_a_user_who_cannot_create_roles_can_migrate(postgres: str) -> None:
         assert rows(humble, "SELECT count(*) FROM analytics.calls") == [(0,)]
         execute_sql(url, "DROP OWNED BY humble CASCADE")
     execute_sql(postgres, "DROP ROLE humble")
+
+
+def test_competitors_beside_the_own_brand_are_listed(filled_url: str) -> None:
+    """Only in the utterance that names both, and only what counts."""
+    with psycopg.connect(filled_url, options="-c search_path=callpipeline") as connection:
+        for place, text in ((0, "Acme"), (2, "Acme")):
+            connection.execute(
+                "INSERT INTO mentions (call_id, mention_id, competitor, alias, text, channel, "
+                "speaker, segment_index, char_start, char_end, start_s, end_s, status, reason) "
+                "SELECT call_id, 'own' || segment_index, %s, %s, 'acme', channel, speaker, "
+                "segment_index, 0, 4, start_s, end_s, 'dismissed', %s FROM mentions "
+                "WHERE mention_id = %s",
+                [text, text, OWN_REASON, f"m{place}"],
+            )
+    found = rows(
+        filled_url,
+        "SELECT call_id, competitor, own_name, speaker, sentiment, said "
+        "FROM analytics.own_brand_comparisons",
+    )
+    assert found == [(call_id(1), "Vodafone", "Acme", "customer", "positive", "it is vodafone")]
+    execute_sql(filled_url, "DELETE FROM callpipeline.mentions WHERE mention_id LIKE 'own%'")

@@ -1,16 +1,18 @@
 """Calls in a process pool whose processes die, hang or outlive their parent."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from callpipeline.engines.processes import ProcessPool
+from callpipeline.engines.processes import ProcessPool, lower_priority
 from callpipeline.errors import EngineUnavailable, UnsupportedAudio
 
 
@@ -115,7 +117,7 @@ def test_closing_ends_the_processes_and_the_running_calls() -> None:
 
 PARENT = """
 import asyncio, sys, time
-from callpipeline.engines.processes import ProcessPool
+from callpipeline.engines.processes import ProcessPool, lower_priority
 
 async def work():
     processes = ProcessPool("tester", 1)
@@ -159,3 +161,16 @@ def test_waiting_calls_are_not_started_after_one_failed(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert len(list(tmp_path.iterdir())) <= 1
+
+
+def _niceness_after(*wanted: int) -> int:
+    for each in wanted:
+        lower_priority(each)
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_a_priority_is_lowered_and_never_raised_again() -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(_niceness_after, 7, 3).result() == 7
+        # Once more in the same process: it adds nothing.
+        assert pool.submit(_niceness_after, 7).result() == 7
