@@ -9,7 +9,14 @@ from callpipeline import wiring
 from callpipeline.config import Settings, settings
 from callpipeline.defs.assets.calls import call_assets
 from callpipeline.defs.assets.metadata import with_metadata
-from callpipeline.defs.checks import call_checks, check_calls_job, check_calls_schedule
+from callpipeline.defs.checks import (
+    call_checks,
+    check_calls_job,
+    check_calls_schedule,
+    evaluate_quality_job,
+    evaluate_quality_schedule,
+    quality_checks,
+)
 from callpipeline.defs.dagster_internals.compute_logs import strip_redacted_error_messages
 from callpipeline.defs.jobs.missing_judgements import judge_missing_job, unjudged_mentions
 from callpipeline.defs.jobs.process_calls import process_calls_job
@@ -61,16 +68,20 @@ def build(
             ],
             chosen,
         ),
-        asset_checks=call_checks(chosen.ingestion_quiet_h or None),
+        asset_checks=[
+            *call_checks(chosen.ingestion_quiet_h or None),
+            *quality_checks(lambda: chosen),
+        ],
         jobs=[
             process_calls_job,
             judge_missing_job(concurrency=chosen.concurrency),
             rematch_job(concurrency=chosen.concurrency),
             refresh_marts_job,
             check_calls_job,
+            evaluate_quality_job,
             *retention_jobs(lambda: chosen),
         ],
-        schedules=[check_calls_schedule, *retention_schedules()],
+        schedules=[check_calls_schedule, evaluate_quality_schedule, *retention_schedules()],
         sensors=_sensors(chosen),
         resources={**resources(factories, slack_resources(chosen)), **io_managers()},
         executor=dg.in_process_executor,

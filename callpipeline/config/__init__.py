@@ -59,6 +59,8 @@ class Settings(
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     catalog: Path | None = None
+    mention_labels: Path | None = None
+    sentiment_labels: Path | None = None
 
     batch_size: int = Field(default=200, ge=1, le=1000)
     concurrency: int = Field(default=8, ge=1, le=256)
@@ -91,6 +93,16 @@ class Settings(
         if not plain.startswith("postgresql://"):
             raise ValueError("use the form postgresql://user:password@host:5432/name")
         return SecretStr(plain)
+
+    @property
+    def mention_labels_path(self) -> Path | None:
+        """Return the file of labelled mentions; None if none is set and none in the data folder."""
+        return self.mention_labels or _present(self.home / "labels" / "mentions.csv")
+
+    @property
+    def sentiment_labels_path(self) -> Path | None:
+        """Return the file of labelled utterances, None without one."""
+        return self.sentiment_labels or _present(self.home / "labels" / "sentiment.jsonl")
 
     @property
     def recordings_url(self) -> str:
@@ -139,3 +151,7 @@ def _describe(problem: Any) -> str:
             return f"use {problem['ctx']['min_length']} characters or more"
         case _:
             return problem["msg"].removeprefix("Value error, ")
+
+
+def _present(path: Path) -> Path | None:
+    return path if path.exists() else None

@@ -30,6 +30,7 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.evaluations import Evaluations
 from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.reviews import Reviews
 from callpipeline.storage.results.speakers import Speakers
@@ -147,6 +148,10 @@ class Storage:
     egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
+
+    @property
+    def evaluations(self) -> Evaluations:
+        return Evaluations(self.database)
 
     @property
     def suggestions(self) -> AliasSuggestions:

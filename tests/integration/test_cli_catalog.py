@@ -100,3 +100,10 @@ def test_a_stage_is_recomputed_only_if_calls_match(installation: Installation) -
         "recompute", "--stage", "sentiment", "--engine-older-than", "gpt", exit_code=1
     )
     assert "No call was made by engine 'gpt'" in " ".join(done.stderr.split())
+
+
+def test_labels_of_reviews_are_written(installation: Installation) -> None:
+    done = installation.run("evaluate", "labels", installation.home / "labels.csv")
+    assert "0 labels written" in done.stdout
+    text = (installation.home / "labels.csv").read_text()
+    assert text.splitlines() == ["name,is_company,context,call"]

@@ -9,7 +9,7 @@ import dagster as dg
 import numpy as np
 import soundfile
 
-from callpipeline.defs.checks import JOB
+from callpipeline.defs.checks import JOB, QUALITY
 from callpipeline.domain.calls.call import Stage
 from callpipeline.pipeline.quality.checks import CHECKS
 from callpipeline.storage.postgres.database import Database
@@ -45,7 +45,8 @@ def test_all_checks_belong_to_their_assets_and_run_in_one_run(lab: Lab) -> None:
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     keys = repository.asset_graph.asset_check_keys
     assert {(key.asset_key.to_user_string(), key.name) for key in keys} == {
-        (check.asset, check.name) for check in CHECKS
+        *((check.asset, check.name) for check in CHECKS),
+        *((asset.value, name) for name, asset in QUALITY.items()),
     }
     result = run_checks(lab)
     assert result.success

@@ -2,13 +2,13 @@
 
 import typer
 
-from callpipeline.cli.evaluate.mentions import mentions
+from callpipeline.cli.evaluate.mentions import labels, mentions
 from callpipeline.cli.evaluate.sentiment import sentiment
 from callpipeline.cli.session import report_errors
 
 app = typer.Typer(
     name="evaluate",
-    help="Measure quality on labelled data: mentions, sentiment.",
+    help="Measure quality on labels: mentions, sentiment. Write the labels of reviews.",
     no_args_is_help=True,
 )
 
@@ -20,3 +20,4 @@ def evaluate() -> None:
 
 app.command("mentions")(report_errors(mentions))
 app.command("sentiment")(report_errors(sentiment))
+app.command("labels")(report_errors(labels))

@@ -1,5 +1,6 @@
-"""`callpipeline evaluate mentions`: precision, recall and questions on labelled occurrences."""
+"""`callpipeline evaluate mentions`: precision, recall and questions on labels; their export."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,8 @@ import typer
 
 from callpipeline import wiring
 from callpipeline.cli import present
-from callpipeline.cli.session import AsJson, console
+from callpipeline.cli.present import escape
+from callpipeline.cli.session import AsJson, console, open_storage_migrated
 from callpipeline.pipeline.quality.mention_labels import (
     MentionReport,
     MentionScore,
@@ -16,6 +18,7 @@ from callpipeline.pipeline.quality.mention_labels import (
     read_labels,
     rows_of,
 )
+from callpipeline.pipeline.quality.regressions import LABEL_COLUMNS, reviewed_rows
 from callpipeline.storage.catalog.files import read_catalog
 
 
@@ -53,6 +56,22 @@ def mentions(
         table.add_row(present.printable(name), *_shown(automatic), *_shown(reviewed)[:2])
     console.print(table)
     console.print(f"{report.questions_per_call:.1f} questions per call in {report.calls:,} calls")
+
+
+def labels(
+    file: Annotated[Path, typer.Argument(help="The CSV file to write.", metavar="FILE")],
+) -> None:
+    """Write what people decided in review as a file of labels, for `evaluate mentions`.
+
+    It holds words from transcripts: keep it as safe as the calls.
+    """
+    with open_storage_migrated() as storage:
+        rows = reviewed_rows(storage.evaluations.reviewed_mentions())
+    with file.open("w", encoding="utf-8", newline="") as written:
+        writer = csv.DictWriter(written, list(LABEL_COLUMNS))
+        writer.writeheader()
+        writer.writerows(rows)
+    console.print(f"{len(rows):,} labels written to {escape(str(file))}", highlight=False)
 
 
 def _shown(score: MentionScore) -> tuple[str, str, str]:

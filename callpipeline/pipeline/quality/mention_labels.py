@@ -6,6 +6,7 @@ Labels are a CSV file with a row for each occurrence of a name: `name`, `is_comp
 """
 
 import csv
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -174,6 +175,43 @@ def _whole_call(folder: Path | None, call: str) -> list[tuple[int, str]] | None:
     path = next((path for path in exact if ".human." in path.name), exact[0])
     listed = json.loads(path.read_text(encoding="utf-8"))["segments"]
     return [(int(each.get("id", index)), each["text"]) for index, each in enumerate(listed)]
+
+
+def labels_from_rows(rows: Iterable[Mapping[str, str]]) -> list[LabelledName]:
+    """Return the labels of rows with `call`, `name`, `is_company` and `context`."""
+    grouped: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        grouped[row["call"], row["name"]].append(dict(row))
+    return [
+        _labelled(call, name, listed, None, False)
+        for (call, name), listed in sorted(grouped.items())
+    ]
+
+
+def automatic_outcomes(
+    labelled: Iterable[LabelledName],
+    competitors: Mapping[str, Competitor],
+    slots: CompanySlots | None = None,
+) -> dict[str, tuple[bool, bool]]:
+    """Return for each labelled occurrence, by a hash, whether it counts and whether it should.
+
+    Answers of reviewers are left out, since the labels may be these answers. Names that are not in
+    the catalog are left out, too.
+    """
+    outcomes: dict[str, tuple[bool, bool]] = {}
+    for each in labelled:
+        if (competitor := competitors.get(each.name)) is None or competitor.own:
+            continue
+        transcript = Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
+        found = find_mentions([transcript], Matcher(Catalog((competitor,)), slots))
+        statuses = {(m.segment_index, m.char_start): m.status for m in found}
+        texts = {segment.index: segment.text for segment in each.segments}
+        for (segment, start), is_company in each.labels.items():
+            label = f"{each.name}\n{texts[segment]}\n{start}"
+            name = hashlib.sha256(label.encode("utf-8", "replace")).hexdigest()[:16]
+            counts = statuses.get((segment, start)) is MentionStatus.COUNTED
+            outcomes[name] = (counts, is_company)
+    return outcomes
 
 
 def measure_mentions(

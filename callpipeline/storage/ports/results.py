@@ -260,3 +260,43 @@ class CallAudioStore(CallAudioReader, Protocol):
     def peaks(self, call_id: str, channel: Channel, sha256: str) -> Peaks | None: ...
 
     def save_peaks(self, call_id: str, peaks: ChannelPeaks) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvaluation:
+    """An evaluation of `versions`; `outcomes` say by label whether the result was right."""
+
+    versions: str
+    labels: str
+    outcomes: Mapping[str, bool]
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedMention:
+    """A mention that a person confirmed or dismissed; its name stands at `start:end` of `text`."""
+
+    call_id: str
+    competitor: str
+    text: str
+    start: int
+    end: int
+    is_company: bool
+
+
+class EvaluationStore(Protocol):
+    """Keeps evaluations, and knows the labels that people gave in review."""
+
+    def last(self, subject: str) -> StoredEvaluation | None: ...
+
+    def before(self, subject: str, versions: str) -> StoredEvaluation | None:
+        """Return the last evaluation of other versions than these."""
+        ...
+
+    def save(self, subject: str, evaluation: StoredEvaluation) -> None: ...
+
+    def reviewed_mentions(self) -> Sequence[ReviewedMention]: ...
+
+    def questions_per_call(self) -> tuple[int, float]:
+        """Return the number of newest calls that were looked at, and the open questions of each."""
+        ...

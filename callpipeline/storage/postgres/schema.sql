@@ -415,6 +415,25 @@ COMMENT ON COLUMN unjudged.unavailable_service IS
 COMMENT ON COLUMN unjudged.asked_by IS
     'The last run that retried it; null once another run claims the call.';
 
+CREATE TABLE evaluations (
+    evaluation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subject        text NOT NULL CHECK (subject IN ('mentions', 'sentiment')),
+    versions       text NOT NULL,
+    labels         text NOT NULL,
+    outcomes       jsonb NOT NULL,
+    numbers        jsonb NOT NULL,
+    measured_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX evaluations_by_subject ON evaluations (subject, evaluation_id DESC);
+COMMENT ON TABLE evaluations IS
+    'Results of rules, list and engines on labels: the asset checks compare each with the one before.';
+COMMENT ON COLUMN evaluations.versions IS
+    'The versions that were evaluated: of list, rules and engine.';
+COMMENT ON COLUMN evaluations.labels IS 'Hash of the labels.';
+COMMENT ON COLUMN evaluations.outcomes IS
+    'Whether the result was right, by the hash of the label.';
+COMMENT ON COLUMN evaluations.numbers IS 'Scores: precision, recall and others.';
+
 CREATE TABLE rematches (
     rematch_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     catalog_version  text NOT NULL REFERENCES catalog_versions,
