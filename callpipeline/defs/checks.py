@@ -24,6 +24,10 @@ from callpipeline.pipeline.quality.regressions import (
     evaluate_mentions,
     evaluate_sentiment,
 )
+from callpipeline.pipeline.quality.sentiment_evaluation import (
+    utterance_rows,
+    utterances_of_rows,
+)
 from callpipeline.wiring import Storage
 
 JOB = "check_calls"
@@ -123,7 +127,8 @@ def _sentiment_quality(settings: Callable[[], Settings]) -> dg.AssetChecksDefini
         name="sentiment_quality",
         asset=Stage.COMPETITOR_SENTIMENT.value,
         description=(
-            "Macro-F1 of the configured judge on the utterances of CALLPIPELINE_SENTIMENT_LABELS. "
+            "Macro-F1 of the configured judge on labels: what people corrected on the pages, and "
+            "the utterances of CALLPIPELINE_SENTIMENT_LABELS. "
             "Fails if another judge makes more labels wrong than right, compared with the one "
             "before. An evaluation is not repeated while judge and labels are the same."
         ),
@@ -133,7 +138,10 @@ def _sentiment_quality(settings: Callable[[], Settings]) -> dg.AssetChecksDefini
     ) -> dg.AssetCheckResult:
         with expose_errors():
             judge, file = stages.engines.judge, settings().sentiment_labels_path
-            return _quality(asyncio.run(evaluate_sentiment(storage.evaluations, judge, file)))
+            rows = utterance_rows(storage.corrections.corrected(), storage.calls.segments)
+            corrected = utterances_of_rows(rows)
+            evaluating = evaluate_sentiment(storage.evaluations, judge, file, corrected)
+            return _quality(asyncio.run(evaluating))
 
     return sentiment
 

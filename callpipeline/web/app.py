@@ -67,6 +67,7 @@ API_ROUTERS = (
     ApiRouter(calls.playback_router, Scope.READ, "play calls"),
     ApiRouter(calls.download_router, Scope.READ, "download calls"),
     ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
+    ApiRouter(calls.corrections_router, Scope.UPLOAD, "correct sentiment"),
     ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
     ApiRouter(catalog_changes.check_router, Scope.READ, "check competitor lists"),
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),

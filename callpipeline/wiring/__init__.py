@@ -30,6 +30,7 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.corrections import SentimentCorrections
 from callpipeline.storage.results.evaluations import Evaluations
 from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.reviews import Reviews
@@ -148,6 +149,10 @@ class Storage:
     egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
+
+    @property
+    def corrections(self) -> SentimentCorrections:
+        return SentimentCorrections(self.database)
 
     @property
     def evaluations(self) -> Evaluations:

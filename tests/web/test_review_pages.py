@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.competitors.mentions import MentionStatus
+from callpipeline.domain.sentiment import Sentiment
 from callpipeline.wiring import Storage
 from tests.builders import a_mention
 from tests.web.processed_calls import SKY, ProcessedCall
@@ -153,3 +155,47 @@ def test_a_decision_on_the_review_page_returns_its_entry(
     assert part.strip().startswith("<li")
     assert 'value="undo"' in part
     assert "All caught up" in client.get("/review").text
+
+
+def test_sentiment_is_corrected_on_the_page_and_by_the_api(
+    client: httpx.Client, storage: Storage, tmp_path: Path
+) -> None:
+    call_id = ProcessedCall().store(storage, tmp_path)
+    mention_id, before = next(iter(_sentiments(storage, call_id).items()))
+    form = {"mention_id": mention_id, "sentiment": "mixed", "seen": str(before)}
+    part = client.post(f"/calls/{call_id}/sentiment", data=form, headers={"HX-Request": "true"})
+    assert part.status_code == 200
+    assert "Before the correction" in part.text and 'value="judge"' in part.text
+    assert _sentiments(storage, call_id)[mention_id] is Sentiment.MIXED
+    late = client.post(f"/calls/{call_id}/sentiment", data=form, headers={"HX-Request": "true"})
+    assert "corrected it to mixed" in late.text
+    path = f"/calls/{call_id}/mentions/{quote(mention_id, safe='')}/sentiment"
+    answer = client.put(path, json={"sentiment": None}).json()
+    assert (answer["sentiment"], answer["judged_sentiment"]) == (str(before), None)
+    refused = client.put(path, json={"sentiment": "negative", "seen": "mixed"})
+    assert refused.status_code == 409
+    assert (
+        client.put(
+            path.replace(quote(mention_id, safe=""), "x"), json={"sentiment": "negative"}
+        ).status_code
+        == 404
+    )
+    assert client.put(path, json={"sentiment": "great"}).status_code == 422
+
+
+def _sentiments(storage: Storage, call_id: str) -> dict[str, Sentiment]:
+    return {each.mention_id: each.sentiment for each in storage.results.judgements(call_id)}
+
+
+def test_a_counted_mention_is_dismissed_and_a_dismissed_one_confirmed(
+    client: httpx.Client, storage: Storage, tmp_path: Path
+) -> None:
+    call_id = ProcessedCall().store(storage, tmp_path)
+    counted = next(m for m in storage.results.mentions(call_id) if m.counts)
+    part = _decide(client, call_id, counted.mention_id, "dismiss", seen="counted")
+    assert "Dismissed (1)" in part.text
+    late = _decide(client, call_id, counted.mention_id, "dismiss", seen="counted")
+    assert "dismissed this mention a minute ago" in late.text
+    [review] = re.findall(r'name="review_id" value="(\d+)"', part.text)
+    _decide(client, call_id, counted.mention_id, "undo", review_id=review)
+    assert counted in storage.results.mentions(call_id)

@@ -19,6 +19,7 @@ from callpipeline.pipeline.quality.mention_labels import (
     rows_of,
 )
 from callpipeline.pipeline.quality.regressions import LABEL_COLUMNS, reviewed_rows
+from callpipeline.pipeline.quality.sentiment_evaluation import utterance_rows
 from callpipeline.storage.catalog.files import read_catalog
 
 
@@ -59,18 +60,29 @@ def mentions(
 
 
 def labels(
-    file: Annotated[Path, typer.Argument(help="The CSV file to write.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")],
+    sentiment: Annotated[
+        bool, typer.Option("--sentiment", help="Corrected sentiment, for `evaluate sentiment`.")
+    ] = False,
 ) -> None:
-    """Write what people decided in review as a file of labels, for `evaluate mentions`.
+    """Write what people decided in review as a CSV file of labels, for `evaluate mentions`.
 
-    It holds words from transcripts: keep it as safe as the calls.
+    With --sentiment: what they corrected, as JSON lines. Both hold words from transcripts: keep
+    them as safe as the calls.
     """
     with open_storage_migrated() as storage:
-        rows = reviewed_rows(storage.evaluations.reviewed_mentions())
+        if sentiment:
+            corrected = storage.corrections.corrected()
+            rows: list[dict[str, Any]] = list(utterance_rows(corrected, storage.calls.segments))
+        else:
+            rows = list(reviewed_rows(storage.evaluations.reviewed_mentions()))
     with file.open("w", encoding="utf-8", newline="") as written:
-        writer = csv.DictWriter(written, list(LABEL_COLUMNS))
-        writer.writeheader()
-        writer.writerows(rows)
+        if sentiment:
+            written.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(written, list(LABEL_COLUMNS))
+            writer.writeheader()
+            writer.writerows(rows)
     console.print(f"{len(rows):,} labels written to {escape(str(file))}", highlight=False)
 
 

@@ -136,13 +136,17 @@ def evaluate_mentions(
 
 
 async def evaluate_sentiment(
-    store: EvaluationStore, judge: SentimentJudge, file: Path | None
+    store: EvaluationStore,
+    judge: SentimentJudge,
+    file: Path | None,
+    corrected: Sequence[LabelledUtterance] = (),
 ) -> Regression:
-    """Evaluate a judge on labelled utterances. Raises SettingsInvalid, and what the judge raises.
+    """Evaluate a judge on the utterances of a file and on those that people `corrected`.
 
-    An evaluation of the same engine and labels is not repeated: a judge may cost money.
+    An evaluation of the same engine and labels is not repeated: a judge may cost money. Raises
+    SettingsInvalid, and what the judge raises.
     """
-    utterances = read_utterances(file) if file else ()
+    utterances = (*(read_utterances(file) if file else ()), *corrected)
     labels = _hash([_text(each) for each in utterances])
     if (known := _known(store, SENTIMENT, judge.name, labels)) is not None:
         return known

@@ -6,7 +6,8 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcripts import Segment
+from callpipeline.domain.utterances import TargetContexts
 from callpipeline.engines.ports import Conversation, SentimentJudge
-from callpipeline.errors import SettingsInvalid
+from callpipeline.errors import MissingObject, SettingsInvalid
 
 SCORED = (Sentiment.NEGATIVE, Sentiment.NEUTRAL, Sentiment.POSITIVE)
 """Labels over which macro-F1 is the mean; a judgement `mixed` is right for no other label."""
@@ -116,6 +118,37 @@ def read_utterances(file: Path) -> tuple[LabelledUtterance, ...]:
             raise SettingsInvalid(f"{file}, line {number}: {error}.") from error
     if not found:
         raise SettingsInvalid(f"{file} has no utterances.")
+    return tuple(found)
+
+
+def utterance_rows(
+    corrected: Iterable[tuple[str, Mention, Sentiment]],
+    segments_of: Callable[[str], Sequence[Segment]],
+) -> Iterator[dict[str, Any]]:
+    """Yield corrected mentions as rows of a file of utterances, as the judge sees them.
+
+    Mentions whose transcript was deleted or replaced are left out.
+    """
+    for call_id, mention, sentiment in corrected:
+        try:
+            context = TargetContexts(segments_of(call_id)).of(mention)
+        except MissingObject:
+            continue
+        yield {
+            "text": f"{context.left}[[{context.name}]]{context.right}",
+            "speaker": str(context.speaker),
+            "label": str(sentiment),
+            "before": [{"speaker": str(t.speaker), "text": t.text} for t in context.before],
+            "after": [{"speaker": str(t.speaker), "text": t.text} for t in context.after],
+        }
+
+
+def utterances_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[LabelledUtterance, ...]:
+    """Return the utterances of rows; those with other marks in their text are left out."""
+    found: list[LabelledUtterance] = []
+    for row in rows:
+        with suppress(ValueError):
+            found.append(_utterance(row))
     return tuple(found)
 
 

@@ -34,7 +34,13 @@ from callpipeline.storage.ports.rematch import (
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
-from callpipeline.storage.results import reviews, serialization, speakers, unjudged
+from callpipeline.storage.results import (
+    corrections,
+    reviews,
+    serialization,
+    speakers,
+    unjudged,
+)
 from callpipeline.storage.results.results import Results
 
 SEARCHED_CALLS = 2000
@@ -308,6 +314,7 @@ def _save_changes(connection: Connection[DictRow], write: RematchWrite) -> None:
     unjudged.insert(connection, write.call_id, write.run_id, write.missing)
     speakers.apply_to_mentions(connection, write.call_id)
     reviews.apply(connection, write.call_id, ())
+    corrections.apply(connection, write.call_id)
 
 
 def _as_found(row: Row) -> Row:

@@ -241,11 +241,16 @@ SELECT DISTINCT ON (mention_id) mention_id, start_s, decision FROM reviews
 WHERE call_id = %(call_id)s ORDER BY mention_id, review_id DESC;
 
 -- name: keep_judgements
--- Keep the judgements of mentions that are about to change.
+-- Keep the judgements of mentions that are about to change; without the corrections of people,
+-- which apply again.
 INSERT INTO replaced_judgements (call_id, mention_id, context, competitor, sentiment, score, rule,
                                  quote, engine, confidence, switching, switching_quote)
-SELECT s.call_id, s.mention_id, k.context, s.competitor, s.sentiment, s.score, s.rule, s.quote,
-       s.engine, s.confidence, s.switching, s.switching_quote
+SELECT s.call_id, s.mention_id, k.context, s.competitor,
+       coalesce(s.judged ->> 'sentiment', s.sentiment),
+       coalesce((s.judged ->> 'score')::float8, s.score), coalesce(s.judged ->> 'rule', s.rule),
+       s.quote, s.engine,
+       CASE WHEN s.judged IS NULL THEN s.confidence ELSE (s.judged ->> 'confidence')::float8 END,
+       s.switching, s.switching_quote
 FROM unnest(%(mention_ids)s::text[], %(contexts)s::text[]) AS k (mention_id, context)
 JOIN sentiment s ON s.call_id = %(call_id)s AND s.mention_id = k.mention_id
 ON CONFLICT (call_id, mention_id, context) DO UPDATE SET

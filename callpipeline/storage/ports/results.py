@@ -133,6 +133,8 @@ class MentionDetail:
     sentiment_confidence: float | None = None
     switching: SwitchingIntent | None = None
     switching_quote: str | None = None
+    judged_sentiment: Sentiment | None = None
+    """The judge's, if a person corrected it."""
 
 
 @dataclass(frozen=True, slots=True)

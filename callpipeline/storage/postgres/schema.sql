@@ -377,6 +377,7 @@ CREATE TABLE sentiment (
     confidence  double precision CHECK (confidence BETWEEN 0 AND 1),
     switching   text CHECK (switching IN ('leaving_to', 'coming_from', 'considering', 'staying')),
     switching_quote text NOT NULL DEFAULT '',
+    judged      jsonb,
     PRIMARY KEY (call_id, mention_id),
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
@@ -386,6 +387,26 @@ COMMENT ON COLUMN sentiment.confidence IS
 COMMENT ON COLUMN sentiment.switching IS
     'What the customer says about the competitor: leaving_to it, coming_from it, considering it or staying with it.';
 COMMENT ON COLUMN sentiment.switching_quote IS 'The words that say so.';
+COMMENT ON COLUMN sentiment.judged IS
+    'The judgement that a person corrected: sentiment, score, rule, confidence; otherwise null.';
+
+CREATE TABLE sentiment_corrections (
+    correction_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    call_id        text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    mention_id     text NOT NULL,
+    start_s        double precision NOT NULL,
+    sentiment      text CHECK (sentiment IN ('positive', 'neutral', 'negative', 'mixed')),
+    corrected_by   text,
+    corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX sentiment_corrections_by_mention
+    ON sentiment_corrections (call_id, mention_id, correction_id DESC);
+COMMENT ON TABLE sentiment_corrections IS
+    'Corrections of sentiment by people. The last one of a mention holds; none is changed or deleted.';
+COMMENT ON COLUMN sentiment_corrections.start_s IS
+    'Position of the mention: in another transcript, its id may belong to another word.';
+COMMENT ON COLUMN sentiment_corrections.sentiment IS
+    'The right sentiment; null if the judge''s holds again.';
 
 CREATE TABLE unjudged (
     call_id              text NOT NULL,

@@ -147,10 +147,12 @@ def load_sentiment_results(
 def mention_detail(row: Row) -> MentionDetail:
     """Return a mention from the columns of `reading/mention_columns`."""
     added: Row = {field.name: row.get(field.name) for field in fields(MentionDetail)}
+    judged = row.get("judged_sentiment")
     typed: Row = {
         "mention": mention_from_row(row),
         "sentiment": Sentiment(row["sentiment"]) if row["sentiment"] else None,
         "switching": SwitchingIntent(row["switching"]) if row["switching"] else None,
+        "judged_sentiment": Sentiment(judged) if judged else None,
     }
     return MentionDetail(**(added | typed))
 

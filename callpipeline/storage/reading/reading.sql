@@ -166,7 +166,8 @@ ORDER BY w.took_place_at DESC, w.call_id DESC, w.mention_id DESC;
     m.phrase, s.sentiment, s.score, s.rule, s.quote,
     s.engine, u.reason AS not_judged_because, u.next_attempt_at, g.text AS segment_text,
     g.start_s AS segment_start_s, g.end_s AS segment_end_s,
-    s.confidence AS sentiment_confidence, s.switching, s.switching_quote
+    s.confidence AS sentiment_confidence, s.switching, s.switching_quote,
+    s.judged ->> 'sentiment' AS judged_sentiment
 
 -- name: mention_conditions
 -- Conditions on reading_mentions m, which has only counted mentions of counted calls.

@@ -25,7 +25,13 @@ from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, StageWrit
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
-from callpipeline.storage.results import reviews, serialization, speakers, unjudged
+from callpipeline.storage.results import (
+    corrections,
+    reviews,
+    serialization,
+    speakers,
+    unjudged,
+)
 from callpipeline.storage.results.serialization import (
     peaks_from_json,
     peaks_to_json,
@@ -127,6 +133,7 @@ class Results:
             unjudged.replace(connection, write, missing)
             # Decisions may have been made while the mentions were judged.
             reviews.reconcile_sentiment(connection, write.call_id)
+            corrections.apply(connection, write.call_id)
 
         self._write(write, store)
 

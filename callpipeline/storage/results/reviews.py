@@ -32,17 +32,27 @@ class Reviews:
         self._database = database
 
     def decide(
-        self, call_id: str, mention_id: str, decision: Decision, by: str | None = None
+        self,
+        call_id: str,
+        mention_id: str,
+        decision: Decision,
+        by: str | None = None,
+        *,
+        seen: MentionStatus | None = None,
     ) -> Review:
         """Record a decision and apply it. Raises UnknownCall, UnknownMention.
 
-        It applies to all open mentions of the same competitor in the call.
-        The statement is not retried: after a lost connection the reviewer decides again.
+        On an open mention, it applies to all open mentions of the same competitor in the call.
+        `seen` is the status that the reviewer saw: raises ReviewOutdated if another person has
+        decided since. The statement is not retried: after a lost connection the reviewer decides
+        again.
         """
         decided = {"call_id": call_id, "mention_id": mention_id}
         decided |= {"decision": decision, "by": sanitize_text(by) if by else None}
         with self._database.transaction() as connection:
             _lock(connection, call_id)
+            if seen is not None:
+                _check_seen(connection, call_id, mention_id, seen)
             rows = connection.execute(query("reviews/insert"), decided).fetchall()
             if not rows:
                 raise UnknownMention(f"Call {call_id} has no such mention.")
@@ -139,6 +149,21 @@ def _with_decision(mention: Mention, row: Row | None) -> Mention:
 def _lock(connection: Connection[DictRow], call_id: str) -> None:
     if connection.execute(query("reviews/lock_call"), {"call_id": call_id}).fetchone() is None:
         raise UnknownCall(f"Call {call_id!r} not found.")
+
+
+def _check_seen(
+    connection: Connection[DictRow], call_id: str, mention_id: str, seen: MentionStatus
+) -> None:
+    """Raise ReviewOutdated if the mention has another status than the one that was seen."""
+    mention = {"call_id": call_id, "mention_id": mention_id}
+    row = connection.execute(query("reviews/present"), mention).fetchone()
+    if row is None or row["status"] == seen:
+        return
+    if row["decision"] is None or row["decision"] == Decision.RESET:
+        raise ReviewOutdated("This mention was found again meanwhile. Check it once more.")
+    who = row["decided_by"] or "Another person"
+    ago = f"{row['minutes']} minutes ago" if row["minutes"] > 1 else "a minute ago"
+    raise ReviewOutdated(f"{who} {row['decision']} this mention {ago}.")
 
 
 def _apply_now(connection: Connection[DictRow], call_id: str) -> None:

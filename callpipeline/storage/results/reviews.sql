@@ -105,6 +105,16 @@ ORDER BY took_place_at DESC, page.call_id DESC, page.start_s, page.mention_id;
 -- Lock the row of a call that is not erased: runs that write to it wait, or came first.
 SELECT state FROM calls WHERE call_id = %(call_id)s AND state <> 'ERASED' FOR NO KEY UPDATE;
 
+-- name: present
+-- Return the status of a mention, and the last decision on it.
+SELECT m.status, r.decision, r.decided_by,
+       ceil(extract(epoch FROM clock_timestamp() - r.decided_at) / 60)::integer AS minutes
+FROM mentions m
+LEFT JOIN LATERAL (
+    SELECT * FROM reviews r WHERE r.call_id = m.call_id AND r.mention_id = m.mention_id
+    ORDER BY r.review_id DESC LIMIT 1) AS r ON true
+WHERE m.call_id = %(call_id)s AND m.mention_id = %(mention_id)s;
+
 -- name: reconcile_sentiment
 -- Bring the sentiment of reviewed mentions in line with the decisions. Mentions that do not count
 -- lose theirs; those that count without one are queued for judging, or never judged if the text

@@ -122,7 +122,7 @@ def mention_from_row(row: Row) -> Mention:
 
 
 def judgement_row(call_id: str, judgement: Judgement) -> Row:
-    return {"call_id": call_id, **asdict(judgement)}
+    return {"call_id": call_id, **asdict(judgement), "judged": None}
 
 
 def judgement_from_row(row: Row) -> Judgement:

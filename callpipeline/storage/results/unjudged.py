@@ -19,7 +19,7 @@ from callpipeline.storage.ports.results import MissingJudgement, StageWrite
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
-from callpipeline.storage.results import serialization
+from callpipeline.storage.results import corrections, serialization
 
 WAITS_S = (120.0, 600.0, 3600.0, *(21_600.0,) * 8)
 """Waits between attempts: 2 and 10 minutes, an hour, then six hours each; two days in all."""
@@ -96,6 +96,7 @@ class UnjudgedStore:
             tables.upsert(connection, "sentiment", ("call_id", "mention_id"), new)
             ids = {"mention_ids": [row["mention_id"] for row in new], "took_s": write.took_s}
             connection.execute(query("unjudged/save_judged"), claim | ids)
+            corrections.apply(connection, write.call_id)
         if missing:
             late = claim | _columns(missing) | {"most": len(self._waits_s)}
             late |= {"patience_s": self._outage_patience_s}

@@ -9,7 +9,7 @@ from itertools import groupby
 from markupsafe import Markup, escape
 
 from callpipeline.domain.competitors.mentions import MentionStatus, Review
-from callpipeline.domain.sentiment import CallStance, call_stance
+from callpipeline.domain.sentiment import CallStance, Sentiment, call_stance
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.domain.transcripts import Segment, speaker_label
 from callpipeline.storage.ports.results import MentionDetail
@@ -93,9 +93,29 @@ class MentionView:
         """Return the form value and the button label of each possible decision."""
         if self.review:
             return (("undo", "Undo"),)
-        if self.detail.mention.status is MentionStatus.NEEDS_REVIEW:
-            return (("confirm", "Confirm"), ("dismiss", "Dismiss"))
-        return ()
+        match self.detail.mention.status:
+            case MentionStatus.NEEDS_REVIEW:
+                return (("confirm", "Confirm"), ("dismiss", "Dismiss"))
+            case MentionStatus.COUNTED:
+                return (("dismiss", "Dismiss"),)
+            case MentionStatus.DISMISSED:
+                return (("confirm", "Confirm"),)
+
+    @property
+    def status(self) -> str:
+        return str(self.detail.mention.status)
+
+    @property
+    def corrections(self) -> Sequence[tuple[str, str]]:
+        """Return the form value and the label of each sentiment that this one can become."""
+        if not self.detail.mention.counts or not self.detail.sentiment:
+            return ()
+        others = [
+            (str(s), SENTIMENT_LABELS[s]) for s in Sentiment if s is not self.detail.sentiment
+        ]
+        judged = self.detail.judged_sentiment
+        back = [("judge", f"Judge's: {SENTIMENT_LABELS[judged].lower()}")] if judged else []
+        return [*others, *back]
 
     @property
     def review_note(self) -> str:
@@ -198,6 +218,8 @@ def _reasons(detail: MentionDetail) -> Iterator[tuple[str, object]]:
     yield REASON_LABELS[detail.mention.status], detail.mention.reason
     if detail.sentiment:
         yield "Sentiment", f"{SENTIMENT_LABELS[detail.sentiment]} ({detail.score:+.2f})"
+        if detail.judged_sentiment:
+            yield "Before the correction", SENTIMENT_LABELS[detail.judged_sentiment]
         if detail.sentiment_confidence is not None:
             yield "Confidence", f"{detail.sentiment_confidence:.0%}"
         yield "Rule", detail.rule

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field, field_validator
 
 from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus, Review
+from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import ReviewOutdated, UnknownMention, UnknownVoices
 from callpipeline.storage.ports.results import MentionDetail, PendingReview, ReviewPosition
 from callpipeline.storage.postgres.database import sanitize_text
@@ -36,8 +37,22 @@ class ReviewRequest(BaseModel):
 
     mention_id: str = Field(max_length=1000)
     decision: Literal["confirm", "dismiss", "undo"]
+    seen: MentionStatus | None = None
     review_id: int | None = Field(None, ge=0, lt=2**63)
     view: Literal["call", "review"] = "call"
+
+    @field_validator("mention_id")
+    @classmethod
+    def _storable(cls, value: str) -> str:
+        return sanitize_text(value)
+
+
+class CorrectionRequest(BaseModel):
+    """Form of a correction; `judge` lets the judge's sentiment hold again."""
+
+    mention_id: str = Field(max_length=1000)
+    sentiment: Literal["positive", "neutral", "negative", "mixed", "judge"]
+    seen: Sentiment | None = None
 
     @field_validator("mention_id")
     @classmethod
@@ -161,11 +176,36 @@ def decide(
         )
     if decision.view == "review":
         return _entry(state, request, call_id, decision.mention_id, problem)
-    reviews = state.storage.reviews.in_force(call_id)
-    detail = call_detail(state, call_id)
-    is_outdated = has_older_list(state, detail)
-    context = mentions_context(detail, reviews, problem, is_outdated=is_outdated)
-    return page(request, "call/mentions.html", headers=NO_STORE, **context)
+    return _mentions(state, request, call_id, problem)
+
+
+@router.post(
+    "/calls/{call_id}/sentiment",
+    dependencies=[Depends(require(Scope.UPLOAD, page=True, action="correct sentiment"))],
+)
+def correct_sentiment(
+    state: State,
+    request: Request,
+    call_id: CallId,
+    correction: Annotated[CorrectionRequest, Form()],
+    hx_request: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Correct the sentiment of a mention, or let the judge's hold again."""
+    problem, visitor = None, visitor_of(request)
+    right = None if correction.sentiment == "judge" else Sentiment(correction.sentiment)
+    try:
+        state.storage.corrections.correct(
+            call_id,
+            correction.mention_id,
+            right,
+            visitor.name if visitor else None,
+            seen=correction.seen,
+        )
+    except (ReviewOutdated, UnknownMention) as error:
+        problem = str(error)
+    if hx_request is None:
+        return RedirectResponse(f"/calls/{call_id}#mentions", 303)
+    return _mentions(state, request, call_id, problem)
 
 
 @router.post(
@@ -184,11 +224,21 @@ def assign_speakers(
 
 def _decide(state: AppState, call_id: str, request: ReviewRequest, name: str | None) -> None:
     if request.decision != "undo":
-        state.storage.reviews.decide(call_id, request.mention_id, DECISIONS[request.decision], name)
+        decision = DECISIONS[request.decision]
+        state.storage.reviews.decide(call_id, request.mention_id, decision, name, seen=request.seen)
     elif request.review_id is None:
         raise ReviewOutdated("There is no decision to undo. Reload the page.")
     else:
         state.storage.reviews.undo(request.review_id, name)
+
+
+def _mentions(state: AppState, request: Request, call_id: str, problem: str | None) -> Response:
+    """Render the mentions of a call."""
+    reviews = state.storage.reviews.in_force(call_id)
+    detail = call_detail(state, call_id)
+    is_outdated = has_older_list(state, detail)
+    context = mentions_context(detail, reviews, problem, is_outdated=is_outdated)
+    return page(request, "call/mentions.html", headers=NO_STORE, **context)
 
 
 def _entry(
