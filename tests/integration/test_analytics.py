@@ -13,8 +13,11 @@ import psycopg
 import pytest
 
 from callpipeline.config import CHECKOUT
+from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.competitors.find_mentions import OWN_REASON
+from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.storage.reading.analytics import Analytics
 from tests.integration.databases import execute_sql, new_database
 
 _spec = importlib.util.spec_from_file_location("docs", CHECKOUT / "docs" / "make_analytics.py")
@@ -310,3 +313,24 @@ def test_competitors_beside_the_own_brand_are_listed(filled_url: str) -> None:
     )
     assert found == [(call_id(1), "Vodafone", "Acme", "customer", "positive", "it is vodafone")]
     execute_sql(filled_url, "DELETE FROM callpipeline.mentions WHERE mention_id LIKE 'own%'")
+
+
+def test_calls_that_wait_change_no_rate(filled_url: str) -> None:
+    """A backlog is in no denominator; the mentions of a call in progress are in no rate."""
+    with Database(filled_url) as database:
+        before = Analytics(database).rates(CallFilters())
+        execute_sql(
+            filled_url,
+            "INSERT INTO callpipeline.calls (call_id, bucket, key, etag, size_bytes, "
+            "last_modified, state) SELECT '2026-01-02-' || lpad(n::text, 12, '0'), 'b', "
+            "'waits' || n, 'e', 1, '2026-03-02', 'PENDING' FROM generate_series(1, 200) AS n",
+        )
+        try:
+            assert Analytics(database).rates(CallFilters()) == before
+        finally:
+            execute_sql(filled_url, "DELETE FROM callpipeline.calls WHERE key LIKE 'waits%'")
+    vodafone = before.of("Vodafone")
+    assert before.completed == 6 and before.with_mention == 4
+    assert (vodafone.all.events, vodafone.all.calls, vodafone.all.of) == (5, 4, 6)
+    assert (vodafone.by_customer.events, vodafone.by_agent.events) == (3, 2)
+    assert before.of("Nobody") == before.of("Missing")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.synthetic_calls import fill
 from benchmarks.synthetic_data import PHRASES
+from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.reading.search import HitCount
@@ -84,10 +85,17 @@ def test_numbers_read_at_once_equal_those_read_one_by_one(
 ):
     at_once = readers.analytics.analytics(filters, earlier=earlier)
     assert at_once.voices == readers.analytics.over_time(replace(filters, competitors=()))
-    before = earlier and {
-        e.name: e.counts.mentions for e in readers.analytics.by_competitor(earlier)
-    }
-    assert at_once.before == before
+    for rates, selected in ((at_once.rates, filters), (at_once.before, earlier)):
+        if rates is None or selected is None:
+            assert rates is selected is None
+            continue
+        completed = selected.in_state(CallState.COMPLETED)
+        found = readers.analytics.by_competitor(completed)
+        assert {name: each.all.events for name, each in rates.by_competitor.items()} == {
+            each.name: each.counts.mentions for each in found
+        }
+        assert all(each.all.of == rates.completed for each in rates.by_competitor.values())
+        assert rates.with_mention <= rates.completed
 
 
 @few

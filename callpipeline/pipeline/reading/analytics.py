@@ -1,10 +1,10 @@
 """The numbers of the analytics page for the calls that match filters."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from callpipeline.domain.calls.filters import CallFilters
+from callpipeline.domain.calls.rates import RateChange
 from callpipeline.storage.ports.analytics import (
     AgentNumbers,
     AnalyticsReader,
@@ -12,6 +12,7 @@ from callpipeline.storage.ports.analytics import (
     FilterChoices,
     MentionPage,
     MentionTrend,
+    PeriodRates,
     Totals,
     TrendReader,
 )
@@ -24,16 +25,17 @@ class AnalyticsPage:
     """Numbers of the calls that match `filters`, and the choices of the filter form.
 
     `mentions_of_all` counts all competitors, even if the filters select some: shares of voice are
-    relative to these. `before` counts each competitor's mentions in the previous period of the same
-    length; None without a first day. `newest` lists mentions of the selected competitors; None if
-    none are selected.
+    relative to these. `rates` are per completed call; `before` has those of the previous period of
+    the same length, None without a first day. `newest` lists mentions of the selected competitors;
+    None if none are selected.
     """
 
     filters: CallFilters
     choices: FilterChoices
     totals: Totals
     competitors: tuple[CompetitorNumbers, ...]
-    before: Mapping[str, int] | None
+    rates: PeriodRates
+    before: PeriodRates | None
     agents: tuple[AgentNumbers, ...]
     over_time: MentionTrend
     mentions_of_all: MentionTrend
@@ -48,14 +50,17 @@ class AnalyticsPage:
         """Return the competitor's share of voice (0..1)."""
         return self.mentions_of_all.total_shares.get(competitor.name, 0.0)
 
-    def change(self, competitor: CompetitorNumbers) -> float | None:
-        """Return the change from the previous period, 0.5 for +50 %; None if unknown."""
-        earlier = (self.before or {}).get(competitor.name)
-        return (competitor.counts.mentions - earlier) / earlier if earlier else None
+    def change(self, competitor: CompetitorNumbers) -> RateChange | None:
+        """Return the change of its mentions per completed call from the previous period."""
+        if self.before is None:
+            return None
+        now, before = self.rates.of(competitor.name), self.before.of(competitor.name)
+        return RateChange(now.all, before.all)
 
-    def is_new(self, competitor: CompetitorNumbers) -> bool:
-        """Return whether the competitor was not mentioned in the previous period."""
-        return self.before is not None and not self.before.get(competitor.name)
+    @property
+    def waiting(self) -> int:
+        """Return the calls that are neither completed nor failed, and so in no rate."""
+        return self.totals.calls - self.totals.completed - self.totals.failed
 
 
 def load_analytics(
@@ -84,6 +89,7 @@ def load_analytics(
         choices=choices,
         totals=numbers.totals,
         competitors=numbers.by_competitor,
+        rates=numbers.rates,
         before=numbers.before,
         agents=numbers.by_agent,
         over_time=numbers.over_time,

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.calls.rates import Rate
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.time_buckets import BucketSize, TimeBucket
 from callpipeline.storage.ports.results import MentionDetail
@@ -104,11 +105,37 @@ class FilterChoices:
 
 
 @dataclass(frozen=True, slots=True)
+class CompetitorRates:
+    """Mentions of a competitor in completed calls: all, those by customers and those by agents."""
+
+    all: Rate
+    by_customer: Rate
+    by_agent: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRates:
+    """Rates of the completed calls of a period; calls that wait are in no rate.
+
+    `with_mention` is the number of completed calls with a mention that matches the filters.
+    """
+
+    completed: int
+    with_mention: int
+    by_competitor: Mapping[str, CompetitorRates]
+
+    def of(self, competitor: str) -> CompetitorRates:
+        """Return the rates of a competitor; zero if it was not mentioned."""
+        none = Rate(0, 0, self.completed)
+        return self.by_competitor.get(competitor, CompetitorRates(none, none, none))
+
+
+@dataclass(frozen=True, slots=True)
 class AnalyticsNumbers:
     """All numbers of the analytics page.
 
-    `voices` counts the mentions of all competitors, whatever the filters select. `before` counts
-    each competitor's mentions in the previous period; None if no period was requested.
+    `voices` counts the mentions of all competitors, whatever the filters select. `before` has the
+    rates of the previous period; None if no period was requested.
     """
 
     totals: Totals
@@ -116,7 +143,8 @@ class AnalyticsNumbers:
     by_agent: tuple[AgentNumbers, ...]
     over_time: MentionTrend
     voices: MentionTrend
-    before: Mapping[str, int] | None
+    rates: PeriodRates
+    before: PeriodRates | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +184,10 @@ class CompetitorCounter(TrendReader, Protocol):
     """Counts mentions by competitor, and over time."""
 
     def by_competitor(self, filters: CallFilters) -> Sequence[CompetitorNumbers]: ...
+
+    def rates(self, filters: CallFilters) -> PeriodRates:
+        """Return the rates of the completed calls that match."""
+        ...
 
     def own_mentions(self, names: Sequence[str]) -> Mapping[str, int]:
         """Count the mentions of the user's own names, which never count as a competitor's."""

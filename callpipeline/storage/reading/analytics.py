@@ -15,7 +15,9 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.calls.rates import Rate
 from callpipeline.domain.competitors.find_mentions import OWN_REASON
 from callpipeline.domain.time_buckets import (
     BucketSize,
@@ -29,11 +31,13 @@ from callpipeline.storage.ports.analytics import (
     AgentNumbers,
     AnalyticsNumbers,
     CompetitorNumbers,
+    CompetitorRates,
     FilterChoices,
     ListedMention,
     MentionCounts,
     MentionPage,
     MentionTrend,
+    PeriodRates,
     Totals,
 )
 from callpipeline.storage.postgres import tables
@@ -138,7 +142,8 @@ class Analytics:
             competitors = pool.submit(
                 select, self._database, "reading/mentions_by_competitor", resolved
             )
-            before = pool.submit(self.by_competitor, earlier) if earlier else None
+            rates = pool.submit(self.rates, resolved)
+            before = pool.submit(self.rates, earlier) if earlier else None
             found = _totals(agents.result(), ())
             range_ = (found.first_day, found.last_day)
             drawn = _limit_days(resolved, days, range_)
@@ -152,8 +157,21 @@ class Analytics:
                 by_agent=_agents(agents.result(), mentions.result()),
                 over_time=trend.result(),
                 voices=voices.result(),
-                before=before and {each.name: each.counts.mentions for each in before.result()},
+                rates=rates.result(),
+                before=before and before.result(),
             )
+
+    def rates(self, filters: CallFilters) -> PeriodRates:
+        """Return the rates of completed calls: those that match, whatever they mention."""
+        matching = resolve_competitors(self._database, filters.in_state(CallState.COMPLETED))
+        every = replace(matching, competitors=(), sentiment=None, speaker=None, named=False)
+        [completed] = select(self._database, "reading/count_calls", every)
+        [naming] = select(self._database, "reading/count_calls", replace(matching, named=True))
+        rows = select(self._database, "reading/completed_mentions", matching)
+        of = completed["calls"]
+        return PeriodRates(
+            of, naming["calls"], {row["competitor"]: _rates(row, of) for row in rows}
+        )
 
     def _select(self, name: str, filters: CallFilters, more: Row | None = None) -> list[Row]:
         return select(self._database, name, resolve_competitors(self._database, filters), more)
@@ -193,6 +211,14 @@ def _competitors(rows: Sequence[Row]) -> tuple[CompetitorNumbers, ...]:
     return tuple(
         CompetitorNumbers(row["competitor"], row["calls"], row["share"], _counts(row))
         for row in rows
+    )
+
+
+def _rates(row: Row, of: int) -> CompetitorRates:
+    return CompetitorRates(
+        Rate(row["mentions"], row["calls"], of),
+        Rate(row["by_customer"], row["customer_calls"], of),
+        Rate(row["by_agent"], row["agent_calls"], of),
     )
 
 

@@ -40,6 +40,18 @@ SELECT
 FROM calls c LEFT JOIN recordings r USING (call_id)
 WHERE c.call_id = ANY(%(call_ids)s) ORDER BY c.created_at DESC, c.call_id DESC;
 
+-- name: completed_mentions
+-- Count the filtered mentions by competitor, those by customers and by agents, and the calls with
+-- them.
+SELECT m.competitor, count(*) AS mentions, count(DISTINCT m.call_id) AS calls,
+       count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
+       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'customer') AS customer_calls,
+       count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent,
+       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'agent') AS agent_calls
+FROM reading_mentions m WHERE
+    -- include reading/mention_conditions
+GROUP BY m.competitor;
+
 -- name: competitors_of_calls
 -- Count the mentions in calls by competitor, speaker and sentiment, in order of time.
 SELECT m.call_id, m.competitor, m.speaker, m.stance, count(*) AS mentions, min(n.start_s) AS first_s

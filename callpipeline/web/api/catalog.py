@@ -51,8 +51,9 @@ class CountedEntry(CompetitorItem):
 
     An own name has `own_mentions` instead, which never count.
 
-    `trend` has the mentions of each week of `weeks`; `change` compares the last four full weeks
-    with the four before. `precision` is the share of confirmed mentions among those that people
+    `trend` has the mentions of each week of `weeks`; `change` compares the mentions per
+    completed call of the last four full weeks with the four before; it is clear if it is more than
+    chance. `precision` is the share of confirmed mentions among those that people
     `confirmed` or `dismissed`.
     """
 
@@ -62,6 +63,7 @@ class CountedEntry(CompetitorItem):
     share: float
     trend: list[int]
     change: float | None
+    is_change_clear: bool
     to_review: int
     confirmed: int
     dismissed: int
@@ -310,7 +312,8 @@ def _counted(listed: ListedCompetitor) -> CountedEntry:
         calls=listed.calls,
         share=listed.share,
         trend=list(listed.trend),
-        change=listed.change,
+        change=listed.change.relative,
+        is_change_clear=listed.change.is_clear,
         to_review=listed.to_review,
         confirmed=listed.decisions.confirmed,
         dismissed=listed.decisions.dismissed,

@@ -10,12 +10,13 @@ from fastapi.responses import HTMLResponse
 
 from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.calls.rates import Rate, RateChange
 from callpipeline.domain.time_buckets import BucketSize, TimeBucket
 from callpipeline.pipeline.reading.analytics import AnalyticsPage, load_analytics
 from callpipeline.storage.ports.analytics import AgentNumbers, MentionTrend
 from callpipeline.web.filters import DownloadLinks, FilterForm, QueryFilters, url_with_filters
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
-from callpipeline.web.pages.rendering import SENTIMENT_LABELS, page
+from callpipeline.web.pages.rendering import SENTIMENT_LABELS, page, rate
 from callpipeline.web.pages.status_view import calls_by_id
 from callpipeline.web.state import State
 
@@ -202,12 +203,32 @@ def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting
         "url_with_filters": url_with_filters,
         "replace": replace,
         "speaker_labels": SPEAKER_LABELS,
+        "rate_title": rate_title,
+        "change_title": change_title,
         "states": CallState,
         "downloads": [
             DownloadLinks("mentions", filters.mentioning_any()),
             DownloadLinks("calls", filters.counted()),
         ],
     }
+
+
+def rate_title(of: Rate) -> str:
+    """Explain a rate: its interval and the calls it is based on."""
+    interval = of.interval
+    if interval is None:
+        return f"{of.events:,} in {of.of:,} completed calls"
+    low, high = map(rate, interval)
+    return f"{of.events:,} in {of.of:,} completed calls; 95 %: {low} to {high} per 100"
+
+
+def change_title(change: RateChange) -> str:
+    """Explain a change: both rates, and whether it is more than chance."""
+    both = f"{rate(change.before.per_100)} per 100 calls before, {rate(change.now.per_100)} now"
+    counts = f"{change.before.of:,} and {change.now.of:,} completed calls"
+    if change.relative is None:
+        return f"{both} ({counts})"
+    return f"{both} ({counts}); {'more than chance' if change.is_clear else 'may be chance'}"
 
 
 def share_of_voice_chart(trend: MentionTrend, names: Sequence[str], filters: CallFilters) -> Chart:

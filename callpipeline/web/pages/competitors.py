@@ -14,6 +14,7 @@ from callpipeline.pipeline.rematch.planning import RematchPhase
 from callpipeline.pipeline.rematch.previews import QUOTE_CHARS
 from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.web.access import Admin, Scope, require
+from callpipeline.web.pages.analytics import change_title
 from callpipeline.web.pages.competitors_view import (
     MAX_FORM_TEXT,
     ORIGIN_LABELS,
@@ -62,6 +63,7 @@ def competitors(request: Request, state: State) -> Response:
         sparkline=sparkline,
         sparkline_size=SPARKLINE_SIZE,
         weeks=TREND_WEEKS,
+        change_title=change_title,
     )
 
 

@@ -100,6 +100,19 @@ def signed(value: float | None) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}") if round(value, 2) else "0.00"
 
 
+def rate(per_100: float | None) -> str:
+    """Format a rate with as many decimals as it deserves: 0.25, 3.1, 42."""
+    if per_100 is None:
+        return "–"
+    decimals = 0 if per_100 >= 10 or not per_100 else 1 if per_100 >= 1 else 2
+    return f"{per_100:.{decimals}f}"
+
+
+def change(relative: float) -> str:
+    """Format a relative change as percent with its sign."""
+    return f"{relative:+.0%}".replace("-", "\N{MINUS SIGN}")
+
+
 def printable(text: str) -> str:
     """Replace control and bidirectional formatting characters by a visible one."""
     return "".join(
@@ -120,6 +133,8 @@ _environment.filters |= {
     "number": number,
     "percent": percent,
     "signed": signed,
+    "rate": rate,
+    "change": change,
     "sentiment_label": sentiment_label,
     "printable": printable,
     "isolate": isolate,
