@@ -39,6 +39,7 @@ FORMAT_LABELS = {
     ExportFormat.CSV: "CSV",
     ExportFormat.JSON: "JSON",
     ExportFormat.PARQUET: "Parquet",
+    ExportFormat.XLSX: "Excel",
 }
 
 

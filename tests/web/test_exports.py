@@ -6,7 +6,9 @@ import io
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import httpx
 import pyarrow.parquet as pq
@@ -95,7 +97,7 @@ def test_formulas_are_text_in_a_spreadsheet(client: httpx.Client, database: str)
 
 
 @pytest.mark.parametrize(
-    "path", ["calls.xlsx", "agents.csv", "calls.csv?words=price", "calls.csv?from=1"]
+    "path", ["calls.docx", "agents.csv", "calls.csv?words=price", "calls.csv?from=1"]
 )
 def test_unknown_exports_are_refused(client: httpx.Client, path: str) -> None:
     assert client.get(f"/export/{path}").status_code == 422
@@ -180,3 +182,39 @@ def test_leaving_cancels_a_running_query() -> None:
         return time.monotonic() - began
 
     assert asyncio.run(leave()) < 5
+
+
+def _sheet(content: bytes) -> list[dict[str, str]]:
+    """Return the cells of the first sheet of an Excel file that are not empty, by column."""
+    space = {"m": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with zipfile.ZipFile(io.BytesIO(content)) as book:
+        root = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    rows: list[dict[str, str]] = []
+    for row in root.findall(".//m:sheetData/m:row", space):
+        cells = row.findall("m:c", space)
+        rows.append(
+            {cell.attrib["r"].rstrip("0123456789"): "".join(cell.itertext()) for cell in cells}
+        )
+    return rows
+
+
+def test_a_spreadsheet_has_the_same_rows(client: httpx.Client, database: str) -> None:
+    header, *rows = _sheet(client.get("/export/mentions.xlsx?competitor=ee").content)
+    text = client.get("/export/mentions.csv?competitor=ee").text
+    named, *lines = list(csv.reader(text.splitlines()))
+    assert list(header.values()) == named
+    assert len(rows) == len(lines) > 0
+    [column] = [column for column, name in header.items() if name == "said"]
+    at = named.index("said")
+    assert [row[column] for row in rows] == [line[at] for line in lines]
+
+
+def test_rows_lead_to_their_words_and_numbers_are_round(
+    client: httpx.Client, database: str
+) -> None:
+    execute_sql(database, "UPDATE callpipeline.sentiment SET score = 0.1 + 0.2 - 0.73")
+    [first, *_] = csv.DictReader(client.get("/export/mentions.csv?competitor=ee").text.splitlines())
+    assert first["score"] == "-0.43"
+    assert first["file_name"] and "/" not in first["file_name"]
+    assert first["link"].startswith("http://") and f"/calls/{first['call_id']}?t=" in first["link"]
+    assert client.get(first["link"]).status_code == 200

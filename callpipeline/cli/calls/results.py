@@ -23,6 +23,7 @@ from callpipeline.cli.session import (
     parse_moment,
     report_errors,
 )
+from callpipeline.config import settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
 from callpipeline.domain.sentiment import Sentiment
@@ -31,6 +32,7 @@ from callpipeline.pipeline.reading.documents import CallFormat, download
 from callpipeline.storage.reading.export import Dataset, ExportFormat, write_export
 from callpipeline.storage.reading.export import open_export as opened_table
 from callpipeline.storage.reading.search import BEGIN, END, SearchHit, SearchRequest
+from callpipeline.wiring import open_links
 
 app = typer.Typer(
     name="export",
@@ -203,11 +205,15 @@ def _export(
     now = datetime.now(UTC)
     begin = parse_moment(since, now) if since else None
     end = parse_moment(until, now, "--until") if until else None
-    if format is ExportFormat.PARQUET and output is None and sys.stdout.isatty():
-        raise SettingsInvalid("Parquet is a binary format: write it to a file with --output.")
+    is_binary = format in (ExportFormat.PARQUET, ExportFormat.XLSX)
+    if is_binary and output is None and sys.stdout.isatty():
+        raise SettingsInvalid(f"{format} is a binary format: write it to a file with --output.")
+    base_url = open_links(settings()).app_url
     with (
         open_storage_migrated() as storage,
-        opened_table(storage.database, what, begin, end, filters=filters) as table,
+        opened_table(
+            storage.database, what, begin, end, filters=filters, base_url=base_url
+        ) as table,
         _file(output) as file,
     ):
         count = write_export(table, format, file)

@@ -33,11 +33,12 @@ export_router = APIRouter(prefix="/export", tags=["export"])
 
 EXPORT_RESPONSES = {
     200: {
-        "description": "CSV with a header, JSON with one document per line, or Parquet",
+        "description": "CSV with a header, JSON with one document per line, Parquet or Excel",
         "content": {
             "text/csv": {},
             "application/x-ndjson": {},
             "application/vnd.apache.parquet": {},
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {},
         },
     }
 }
@@ -173,4 +174,6 @@ async def export(
     """
     if words is not None and what is not Dataset.SEGMENTS:
         raise HTTPException(422, "words: only segments can be searched.")
-    return await state.exporter.stream(request, ExportRequest(what, kind, filters, words or None))
+    base_url = state.options.web_url or str(request.base_url)
+    wanted = ExportRequest(what, kind, filters, words or None, base_url)
+    return await state.exporter.stream(request, wanted)

@@ -29,8 +29,12 @@ MEDIA_TYPES = {
     ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
     ExportFormat.JSON: "application/x-ndjson",
     ExportFormat.PARQUET: "application/vnd.apache.parquet",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-EXTENSIONS = {ExportFormat.CSV: "csv", ExportFormat.JSON: "jsonl", ExportFormat.PARQUET: "parquet"}
+EXTENSIONS = {ExportFormat.JSON: "jsonl"}
+"""Extensions of files that are not the format's name."""
+NEEDS_FILE = (ExportFormat.PARQUET, ExportFormat.XLSX)
+"""Formats whose writers need a file that they can seek in."""
 
 
 class ClientLeft(Exception):
@@ -45,6 +49,7 @@ class ExportRequest:
     format: ExportFormat
     filters: CallFilters
     words: str | None = None
+    base_url: str = ""
 
 
 class ChunkPipe:
@@ -136,12 +141,13 @@ class Exporter:
         first = await pipe.next_chunk()
         if first is None:
             await reading
-        name = f"{export_request.dataset}.{EXTENSIONS[export_request.format]}"
+        format = export_request.format
+        name = f"{export_request.dataset}.{EXTENSIONS.get(format, format)}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "private, no-store",
         }
-        media_type = MEDIA_TYPES[export_request.format]
+        media_type = MEDIA_TYPES[format]
         return StreamingResponse(
             _chunks(pipe, first, reading), media_type=media_type, headers=headers
         )
@@ -187,11 +193,12 @@ def _read(database: Database, pipe: ChunkPipe, export_request: ExportRequest) ->
                 export_request.dataset,
                 filters=export_request.filters,
                 words=export_request.words,
+                base_url=export_request.base_url,
             ) as table,
         ):
             watched = replace(table, rows=pipe.rows(table))
-            if export_request.format is ExportFormat.PARQUET:
-                _write_parquet(watched, pipe)
+            if export_request.format in NEEDS_FILE:
+                _write_by_file(watched, export_request.format, pipe)
             else:
                 export.write_export(watched, export_request.format, cast(IO[bytes], pipe))
             pipe.flush()
@@ -203,10 +210,10 @@ def _read(database: Database, pipe: ChunkPipe, export_request: ExportRequest) ->
         raise
 
 
-def _write_parquet(table: ExportTable, pipe: ChunkPipe) -> None:
-    """Write to a temporary file first: a Parquet writer needs a seekable file."""
+def _write_by_file(table: ExportTable, format: ExportFormat, pipe: ChunkPipe) -> None:
+    """Write to a temporary file first: these writers need a seekable file."""
     with tempfile.TemporaryFile() as file:
-        export.write_export(table, ExportFormat.PARQUET, file)
+        export.write_export(table, format, file)
         file.seek(0)
         while chunk := file.read(CHUNK_BYTES):
             pipe.write(chunk)
