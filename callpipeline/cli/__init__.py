@@ -16,6 +16,7 @@ from callpipeline.cli.installation.demo import demo
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
 from callpipeline.cli.session import report_errors
+from callpipeline.storage.objects.files import keep_files_private
 
 app = typer.Typer(
     name="callpipeline",
@@ -40,6 +41,7 @@ def options(
     ] = False,
 ) -> None:
     """Find competitor mentions and their sentiment in recorded calls."""
+    keep_files_private()
 
 
 COMMANDS: list[Callable[..., None]] = [

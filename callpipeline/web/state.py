@@ -1,7 +1,6 @@
 """State of the running app, and the FastAPI dependencies that give routes access to it."""
 
 import asyncio
-import os
 import secrets
 import threading
 import time
@@ -31,6 +30,7 @@ from callpipeline.pipeline.notifications.dispatch import Dispatcher
 from callpipeline.pipeline.rematch.planning import RematchStatus, rematch_status
 from callpipeline.pipeline.shared_documents import SharedDocuments
 from callpipeline.storage.access import IdempotencyKeys
+from callpipeline.storage.objects import files
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
@@ -204,16 +204,8 @@ def cached(
 def installation_secret(home: Path) -> bytes:
     """Return the secret in the data folder; create it the first time."""
     path = home / "web-key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".web-key-{secrets.token_hex(8)}")
-    temporary.touch(mode=0o600)
-    try:
-        temporary.write_bytes(secrets.token_bytes(SECRET_BYTES))
-        os.link(temporary, path)  # atomic: of several processes, the first one wins
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink(missing_ok=True)
+    if not path.exists():
+        files.create_file(path, secrets.token_bytes(SECRET_BYTES))
     return path.read_bytes()
 
 

@@ -1,6 +1,5 @@
 """Wiring: builds all adapters from the settings; only code here names concrete adapters."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures, RetentionStore
 from callpipeline.storage.notifications import Notifications, Outbox
+from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import ObjectStore
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
@@ -275,8 +275,7 @@ def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:
     path = settings.catalog_path
     starter = CHECKOUT / "samples" / "competitors.yaml"
     if current is None and settings.catalog is None and not path.exists() and starter.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(starter, path)
+        files.create_file(path, starter.read_bytes())
     current = catalogs.import_file(path) or catalogs.current()
     catalog = catalogs.catalog(current.version) if current else None
     if catalog is None:

@@ -15,6 +15,7 @@ from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import SettingsInvalid
+from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import (
     ObjectStore,
     S3Access,
@@ -44,10 +45,7 @@ def write_dagster_home(home: Path) -> None:
     path = home / "dagster.yaml"
     if path.exists() and path.read_text() == text:
         return
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    files.replace_file(path, text.encode())
 
 
 def write_workspace(home: Path, port: int) -> Path:
@@ -163,7 +161,7 @@ def _create_folder(url: str) -> None:
     """Create a local folder; a failure is reported when the folder is used."""
     if folder := local_folder(url):
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=files.FOLDER_MODE)
 
 
 def s3_access(settings: Settings) -> S3Access:

@@ -45,6 +45,13 @@ class InMemoryRecordings:
         self.put_keys: list[str] = []
         self.page_size = 1000
 
+    def put_all(
+        self, contents: Mapping[str, bytes | Path], check: Callable[[], None] = lambda: None
+    ) -> None:
+        for key, content in contents.items():
+            check()
+            self.put(key, content)
+
     def put(self, key: str, content: bytes | Path) -> None:
         if {"", ".", ".."} & set(key.split("/")):
             raise MissingObject(f"{self.name} cannot hold an object of that name.")

@@ -36,6 +36,7 @@ def examine(options: Settings) -> Iterator[DoctorFinding]:
         "engines": _engines,
         "recogniser": _recogniser,
         "disk": stores.disk,
+        "files": stores.private_files,
         "recordings": stores.recordings,
         "storage": stores.results_store,
         "notifications": operations.channels,

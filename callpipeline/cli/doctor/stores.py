@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from callpipeline import wiring
-from callpipeline.cli.doctor.findings import DoctorFinding, run_examination
+from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel, run_examination
 from callpipeline.config import Settings
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
@@ -31,6 +31,21 @@ def disk(options: Settings) -> str:
     if free < LEAST_FREE_BYTES:
         raise SettingsInvalid(f"only {free // 1024**2} MiB free below {home}: make room")
     return f"{free / 1024**3:.0f} GiB free below {home}"
+
+
+def private_files(options: Settings) -> list[DoctorFinding] | str:
+    """Check that other users of this machine cannot read the data folder."""
+    home = options.home
+    if not home.is_dir() or not home.stat().st_mode & 0o077:
+        return f"only their owner can read {home}"
+    open_ones = [path for path in sorted(home.iterdir()) if path.stat().st_mode & 0o077]
+    if not open_ones:
+        return f"only their owner can read the files in {home}"
+    detail = (
+        f"other users of this machine can read {open_ones[0]}: older versions created files for "
+        f"everyone; run `chmod -R go= {home}`"
+    )
+    return [DoctorFinding("files", FindingLevel.WARN, detail)]
 
 
 def recordings(options: Settings) -> Iterator[DoctorFinding]:
