@@ -9,6 +9,7 @@ from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
+from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import Recordings
 from callpipeline.storage.sources.sources_file import is_within, read_sources
 from callpipeline.wiring import load_sources, open_results_store, open_source
@@ -41,7 +42,7 @@ sources:
     assert centre == Source(
         name="contact_centre",
         url="s3://calls/uk/",
-        filename="AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)",
+        filename=compile_pattern("AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)", "filename"),
         timezone="Europe/London",
         agent_channel="right",
         mono_first_speaker=MonoFirstSpeaker.CUSTOMER,
@@ -86,6 +87,7 @@ def one(field: str) -> str:
             r"not a valid regular expression at character \d+ \(unterm",
         ),
         (one(r"filename: '\d+_.*'"), "`filename:` has no named groups"),
+        (one("filename: '(?P<agent>a)(?!b)'"), "`filename:` uses look-ahead, which can take"),
         (one("day_folders: today"), "does not name folders by day"),
         (one("day_folders: '%Y/%m/%d/%H'"), "does not name folders by day"),
         (one("day_folders: '/%Y'"), "does not name folders by day"),

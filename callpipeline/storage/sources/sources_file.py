@@ -19,6 +19,7 @@ from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
+from callpipeline.storage.sources.patterns import LinearPattern, compile_pattern
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -134,21 +135,8 @@ def _url(text: str) -> str:
     return text
 
 
-def _filename(text: str) -> str:
-    try:
-        groups = re.compile(text).groupindex
-    except re.error as error:
-        position = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise SettingsInvalid(
-            f"`filename:` is not a valid regular expression{position} ({error.msg}). In YAML, put "
-            "it in 'single quotation marks', which leave backslashes unchanged."
-        ) from None
-    if not groups:
-        raise SettingsInvalid(
-            "`filename:` has no named groups: name the parts to extract, as in "
-            "AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)."
-        )
-    return text
+def _filename(text: str) -> LinearPattern:
+    return compile_pattern(text, "filename")
 
 
 def _timezone(text: str) -> str:
