@@ -33,10 +33,12 @@ from callpipeline.storage.access import IdempotencyKeys
 from callpipeline.storage.objects import files
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
+from callpipeline.storage.postgres.database import DatabaseLimits
 from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
 from callpipeline.storage.reading.calls import CallTracker
 from callpipeline.web.live.watch import CallWatcher
 from callpipeline.web.pages.status_view import call_fragments, status_view
+from callpipeline.web.services.availability import DatabaseWatch
 from callpipeline.web.services.exporter import Exporter
 from callpipeline.web.services.monitoring import HealthChecker, Metrics
 from callpipeline.wiring import Storage
@@ -47,6 +49,8 @@ Value = TypeVar("Value")
 MAX_UPLOADS = 200
 MAX_STORING = 3
 """A large recording takes 15 MB of memory while it is sent to S3."""
+CONNECTION_WITHIN_S = 5.0
+"""Wait for one of the connections while Postgres is up but busy."""
 CHOICES_TTL_S = 60.0
 REMATCH_TTL_S = 1.0
 """Pages ask every two seconds while a rematch is running."""
@@ -100,6 +104,7 @@ class AppState:
     options: Settings
     storage: Storage
     dispatcher: Dispatcher
+    database_watch: DatabaseWatch
     health_checker: HealthChecker
     metrics: Metrics
     uploads: UploadSlots
@@ -117,11 +122,19 @@ class AppState:
 
 
 @contextmanager
+def _open_watched_storage(options: Settings, url: str) -> Iterator[tuple[Storage, DatabaseWatch]]:
+    watch = DatabaseWatch(url)
+    limits = DatabaseLimits(CONNECTION_WITHIN_S, watch.is_away)
+    with wiring.open_storage(options, url, limits=limits) as storage:
+        yield storage, watch
+
+
+@contextmanager
 def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     """Open everything that routes and pages work with, and close it in reverse order."""
     with (
         wiring.open_database_url(options) as url,
-        wiring.open_storage(options, url) as storage,
+        _open_watched_storage(options, url) as (storage, watch),
         storage.database.dedicated_connection(timeout_s=2) as probe,
         closing(Exporter(storage.database)) as exporter,
         UploadFolder(options.home / "uploads") as upload_folder,
@@ -139,7 +152,8 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             options=options,
             storage=storage,
             dispatcher=wiring.open_dispatcher(options, storage.outbox),
-            health_checker=HealthChecker(storage, probe),
+            database_watch=watch,
+            health_checker=HealthChecker(options, storage, probe),
             metrics=metrics,
             uploads=UploadSlots(upload_folder),
             idempotency_keys=IdempotencyKeys(storage.database),

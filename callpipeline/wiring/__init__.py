@@ -25,7 +25,7 @@ from callpipeline.storage.erasure import Erasures, RetentionStore
 from callpipeline.storage.notifications import Notifications, Outbox
 from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import ObjectStore
-from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
@@ -62,6 +62,7 @@ from callpipeline.wiring.stores import (
     HOME_SOURCE,
     clear_workspace,
     dagster_environment,
+    disk_shortage,
     egress_policy,
     enter_dagster_environment,
     first_speakers,
@@ -85,6 +86,7 @@ __all__ = [
     "company_slots",
     "configured_channels",
     "dagster_environment",
+    "disk_shortage",
     "enter_dagster_environment",
     "load_catalog",
     "load_sources",
@@ -165,24 +167,23 @@ def open_database_url(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def open_storage(
-    settings: Settings, database_url: str, *, run_id: str | None = None
+    settings: Settings,
+    database_url: str,
+    *,
+    run_id: str | None = None,
+    limits: DatabaseLimits = DatabaseLimits(),  # noqa: B008 - immutable
 ) -> Iterator[Storage]:
     """Open all stores; writes of a run carry its ID."""
     store, sources = open_results_store(settings), load_sources(settings)
     stores = [open_source(settings, source) for source in sources]
     patience_s, most = settings.outage_patience_h * 3600, _max_connections(settings)
-    with Database(database_url, run_id=run_id, max_connections=most) as database:
+    with Database(database_url, run_id=run_id, max_connections=most, limits=limits) as database:
         results, announcements = Results(database, store), Announcements(database)
         yield Storage(
             database=database,
             ledger=Ledger(database),
             queue=CallQueue(database, outage_patience_s=patience_s),
-            claims=Claims(
-                database,
-                retry_waits_s=settings.retry_waits_s,
-                outage_patience_s=patience_s,
-                notify_completed=notification_policy(settings).routing.notifies_completed,
-            ),
+            claims=_open_claims(settings, database, patience_s),
             outbox=Outbox(database),
             notifications=Notifications(database),
             erasures=Erasures(database),
@@ -204,6 +205,15 @@ def open_storage(
             recordings=Recordings([*stores, open_announced(settings, announcements, stores[0])]),
             store=store,
         )
+
+
+def _open_claims(settings: Settings, database: Database, outage_patience_s: float) -> Claims:
+    return Claims(
+        database,
+        retry_waits_s=settings.retry_waits_s,
+        outage_patience_s=outage_patience_s,
+        notify_completed=notification_policy(settings).routing.notifies_completed,
+    )
 
 
 def _max_connections(settings: Settings) -> int:

@@ -164,6 +164,23 @@ def _create_folder(url: str) -> None:
             folder.mkdir(parents=True, exist_ok=True, mode=files.FOLDER_MODE)
 
 
+def disk_shortage(settings: Settings, incoming_bytes: int = 0) -> str | None:
+    """Return where less than CALLPIPELINE_MIN_FREE_MB would be left, None if nowhere."""
+    folders = (
+        settings.home,
+        local_folder(settings.storage_url),
+        local_folder(settings.recordings_url),
+    )
+    for folder in filter(None, folders):
+        free = files.free_bytes(folder)
+        if free - incoming_bytes < settings.min_free_mb * 1_000_000:
+            return (
+                f"only {free / 1_000_000:,.0f} MB are free below {folder}: make room "
+                f"(CALLPIPELINE_MIN_FREE_MB keeps {settings.min_free_mb} MB free)"
+            )
+    return None
+
+
 def s3_access(settings: Settings) -> S3Access:
     """Return the S3 settings; unset ones are taken from the AWS environment."""
     key, secret = settings.s3_access_key_id, settings.s3_secret_access_key

@@ -19,6 +19,7 @@ from callpipeline.errors import DatabaseUnavailable, SameRecording, StoreUnavail
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
 from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
 from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage, open_storage
 from tests.fakes.file_host import FileHost, ok
@@ -73,8 +74,11 @@ def test_a_recording_is_stored_and_its_call_waits(sender: Sender, storage: Stora
     assert sender.landed() == []
 
 
+AGENT_AND_DATE = compile_pattern(r"AGENT_(?P<agent>[^_]+)_(?P<date>\d{8})", "filename")
+
+
 def test_the_sources_name_pattern_applies(settings: Settings, storage: Storage) -> None:
-    source = replace(storage.home, filename=r"AGENT_(?P<agent>[^_]+)_(?P<date>\d{8})")
+    source = replace(storage.home, filename=AGENT_AND_DATE)
 
     def with_pattern(state: AppState) -> AppState:
         return replace(state, storage=replace(state.storage, home=source))

@@ -27,6 +27,8 @@ DAGSTER_TABLES = ("runs", "event_logs", "instigators", "job_ticks", "daemon_hear
 def disk(options: Settings) -> str:
     home = options.home
     home.mkdir(parents=True, exist_ok=True)
+    if shortage := wiring.disk_shortage(options):
+        raise SettingsInvalid(shortage)
     free = shutil.disk_usage(home).free
     if free < LEAST_FREE_BYTES:
         raise SettingsInvalid(f"only {free // 1024**2} MiB free below {home}: make room")

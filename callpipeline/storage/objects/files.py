@@ -73,6 +73,12 @@ def sync_folder(descriptor: int) -> None:
             raise
 
 
+def free_bytes(path: Path) -> int:
+    """Return the space left for users at a path, which need not exist yet."""
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    return shutil.disk_usage(existing).free
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically and durably."""
     with _complete_file(path, content) as partial:

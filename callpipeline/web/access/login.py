@@ -135,16 +135,13 @@ def _check_form(authenticator: Authenticator, request: Request, token: str) -> N
 async def _verify_password(
     authenticator: Authenticator, request: Request, sent: LoginRequest
 ) -> bool:
-    """Check the password. Raises HTTPException (429) after many failures of a name or address."""
+    """Check the password. Raises HTTPException (429) after many failures."""
     address = authenticator.proxies.client(request)
-    clients = (f"name {sent.name.casefold()}", f"address {address}")
-    for client in clients:
-        authenticator.failed_logins.acquire(client)
+    authenticator.failed_logins.acquire(sent.name, address)
     async with authenticator.logins.admit(), authenticator.logins.run():
         is_correct = await asyncio.to_thread(authenticator.users.verify, sent.name, sent.password)
     if is_correct:
-        for client in clients:
-            authenticator.failed_logins.refund(client)
+        authenticator.failed_logins.succeeded(sent.name, address)
     # Unknown names aren't logged: people type passwords into that field.
     name = repr(sent.name) if sent.name in authenticator.users else "an unknown name"
     log.info("login of %s from %s: %s", name, address, "ok" if is_correct else "refused")
