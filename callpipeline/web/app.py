@@ -34,7 +34,7 @@ from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
-from callpipeline.web.pages import competitors, review
+from callpipeline.web.pages import competitors, dagster, review
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -82,12 +82,14 @@ PAGE_ROUTERS = (
     competitors.router,
     analytics_page.router,
     api_page.router,
+    dagster.router,
 )
 """Pages require scope READ; some of their routes require more."""
 
 BODY_LIMITS = {
     "/upload": sys.maxsize,  # streamed, with a limit of its own
     "/find-competitors": 6 * search.MAX_TEXT_CHARS,
+    "/dagster": dagster.MAX_QUERY_BYTES,
     "/storage/upload": storage.MAX_DOCUMENT_BYTES + MAX_BODY_BYTES,
 }
 """Bytes by path prefix, where they differ from the default."""

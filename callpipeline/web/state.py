@@ -1,13 +1,11 @@
 """State of the running app, and the FastAPI dependencies that give routes access to it."""
 
 import asyncio
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Annotated, TypeVar
 
@@ -23,14 +21,13 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import DatabaseUnavailable, UnknownCall
 from callpipeline.http_server.incoming_file import UploadFolder
 from callpipeline.http_server.limits import ConcurrencyLimiter
-from callpipeline.http_server.security import Signer
+from callpipeline.http_server.security import Signer, signing_key
 from callpipeline.pipeline.ingest.registration import AnnouncedCall, Announcement, announce
 from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
 from callpipeline.pipeline.rematch.planning import RematchStatus, rematch_status
 from callpipeline.pipeline.shared_documents import SharedDocuments
 from callpipeline.storage.access import IdempotencyKeys
-from callpipeline.storage.objects import files
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.postgres.database import DatabaseLimits
@@ -54,7 +51,6 @@ CONNECTION_WITHIN_S = 5.0
 CHOICES_TTL_S = 60.0
 REMATCH_TTL_S = 1.0
 """Pages ask every two seconds while a rematch is running."""
-SECRET_BYTES = 32
 CALL_NOT_FOUND = "Call not found. It may have been deleted."
 
 
@@ -159,7 +155,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             idempotency_keys=IdempotencyKeys(storage.database),
             documents=SharedDocuments(storage.store, StoredTranscripts(storage.database)),
             competitors=CompetitorMatcher(lambda: wiring.load_catalog(options, storage.catalogs)),
-            signer=Signer(_signing_key(options)),
+            signer=Signer(signing_key(options)),
             exporter=exporter,
             filter_choices=cached(storage.analytics.filter_choices),
             tracker=tracker,
@@ -213,17 +209,3 @@ def cached(
     """Cache the result of a slow query for `ttl_s`."""
     cache: cachetools.TTLCache[object, Value] = cachetools.TTLCache(1, ttl_s, timer=timer)
     return cachetools.cached(cache, lock=Lock())(read)
-
-
-def installation_secret(home: Path) -> bytes:
-    """Return the secret in the data folder; create it the first time."""
-    path = home / "web-key"
-    if not path.exists():
-        files.create_file(path, secrets.token_bytes(SECRET_BYTES))
-    return path.read_bytes()
-
-
-def _signing_key(options: Settings) -> bytes:
-    """Return the key for signed URLs, which must stay valid when the app restarts."""
-    key = options.web_key
-    return key.get_secret_value().encode() if key else installation_secret(options.home)

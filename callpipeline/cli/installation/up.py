@@ -61,7 +61,7 @@ def up(
             wiring.load_catalog(options, storage.catalogs)
             _reclaim_calls(storage, options)
             code_port = _free_port(0, "another one")
-            environment = _service_environment(options, ui_port, web_port)
+            environment = _service_environment(ui_port, web_port)
             with Services(options.home / "logs", environment) as services:
                 dagster_is_up = _start(services, code_port, ui_port, stop)
                 if dagster_is_up and _serve(services, options.web_host, web_port, stop):
@@ -95,10 +95,10 @@ def _free_port(wanted: int, by: str) -> int:
         return probe.getsockname()[1]
 
 
-def _service_environment(options: Settings, ui_port: int, web_port: int) -> dict[str, str]:
-    """Return the variables of all services; notifications link to Dagster's UI."""
+def _service_environment(ui_port: int, web_port: int) -> dict[str, str]:
+    """Return the variables of all services; notifications link to both ports."""
     return {
-        "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or address(ui_port),
+        "CALLPIPELINE_PORT": str(ui_port),
         "CALLPIPELINE_WEB_PORT": str(web_port),
     }
 
@@ -173,9 +173,11 @@ def _answers(port: int, path: str | None = None, host: str = "127.0.0.1") -> boo
 def _print_addresses(
     options: Settings, ui_port: int, web_port: int, channels: Sequence[str]
 ) -> None:
+    pages = options.web_url or address(web_port, reached(options.web_host))
+    behind_login = f"{pages.rstrip('/')}/dagster/"
     lines = {
-        "pages": options.web_url or address(web_port, reached(options.web_host)),
-        "Dagster's UI": address(ui_port),
+        "pages": pages,
+        "Dagster's UI": address(ui_port) if options.web_is_open else behind_login,
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "alerts": ", ".join(channels) or "off (docs/notifications.md)",

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from callpipeline.config import Settings
 from callpipeline.domain.access import ApiKey, Scope, expand_scopes
 from callpipeline.http_server.limits import ConcurrencyLimiter, LoginLimiter, RateLimiter
+from callpipeline.http_server.origins import is_from_loopback, is_local_host
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.storage.access import ApiKeys, Session, Sessions
 from callpipeline.storage.postgres.database import Database
@@ -29,7 +30,7 @@ from callpipeline.web.access.permissions import (
     Authentication,
     Visitor,
 )
-from callpipeline.web.access.proxies import TrustedProxies, is_from_loopback, is_local_host
+from callpipeline.web.access.proxies import TrustedProxies
 
 SESSION_COOKIE = "callpipeline"
 WRONG_KEYS_PER_MIN = 300

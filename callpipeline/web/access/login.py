@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from callpipeline.http_server import origins
 from callpipeline.web.access import csrf
 from callpipeline.web.access.authenticator import (
     SESSION_COOKIE,
@@ -125,8 +126,8 @@ async def _is_logged_in(authenticator: Authenticator, request: Request) -> bool:
 def _check_form(authenticator: Authenticator, request: Request, token: str) -> None:
     """Raise HTTPException (403) if another site sent the form, to log people in as someone else."""
     https = authenticator.is_https(request)
-    if not csrf.is_same_site_write(request, authenticator.options.web_url, https=https):
-        raise HTTPException(403, csrf.CROSS_SITE)
+    if not origins.is_same_site_write(request, authenticator.options.web_url, https=https):
+        raise HTTPException(403, origins.CROSS_SITE)
     nonce = request.cookies.get(cookie_name(FORM_COOKIE, secure=https), "")
     if not nonce or not authenticator.tokens.verify(csrf.CsrfBinding(f"form {nonce}"), token):
         raise HTTPException(403, csrf.STALE_FORM)

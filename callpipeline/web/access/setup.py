@@ -15,10 +15,10 @@ from callpipeline.errors import SettingsInvalid
 from callpipeline.http_server.access_log import AccessLogMiddleware
 from callpipeline.http_server.connections import HeaderLimit
 from callpipeline.http_server.limits import BodyTimeout
+from callpipeline.http_server.origins import is_local_host
 from callpipeline.web.access.guard import AuthMiddleware
 from callpipeline.web.access.login import LoginPage, login_routes, plain_login_page
 from callpipeline.web.access.permissions import authentication_of, visitor_of
-from callpipeline.web.access.proxies import is_local_host
 
 POLICY = {
     "default-src": "'self'",
