@@ -170,6 +170,14 @@ class InMemoryRegistry:
     def call_of_content(self, sha256: str) -> str | None:
         return self._contents.get(sha256)
 
+    def waiting_recording(self, sha256: str, bucket: str) -> tuple[str, str] | None:
+        call_id = self._contents.get(sha256)
+        known = self.recordings.get(call_id or "")
+        return (known.call_id, known.key) if known and known.bucket == bucket else None
+
+    def move_recording(self, call_id: str, recording: Recording) -> None:
+        self.recordings[call_id] = recording
+
 
 @dataclass
 class InMemoryStates:

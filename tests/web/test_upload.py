@@ -14,7 +14,13 @@ import httpx
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.calls.call import DuplicatePolicy, Lane, RegisteredCall, Registration
+from callpipeline.domain.calls.call import (
+    CallState,
+    DuplicatePolicy,
+    Lane,
+    RegisteredCall,
+    Registration,
+)
 from callpipeline.errors import DatabaseUnavailable, SameRecording, StoreUnavailable
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
 from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
@@ -88,6 +94,29 @@ def test_the_sources_name_pattern_applies(settings: Settings, storage: Storage) 
     entered = row(storage, job_id)
     assert entered["metadata"] == {"agent": "ChrisL"}
     assert f"{entered['started_at']:%Y-%m-%d}" == "2026-03-02"
+
+
+@pytest.mark.parametrize("name", ["call.wav", "the same under another name.wav"])
+def test_a_vanished_recording_that_waits_is_restored_by_the_same_bytes(
+    sender: Sender, storage: Storage, tmp_path: Path, name: str
+) -> None:
+    content = a_recording()
+    job_id = sender.upload(content, "call.wav").json()["job_id"]
+    [lost] = storage.inbox.list()
+    storage.inbox.delete(lost.key)
+    again = sender.upload(content, name)
+    assert (again.status_code, again.json()["job_id"]) == (200, job_id)
+    [restored] = storage.inbox.list()
+    assert storage.inbox.read(restored.key) == content
+    assert storage.ledger.unknown([restored]) == [], "discovery does not see a second call"
+    [call] = storage.claims.claim([job_id], "run-1")
+
+    storage.recordings.fetch(call.recording, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+    assert storage.ledger.count() == {CallState.PROCESSING: 1}
+    storage.inbox.delete(restored.key)
+    assert sender.upload(content, name).json()["job_id"] == job_id
+    assert list(storage.inbox.list()) == [], "a run has it already"
 
 
 def test_the_recording_may_be_the_body_itself(sender: Sender, storage: Storage) -> None:

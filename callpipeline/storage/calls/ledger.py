@@ -68,6 +68,19 @@ class Ledger:
         rows = self._database.rows("calls/find_by_content", {"sha256": sha256})
         return rows[0]["call_id"] if rows else None
 
+    def waiting_recording(self, sha256: str, bucket: str) -> tuple[str, str] | None:
+        """Return the waiting call that owns this content in a bucket, and its recording's key."""
+        rows = self._database.rows(
+            "calls/find_waiting_recording", {"sha256": sha256, "bucket": bucket}
+        )
+        return (rows[0]["call_id"], rows[0]["key"]) if rows else None
+
+    def move_recording(self, call_id: str, recording: Recording) -> None:
+        """Let a call that still waits refer to another object with the same content."""
+        about = {"size_bytes": recording.size_bytes, "last_modified": recording.last_modified}
+        parameters = _identity(recording) | about | {"call_id": call_id}
+        self._database.rows("calls/move_recording", parameters)
+
     def find(self, call_id: str) -> CallSummary:
         """Return the call with this id, unique id prefix, or unique file name.
 
