@@ -72,6 +72,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    source_problems,
     workspace,
     write_dagster_home,
     write_workspace,
@@ -109,6 +110,7 @@ __all__ = [
     "refuse_to_serve_remote",
     "retention_periods",
     "sample_recordings",
+    "source_problems",
     "text_sentiment",
     "workspace",
     "write_dagster_home",
@@ -202,9 +204,16 @@ def open_storage(
             inbox=stores[0],
             announcements=announcements,
             egress_policy=egress_policy(settings),
-            recordings=Recordings([*stores, open_announced(settings, announcements, stores[0])]),
+            recordings=_open_recordings(settings, stores, announcements),
             store=store,
         )
+
+
+def _open_recordings(
+    settings: Settings, stores: list[ObjectStore], announcements: Announcements
+) -> Recordings:
+    announced = open_announced(settings, announcements, stores[0])
+    return Recordings([*stores, announced], is_complete=not source_problems(settings))
 
 
 def _open_claims(settings: Settings, database: Database, outage_patience_s: float) -> Claims:

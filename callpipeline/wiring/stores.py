@@ -94,18 +94,44 @@ def _in_public_schema(database_url: str) -> str:
 
 
 def load_sources(settings: Settings) -> tuple[Source, ...]:
-    """Return all sources, starting with HOME_SOURCE.
+    """Return all valid sources, starting with HOME_SOURCE.
 
-    Raises SettingsInvalid if one contains another, or overlaps with the store of results.
+    Raises SettingsInvalid if that is invalid; `source_problems` describes others.
     """
-    named = read_sources(settings.sources) if settings.sources else ()
+    return _examine_sources(settings)[0]
+
+
+def source_problems(settings: Settings) -> tuple[str, ...]:
+    """Describe the sources that are left out because they are invalid, and what to change."""
+    return _examine_sources(settings)[1]
+
+
+def _examine_sources(settings: Settings) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Return the valid sources, and the problems of the others.
+
+    A source is invalid if it contains another, or overlaps with the store of results.
+    """
+    problems: list[str] = []
+    named: tuple[Source, ...] = ()
+    if settings.sources:
+        try:
+            named = read_sources(settings.sources, problems)
+        except SettingsInvalid as error:
+            problems.append(str(error))
     default = Source(HOME_SOURCE, settings.recordings_url, agent_channel=settings.agent_channel)
     homes = [source for source in named if source.name == HOME_SOURCE] or [default]
-    sources = (*homes, *(source for source in named if source.name != HOME_SOURCE))
-    check_overlap(sources, lambda source: _bucket_of(settings, source))
-    for source in sources:
-        _refuse_mixing(source, settings.storage_url)
-    return sources
+    valid: list[Source] = []
+    for source in (*homes, *(source for source in named if source.name != HOME_SOURCE)):
+        try:
+            check_overlap((*valid, source), lambda each: _bucket_of(settings, each))
+            _refuse_mixing(source, settings.storage_url)
+        except SettingsInvalid as error:
+            if not valid:
+                raise
+            problems.append(str(error))
+        else:
+            valid.append(source)
+    return tuple(valid), tuple(problems)
 
 
 def first_speakers(settings: Settings) -> dict[str, Speaker]:

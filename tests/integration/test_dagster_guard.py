@@ -146,6 +146,7 @@ def test_own_pages_links_and_programs_of_this_machine_pass(settings: Settings):
     assert client.get("/assets/x.js", headers={"Sec-Fetch-Site": "same-origin"}).text == "full 0"
     assert client.post("/graphql", json=MUTATION, headers=own).text.startswith("full")
     assert client.post("/graphql", json=MUTATION).text.startswith("full")
+    assert client.post("/graphql?op=Named", json=QUERY, headers=own).text.startswith("full")
     assert client.get("/server_info").status_code == 200
 
 

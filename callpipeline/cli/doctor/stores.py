@@ -52,6 +52,8 @@ def private_files(options: Settings) -> list[DoctorFinding] | str:
 
 def recordings(options: Settings) -> Iterator[DoctorFinding]:
     """Check that each source can be listed, and that the home source can be written."""
+    for problem in wiring.source_problems(options):
+        yield DoctorFinding("sources", FindingLevel.BAD, problem)
     for source in wiring.load_sources(options):
         name = "recordings" if source.name == wiring.HOME_SOURCE else f"source {source.name}"
         yield from run_examination(name, lambda source=source: _source(options, source))

@@ -23,7 +23,7 @@ from callpipeline.cli.installation.services import (
 )
 from callpipeline.cli.session import console, open_storage_migrated, print_error
 from callpipeline.config import Settings, settings
-from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.errors import CatalogInvalid, EngineUnavailable, SettingsInvalid
 from callpipeline.storage.postgres.locks import OperatorLock, hold_operator_lock
 
 START_TIMEOUT_S = 120.0
@@ -58,7 +58,7 @@ def up(
             open_storage_migrated() as storage,
             hold_operator_lock(storage.database.url) as operator,
         ):
-            wiring.load_catalog(options, storage.catalogs)
+            problems = [*wiring.source_problems(options), *_catalog_problem(options, storage)]
             _reclaim_calls(storage, options)
             code_port = _free_port(0, "another one")
             environment = _service_environment(ui_port, web_port)
@@ -66,8 +66,19 @@ def up(
                 dagster_is_up = _start(services, code_port, ui_port, stop)
                 if dagster_is_up and _serve(services, options.web_host, web_port, stop):
                     _print_addresses(options, ui_port, web_port, [n.channel for n in notifiers])
+                for problem in problems:
+                    print_error(f"{problem} The rest works; `callpipeline doctor` shows details.")
                 _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
+
+
+def _catalog_problem(options: Settings, storage: wiring.Storage) -> list[str]:
+    """Return why no competitor list is in force, if so: calls wait until there is one."""
+    try:
+        wiring.load_catalog(options, storage.catalogs)
+    except CatalogInvalid as error:
+        return [f"{error} Calls wait for a valid list."]
+    return []
 
 
 def _stop_on_signals() -> list[int]:

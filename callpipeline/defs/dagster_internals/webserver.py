@@ -141,7 +141,8 @@ def _check_websocket(connection: HTTPConnection) -> None:
 def _check_is_json(request: Request) -> None:
     """Other kinds of bodies, and queries in the URL, can be sent by pages of other sites."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method != "POST" or kind != "application/json" or request.url.query:
+    has_query = bool(request.query_params.keys() - {"op"})  # the UI adds the operation's name
+    if request.method != "POST" or kind != "application/json" or has_query:
         raise _Refused(405, ONLY_JSON)
 
 

@@ -24,12 +24,23 @@ from callpipeline.storage.sources.patterns import LinearPattern, compile_pattern
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def read_sources(path: Path) -> tuple[Source, ...]:
-    """Read the sources in a file; relative folders are relative to the file."""
+def read_sources(path: Path, problems: list[str] | None = None) -> tuple[Source, ...]:
+    """Read the sources in a file; relative folders are relative to the file.
+
+    If `problems` is given, invalid sources are left out and described there. Otherwise, and if the
+    file itself is invalid, raises SettingsInvalid.
+    """
     try:
         content: object = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        entries = enumerate(_entries(content), start=1)
-        return tuple(_source(entry, number, path.absolute().parent) for number, entry in entries)
+        sources: list[Source] = []
+        for number, entry in enumerate(_entries(content), start=1):
+            try:
+                sources.append(_source(entry, number, path.absolute().parent))
+            except SettingsInvalid as error:
+                if problems is None:
+                    raise
+                problems.append(f"{path}: {error}")
+        return tuple(sources)
     except FileNotFoundError:
         raise SettingsInvalid(f"{path}: file not found; create it, with a list.") from None
     except (OSError, UnicodeDecodeError) as error:

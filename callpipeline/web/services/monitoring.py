@@ -15,17 +15,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Lane
-from callpipeline.errors import CallpipelineError, DatabaseUnavailable, MachineExhausted
+from callpipeline.errors import (
+    CallpipelineError,
+    DatabaseUnavailable,
+    MachineExhausted,
+    SettingsInvalid,
+)
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.notifications import Notifications
 from callpipeline.storage.objects.ports import ObjectStore
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.results.unjudged import UnjudgedStore
-from callpipeline.wiring import Storage, disk_shortage
+from callpipeline.wiring import Storage, disk_shortage, source_problems
 
 CACHE_S = 3.0
 TIMEOUT_S = 1.5
+NEEDED = ("database", "results", "recordings")
+"""The app itself needs these to answer requests."""
 PROBE_KEY = "health/probe"
 """A key that doesn't exist: if the store says so, it is up."""
 
@@ -79,6 +86,7 @@ class HealthChecker:
             "results": lambda: _check_store(storage.store),
             "recordings": lambda: _check_store(storage.inbox),
             "disk": lambda: _check_disk(options),
+            "sources": lambda: _check_sources(options),
         }
         # Other requests may have occupied the threads that all share.
         self._threads = ThreadPoolExecutor(2 * len(self._checks), "health")
@@ -95,7 +103,7 @@ class HealthChecker:
     async def _check(self) -> HealthReport:
         results = await asyncio.gather(*map(self._run, self._checks.values()))
         found = dict(zip(self._checks, results, strict=True))
-        is_ready = all(each.state == "up" for name, each in found.items() if name != "disk")
+        is_ready = all(each.state == "up" for name, each in found.items() if name in NEEDED)
         services = {} if found["database"].state == "down" else await self._unavailable_services()
         return HealthReport(found | services, is_ready)
 
@@ -127,6 +135,11 @@ def _check_database(database: Database) -> None:
 
 def _check_store(store: ObjectStore) -> None:
     store.exists(PROBE_KEY)
+
+
+def _check_sources(options: Settings) -> None:
+    if problems := source_problems(options):
+        raise SettingsInvalid(" ".join(problems))
 
 
 def _check_disk(options: Settings) -> None:
