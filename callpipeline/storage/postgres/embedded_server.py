@@ -132,6 +132,8 @@ def _serve(binaries: Path, cluster: Path, how: tuple[int, str, int]) -> subproce
         # Also without fsync, so that commits survive a crash of the server process.
         "synchronous_commit": "on",
         "full_page_writes": fsync,
+        # A file of the log that is used again would keep rows that were erased.
+        "wal_recycle": "off",
         "max_connections": 200,
         "timezone": "UTC",
         "log_checkpoints": "off",
