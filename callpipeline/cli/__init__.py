@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications, suggestions
+from callpipeline.cli.backup import backup, restore
 from callpipeline.cli.calls import results
 from callpipeline.cli.calls.processing import ingest, retry
 from callpipeline.cli.calls.results import search
@@ -55,6 +56,8 @@ COMMANDS: list[Callable[..., None]] = [
     erase,
     retention,
     migrate,
+    backup,
+    restore,
     doctor,
 ]
 for command in COMMANDS:

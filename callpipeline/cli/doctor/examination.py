@@ -65,6 +65,7 @@ def _of_database(options: Settings) -> Iterator[DoctorFinding]:
             yield from findings
             if any(finding.level is FindingLevel.BAD for finding in findings):
                 return
+        yield from run_examination("analysts", lambda: stores.analysts(url))
         database = stack.enter_context(Database(url))
         yield from run_examination("competitors", lambda: operations.competitors(options, database))
         yield from run_examination("calls on the list", lambda: operations.outdated_calls(database))

@@ -17,6 +17,7 @@ from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 from callpipeline.storage.objects.folder import PARTIAL_PREFIX
 from callpipeline.storage.objects.urls import local_folder
+from callpipeline.storage.postgres import dumps
 
 LEAST_FREE_BYTES = 1024**3
 OLDEST_POSTGRES = 14
@@ -128,6 +129,13 @@ def schema(url: str, *, embedded: bool) -> str:
             f"version {present or 'none'}, version {newest} is needed: run `callpipeline migrate`"
         )
     return f"version {present}, the newest"
+
+
+def analysts(url: str) -> list[DoctorFinding] | str:
+    """Check that the role of analysts can read the views, and nothing else."""
+    if problem := dumps.analyst_problem(url):
+        return [DoctorFinding("analysts", FindingLevel.WARN, problem)]
+    return f"{dumps.ANALYST} can read the views in the schema analytics, and nothing else"
 
 
 def has_dagster_tables(url: str) -> bool:

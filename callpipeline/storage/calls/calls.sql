@@ -75,6 +75,15 @@ WHERE call_id = %(call_id)s AND state = 'PENDING'
       WHERE other.bucket = %(bucket)s AND other.key = %(key)s AND other.etag = %(etag)s)
 RETURNING call_id;
 
+-- name: move_object
+-- Let the calls of an object refer to its copy in another store.
+UPDATE calls SET bucket = %(to_bucket)s, etag = %(to_etag)s, last_modified = %(last_modified)s
+WHERE bucket = %(bucket)s AND key = %(key)s AND etag = %(etag)s;
+
+-- name: move_bucket
+-- Rename a bucket, for calls whose objects are unchanged there.
+UPDATE calls SET bucket = %(to_bucket)s WHERE bucket = %(bucket)s;
+
 -- name: find_by_name
 -- Return calls whose recording has this file name or key, newest first.
 SELECT call_id FROM calls

@@ -146,6 +146,22 @@ class Ledger:
         return {row["call_id"] for row in (*failed, *waiting, *duplicates, *missing)}
 
 
+def move_objects(
+    database: Database,
+    bucket: str,
+    to_bucket: str,
+    moved: Iterable[tuple[str, str, Recording]],
+) -> None:
+    """Let calls refer to restored objects, given with their former key and etag."""
+    for key, etag, now in moved:
+        parameters: Row = {"bucket": bucket, "key": key, "etag": etag, "to_bucket": bucket}
+        parameters |= {"to_etag": now.etag, "last_modified": now.last_modified}
+        database.with_retry(lambda c, p=parameters: c.execute(query("calls/move_object"), p))
+    if bucket != to_bucket:
+        names = {"bucket": bucket, "to_bucket": to_bucket}
+        database.with_retry(lambda c: c.execute(query("calls/move_bucket"), names))
+
+
 def register_all(
     connection: Connection[DictRow], given: Sequence[Registration]
 ) -> list[RegisteredCall]:

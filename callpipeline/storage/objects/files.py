@@ -131,6 +131,10 @@ class PartialFile:
     def sync(self) -> None:
         sync_file(self._file)
 
+    def set_modified(self, at_us: int) -> None:
+        """Set the modification time in microseconds since 1970."""
+        os.utime(self._file.fileno(), ns=(at_us * 1000, at_us * 1000))
+
     def sync_folders(self) -> None:
         """Write the names of the file and of all its folders to the disk.
 

@@ -77,6 +77,13 @@ class FolderStore(ObjectStore):
                 for each in written:
                     each.sync_folders()
 
+    def put_back(self, key: str, content: Path, modified: datetime) -> None:
+        with self._translate_errors(), self._partial_file(key, content) as partial:
+            partial.set_modified((modified - _EPOCH) // timedelta(microseconds=1))
+            partial.sync()
+            partial.replace()
+            partial.sync_folders()
+
     def put_new(self, key: str, content: bytes | Path) -> None:
         with self._translate_errors(), self._partial_file(key, content) as partial:
             partial.sync()

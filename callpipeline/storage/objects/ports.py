@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,10 @@ class ObjectStore(ABC):
         for key, content in contents.items():
             check()
             self.put(key, content)
+
+    def put_back(self, key: str, content: Path, modified: datetime) -> None:
+        """Store an object of a backup with its old modification time, where the store has one."""
+        self.put(key, content)
 
     @abstractmethod
     def put_new(self, key: str, content: bytes | Path) -> None:
