@@ -142,7 +142,8 @@ def test_files_that_others_can_read_are_a_warning(settings: Settings):
         (finding,) = run_examination("files", lambda: stores.private_files(settings))
         return finding
 
-    settings.home.mkdir(mode=0o755)
+    settings.home.mkdir()
+    settings.home.chmod(0o755)  # whatever the umask
     (settings.home / "storage").mkdir(mode=0o700)
     assert found().level is FindingLevel.OK
     (settings.home / "storage").chmod(0o755)
