@@ -5,7 +5,7 @@ BIN := .venv/bin
 PAGES := callpipeline/web/static/vendor/built
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock
+.PHONY: help demo up pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock audit sbom
 
 help:  ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,16 @@ docs: .venv/dev.done  ## Generate docs/analytics.md from the database's comments
 lock: .venv/dev.done  ## Resolve the dependencies into the lock files
 	$(BIN)/uv pip compile -q --upgrade $(LOCK) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade $(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+# The advisories come from the network; without it, this fails and says so.
+AUDIT_VERSION := 2.10.1
+audit: .venv/run.done  ## Look up advisories about the locked dependencies (needs network)
+	$(BIN)/uv tool run pip-audit==$(AUDIT_VERSION) --strict --disable-pip --require-hashes \
+		-r requirements.lock -r requirements-dev.lock
+
+sbom: .venv/run.done  ## Write dist/sbom.cdx.json (CycloneDX), and the licences in NOTICE
+	$(BIN)/python docs/make_licences.py
+	$(BIN)/python docs/make_licences.py --sbom dist/sbom.cdx.json
 
 # Without the registry's URLs, which differ from place to place.
 LOCK := --universal --python-version 3.11 --generate-hashes --no-strip-extras \

@@ -14,13 +14,13 @@ KEY = "a key of sixteen or more"
 
 
 @contextmanager
-def app(environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-    """Start an app with these settings; yields its process id and URL."""
+def app(environment: Mapping[str, str], code: str | None = None) -> Iterator[tuple[int, str]]:
+    """Start an app with these settings, or this Python code; yields its process id and URL."""
     port = free_port()
     chosen = os.environ | environment
     chosen |= {"CALLPIPELINE_API_KEY": KEY, "CALLPIPELINE_WEB_PORT": str(port)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "callpipeline.web"],
+        [sys.executable, *(("-c", code) if code else ("-m", "callpipeline.web"))],
         env=chosen,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -45,6 +45,7 @@ from callpipeline.defs.sensors.notifications import (
 from callpipeline.domain.calls.call import Lane
 from callpipeline.pipeline.notifications.monitor import PipelineMonitor
 from callpipeline.pipeline.processing.stages import Stages
+from callpipeline.storage.objects.files import keep_files_private
 
 
 def build(
@@ -128,5 +129,6 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
 
 
 # First, before anything can fail: sensors and resources run in the process of the code server.
+keep_files_private()
 strip_redacted_error_messages()
 defs = build()

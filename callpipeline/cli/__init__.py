@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications, suggestions
+from callpipeline.cli.backup import backup, restore
 from callpipeline.cli.calls import results
 from callpipeline.cli.calls.processing import ingest, retry
 from callpipeline.cli.calls.results import search
@@ -17,6 +18,7 @@ from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
 from callpipeline.cli.rematching import recompute
 from callpipeline.cli.session import report_errors
+from callpipeline.storage.objects.files import keep_files_private
 
 app = typer.Typer(
     name="callpipeline",
@@ -41,6 +43,7 @@ def options(
     ] = False,
 ) -> None:
     """Find competitor mentions and their sentiment in recorded calls."""
+    keep_files_private()
 
 
 COMMANDS: list[Callable[..., None]] = [
@@ -55,6 +58,8 @@ COMMANDS: list[Callable[..., None]] = [
     erase,
     retention,
     migrate,
+    backup,
+    restore,
     doctor,
 ]
 for command in COMMANDS:

@@ -41,7 +41,7 @@ def serve(
     import uvicorn
 
     from callpipeline.engine_server.app import create_app
-    from callpipeline.http_server.limits import HeaderLimit
+    from callpipeline.http_server.connections import HeaderLimit
 
     chosen = {"serve_port": port, "serve_host": host}
     options = settings().model_copy(

@@ -17,6 +17,7 @@ from callpipeline.domain.calls.call import CallState, RetentionClass, RetentionP
 from callpipeline.errors import UnknownCall
 from callpipeline.pipeline.erasure import DeletionResult
 from callpipeline.storage.erasure import ErasureCandidate, Erasures, RetentionStore
+from callpipeline.storage.postgres import compaction
 from callpipeline.wiring import Storage
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")]
 Lift = Annotated[
     bool, typer.Option("--lift", help="Allow the recordings of erased calls to be imported again.")
 ]
+Compact = Annotated[
+    bool,
+    typer.Option(
+        "--compact",
+        help="Also remove deleted rows from the database's files, which rewrites all tables.",
+    ),
+]
 
 DAGSTER_RECORDS = ("partition_keys", "runs", "events", "ticks", "backfills")
 HISTORY_PERIOD = timedelta(days=30)
@@ -57,17 +65,19 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
     dry_run: DryRun = False,
     yes: Yes = False,
     lift: Lift = False,
+    compact: Compact = False,
     as_json: AsJson = False,
 ) -> None:
     """Permanently delete calls: recording, audio, transcript, results, Dagster's records.
 
     Any duplicates and transcripts beside the recording are deleted too. A tombstone without
-    personal data remains, so the recording is not imported again. Sent messages, exports and
-    backups are not reached. Exits with 1 if something could not be deleted yet; `callpipeline up`
-    continues.
+    personal data remains, so it is not imported again. Sent messages, exports and backups are not
+    reached. Exits with 1 if something could not be deleted yet; `callpipeline up` continues.
     """
     other = dry_run or as_json or keep_recording or bool(because)
-    _check_selection(calls or [], customer, lift=lift, other=other)
+    if compact and not (calls or customer or lift or other):
+        raise typer.Exit(_compact())
+    _check_selection(calls or [], customer, lift=lift, other=other or compact)
     with open_storage_migrated() as storage:
         if lift:
             _lift(storage.erasures, calls or [])
@@ -83,7 +93,18 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
         call_ids = [call.call_id for call in wanted]
         storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
         done, goes_on = _finished(storage, [*call_ids, *begun])
+    _ = compact and _compact()
     _print_results(done, goes_on=goes_on, as_json=as_json)
+
+
+def _compact() -> int:
+    """Rewrite the database's files, print what could not be done, and return the exit code."""
+    with open_storage_migrated() as storage:
+        done = compaction.compact(storage.database.url)
+    typer.echo(f"{done.tables} tables rewritten without their deleted rows", err=True)
+    for problem in done.problems:
+        print_error(problem)
+    return 1 if done.problems else 0
 
 
 def _check_selection(

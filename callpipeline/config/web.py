@@ -98,6 +98,7 @@ class UploadSettings(BaseSettings):
     """Settings of recordings uploaded over HTTP."""
 
     upload_max_mb: int = Field(default=2048, ge=1)
+    min_free_mb: int = Field(default=500, ge=0)
 
     @property
     def upload_max_bytes(self) -> int:

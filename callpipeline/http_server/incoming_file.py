@@ -51,7 +51,7 @@ class IncomingFile:
         self._chunks: list[bytes] = []
         self._head = b""
         self._hash = hashlib.sha256()
-        self._size_bytes = 0
+        self.size_bytes = 0
         self.buffered_bytes = 0
 
     def __enter__(self) -> Self:
@@ -68,8 +68,8 @@ class IncomingFile:
 
     def append(self, chunk: bytes) -> None:
         """Buffer a chunk. Raises HTTPException (413) beyond `max_bytes`."""
-        self._size_bytes += len(chunk)
-        if self._max_bytes is not None and self._size_bytes > self._max_bytes:
+        self.size_bytes += len(chunk)
+        if self._max_bytes is not None and self.size_bytes > self._max_bytes:
             raise file_too_large(self._max_bytes)
         self._chunks.append(chunk)
         self.buffered_bytes += len(chunk)
@@ -89,7 +89,7 @@ class IncomingFile:
         """Return the file, after everything was written. Raises what `check_head` raises."""
         self._check_once()
         self._file.flush()
-        return ReceivedFile(self._path, self._size_bytes, self._hash.hexdigest())
+        return ReceivedFile(self._path, self.size_bytes, self._hash.hexdigest())
 
     def _check_once(self) -> None:
         check, self._check_head = self._check_head, None

@@ -11,15 +11,11 @@ from typing import Any, TypeVar
 from fastapi import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callpipeline.http_server.responses import error_response
 
 MAX_BODY_BYTES = 1_000_000
 BODY_IDLE_S, BODY_WITHIN_S = 20.0, 120.0
-MAX_HEADER_BYTES = 65_536
-HEADERS_WITHIN_S = 20.0
-HEADERS_TOO_LONG = "The headers of this request are too long."
 
 Result = TypeVar("Result")
 
@@ -136,61 +132,6 @@ def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, detail, {"Connection": "close"})
 
 
-class HeaderLimit(HttpToolsProtocol):
-    """Protocol for uvicorn's `http` option: limits how long and how slow headers may be.
-
-    uvicorn itself waits indefinitely. The number of connections isn't limited: a client that held
-    all of them open would lock everyone else out.
-    """
-
-    def __init__(self, *args: Any, within_s: float = HEADERS_WITHIN_S, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._within_s = within_s
-        self._is_in_headers = True
-        self._header_bytes = 0
-        self._timeout: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        super().connection_made(transport)
-        self._start_timeout()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timeout()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._is_in_headers:
-            self._start_timeout()
-        super().data_received(data)
-        if self._timeout:
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-                self.send_400_response(HEADERS_TOO_LONG)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._start_timeout()
-
-    def on_headers_complete(self) -> None:
-        self._is_in_headers = False
-        self._cancel_timeout()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._is_in_headers = True
-        super().on_message_complete()
-
-    def _start_timeout(self) -> None:
-        if self._timeout is None:
-            self._timeout = self.loop.call_later(self._within_s, self.transport.close)
-
-    def _cancel_timeout(self) -> None:
-        self._header_bytes = 0
-        if self._timeout:
-            self._timeout.cancel()
-            self._timeout = None
-
-
 class ConcurrencyLimiter:
     """Run up to `running` requests, let up to `waiting` more wait, and reject the rest."""
 
@@ -264,6 +205,51 @@ class RateLimiter:
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+
+class LoginLimiter:
+    """Limit failed logins by name and address together, then by address, then by name.
+
+    A name alone has the largest limit: otherwise anyone could lock its user out. Addresses from
+    which the user has logged in before are exempt from it.
+    """
+
+    PER_ADDRESS, PER_NAME = 3, 10
+    """Multiples of the limit of a name and an address together."""
+
+    def __init__(self, per_min: int, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._pairs = RateLimiter(per_min, now=now)
+        self._addresses = RateLimiter(per_min * self.PER_ADDRESS, now=now)
+        self._names = RateLimiter(per_min * self.PER_NAME, now=now)
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def acquire(self, name: str, address: str) -> None:
+        """Count an attempt. Raises HTTPException (429) if none is left."""
+        name = name.casefold()
+        pair = f"{name}\0{address}"
+        limits = [(self._pairs, pair), (self._addresses, address)]
+        if pair not in self._known:
+            limits.append((self._names, name))
+        for number, (limiter, client) in enumerate(limits):
+            try:
+                limiter.acquire(client)
+            except HTTPException:
+                for taken, whose in limits[:number]:
+                    taken.refund(whose)
+                raise
+
+    def succeeded(self, name: str, address: str) -> None:
+        """Take back an attempt that succeeded, and remember the address."""
+        name = name.casefold()
+        pair = f"{name}\0{address}"
+        self._pairs.refund(pair)
+        self._addresses.refund(address)
+        if pair not in self._known:
+            self._names.refund(name)
+        self._known[pair] = None
+        self._known.move_to_end(pair)
+        if len(self._known) > MAX_CLIENTS:
+            self._known.popitem(last=False)
 
 
 def too_many_requests(wait_s: float) -> HTTPException:

@@ -38,12 +38,16 @@ _ESCAPED = re.compile(r"%(22|0[0-9A-F]|1[0-9A-F])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class UploadRules:
-    """Limits of an upload. `check_head` gets the file's first bytes, `check_name` its raw name."""
+    """Limits of an upload. `check_head` gets the file's first bytes, `check_name` its raw name.
+
+    `check_space` gets the bytes that are still to be written, and raises an error without room.
+    """
 
     within_s: float
     max_bytes: int | None = None
     check_head: Validator | None = None
     check_name: Validator | None = None
+    check_space: Callable[[int], None] = lambda size_bytes: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +235,14 @@ async def _incoming_file(
     """Open a file in the folder; yield it with a function that writes from a buffer size on."""
     file = IncomingFile(folder / "upload", max_bytes=rules.max_bytes, check_head=rules.check_head)
 
+    def write_if_room() -> None:
+        # It is copied to the store when it is complete.
+        rules.check_space(file.buffered_bytes + file.size_bytes)
+        file.write()
+
     async def write(from_bytes: int) -> None:
         if file.buffered_bytes >= from_bytes:
-            await asyncio.to_thread(file.write)
+            await asyncio.to_thread(write_if_room)
 
     try:
         await asyncio.to_thread(file.__enter__)
@@ -246,11 +255,12 @@ async def _incoming_file(
 
 
 def _check_content_length(request: Request, rules: UploadRules, overhead_bytes: int) -> None:
-    """Raise HTTPException (413) if Content-Length is too large."""
+    """Raise an error if Content-Length is too large, or there is no room for the file."""
     length = request.headers.get("Content-Length", "")
     is_number = length.isascii() and length.isdigit()
     if rules.max_bytes is not None and is_number and int(length) > rules.max_bytes + overhead_bytes:
         raise file_too_large(rules.max_bytes)
+    rules.check_space(2 * int(length) if is_number else 0)
 
 
 def _to_pipeline_error(error: OSError) -> Exception:

@@ -7,9 +7,14 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from callpipeline.config import Settings
+from callpipeline.storage.objects import files
 
 N, R, P = 32_768, 8, 1
 """scrypt's cost of one guess: 32 MB and about a tenth of a second."""
+_SECRET_BYTES = 32
 _PREFIX = f"scrypt:{N}:{R}:{P}"
 
 
@@ -99,3 +104,17 @@ def _base64(plain: bytes) -> str:
 
 def _unbase64(encoded: str) -> bytes:
     return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+
+
+def installation_secret(home: Path) -> bytes:
+    """Return the secret in the data folder; create it the first time."""
+    path = home / "web-key"
+    if not path.exists():
+        files.create_file(path, secrets.token_bytes(_SECRET_BYTES))
+    return path.read_bytes()
+
+
+def signing_key(options: Settings) -> bytes:
+    """Return the key for signed URLs, which must stay valid when the app restarts."""
+    key = options.web_key
+    return key.get_secret_value().encode() if key else installation_secret(options.home)

@@ -10,7 +10,7 @@ from typing import Any
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
-from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
 from callpipeline.pipeline.ingest.registration import sha256_of, sidecar_keys
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore
@@ -126,7 +126,7 @@ class Eraser:
                     )
                     items += remove_recording(self.recordings, self.erasures, location)
                     store.remove_empty_folders(erasure.key)
-        except (StoreUnavailable, MissingObject) as error:
+        except (StoreUnavailable, MissingObject, PathRefused) as error:
             return _Deleted(items, str(error))
         return _Deleted(items, None)
 
@@ -137,7 +137,7 @@ class Eraser:
         try:
             store.fetch(key, copy, erasure.etag)
             self.erasures.record_content(erasure.call_id, sha256_of(copy))
-        except MissingObject:
+        except (MissingObject, PathRefused):
             return  # it can no longer be imported
         finally:
             copy.unlink(missing_ok=True)
@@ -162,7 +162,7 @@ def remove_recording(
     store = recordings.store(location.bucket)
     try:
         is_replaced = store.recording(location.key).etag != location.etag
-    except MissingObject:
+    except (MissingObject, PathRefused):  # a link that leads out is deleted, not its target
         is_replaced = False
     if is_replaced:
         return 0
@@ -247,7 +247,8 @@ class Retention:
             except StoreUnavailable as error:
                 failures[due.bucket] += 1
                 troubles[due.bucket] = str(error)
-            except MissingObject as error:  # the source of this bucket was removed
+            # The source of this bucket was removed, or a link leads out of it.
+            except (MissingObject, PathRefused) as error:
                 troubles[due.bucket] = str(error)
         return DeletionResult(
             data_class, older_than, items, " ".join(troubles.values()).rstrip(".") or None

@@ -6,11 +6,15 @@ import sys
 import uvicorn
 
 from callpipeline.config import settings
+from callpipeline.http_server.connections import raise_file_limit
+from callpipeline.storage.objects.files import keep_files_private
 from callpipeline.web import access
 from callpipeline.web.app import Server, create_app
 
 
 def main() -> None:
+    keep_files_private()
+    raise_file_limit()
     options = settings()
     access.check_settings(options)
     # Settings and URLs have IPv6 addresses in brackets, uvicorn takes them without.

@@ -1,5 +1,6 @@
 """The ASGI app, its routes with the scopes that they require, and its server."""
 
+import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -33,9 +34,10 @@ from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
-from callpipeline.web.pages import competitors, review
+from callpipeline.web.pages import competitors, dagster, review
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
+from callpipeline.web.services.availability import DatabaseAwayMiddleware
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
 from callpipeline.web.state import AppState, open_state
 
@@ -81,12 +83,14 @@ PAGE_ROUTERS = (
     competitors.router,
     analytics_page.router,
     api_page.router,
+    dagster.router,
 )
 """Pages require scope READ; some of their routes require more."""
 
 BODY_LIMITS = {
     "/upload": sys.maxsize,  # streamed, with a limit of its own
     "/find-competitors": 6 * search.MAX_TEXT_CHARS,
+    "/dagster": dagster.MAX_QUERY_BYTES,
     "/storage/upload": storage.MAX_DOCUMENT_BYTES + MAX_BODY_BYTES,
 }
 """Bytes by path prefix, where they differ from the default."""
@@ -115,7 +119,12 @@ def create_app(options: Settings) -> FastAPI:
         with open_state(options, metrics) as app.state.app_state:
             database = app.state.app_state.storage.database
             app.state.authenticator = access.open_authenticator(options, database)
-            yield
+            watching = asyncio.create_task(app.state.app_state.database_watch.run())
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
 
     # FastAPI's own documentation pages load scripts from a CDN.
     app = FastAPI(title="callpipeline", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -123,7 +132,9 @@ def create_app(options: Settings) -> FastAPI:
     _add_routes(app)
     install_openapi(app)
     app.add_middleware(BodyLimit, limits=BODY_LIMITS)
-    access.install(app, options, login_page, streamed=("/upload",))
+    access.install(
+        app, options, login_page, streamed=("/upload",), around=(DatabaseAwayMiddleware,)
+    )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
 

@@ -1,14 +1,11 @@
 """State of the running app, and the FastAPI dependencies that give routes access to it."""
 
 import asyncio
-import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Annotated, TypeVar
 
@@ -24,7 +21,7 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import DatabaseUnavailable, UnknownCall
 from callpipeline.http_server.incoming_file import UploadFolder
 from callpipeline.http_server.limits import ConcurrencyLimiter
-from callpipeline.http_server.security import Signer
+from callpipeline.http_server.security import Signer, signing_key
 from callpipeline.pipeline.ingest.registration import AnnouncedCall, Announcement, announce
 from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
@@ -33,10 +30,12 @@ from callpipeline.pipeline.shared_documents import SharedDocuments
 from callpipeline.storage.access import IdempotencyKeys
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
+from callpipeline.storage.postgres.database import DatabaseLimits
 from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
 from callpipeline.storage.reading.calls import CallTracker
 from callpipeline.web.live.watch import CallWatcher
 from callpipeline.web.pages.status_view import call_fragments, status_view
+from callpipeline.web.services.availability import DatabaseWatch
 from callpipeline.web.services.exporter import Exporter
 from callpipeline.web.services.monitoring import HealthChecker, Metrics
 from callpipeline.wiring import Storage
@@ -47,10 +46,11 @@ Value = TypeVar("Value")
 MAX_UPLOADS = 200
 MAX_STORING = 3
 """A large recording takes 15 MB of memory while it is sent to S3."""
+CONNECTION_WITHIN_S = 5.0
+"""Wait for one of the connections while Postgres is up but busy."""
 CHOICES_TTL_S = 60.0
 REMATCH_TTL_S = 1.0
 """Pages ask every two seconds while a rematch is running."""
-SECRET_BYTES = 32
 CALL_NOT_FOUND = "Call not found. It may have been deleted."
 
 
@@ -100,6 +100,7 @@ class AppState:
     options: Settings
     storage: Storage
     dispatcher: Dispatcher
+    database_watch: DatabaseWatch
     health_checker: HealthChecker
     metrics: Metrics
     uploads: UploadSlots
@@ -117,11 +118,19 @@ class AppState:
 
 
 @contextmanager
+def _open_watched_storage(options: Settings, url: str) -> Iterator[tuple[Storage, DatabaseWatch]]:
+    watch = DatabaseWatch(url)
+    limits = DatabaseLimits(CONNECTION_WITHIN_S, watch.is_away)
+    with wiring.open_storage(options, url, limits=limits) as storage:
+        yield storage, watch
+
+
+@contextmanager
 def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     """Open everything that routes and pages work with, and close it in reverse order."""
     with (
         wiring.open_database_url(options) as url,
-        wiring.open_storage(options, url) as storage,
+        _open_watched_storage(options, url) as (storage, watch),
         storage.database.dedicated_connection(timeout_s=2) as probe,
         closing(Exporter(storage.database)) as exporter,
         UploadFolder(options.home / "uploads") as upload_folder,
@@ -139,13 +148,14 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             options=options,
             storage=storage,
             dispatcher=wiring.open_dispatcher(options, storage.outbox),
-            health_checker=HealthChecker(storage, probe),
+            database_watch=watch,
+            health_checker=HealthChecker(options, storage, probe),
             metrics=metrics,
             uploads=UploadSlots(upload_folder),
             idempotency_keys=IdempotencyKeys(storage.database),
             documents=SharedDocuments(storage.store, StoredTranscripts(storage.database)),
             competitors=CompetitorMatcher(lambda: wiring.load_catalog(options, storage.catalogs)),
-            signer=Signer(_signing_key(options)),
+            signer=Signer(signing_key(options)),
             exporter=exporter,
             filter_choices=cached(storage.analytics.filter_choices),
             tracker=tracker,
@@ -199,25 +209,3 @@ def cached(
     """Cache the result of a slow query for `ttl_s`."""
     cache: cachetools.TTLCache[object, Value] = cachetools.TTLCache(1, ttl_s, timer=timer)
     return cachetools.cached(cache, lock=Lock())(read)
-
-
-def installation_secret(home: Path) -> bytes:
-    """Return the secret in the data folder; create it the first time."""
-    path = home / "web-key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".web-key-{secrets.token_hex(8)}")
-    temporary.touch(mode=0o600)
-    try:
-        temporary.write_bytes(secrets.token_bytes(SECRET_BYTES))
-        os.link(temporary, path)  # atomic: of several processes, the first one wins
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path.read_bytes()
-
-
-def _signing_key(options: Settings) -> bytes:
-    """Return the key for signed URLs, which must stay valid when the app restarts."""
-    key = options.web_key
-    return key.get_secret_value().encode() if key else installation_secret(options.home)

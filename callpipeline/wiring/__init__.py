@@ -1,6 +1,5 @@
 """Wiring: builds all adapters from the settings; only code here names concrete adapters."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures, RetentionStore
 from callpipeline.storage.notifications import Notifications, Outbox
+from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import ObjectStore
-from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
@@ -64,6 +64,7 @@ from callpipeline.wiring.stores import (
     HOME_SOURCE,
     clear_workspace,
     dagster_environment,
+    disk_shortage,
     egress_policy,
     enter_dagster_environment,
     first_speakers,
@@ -73,6 +74,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    source_problems,
     workspace,
     write_dagster_home,
     write_workspace,
@@ -87,6 +89,7 @@ __all__ = [
     "company_slots",
     "configured_channels",
     "dagster_environment",
+    "disk_shortage",
     "enter_dagster_environment",
     "load_catalog",
     "load_sources",
@@ -109,6 +112,7 @@ __all__ = [
     "refuse_to_serve_remote",
     "retention_periods",
     "sample_recordings",
+    "source_problems",
     "text_sentiment",
     "workspace",
     "write_dagster_home",
@@ -175,24 +179,23 @@ def open_database_url(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def open_storage(
-    settings: Settings, database_url: str, *, run_id: str | None = None
+    settings: Settings,
+    database_url: str,
+    *,
+    run_id: str | None = None,
+    limits: DatabaseLimits = DatabaseLimits(),  # noqa: B008 - immutable
 ) -> Iterator[Storage]:
     """Open all stores; writes of a run carry its ID."""
     store, sources = open_results_store(settings), load_sources(settings)
     stores = [open_source(settings, source) for source in sources]
     patience_s, most = settings.outage_patience_h * 3600, _max_connections(settings)
-    with Database(database_url, run_id=run_id, max_connections=most) as database:
+    with Database(database_url, run_id=run_id, max_connections=most, limits=limits) as database:
         results, announcements = Results(database, store), Announcements(database)
         yield Storage(
             database=database,
             ledger=Ledger(database),
             queue=CallQueue(database, outage_patience_s=patience_s),
-            claims=Claims(
-                database,
-                retry_waits_s=settings.retry_waits_s,
-                outage_patience_s=patience_s,
-                notify_completed=notification_policy(settings).routing.notifies_completed,
-            ),
+            claims=_open_claims(settings, database, patience_s),
             outbox=Outbox(database),
             notifications=Notifications(database),
             erasures=Erasures(database),
@@ -211,9 +214,25 @@ def open_storage(
             inbox=stores[0],
             announcements=announcements,
             egress_policy=egress_policy(settings),
-            recordings=Recordings([*stores, open_announced(settings, announcements, stores[0])]),
+            recordings=_open_recordings(settings, stores, announcements),
             store=store,
         )
+
+
+def _open_recordings(
+    settings: Settings, stores: list[ObjectStore], announcements: Announcements
+) -> Recordings:
+    announced = open_announced(settings, announcements, stores[0])
+    return Recordings([*stores, announced], is_complete=not source_problems(settings))
+
+
+def _open_claims(settings: Settings, database: Database, outage_patience_s: float) -> Claims:
+    return Claims(
+        database,
+        retry_waits_s=settings.retry_waits_s,
+        outage_patience_s=outage_patience_s,
+        notify_completed=notification_policy(settings).routing.notifies_completed,
+    )
 
 
 def _max_connections(settings: Settings) -> int:
@@ -286,8 +305,7 @@ def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:
     path = settings.catalog_path
     starter = CHECKOUT / "samples" / "competitors.yaml"
     if current is None and settings.catalog is None and not path.exists() and starter.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(starter, path)
+        files.create_file(path, starter.read_bytes())
     current = catalogs.import_file(path) or catalogs.current()
     catalog = catalogs.catalog(current.version) if current else None
     if catalog is None:

@@ -38,12 +38,14 @@ def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) ->
 
 
 def open_links(settings: Settings) -> Links:
-    """Return the base URLs of pages as users reach them."""
+    """Return the base URLs of pages as users reach them.
+
+    Where there is a login, Dagster's UI is behind that of the web app.
+    """
     loopback = "http://127.0.0.1"
-    return Links(
-        app_url=(settings.web_url or f"{loopback}:{settings.web_port}").rstrip("/"),
-        dagster_url=(settings.dagster_ui_url or f"{loopback}:{settings.port}").rstrip("/"),
-    )
+    app_url = (settings.web_url or f"{loopback}:{settings.web_port}").rstrip("/")
+    own_port = f"{loopback}:{settings.port}" if settings.web_is_open else f"{app_url}/dagster"
+    return Links(app_url=app_url, dagster_url=(settings.dagster_ui_url or own_port).rstrip("/"))
 
 
 def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:

@@ -15,6 +15,7 @@ from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import SettingsInvalid
+from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import (
     ObjectStore,
     S3Access,
@@ -44,10 +45,7 @@ def write_dagster_home(home: Path) -> None:
     path = home / "dagster.yaml"
     if path.exists() and path.read_text() == text:
         return
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    files.replace_file(path, text.encode())
 
 
 def write_workspace(home: Path, port: int) -> Path:
@@ -96,18 +94,44 @@ def _in_public_schema(database_url: str) -> str:
 
 
 def load_sources(settings: Settings) -> tuple[Source, ...]:
-    """Return all sources, starting with HOME_SOURCE.
+    """Return all valid sources, starting with HOME_SOURCE.
 
-    Raises SettingsInvalid if one contains another, or overlaps with the store of results.
+    Raises SettingsInvalid if that is invalid; `source_problems` describes others.
     """
-    named = read_sources(settings.sources) if settings.sources else ()
+    return _examine_sources(settings)[0]
+
+
+def source_problems(settings: Settings) -> tuple[str, ...]:
+    """Describe the sources that are left out because they are invalid, and what to change."""
+    return _examine_sources(settings)[1]
+
+
+def _examine_sources(settings: Settings) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Return the valid sources, and the problems of the others.
+
+    A source is invalid if it contains another, or overlaps with the store of results.
+    """
+    problems: list[str] = []
+    named: tuple[Source, ...] = ()
+    if settings.sources:
+        try:
+            named = read_sources(settings.sources, problems)
+        except SettingsInvalid as error:
+            problems.append(str(error))
     default = Source(HOME_SOURCE, settings.recordings_url, agent_channel=settings.agent_channel)
     homes = [source for source in named if source.name == HOME_SOURCE] or [default]
-    sources = (*homes, *(source for source in named if source.name != HOME_SOURCE))
-    check_overlap(sources, lambda source: _bucket_of(settings, source))
-    for source in sources:
-        _refuse_mixing(source, settings.storage_url)
-    return sources
+    valid: list[Source] = []
+    for source in (*homes, *(source for source in named if source.name != HOME_SOURCE)):
+        try:
+            check_overlap((*valid, source), lambda each: _bucket_of(settings, each))
+            _refuse_mixing(source, settings.storage_url)
+        except SettingsInvalid as error:
+            if not valid:
+                raise
+            problems.append(str(error))
+        else:
+            valid.append(source)
+    return tuple(valid), tuple(problems)
 
 
 def first_speakers(settings: Settings) -> dict[str, Speaker]:
@@ -163,7 +187,24 @@ def _create_folder(url: str) -> None:
     """Create a local folder; a failure is reported when the folder is used."""
     if folder := local_folder(url):
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=files.FOLDER_MODE)
+
+
+def disk_shortage(settings: Settings, incoming_bytes: int = 0) -> str | None:
+    """Return where less than CALLPIPELINE_MIN_FREE_MB would be left, None if nowhere."""
+    folders = (
+        settings.home,
+        local_folder(settings.storage_url),
+        local_folder(settings.recordings_url),
+    )
+    for folder in filter(None, folders):
+        free = files.free_bytes(folder)
+        if free - incoming_bytes < settings.min_free_mb * 1_000_000:
+            return (
+                f"only {free / 1_000_000:,.0f} MB are free below {folder}: make room "
+                f"(CALLPIPELINE_MIN_FREE_MB keeps {settings.min_free_mb} MB free)"
+            )
+    return None
 
 
 def s3_access(settings: Settings) -> S3Access:

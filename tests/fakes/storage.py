@@ -45,6 +45,13 @@ class InMemoryRecordings:
         self.put_keys: list[str] = []
         self.page_size = 1000
 
+    def put_all(
+        self, contents: Mapping[str, bytes | Path], check: Callable[[], None] = lambda: None
+    ) -> None:
+        for key, content in contents.items():
+            check()
+            self.put(key, content)
+
     def put(self, key: str, content: bytes | Path) -> None:
         if {"", ".", ".."} & set(key.split("/")):
             raise MissingObject(f"{self.name} cannot hold an object of that name.")
@@ -162,6 +169,14 @@ class InMemoryRegistry:
 
     def call_of_content(self, sha256: str) -> str | None:
         return self._contents.get(sha256)
+
+    def waiting_recording(self, sha256: str, bucket: str) -> tuple[str, str] | None:
+        call_id = self._contents.get(sha256)
+        known = self.recordings.get(call_id or "")
+        return (known.call_id, known.key) if known and known.bucket == bucket else None
+
+    def move_recording(self, call_id: str, recording: Recording) -> None:
+        self.recordings[call_id] = recording
 
 
 @dataclass

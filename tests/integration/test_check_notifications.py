@@ -8,7 +8,7 @@ import pytest
 from callpipeline.errors import DatabaseUnavailable
 from callpipeline.pipeline.quality.checks import CHECKS, CheckRunner
 from callpipeline.storage.notifications import Outbox
-from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.wiring import Storage
 from tests.integration.calls import change
 from tests.integration.databases import execute_sql
@@ -81,7 +81,9 @@ def test_engine_outages_and_missing_recordings_are_not_notified_by_checks(day: D
 
 
 def test_a_check_that_cannot_be_evaluated_has_not_passed() -> None:
-    with Database("postgresql://nobody@127.0.0.1:9/none", timeout_s=0.2) as unavailable:
+    with Database(
+        "postgresql://nobody@127.0.0.1:9/none", limits=DatabaseLimits(0.2)
+    ) as unavailable:
         runner = CheckRunner(unavailable, Outbox(unavailable), 24.0)
         for check in CHECKS:
             with pytest.raises(DatabaseUnavailable):

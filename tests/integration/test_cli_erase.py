@@ -72,6 +72,16 @@ def test_what_makes_no_sense_is_refused(
     assert said in here.run("erase", *words, exit_code=exit_code).stderr
 
 
+def test_compact_rewrites_the_files_with_calls_and_alone(here: Installation, call_id: str):
+    erased = here.run("erase", call_id, "--yes", "--compact")
+    assert "tables rewritten" in erased.stderr
+    assert call_id in erased.stdout
+    assert "tables rewritten" in here.run("erase", "--compact").stderr
+    assert here.json("status")["counts"] == {"ERASED": 1}
+    refused = here.run("erase", "--lift", call_id, "--compact", exit_code=2)
+    assert "and no other option" in refused.stderr
+
+
 def test_a_customer_without_calls_is_told(here: Installation, call_id: str):
     told = here.run("erase", "--customer", "Mrs Smith", exit_code=1)
     assert "No calls of that customer." in told.stderr

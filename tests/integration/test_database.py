@@ -14,7 +14,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.errors import DatabaseUnavailable
-from callpipeline.storage.postgres.database import TRANSACTION_ATTEMPTS, Database
+from callpipeline.storage.postgres.database import TRANSACTION_ATTEMPTS, Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from tests.processes import until
 
@@ -162,7 +162,7 @@ def test_a_value_too_large_for_an_index_is_not_retried(database: Database, datab
 
 def test_a_pool_timeout_is_not_retried(database_url: str):
     unreachable = database_url.replace("127.0.0.1", "127.0.0.2")
-    with Database(unreachable, timeout_s=0.1) as database:
+    with Database(unreachable, limits=DatabaseLimits(0.1)) as database:
         work = Work(database_url)
         with pytest.raises(DatabaseUnavailable, match="PoolTimeout"):
             database.with_retry(work)
@@ -171,7 +171,10 @@ def test_a_pool_timeout_is_not_retried(database_url: str):
 
 def test_errors_contain_neither_rows_nor_the_password(database_url: str):
     url = database_url.replace("callpipeline:", "callpipeline:hunter2")
-    with Database(url, timeout_s=0.5) as wrong, pytest.raises(DatabaseUnavailable) as raised:
+    with (
+        Database(url, limits=DatabaseLimits(0.5)) as wrong,
+        pytest.raises(DatabaseUnavailable) as raised,
+    ):
         answer(wrong)
     assert "hunter2" not in str(raised.value)
 
@@ -186,7 +189,7 @@ def is_another(folder: Path, server: dict[str, int]) -> bool:
 def test_a_killed_server_restarts_on_the_same_port(tmp_path: Path):
     with EmbeddedPostgres(tmp_path, durable=False).running() as url:
         server = json.loads((tmp_path / "server.json").read_text())
-        with Database(url, timeout_s=0.5) as database:
+        with Database(url, limits=DatabaseLimits(0.5)) as database:
             assert answer(database) == 1
             os.kill(server["pid"], signal.SIGKILL)
             until(lambda: is_another(tmp_path, server), "another server runs", within_s=20)

@@ -137,6 +137,22 @@ def test_a_full_disk_is_bad(settings: Settings, monkeypatch: pytest.MonkeyPatch)
     assert (finding.level, "make room" in finding.detail) == (FindingLevel.BAD, True)
 
 
+def test_files_that_others_can_read_are_a_warning(settings: Settings):
+    def found() -> DoctorFinding:
+        (finding,) = run_examination("files", lambda: stores.private_files(settings))
+        return finding
+
+    settings.home.mkdir()
+    settings.home.chmod(0o755)  # whatever the umask
+    (settings.home / "storage").mkdir(mode=0o700)
+    assert found().level is FindingLevel.OK
+    (settings.home / "storage").chmod(0o755)
+    assert found().level is FindingLevel.WARN
+    assert "chmod -R go=" in found().detail
+    settings.home.chmod(0o700)
+    assert found().level is FindingLevel.OK
+
+
 def test_recordings_are_tried(settings: Settings):
     (finding,) = stores.recordings(settings)
     assert (finding.name, finding.level) == ("recordings", FindingLevel.OK)

@@ -6,6 +6,7 @@ Dagster's part is in `test_records`, the whole in `tests/e2e/test_personal_data`
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,6 +103,35 @@ def processed(storage: Storage, folder: Path, key: str = KEY) -> str:
 def traces_of_secret(storage: Storage, settings_home: Path) -> list[str]:
     """Return where the secret is stored."""
     return [*in_database(storage.database.url, SECRETS), *in_files(settings_home, SECRETS)]
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_what_a_link_leads_to_is_not_erased(
+    storage: Storage, settings: Settings, tmp_path: Path, linked: str
+):
+    """A call of an older version, which followed links that lead out of its folder."""
+    call_id = processed(storage, tmp_path)
+    recording = Path(settings.recordings_url) / KEY
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    kept = outside / recording.name
+    if linked == "file":
+        recording.rename(kept)
+        recording.symlink_to(kept)
+    else:
+        recording.rename(kept)
+        shutil.rmtree(recording.parent)
+        recording.parent.symlink_to(outside)
+    eraser = eraser_of(storage)
+    storage.erasures.begin([call_id], keep_recording=False)
+    [attempt] = eraser.finish()
+    assert kept.read_bytes()
+    if linked == "file":
+        assert attempt.trouble is None
+        assert not recording.is_symlink()
+    else:
+        assert "link in recordings leads out" in str(attempt.trouble)
+        assert not attempt.finished
 
 
 def test_everything_of_a_call_is_deleted_and_nothing_of_others(

@@ -15,7 +15,7 @@ import obstore
 import pytest
 from obstore.store import LocalStore
 
-from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
+from callpipeline.errors import MissingObject, PathRefused, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.objects.ports import resume_key
 from callpipeline.storage.objects.s3 import RETRIES
 from callpipeline.storage.objects.urls import ObjectStore, S3Access, open_store
@@ -251,11 +251,134 @@ def test_a_cycle_of_links_is_reported_once(store: ObjectStore, folder: Path):
     assert reasons == ["A link points to a folder above it."]
 
 
-def test_linked_folders_are_listed(store: ObjectStore, folder: Path, tmp_path: Path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "a.wav").write_bytes(b"sound")
-    (folder / "link").symlink_to(tmp_path / "elsewhere")
-    assert listed(store) == (["link/a.wav"], [])
+def test_links_inside_the_folder_are_followed(store: ObjectStore, folder: Path):
+    store.put("2026/a.wav", b"sound")
+    (folder / "latest").symlink_to("2026")
+    (folder / "b.wav").symlink_to(folder / "2026" / "a.wav")
+    assert listed(store) == (["2026/a.wav", "b.wav", "latest/a.wav"], [])
+    assert store.read("latest/a.wav") == store.read("b.wav") == b"sound"
+    store.delete("b.wav")
+    assert store.read("2026/a.wav") == b"sound"
+
+
+@pytest.fixture
+def outside(folder: Path, tmp_path: Path) -> Path:
+    """A recording outside the folder, which links to it, its folder and the folder above."""
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    file = outside / "deep" / "a.wav"
+    file.write_bytes(SECRET.encode())
+    (folder / "good.wav").write_bytes(b"sound")
+    (folder / "file.wav").symlink_to(file)
+    (folder / "relative.wav").symlink_to("../outside/deep/a.wav")
+    (folder / "folder").symlink_to(outside)
+    (folder / "up").symlink_to("..")
+    (folder / "twice").symlink_to(folder / "folder")
+    return file
+
+
+OUTSIDE = ["file.wav", "relative.wav", "folder/deep/a.wav", "up/outside/deep/a.wav"]
+OUTSIDE += ["twice/deep/a.wav"]
+
+
+def test_links_that_lead_out_are_reported_and_the_rest_is_listed(store: ObjectStore, outside: Path):
+    keys, reasons = listed(store)
+    assert keys == ["good.wav"]
+    assert reasons == ["A link leads out of the folder, and isn't followed."] * 5
+    assert list(store.pages("folder/deep")) == []
+
+
+@pytest.mark.parametrize("key", OUTSIDE)
+def test_nothing_outside_the_folder_is_read_or_written(
+    store: ObjectStore, outside: Path, tmp_path: Path, key: str
+):
+    for operation in (
+        lambda: store.read(key),
+        lambda: store.read_range(key, 0, 4),
+        lambda: store.recording(key),
+        lambda: store.fetch(key, tmp_path / "back"),
+    ):
+        with pytest.raises(PathRefused, match="link in recordings leads out"):
+            operation()
+    assert not (tmp_path / "back").exists()
+    if "/" in key:
+        for write in (store.put, store.put_new):
+            with pytest.raises(PathRefused, match="link in recordings leads out"):
+                write(key, b"overwritten")
+            with pytest.raises(PathRefused, match="link in recordings leads out"):
+                write(key.replace("a.wav", "new.wav"), b"planted")
+    else:
+        store.put(key, b"replaces the link")
+        assert store.read(key) == b"replaces the link"
+    assert outside.read_bytes() == SECRET.encode()
+    assert [path.name for path in outside.parent.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("key", OUTSIDE)
+def test_nothing_outside_the_folder_is_erased(
+    store: ObjectStore, folder: Path, outside: Path, key: str
+):
+    if "/" in key:
+        for operation in (store.delete, store.exists, store.delete_below):
+            with pytest.raises(PathRefused, match="link in recordings leads out"):
+                operation(key)
+    else:
+        assert store.exists(key)
+        store.delete(key)
+        assert not store.exists(key)
+    store.remove_empty_folders(key)
+    for link in ("folder", "up", "twice"):
+        assert store.delete_below(link) == 1
+        assert not (folder / link).is_symlink()
+    assert outside.read_bytes() == SECRET.encode()
+    assert [recording.key for recording in store.list()] == ["good.wav"]
+
+
+def test_a_folder_that_becomes_a_link_in_the_meantime_is_not_followed(
+    store: ObjectStore, folder: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Between the check of a path and its use, another process exchanges a folder for a link."""
+    store.put("day/a.wav", b"sound")
+    realpath = os.path.realpath
+
+    def exchanged(path: bytes, **options: Any) -> bytes:
+        resolved = realpath(path, **options)
+        if path.endswith(b"a.wav") and not (folder / "day").is_symlink():
+            (folder / "day").rename(folder / "gone")
+            (folder / "day").symlink_to(outside.parent)
+        return resolved
+
+    monkeypatch.setattr(os.path, "realpath", exchanged)
+    with pytest.raises((PathRefused, MissingObject)):
+        store.read("day/a.wav")
+
+
+def test_stored_files_are_private_whatever_the_umask(store: ObjectStore, folder: Path):
+    before = os.umask(0)
+    try:
+        store.put("calls/1/left.flac", b"sound")
+        store.put_new("inbox/a.wav", b"sound")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    assert modes == {
+        **dict.fromkeys(("calls", "1", "inbox"), 0o700),
+        **dict.fromkeys(("left.flac", "a.wav"), 0o600),
+    }
+
+
+def test_pipes_sockets_and_devices_are_missing_and_never_block(store: ObjectStore, folder: Path):
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "device.wav").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket.wav"))
+        for key in ("pipe.wav", "socket.wav"):
+            with pytest.raises(MissingObject):
+                store.read(key)
+            assert not store.exists(key)
+        with pytest.raises(PathRefused):
+            store.read("device.wav")
+        assert listed(store)[0] == []
 
 
 def test_a_path_that_is_too_long_is_reported(store: ObjectStore, folder: Path):

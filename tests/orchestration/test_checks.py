@@ -12,7 +12,7 @@ import soundfile
 from callpipeline.defs.checks import JOB, QUALITY
 from callpipeline.domain.calls.call import Stage
 from callpipeline.pipeline.quality.checks import CHECKS
-from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from tests.integration.databases import execute_sql
 from tests.orchestration.lab import Lab
 
@@ -138,7 +138,9 @@ def test_an_error_is_added_to_the_outbox_and_a_warning_is_not(lab: Lab) -> None:
 
 
 def test_without_a_database_a_check_fails_with_our_error(lab: Lab) -> None:
-    with Database("postgresql://nobody@127.0.0.1:9/none", timeout_s=0.2) as unavailable:
+    with Database(
+        "postgresql://nobody@127.0.0.1:9/none", limits=DatabaseLimits(0.2)
+    ) as unavailable:
         result = run_checks(lab, storage=replace(lab.storage, database=unavailable))
     assert not result.success
     assert result.get_asset_check_evaluations() == []

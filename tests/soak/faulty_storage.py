@@ -1,6 +1,6 @@
 """The product's stores with crash points, which exist in tests only."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
@@ -114,6 +114,13 @@ class FaultyObjectStore:
     def put(self, key: str, content: bytes | Path) -> None:
         self._store.put(key, content)
         self._faults.reach("put.after", PurePosixPath(key).parts[1])
+
+    def put_all(
+        self, contents: Mapping[str, bytes | Path], check: Callable[[], None] = lambda: None
+    ) -> None:
+        for key, content in contents.items():
+            check()
+            self.put(key, content)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -16,10 +16,13 @@ from callpipeline.pipeline.ingest.registration import (
     Announcement,
     announce,
 )
+from callpipeline.storage.sources.patterns import compile_pattern
 
 URL = "https://media.example/calls/AGENT_ChrisL_2026-11-24T10-00.wav?X-Amz-Signature=0ff1ce"
 SOURCE = Source(
-    "recordings", "/recordings", filename=r"AGENT_(?P<agent>[^_]+)_(?P<started_at>[0-9T-]+)"
+    "recordings",
+    "/recordings",
+    filename=compile_pattern(r"AGENT_(?P<agent>[^_]+)_(?P<started_at>[0-9T-]+)", "filename"),
 )
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

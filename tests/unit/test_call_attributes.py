@@ -12,6 +12,7 @@ from callpipeline.domain.calls.sources import (
     CallAttributes,
     Source,
 )
+from callpipeline.storage.sources.patterns import compile_pattern
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 AT = datetime(2025, 2, 19, 6, 1, 22, tzinfo=UTC)
@@ -20,7 +21,8 @@ AT = datetime(2025, 2, 19, 6, 1, 22, tzinfo=UTC)
 def attributes(
     pattern: str | None, key: str, timezone: str = "UTC", side: str = "left"
 ) -> CallAttributes:
-    return Source("calls", "/calls", pattern, timezone, side).call_attributes(key, now=NOW)
+    compiled = compile_pattern(pattern, "filename") if pattern else None
+    return Source("calls", "/calls", compiled, timezone, side).call_attributes(key, now=NOW)
 
 
 def started_at(text: str, timezone: str = "UTC") -> datetime | None:

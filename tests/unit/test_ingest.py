@@ -13,9 +13,12 @@ from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall
 from callpipeline.domain.calls.sources import Source
 from callpipeline.pipeline.ingest.registration import IngestResult, SidecarTranscripts, ingest_file
 from callpipeline.storage.objects.urls import S3Access, open_store
+from callpipeline.storage.sources.patterns import compile_pattern
 from tests.fakes.storage import InMemoryRecordings, InMemoryRegistry, OneBucket
 
-SOURCE = Source("recordings", "/recordings", filename=r"AGENT_(?P<agent>[^_]+)_")
+SOURCE = Source(
+    "recordings", "/recordings", filename=compile_pattern("AGENT_(?P<agent>[^_]+)_", "filename")
+)
 
 
 class Inbox:

@@ -1,5 +1,6 @@
 """Loading of recording sources, and errors in the file."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,15 @@ from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
+from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import Recordings
 from callpipeline.storage.sources.sources_file import is_within, read_sources
-from callpipeline.wiring import load_sources, open_results_store, open_source
+from callpipeline.wiring import (
+    load_sources,
+    open_results_store,
+    open_source,
+    source_problems,
+)
 from callpipeline.wiring.stores import first_speakers
 
 
@@ -41,7 +48,7 @@ sources:
     assert centre == Source(
         name="contact_centre",
         url="s3://calls/uk/",
-        filename="AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)",
+        filename=compile_pattern("AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)", "filename"),
         timezone="Europe/London",
         agent_channel="right",
         mono_first_speaker=MonoFirstSpeaker.CUSTOMER,
@@ -86,6 +93,7 @@ def one(field: str) -> str:
             r"not a valid regular expression at character \d+ \(unterm",
         ),
         (one(r"filename: '\d+_.*'"), "`filename:` has no named groups"),
+        (one("filename: '(?P<agent>a)(?!b)'"), "`filename:` uses look-ahead, which can take"),
         (one("day_folders: today"), "does not name folders by day"),
         (one("day_folders: '%Y/%m/%d/%H'"), "does not name folders by day"),
         (one("day_folders: '/%Y'"), "does not name folders by day"),
@@ -187,8 +195,47 @@ def test_overlapping_sources_are_rejected(
 ):
     text = text.replace("DROP", str(tmp_path / "drop")).replace("HOME", str(settings.home))
     others = {"recordings": str(tmp_path / "drop")}
-    with pytest.raises(SettingsInvalid, match=message):
-        load_sources(configured(settings, f"sources: [{text}]", **others))
+    assert re.search(message, why_invalid(configured(settings, f"sources: [{text}]", **others)))
+
+
+def why_invalid(settings: Settings) -> str:
+    """Return the problems, or the error if the source for uploads is invalid itself."""
+    try:
+        assert load_sources(settings)
+    except SettingsInvalid as error:
+        return str(error)
+    return " ".join(source_problems(settings))
+
+
+def test_a_bad_source_is_left_out_and_the_others_remain(settings: Settings, tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    text = f"""
+sources:
+  - {{name: good, url: {tmp_path}/a}}
+  - {{name: bad, url: {tmp_path}/b, timezone: london}}
+  - {{name: worse, url: {tmp_path}/c, filename: '(?P<agent>x)(?=y)'}}
+  - {{name: inside, url: {tmp_path}/a/b}}
+  - nonsense
+"""
+    chosen = configured(settings, text)
+    assert [source.name for source in load_sources(chosen)] == ["recordings", "good"]
+    problems = source_problems(chosen)
+    assert len(problems) == 4
+    for part in ("london is unknown", "look-ahead", "good and inside share", "must have fields"):
+        assert part in " ".join(problems)
+
+
+def test_of_an_unreadable_sources_file_the_source_for_uploads_remains(settings: Settings):
+    chosen = configured(settings, "sources: [")
+    assert [source.name for source in load_sources(chosen)] == ["recordings"]
+    [problem] = source_problems(chosen)
+    assert "invalid YAML" in problem
+
+
+def test_calls_of_a_source_that_is_left_out_wait(settings: Settings):
+    recordings = Recordings([open_source(settings, load_sources(settings)[0])], is_complete=False)
+    with pytest.raises(StoreUnavailable, match="a source in CALLPIPELINE_SOURCES is invalid"):
+        recordings.store("dialler")
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,11 @@ class ProtectedApp:
     def new_visitor(self) -> Iterator["ProtectedApp"]:
         """Yield the app with another client, whose requests nothing has limited yet."""
         known = self.authenticator
-        for limiter in (known.requests, known.uploads, known.failed_logins, known.wrong_keys):
+        failed = known.failed_logins
+        limiters = (known.requests, known.uploads, known.wrong_keys)
+        for limiter in (*limiters, failed._pairs, failed._addresses, failed._names):  # pyright: ignore[reportPrivateUsage]
             limiter._buckets.clear()  # pyright: ignore[reportPrivateUsage]
+        failed._known.clear()  # pyright: ignore[reportPrivateUsage]
         with httpx.Client(base_url=self.url, timeout=30) as http:
             yield replace(self, http=http)
 

@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
 from callpipeline.config import Settings
-from callpipeline.http_server.security import Signer
-from callpipeline.web.access.csrf import (
-    PURPOSE,
-    CsrfBinding,
-    CsrfTokens,
+from callpipeline.http_server.origins import (
     is_allowed_read,
+    is_local_host,
     is_same_site_write,
     origin_of,
 )
-from callpipeline.web.access.proxies import is_local_host
+from callpipeline.http_server.security import Signer
+from callpipeline.web.access.csrf import PURPOSE, CsrfBinding, CsrfTokens
 from tests.web.protected_app import OWN_KEY, WITH_USERS, ProtectedApp, serving_protected
 
 EVIL = "https://evil.example"

@@ -192,10 +192,34 @@ def test_failed_logins_are_rate_limited(settings: Settings, database_url: str) -
         statuses = [served.log_in("ann", "wrong password").status_code for _ in range(3)]
         assert statuses == [401, 401, 429]
         assert int(served.log_in("ann").headers["Retry-After"]) >= 1, "also with the right one"
-        assert served.log_in("ben").status_code == 429, "of this address"
+        assert served.log_in("ben").status_code == 303, "another name at this address"
+        served.http.cookies.clear()
         elsewhere = {"X-Forwarded-For": "203.0.113.9"}
-        assert served.log_in("ANN", **elsewhere).status_code == 429, "of this name"
+        assert served.log_in("ann", **elsewhere).status_code == 303, "this name from elsewhere"
+        served.http.cookies.clear()
+        for name in ("x", "y", "z"):
+            served.log_in(name, "wrong password")
+            served.log_in(name, "wrong password")
+        assert served.log_in("ben").status_code == 429, "any name at this address"
         assert served.log_in("ben", **elsewhere).status_code == 303
+
+
+def test_guesses_from_many_addresses_do_not_lock_out_known_ones(
+    settings: Settings, database_url: str
+) -> None:
+    options = WITH_USERS | TRUSTED | {"web_logins_per_min": 2}
+    with serving_protected(settings, database_url, **options) as served:
+        office = {"X-Forwarded-For": "203.0.113.9"}
+        assert served.log_in("ann", **office).status_code == 303
+        served.http.cookies.clear()
+        guesses = [
+            served.log_in("ann", "wrong", **{"X-Forwarded-For": f"198.51.100.{number}"}).status_code
+            for number in range(25)
+        ]
+        assert set(guesses[:20]) == {401}
+        assert set(guesses[20:]) == {429}
+        served.http.cookies.clear()
+        assert served.log_in("ann", **office).status_code == 303
 
 
 def test_successful_logins_do_not_count(settings: Settings, database_url: str) -> None:

@@ -25,7 +25,13 @@ def test_all_is_up(options: Settings) -> None:
         ready = client.get("/health/ready").status_code
     assert (reply.status_code, ready, reply.json()["status"]) == (200, 204, "up")
     states = {name: each["state"] for name, each in reply.json()["dependencies"].items()}
-    assert states == {"database": "up", "results": "up", "recordings": "up"}
+    assert states == {
+        "database": "up",
+        "results": "up",
+        "recordings": "up",
+        "disk": "up",
+        "sources": "up",
+    }
 
 
 def test_an_unreadable_store_is_down(options: Settings, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.http_server import connections as heads
 from callpipeline.http_server import limits as bodies
-from callpipeline.http_server import limits as heads
 from callpipeline.wiring import Storage
 from tests.web.app_server import serving
 from tests.web.served import Served, served

@@ -18,10 +18,9 @@ from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import Stage
 from callpipeline.errors import PathRefused
-from callpipeline.http_server.security import Signer
+from callpipeline.http_server.security import Signer, installation_secret
 from callpipeline.pipeline.shared_documents import SharedDocuments
 from callpipeline.storage.reading.call_detail import StoredTranscripts
-from callpipeline.web.state import installation_secret
 from callpipeline.wiring import Storage
 from tests.builders import a_transcript, a_write
 from tests.integration.calls import enter

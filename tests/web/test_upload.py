@@ -14,11 +14,18 @@ import httpx
 import pytest
 
 from callpipeline.config import Settings
-from callpipeline.domain.calls.call import DuplicatePolicy, Lane, RegisteredCall, Registration
+from callpipeline.domain.calls.call import (
+    CallState,
+    DuplicatePolicy,
+    Lane,
+    RegisteredCall,
+    Registration,
+)
 from callpipeline.errors import DatabaseUnavailable, SameRecording, StoreUnavailable
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
 from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
 from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage, open_storage
 from tests.fakes.file_host import FileHost, ok
@@ -73,8 +80,11 @@ def test_a_recording_is_stored_and_its_call_waits(sender: Sender, storage: Stora
     assert sender.landed() == []
 
 
+AGENT_AND_DATE = compile_pattern(r"AGENT_(?P<agent>[^_]+)_(?P<date>\d{8})", "filename")
+
+
 def test_the_sources_name_pattern_applies(settings: Settings, storage: Storage) -> None:
-    source = replace(storage.home, filename=r"AGENT_(?P<agent>[^_]+)_(?P<date>\d{8})")
+    source = replace(storage.home, filename=AGENT_AND_DATE)
 
     def with_pattern(state: AppState) -> AppState:
         return replace(state, storage=replace(state.storage, home=source))
@@ -84,6 +94,29 @@ def test_the_sources_name_pattern_applies(settings: Settings, storage: Storage) 
     entered = row(storage, job_id)
     assert entered["metadata"] == {"agent": "ChrisL"}
     assert f"{entered['started_at']:%Y-%m-%d}" == "2026-03-02"
+
+
+@pytest.mark.parametrize("name", ["call.wav", "the same under another name.wav"])
+def test_a_vanished_recording_that_waits_is_restored_by_the_same_bytes(
+    sender: Sender, storage: Storage, tmp_path: Path, name: str
+) -> None:
+    content = a_recording()
+    job_id = sender.upload(content, "call.wav").json()["job_id"]
+    [lost] = storage.inbox.list()
+    storage.inbox.delete(lost.key)
+    again = sender.upload(content, name)
+    assert (again.status_code, again.json()["job_id"]) == (200, job_id)
+    [restored] = storage.inbox.list()
+    assert storage.inbox.read(restored.key) == content
+    assert storage.ledger.unknown([restored]) == [], "discovery does not see a second call"
+    [call] = storage.claims.claim([job_id], "run-1")
+
+    storage.recordings.fetch(call.recording, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+    assert storage.ledger.count() == {CallState.PROCESSING: 1}
+    storage.inbox.delete(restored.key)
+    assert sender.upload(content, name).json()["job_id"] == job_id
+    assert list(storage.inbox.list()) == [], "a run has it already"
 
 
 def test_the_recording_may_be_the_body_itself(sender: Sender, storage: Storage) -> None:

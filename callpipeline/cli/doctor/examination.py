@@ -36,6 +36,7 @@ def examine(options: Settings) -> Iterator[DoctorFinding]:
         "engines": _engines,
         "recogniser": _recogniser,
         "disk": stores.disk,
+        "files": stores.private_files,
         "recordings": stores.recordings,
         "storage": stores.results_store,
         "notifications": operations.channels,
@@ -64,6 +65,7 @@ def _of_database(options: Settings) -> Iterator[DoctorFinding]:
             yield from findings
             if any(finding.level is FindingLevel.BAD for finding in findings):
                 return
+        yield from run_examination("analysts", lambda: stores.analysts(url))
         database = stack.enter_context(Database(url))
         yield from run_examination("competitors", lambda: operations.competitors(options, database))
         yield from run_examination("calls on the list", lambda: operations.outdated_calls(database))

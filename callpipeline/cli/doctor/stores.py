@@ -11,12 +11,13 @@ from pathlib import Path
 import psycopg
 
 from callpipeline import wiring
-from callpipeline.cli.doctor.findings import DoctorFinding, run_examination
+from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel, run_examination
 from callpipeline.config import Settings
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
 from callpipeline.storage.objects.folder import PARTIAL_PREFIX
 from callpipeline.storage.objects.urls import local_folder
+from callpipeline.storage.postgres import dumps
 
 LEAST_FREE_BYTES = 1024**3
 OLDEST_POSTGRES = 14
@@ -27,14 +28,33 @@ DAGSTER_TABLES = ("runs", "event_logs", "instigators", "job_ticks", "daemon_hear
 def disk(options: Settings) -> str:
     home = options.home
     home.mkdir(parents=True, exist_ok=True)
+    if shortage := wiring.disk_shortage(options):
+        raise SettingsInvalid(shortage)
     free = shutil.disk_usage(home).free
     if free < LEAST_FREE_BYTES:
         raise SettingsInvalid(f"only {free // 1024**2} MiB free below {home}: make room")
     return f"{free / 1024**3:.0f} GiB free below {home}"
 
 
+def private_files(options: Settings) -> list[DoctorFinding] | str:
+    """Check that other users of this machine cannot read the data folder."""
+    home = options.home
+    if not home.is_dir() or not home.stat().st_mode & 0o077:
+        return f"only their owner can read {home}"
+    open_ones = [path for path in sorted(home.iterdir()) if path.stat().st_mode & 0o077]
+    if not open_ones:
+        return f"only their owner can read the files in {home}"
+    detail = (
+        f"other users of this machine can read {open_ones[0]}: older versions created files for "
+        f"everyone; run `chmod -R go= {home}`"
+    )
+    return [DoctorFinding("files", FindingLevel.WARN, detail)]
+
+
 def recordings(options: Settings) -> Iterator[DoctorFinding]:
     """Check that each source can be listed, and that the home source can be written."""
+    for problem in wiring.source_problems(options):
+        yield DoctorFinding("sources", FindingLevel.BAD, problem)
     for source in wiring.load_sources(options):
         name = "recordings" if source.name == wiring.HOME_SOURCE else f"source {source.name}"
         yield from run_examination(name, lambda source=source: _source(options, source))
@@ -109,6 +129,13 @@ def schema(url: str, *, embedded: bool) -> str:
             f"version {present or 'none'}, version {newest} is needed: run `callpipeline migrate`"
         )
     return f"version {present}, the newest"
+
+
+def analysts(url: str) -> list[DoctorFinding] | str:
+    """Check that the role of analysts can read the views, and nothing else."""
+    if problem := dumps.analyst_problem(url):
+        return [DoctorFinding("analysts", FindingLevel.WARN, problem)]
+    return f"{dumps.ANALYST} can read the views in the schema analytics, and nothing else"
 
 
 def has_dagster_tables(url: str) -> bool:

@@ -23,7 +23,7 @@ from callpipeline.cli.installation.services import (
 )
 from callpipeline.cli.session import console, open_storage_migrated, print_error
 from callpipeline.config import Settings, settings
-from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.errors import CatalogInvalid, EngineUnavailable, SettingsInvalid
 from callpipeline.storage.postgres.locks import OperatorLock, hold_operator_lock
 
 START_TIMEOUT_S = 120.0
@@ -58,16 +58,27 @@ def up(
             open_storage_migrated() as storage,
             hold_operator_lock(storage.database.url) as operator,
         ):
-            wiring.load_catalog(options, storage.catalogs)
+            problems = [*wiring.source_problems(options), *_catalog_problem(options, storage)]
             _reclaim_calls(storage, options)
             code_port = _free_port(0, "another one")
-            environment = _service_environment(options, ui_port, web_port)
+            environment = _service_environment(ui_port, web_port)
             with Services(options.home / "logs", environment) as services:
                 dagster_is_up = _start(services, code_port, ui_port, stop)
                 if dagster_is_up and _serve(services, options.web_host, web_port, stop):
                     _print_addresses(options, ui_port, web_port, [n.channel for n in notifiers])
+                for problem in problems:
+                    print_error(f"{problem} The rest works; `callpipeline doctor` shows details.")
                 _supervise(services, operator, stop)
                 console.print("stopping …", highlight=False)
+
+
+def _catalog_problem(options: Settings, storage: wiring.Storage) -> list[str]:
+    """Return why no competitor list is in force, if so: calls wait until there is one."""
+    try:
+        wiring.load_catalog(options, storage.catalogs)
+    except CatalogInvalid as error:
+        return [f"{error} Calls wait for a valid list."]
+    return []
 
 
 def _stop_on_signals() -> list[int]:
@@ -95,10 +106,10 @@ def _free_port(wanted: int, by: str) -> int:
         return probe.getsockname()[1]
 
 
-def _service_environment(options: Settings, ui_port: int, web_port: int) -> dict[str, str]:
-    """Return the variables of all services; notifications link to Dagster's UI."""
+def _service_environment(ui_port: int, web_port: int) -> dict[str, str]:
+    """Return the variables of all services; notifications link to both ports."""
     return {
-        "CALLPIPELINE_DAGSTER_UI_URL": options.dagster_ui_url or address(ui_port),
+        "CALLPIPELINE_PORT": str(ui_port),
         "CALLPIPELINE_WEB_PORT": str(web_port),
     }
 
@@ -173,9 +184,11 @@ def _answers(port: int, path: str | None = None, host: str = "127.0.0.1") -> boo
 def _print_addresses(
     options: Settings, ui_port: int, web_port: int, channels: Sequence[str]
 ) -> None:
+    pages = options.web_url or address(web_port, reached(options.web_host))
+    behind_login = f"{pages.rstrip('/')}/dagster/"
     lines = {
-        "pages": options.web_url or address(web_port, reached(options.web_host)),
-        "Dagster's UI": address(ui_port),
+        "pages": pages,
+        "Dagster's UI": address(ui_port) if options.web_is_open else behind_login,
         "recordings": options.recordings_url,
         "competitors": str(options.catalog_path),
         "alerts": ", ".join(channels) or "off (docs/notifications.md)",

@@ -23,6 +23,7 @@ import dagster as dg
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
+from callpipeline.defs.dagster_internals.webserver import install_guard
 from callpipeline.storage.calls.queue import listen_for_waiting_calls
 
 PRELOADED = "callpipeline.defs.dagster_internals.preload"
@@ -43,6 +44,8 @@ def main() -> None:
     del sys.argv[0]
     if sys.argv[0] == "dagster":
         fork_run_processes()
+    elif sys.argv[0] == "dagster_webserver":
+        install_guard()
     elif sys.argv[0] == "dagster._daemon":
         wake_daemon()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -11,6 +11,7 @@ database of the settings, or starts the embedded one, and sets the environment f
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from dagster_postgres.utils import create_pg_engine, set_pg_statement_timeout
 from sqlalchemy import Engine, event
 
 from callpipeline.config import settings
+from callpipeline.defs.dagster_internals.webserver import install_guard
 from callpipeline.defs.partitions import PROCESS_CALLS_OP, REMATCH_OP
 from callpipeline.errors import CallpipelineError
 
@@ -236,6 +238,11 @@ def _is_bufferable(event: EventLogEntry) -> bool:
 def _create_tables(url: str) -> None:
     """Create missing tables once a process: checking costs three connections and 100 ms."""
     DagsterPostgresStorage(url)
+
+
+if "dagster_webserver" in sys.modules:
+    # `dagster dev` and `dagster-webserver` load this module with the instance, before they serve.
+    install_guard()
 
 
 def dagster_database_url() -> str:

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 
 MAX_SEARCHED_CHARS = 1024
-"""Only this many characters at the end of a key are searched for a pattern.
-
-The operator writes the pattern: one with nested repetition, such as `(a+)+`, takes time that
-doubles with each character, and a running match can't be interrupted.
-"""
+"""Only this many characters at the end of a key are searched for a pattern."""
 MAX_VALUE_CHARS = 200
 
 _TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -58,6 +55,14 @@ class MonoFirstSpeaker(StrEnum):
     CUSTOMER = "customer"
 
 
+class NamePattern(Protocol):
+    """A pattern that an operator wrote, matched in linear time."""
+
+    def groups(self, text: str) -> Mapping[str, str] | None:
+        """Return the named groups of the first match in a text, None without one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CallAttributes:
     """Attributes of a call that are available before it is processed."""
@@ -71,7 +76,7 @@ class CallAttributes:
 class Source:
     """A folder or bucket where recordings arrive; its sensor and bucket are named after it.
 
-    `filename` is a regular expression, searched in an object's key. Its named groups become the
+    `filename` is a pattern, searched in an object's key. Its named groups become the
     call's metadata. `started_at` (or `date` and `time`, or `year`, `month`, `day`, `hour`,
     `minute`, `second`) is the time of the call, in `timezone` unless it has an offset;
     `agent_channel` is the agent's channel, for sources where it varies by call.
@@ -84,7 +89,7 @@ class Source:
 
     name: str
     url: str
-    filename: str | None = None
+    filename: NamePattern | None = None
     timezone: str = "UTC"
     agent_channel: str = "left"
     mono_first_speaker: MonoFirstSpeaker = MonoFirstSpeaker.AUTO
@@ -141,9 +146,9 @@ def clean_filename(sent: str) -> str:
     return _shorten_filename(name) or DEFAULT_FILENAME
 
 
-def _matched_groups(pattern: str | None, key: str) -> dict[str, str]:
-    match = re.search(pattern, key[-MAX_SEARCHED_CHARS:]) if pattern else None
-    return _clean_values(match.groupdict("")) if match else {}
+def _matched_groups(pattern: NamePattern | None, key: str) -> dict[str, str]:
+    found = pattern.groups(key[-MAX_SEARCHED_CHARS:]) if pattern else None
+    return _clean_values(found or {})
 
 
 def _clean_values(fields: Mapping[str, str]) -> dict[str, str]:

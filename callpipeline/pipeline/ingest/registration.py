@@ -17,7 +17,7 @@ from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
 from callpipeline.domain.transcripts import Transcript
-from callpipeline.errors import AnnouncementInvalid
+from callpipeline.errors import AnnouncementInvalid, MissingObject
 from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import (
     AnnouncementRegistry,
@@ -159,6 +159,7 @@ def ingest_hashed(
     discovery, continues with the same object: it remains one call.
     """
     if call_id := registry.call_of_content(file.sha256):
+        _restore_missing(file, store, registry)
         return IngestResult(file.path, call_id, is_new=False)
     recording = store.recording(store.key_of(file.path) or _copy(file, store))
     [registered] = register(
@@ -166,6 +167,18 @@ def ingest_hashed(
     )
     is_new = registered.is_new and not registered.duplicate_of
     return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
+
+
+def _restore_missing(file: HashedFile, store: RecordingBucket, registry: ContentRegistry) -> None:
+    """Store the content again if its call still waits, and its object has vanished."""
+    waiting = registry.waiting_recording(file.sha256, store.name)
+    if waiting is None:
+        return
+    call_id, key = waiting
+    try:
+        store.recording(key)
+    except MissingObject:
+        registry.move_recording(call_id, store.recording(_copy(file, store)))
 
 
 def sha256_of(path: Path) -> str:

@@ -59,6 +59,31 @@ SELECT call_id FROM contents JOIN calls USING (call_id)
 WHERE contents.sha256 = %(sha256)s
   AND NOT (state = 'FAILED' AND (error_transient OR error_class = 'MissingObject'));
 
+-- name: find_waiting_recording
+-- Return the waiting call that owns a content hash, and the key of its recording in this bucket.
+SELECT call_id, key FROM contents JOIN calls USING (call_id)
+WHERE contents.sha256 = %(sha256)s AND state = 'PENDING' AND bucket = %(bucket)s;
+
+-- name: move_recording
+-- Let a waiting call refer to another object with the same content.
+UPDATE calls
+SET key = %(key)s, etag = %(etag)s, size_bytes = %(size_bytes)s,
+    last_modified = %(last_modified)s, updated_at = now()
+WHERE call_id = %(call_id)s AND state = 'PENDING'
+  AND NOT EXISTS (
+      SELECT FROM calls AS other
+      WHERE other.bucket = %(bucket)s AND other.key = %(key)s AND other.etag = %(etag)s)
+RETURNING call_id;
+
+-- name: move_object
+-- Let the calls of an object refer to its copy in another store.
+UPDATE calls SET bucket = %(to_bucket)s, etag = %(to_etag)s, last_modified = %(last_modified)s
+WHERE bucket = %(bucket)s AND key = %(key)s AND etag = %(etag)s;
+
+-- name: move_bucket
+-- Rename a bucket, for calls whose objects are unchanged there.
+UPDATE calls SET bucket = %(to_bucket)s WHERE bucket = %(bucket)s;
+
 -- name: find_by_name
 -- Return calls whose recording has this file name or key, newest first.
 SELECT call_id FROM calls

@@ -68,6 +68,19 @@ class Ledger:
         rows = self._database.rows("calls/find_by_content", {"sha256": sha256})
         return rows[0]["call_id"] if rows else None
 
+    def waiting_recording(self, sha256: str, bucket: str) -> tuple[str, str] | None:
+        """Return the waiting call that owns this content in a bucket, and its recording's key."""
+        rows = self._database.rows(
+            "calls/find_waiting_recording", {"sha256": sha256, "bucket": bucket}
+        )
+        return (rows[0]["call_id"], rows[0]["key"]) if rows else None
+
+    def move_recording(self, call_id: str, recording: Recording) -> None:
+        """Let a call that still waits refer to another object with the same content."""
+        about = {"size_bytes": recording.size_bytes, "last_modified": recording.last_modified}
+        parameters = _identity(recording) | about | {"call_id": call_id}
+        self._database.rows("calls/move_recording", parameters)
+
     def find(self, call_id: str) -> CallSummary:
         """Return the call with this id, unique id prefix, or unique file name.
 
@@ -131,6 +144,22 @@ class Ledger:
         duplicates = self._database.rows("calls/retry_duplicates", wanted)
         missing = self._database.rows("unjudged/retry_now", wanted)
         return {row["call_id"] for row in (*failed, *waiting, *duplicates, *missing)}
+
+
+def move_objects(
+    database: Database,
+    bucket: str,
+    to_bucket: str,
+    moved: Iterable[tuple[str, str, Recording]],
+) -> None:
+    """Let calls refer to restored objects, given with their former key and etag."""
+    for key, etag, now in moved:
+        parameters: Row = {"bucket": bucket, "key": key, "etag": etag, "to_bucket": bucket}
+        parameters |= {"to_etag": now.etag, "last_modified": now.last_modified}
+        database.with_retry(lambda c, p=parameters: c.execute(query("calls/move_object"), p))
+    if bucket != to_bucket:
+        names = {"bucket": bucket, "to_bucket": to_bucket}
+        database.with_retry(lambda c: c.execute(query("calls/move_bucket"), names))
 
 
 def register_all(

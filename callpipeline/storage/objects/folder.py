@@ -1,25 +1,25 @@
 """Object store in a local folder: each file is an object, its relative path the key.
 
-Uses the file system directly: listings of obstore are unordered, fail at names with a tab, line
-break or other encoding, and leave out names such as `call #13`.
+Stored files are on the disk when `put` returns, and readable by their owner only; links that lead
+out of the folder are not followed. Uses the file system directly: listings of obstore are
+unordered, fail at names with a tab, line break or other encoding, and leave out names such as
+`call #13`.
 """
 
-import contextlib
 import errno
 import os
 import shutil
 import stat
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from callpipeline.domain.calls.call import Recording
-from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
+from callpipeline.storage.objects import files
 from callpipeline.storage.objects.keys import key_from_name, name_from_key
 from callpipeline.storage.objects.ports import (
     BLOCK_BYTES,
@@ -36,10 +36,10 @@ PARTIAL_PREFIX = b".callpipeline-"
 
 FolderIdentity = tuple[int, int]
 
+LINK_OUT = "A link leads out of the folder, and isn't followed."
 _LINK_CYCLE = "A link points to a folder above it."
 _TOO_LONG = f"The path of a file is longer than {MAX_KEY_BYTES} bytes."
 _INVALID_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST}
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -56,21 +56,39 @@ class FolderStore(ObjectStore):
         self._folder = folder
 
     def put(self, key: str, content: bytes | Path) -> None:
-        with self._translate_errors(), self._partial_file(key, content) as (partial, path):
-            partial.replace(path)
+        self.put_all({key: content})
+
+    def put_all(
+        self, contents: Mapping[str, bytes | Path], check: Callable[[], None] = lambda: None
+    ) -> None:
+        # All files are written before the first is synced, so that they share the disk's work.
+        with ExitStack() as stack:
+            with self._translate_errors():
+                written = [
+                    stack.enter_context(self._partial_file(*each)) for each in contents.items()
+                ]
+                for each in written:
+                    each.sync()
+            for each in written:
+                check()
+                with self._translate_errors():
+                    each.replace()
+            with self._translate_errors():
+                for each in written:
+                    each.sync_folders()
+
+    def put_back(self, key: str, content: Path, modified: datetime) -> None:
+        with self._translate_errors(), self._partial_file(key, content) as partial:
+            partial.set_modified((modified - _EPOCH) // timedelta(microseconds=1))
+            partial.sync()
+            partial.replace()
+            partial.sync_folders()
 
     def put_new(self, key: str, content: bytes | Path) -> None:
-        with self._translate_errors(), self._partial_file(key, content) as (partial, path):
-            try:
-                path.hardlink_to(partial)
-            except FileExistsError:
-                return
-            except OSError as error:
-                if error.errno not in _NO_HARD_LINKS:
-                    raise
-                # Not atomic, but supported by memory sticks and network drives.
-                if not path.exists():
-                    partial.replace(path)
+        with self._translate_errors(), self._partial_file(key, content) as partial:
+            partial.sync()
+            partial.link()
+            partial.sync_folders()
 
     def read(self, key: str) -> bytes:
         with self._translate_errors(), self._open(key) as file:
@@ -89,32 +107,41 @@ class FolderStore(ObjectStore):
                 raise MissingObject(REPLACED)
 
     def delete(self, key: str) -> None:
-        with contextlib.suppress(MissingObject), self._translate_errors():
-            self._path(key).unlink()
+        with suppress(MissingObject), self._translate_errors():
+            folder, name = _split(self._name(key))
+            with files.open_folder(self._folder, folder) as chain:
+                os.unlink(name, dir_fd=chain[-1])
+                files.sync_folder(chain[-1])
 
     def delete_below(self, prefix: str) -> int:
-        with self._translate_errors():
-            folder = self._path(prefix)
-            # Includes partial files of killed processes, which listings leave out.
-            files = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
-            if folder.exists():
-                shutil.rmtree(folder)
-        return len(files)
+        with suppress(MissingObject), self._translate_errors():
+            folder, name = _split(self._name(prefix))
+            with files.open_folder(self._folder, folder) as chain:
+                return files.delete_tree(name, chain[-1])
+        return 0
 
     def remove_empty_folders(self, key: str) -> None:
         # Not translated: a folder that is not empty is not an error of the store.
-        with contextlib.suppress(ValueError, OSError):
-            for folder in self._path(key).parents:
-                if folder == self._folder or not folder.is_relative_to(self._folder):
-                    return
-                folder.rmdir()  # raises at the first folder that is not empty
+        with suppress(ValueError, OSError):
+            names = _split(self._name(key))[0].split(b"/")
+            for depth in range(len(names), 0, -1):
+                above = b"/".join(names[: depth - 1])
+                with files.open_folder(self._folder, above) as chain:
+                    # Raises at the first folder that is not empty.
+                    os.rmdir(names[depth - 1], dir_fd=chain[-1])
+
+    def exists(self, key: str) -> bool:
+        try:
+            return super().exists(key)
+        except PathRefused:
+            # A link that leads out can be deleted, although not read; raises if it is above.
+            folder, _ = _split(self._name(key))
+            with self._translate_errors(), files.open_folder(self._folder, folder):
+                return True
 
     def recording(self, key: str) -> Recording:
         with self._translate_errors():
-            found = self._path(key).stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise FileNotFoundError
-            return self._recording(key, found)
+            return self._recording(key, files.stat_file(self._folder, self._name(key)))
 
     def pages(
         self,
@@ -127,7 +154,11 @@ class FolderStore(ObjectStore):
             self._require_folder()
             if not self._is_valid(top + "file"):
                 return
-            found = walk_files(os.fsencode(self._folder), top, after, unreadable)
+            root = os.fsencode(self._folder)
+            if top and files.leads_out(root, root + b"/" + name_from_key(top)):
+                unreadable(LINK_OUT)
+                return
+            found = walk_files(root, top, after, unreadable)
             recordings = (self._recording(key, about) for key, about in found)
             try:
                 while page := list(islice(recordings, self.page_size)):
@@ -141,43 +172,37 @@ class FolderStore(ObjectStore):
             return None
         return key_from_name(os.fsencode(file.relative_to(folder)))
 
-    def _path(self, key: str) -> Path:
-        """Return the path of an object. Raises ValueError for an invalid key."""
+    def _name(self, key: str) -> bytes:
+        """Return the relative path of an object. Raises ValueError for an invalid key."""
         if {"", ".", ".."} & set(key.split("/")) or "\0" in key:
             raise ValueError
-        return self._folder / os.fsdecode(name_from_key(key))
+        return name_from_key(key)
 
     def _is_valid(self, key: str) -> bool:
         try:
-            self._path(key)
+            self._name(key)
         except ValueError:
             return False
         return True
 
     @contextmanager
-    def _open(self, key: str) -> Iterator[BinaryIO]:
-        path = self._path(key)
-        # Before opening: opening a named pipe would block.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FileNotFoundError
-        with path.open("rb") as file:
+    def _open(self, key: str) -> Generator[BinaryIO]:
+        with files.open_file(self._folder, self._name(key)) as file:
             yield file
 
     @contextmanager
-    def _partial_file(self, key: str, content: bytes | Path) -> Iterator[tuple[Path, Path]]:
-        """Write a hidden file next to the final path; yield both paths."""
+    def _partial_file(self, key: str, content: bytes | Path) -> Generator[files.PartialFile]:
+        """Write a hidden file next to the final path."""
         if is_unsafe_key(key):
             raise ValueError
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.parent / f"{os.fsdecode(PARTIAL_PREFIX)}{uuid.uuid4().hex}"
-        try:
-            source = content.open("rb") if isinstance(content, Path) else BytesIO(content)
-            with source, partial.open("xb") as file:
-                shutil.copyfileobj(source, file, BLOCK_BYTES)
-            yield partial, path
-        finally:
-            partial.unlink(missing_ok=True)
+        folder, name = _split(self._name(key))
+        with files.open_folder(self._folder, folder, create=True) as chain:
+            partial = files.PartialFile(chain, name, PARTIAL_PREFIX)
+            try:
+                partial.write(content)
+                yield partial
+            finally:
+                partial.close()
 
     def _recording(self, key: str, found: os.stat_result) -> Recording:
         modified = _EPOCH + timedelta(microseconds=_modified_us(found))
@@ -188,6 +213,8 @@ class FolderStore(ObjectStore):
         with translate_errors(self.name):
             try:
                 yield
+            except files.LinkLeadsOut:
+                raise files.path_refused(self.name) from None
             except OSError as error:
                 if error.errno == errno.ENOENT or error.errno in _INVALID_NAME:
                     self._require_folder()
@@ -209,6 +236,12 @@ class FolderStore(ObjectStore):
 
     def _is_empty(self) -> bool:
         return next(self._folder.iterdir(), None) is None
+
+
+def _split(name: bytes) -> tuple[bytes, bytes]:
+    """Return the folder and the last part of a relative path."""
+    folder, _, last = name.rpartition(b"/")
+    return folder, last
 
 
 def _etag(found: os.stat_result) -> str:
@@ -263,7 +296,7 @@ def _open_folder(
         identity = (about.st_dev, about.st_ino)
         if any(identity == other for other, _ in stack):
             return unreadable(_LINK_CYCLE)
-        stack.append((identity, iter(_list_folder(path, folder, after, unreadable))))
+        stack.append((identity, iter(_list_folder(root, folder, after, unreadable))))
     except OSError as error:
         if not folder:
             raise
@@ -271,14 +304,18 @@ def _open_folder(
 
 
 def _list_folder(
-    path: bytes, folder: str, after: str | None, unreadable: OnUnreadable
+    root: bytes, folder: str, after: str | None, unreadable: OnUnreadable
 ) -> list[str]:
     """Return the sorted keys of the files and folders in a folder; those of folders end in `/`."""
     keys: list[str] = []
-    with os.scandir(path) as entries:
+    with os.scandir(os.path.join(root, name_from_key(folder))) as entries:  # noqa: PTH118 - bytes
         for entry in entries:
             key = folder + key_from_name(entry.name)
             try:
+                if entry.is_symlink() and files.leads_out(root, entry.path):
+                    if after is None or key > after:
+                        unreadable(LINK_OUT)
+                    continue
                 is_folder = entry.is_dir()
                 is_listed = is_folder or (
                     entry.is_file() and not entry.name.startswith(PARTIAL_PREFIX)

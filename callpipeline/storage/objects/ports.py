@@ -4,8 +4,9 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,21 @@ class ObjectStore(ABC):
     @abstractmethod
     def put(self, key: str, content: bytes | Path) -> None:
         """Store an object atomically; a file is streamed."""
+
+    def put_all(
+        self, contents: Mapping[str, bytes | Path], check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Store several objects, calling `check`, which may raise, before each of them.
+
+        Returns, as every `put` does, when they would survive a power cut.
+        """
+        for key, content in contents.items():
+            check()
+            self.put(key, content)
+
+    def put_back(self, key: str, content: Path, modified: datetime) -> None:
+        """Store an object of a backup with its old modification time, where the store has one."""
+        self.put(key, content)
 
     @abstractmethod
     def put_new(self, key: str, content: bytes | Path) -> None:

@@ -179,6 +179,10 @@ class ContentRegistry(CallRegistry, Protocol):
 
     def call_of_content(self, sha256: str) -> str | None: ...
 
+    def waiting_recording(self, sha256: str, bucket: str) -> tuple[str, str] | None: ...
+
+    def move_recording(self, call_id: str, recording: Recording) -> None: ...
+
 
 class NamedQueries(Protocol):
     """Runs named queries, such as `checks/failures`."""
@@ -247,6 +251,8 @@ class AnnouncedUrls(Protocol):
 
 class RecordingBucket(Protocol):
     """Stores recordings that are handed over."""
+
+    name: str
 
     def put_new(self, key: str, content: bytes | Path) -> None: ...
 

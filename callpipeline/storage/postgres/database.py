@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -27,10 +28,19 @@ TRANSACTION_ATTEMPTS = 5
 """Attempts of a transaction; waits of 0.2, 0.6, 1.8 and 5 s cover a restart of the server."""
 
 CHECK_AFTER_S = 1.0
+RECONNECT_S = 5.0
 
 
 # By default stamina prints each retry to standard output, where commands print their results.
 stamina.instrumentation.set_on_retry_hooks([])
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLimits:
+    """Limits of waiting for a connection, and a function that forbids to try while it is true."""
+
+    timeout_s: float = 30.0
+    is_away: Callable[[], bool] = lambda: False
 
 
 class Database:
@@ -46,9 +56,10 @@ class Database:
         *,
         run_id: str | None = None,
         max_connections: int = 8,
-        timeout_s: float = 30.0,
+        limits: DatabaseLimits = DatabaseLimits(),
     ) -> None:
         self.url = url
+        self._limits = limits
         self.run_id = run_id
         self._used: WeakKeyDictionary[Connection[DictRow], float] = WeakKeyDictionary()
         self.application_name = run_application_name(run_id) if run_id else "callpipeline"
@@ -57,7 +68,10 @@ class Database:
             min_size=1,
             max_size=max_connections,
             open=False,
-            timeout=timeout_s,
+            timeout=limits.timeout_s,
+            # Then the next request for a connection starts over, without the waits between attempts
+            # that have grown meanwhile.
+            reconnect_timeout=RECONNECT_S,
             configure=_set_search_path,
             # Finds connections that a restart of Postgres closed. One that was used just now is
             # not checked, since a check costs as much as many queries.
@@ -84,12 +98,17 @@ class Database:
 
     def dedicated_connection(self, *, timeout_s: float) -> "Database":
         """Return a database with a separate connection, for work that must not wait."""
-        return Database(self.url, run_id=self.run_id, max_connections=1, timeout_s=timeout_s)
+        return Database(
+            self.url,
+            run_id=self.run_id,
+            max_connections=1,
+            limits=replace(self._limits, timeout_s=timeout_s),
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Connection[DictRow]]:
         """Yield a connection in a transaction."""
-        with _translate_errors(), self._pool.connection() as connection:
+        with _translate_errors(), self._connection() as connection:
             yield connection
 
     def with_retry(self, work: Callable[[Connection[DictRow]], T]) -> T:
@@ -108,9 +127,16 @@ class Database:
         )
         with _translate_errors():
             for attempt in attempts:
-                with attempt, self._pool.connection() as connection:
+                with attempt, self._connection() as connection:
                     return work(connection)
         raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[DictRow]]:
+        if self._limits.is_away():
+            raise DatabaseUnavailable("Postgres did not respond.")
+        with self._pool.connection() as connection:
+            yield connection
 
     def rows(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         """Run a named statement in a transaction and return its rows."""

@@ -33,7 +33,7 @@ def main(folder: Path, major: int, fsync: str) -> int:
     password = _password(folder)
     cluster = folder / f"cluster-{major}"
     if not cluster.exists():
-        _initialise(binaries, cluster, password)
+        _initialise(binaries, cluster, password, fsync)
     # On SIGTERM, when the machine shuts down: stop the server in the `finally` below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     port, is_used = _free_port(), True
@@ -94,16 +94,30 @@ def _password(folder: Path) -> Path:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(24))
+            # On the disk before the cluster: without its password, that would be of no use.
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(folder)
     return path
 
 
-def _initialise(binaries: Path, cluster: Path, password: Path) -> None:
-    """Create a cluster under a temporary name first, in case initdb is killed."""
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _initialise(binaries: Path, cluster: Path, password: Path, fsync: str) -> None:
+    """Create a cluster under a temporary name first, in case initdb is killed or power is cut."""
     unfinished = cluster.with_name(cluster.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
+    fast = [] if fsync == "on" else ["--no-sync"]
     options = ["-U", "callpipeline", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
-    _run([binaries / "initdb", "-D", unfinished, *options, f"--pwfile={password}", "--no-sync"])
+    _run([binaries / "initdb", "-D", unfinished, *options, f"--pwfile={password}", *fast])
     unfinished.rename(cluster)
+    _sync_folder(cluster.parent)
 
 
 def _serve(binaries: Path, cluster: Path, how: tuple[int, str, int]) -> subprocess.Popen[bytes]:
@@ -118,6 +132,8 @@ def _serve(binaries: Path, cluster: Path, how: tuple[int, str, int]) -> subproce
         # Also without fsync, so that commits survive a crash of the server process.
         "synchronous_commit": "on",
         "full_page_writes": fsync,
+        # A file of the log that is used again would keep rows that were erased.
+        "wal_recycle": "off",
         "max_connections": 200,
         "timezone": "UTC",
         "log_checkpoints": "off",

@@ -231,9 +231,7 @@ class Results:
         more. A run that is suspended during a put may still finish it, since the store does not
         know about claims.
         """
-        for key, content in objects.items():
-            _check_claim(connection, write)
-            self._store.put(key, content)
+        self._store.put_all(objects, lambda: _check_claim(connection, write))
 
 
 def _claim(write: StageWrite) -> Row:

@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.calls.call import Recording, RegisteredCall, Registration
-from callpipeline.errors import MissingObject
+from callpipeline.errors import MissingObject, StoreUnavailable
 from callpipeline.storage.calls.ledger import register_all
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore
@@ -32,8 +32,10 @@ GONE = (
 class Recordings:
     """Reads and deletes recordings and their sidecar files in the stores of all sources."""
 
-    def __init__(self, stores: Iterable[RecordingStore]) -> None:
+    def __init__(self, stores: Iterable[RecordingStore], *, is_complete: bool = True) -> None:
+        """`is_complete` is false while other sources are left out because they are invalid."""
         self._stores = {store.name: store for store in stores}
+        self._is_complete = is_complete
 
     def fetch(self, recording: Recording, into: Path) -> None:
         """Copy a recording to a local file. Raises MissingObject, also when it was replaced."""
@@ -52,6 +54,11 @@ class Recordings:
 
     def store(self, bucket: str) -> RecordingStore:
         """Return the store of a bucket. Raises MissingObject if no source has it any more."""
+        if bucket not in self._stores and not self._is_complete:
+            raise StoreUnavailable(
+                f"The recording came from {bucket}, and a source in CALLPIPELINE_SOURCES is "
+                "invalid: `callpipeline doctor` says what to change."
+            )
         if bucket not in self._stores:
             raise MissingObject(
                 f"The recording came from {bucket}, which is not a source any more: add it to "

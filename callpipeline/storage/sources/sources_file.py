@@ -19,16 +19,28 @@ from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
+from callpipeline.storage.sources.patterns import LinearPattern, compile_pattern
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def read_sources(path: Path) -> tuple[Source, ...]:
-    """Read the sources in a file; relative folders are relative to the file."""
+def read_sources(path: Path, problems: list[str] | None = None) -> tuple[Source, ...]:
+    """Read the sources in a file; relative folders are relative to the file.
+
+    If `problems` is given, invalid sources are left out and described there. Otherwise, and if the
+    file itself is invalid, raises SettingsInvalid.
+    """
     try:
         content: object = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        entries = enumerate(_entries(content), start=1)
-        return tuple(_source(entry, number, path.absolute().parent) for number, entry in entries)
+        sources: list[Source] = []
+        for number, entry in enumerate(_entries(content), start=1):
+            try:
+                sources.append(_source(entry, number, path.absolute().parent))
+            except SettingsInvalid as error:
+                if problems is None:
+                    raise
+                problems.append(f"{path}: {error}")
+        return tuple(sources)
     except FileNotFoundError:
         raise SettingsInvalid(f"{path}: file not found; create it, with a list.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -134,21 +146,8 @@ def _url(text: str) -> str:
     return text
 
 
-def _filename(text: str) -> str:
-    try:
-        groups = re.compile(text).groupindex
-    except re.error as error:
-        position = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise SettingsInvalid(
-            f"`filename:` is not a valid regular expression{position} ({error.msg}). In YAML, put "
-            "it in 'single quotation marks', which leave backslashes unchanged."
-        ) from None
-    if not groups:
-        raise SettingsInvalid(
-            "`filename:` has no named groups: name the parts to extract, as in "
-            "AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)."
-        )
-    return text
+def _filename(text: str) -> LinearPattern:
+    return compile_pattern(text, "filename")
 
 
 def _timezone(text: str) -> str:

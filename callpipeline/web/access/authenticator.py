@@ -18,7 +18,8 @@ from starlette.responses import Response
 
 from callpipeline.config import Settings
 from callpipeline.domain.access import ApiKey, Scope, expand_scopes
-from callpipeline.http_server.limits import ConcurrencyLimiter, RateLimiter
+from callpipeline.http_server.limits import ConcurrencyLimiter, LoginLimiter, RateLimiter
+from callpipeline.http_server.origins import is_from_loopback, is_local_host
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.storage.access import ApiKeys, Session, Sessions
 from callpipeline.storage.postgres.database import Database
@@ -29,7 +30,7 @@ from callpipeline.web.access.permissions import (
     Authentication,
     Visitor,
 )
-from callpipeline.web.access.proxies import TrustedProxies, is_from_loopback, is_local_host
+from callpipeline.web.access.proxies import TrustedProxies
 
 SESSION_COOKIE = "callpipeline"
 WRONG_KEYS_PER_MIN = 300
@@ -166,7 +167,7 @@ class Authenticator:
     tokens: CsrfTokens
     requests: RateLimiter
     uploads: RateLimiter
-    failed_logins: RateLimiter
+    failed_logins: LoginLimiter
     wrong_keys: RateLimiter
     logins: ConcurrencyLimiter
 
@@ -251,7 +252,7 @@ def open_authenticator(options: Settings, database: Database) -> Authenticator:
         ),
         requests=RateLimiter(options.web_requests_per_min),
         uploads=RateLimiter(options.web_uploads_per_min),
-        failed_logins=RateLimiter(options.web_logins_per_min),
+        failed_logins=LoginLimiter(options.web_logins_per_min),
         wrong_keys=RateLimiter(WRONG_KEYS_PER_MIN),
         logins=ConcurrencyLimiter(2, 30, status=429),
     )

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline.domain import access
 from callpipeline.errors import DatabaseUnavailable
+from callpipeline.http_server import origins
 from callpipeline.http_server.responses import error_response
 from callpipeline.web.access import csrf
 from callpipeline.web.access.authenticator import Authenticator
@@ -18,6 +19,7 @@ from callpipeline.web.access.permissions import (
 )
 
 MAX_FORM_BYTES = 65_536
+DAGSTER_QUERIES = "/dagster/graphql"
 MULTIPLE_HOSTS = "This request has more than one Host header."
 
 
@@ -81,20 +83,29 @@ async def _check_csrf(
     binding = authentication.binding
     if binding is None:
         return request.receive
-    if request.method in csrf.SAFE_METHODS:
-        if not csrf.is_allowed_read(request):
-            raise HTTPException(403, csrf.CROSS_SITE)
+    if request.method in origins.SAFE_METHODS:
+        if not origins.is_allowed_read(request):
+            raise HTTPException(403, origins.CROSS_SITE)
         return request.receive
     https = authenticator.is_https(request)
-    if not csrf.is_same_site_write(request, authenticator.options.web_url, https=https):
-        raise HTTPException(403, csrf.CROSS_SITE)
+    if not origins.is_same_site_write(request, authenticator.options.web_url, https=https):
+        raise HTTPException(403, origins.CROSS_SITE)
+    if _is_dagster_request(request):
+        # Its pages send no token; no other site can send JSON without asking first.
+        return request.receive
     # A local program has no page to take a token from, and sends no cookies of other users.
-    if authentication.visitor.method == "loopback" and not csrf.is_from_browser(request):
+    if authentication.visitor.method == "loopback" and not origins.is_from_browser(request):
         return request.receive
     token, receive = await _sent_token(request)
     if not authenticator.tokens.verify(binding, token):
         raise HTTPException(403, csrf.STALE_FORM)
     return receive
+
+
+def _is_dagster_request(request: Request) -> bool:
+    """Return whether this is a query of a page of Dagster's UI."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return request.scope["path"] == DAGSTER_QUERIES and kind == "application/json"
 
 
 async def _sent_token(request: Request) -> tuple[str, Receive]:

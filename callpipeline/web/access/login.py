@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from callpipeline.http_server import origins
 from callpipeline.web.access import csrf
 from callpipeline.web.access.authenticator import (
     SESSION_COOKIE,
@@ -125,8 +126,8 @@ async def _is_logged_in(authenticator: Authenticator, request: Request) -> bool:
 def _check_form(authenticator: Authenticator, request: Request, token: str) -> None:
     """Raise HTTPException (403) if another site sent the form, to log people in as someone else."""
     https = authenticator.is_https(request)
-    if not csrf.is_same_site_write(request, authenticator.options.web_url, https=https):
-        raise HTTPException(403, csrf.CROSS_SITE)
+    if not origins.is_same_site_write(request, authenticator.options.web_url, https=https):
+        raise HTTPException(403, origins.CROSS_SITE)
     nonce = request.cookies.get(cookie_name(FORM_COOKIE, secure=https), "")
     if not nonce or not authenticator.tokens.verify(csrf.CsrfBinding(f"form {nonce}"), token):
         raise HTTPException(403, csrf.STALE_FORM)
@@ -135,16 +136,13 @@ def _check_form(authenticator: Authenticator, request: Request, token: str) -> N
 async def _verify_password(
     authenticator: Authenticator, request: Request, sent: LoginRequest
 ) -> bool:
-    """Check the password. Raises HTTPException (429) after many failures of a name or address."""
+    """Check the password. Raises HTTPException (429) after many failures."""
     address = authenticator.proxies.client(request)
-    clients = (f"name {sent.name.casefold()}", f"address {address}")
-    for client in clients:
-        authenticator.failed_logins.acquire(client)
+    authenticator.failed_logins.acquire(sent.name, address)
     async with authenticator.logins.admit(), authenticator.logins.run():
         is_correct = await asyncio.to_thread(authenticator.users.verify, sent.name, sent.password)
     if is_correct:
-        for client in clients:
-            authenticator.failed_logins.refund(client)
+        authenticator.failed_logins.succeeded(sent.name, address)
     # Unknown names aren't logged: people type passwords into that field.
     name = repr(sent.name) if sent.name in authenticator.users else "an unknown name"
     log.info("login of %s from %s: %s", name, address, "ok" if is_correct else "refused")

@@ -1,17 +1,13 @@
-"""Client addresses, trusted reverse proxies, and local hosts."""
+"""Client addresses, and trusted reverse proxies."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
 
 from starlette.requests import HTTPConnection
 
-from callpipeline.config.values import is_loopback_host
 from callpipeline.config.web import Network
+from callpipeline.http_server.origins import Address, parse_address, peer_address
 
-Address = IPv4Address | IPv6Address
-
-FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 MAX_NAME_CHARS = 200
 
 
@@ -52,7 +48,7 @@ class TrustedProxies:
             return "unknown"
         hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
         for hop in reversed(hops):
-            further = _address(hop)
+            further = parse_address(hop)
             if not self._is_trusted(nearest) or further is None:
                 break
             nearest = further
@@ -68,50 +64,6 @@ class TrustedProxies:
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
-
-
-def peer_address(request: HTTPConnection) -> Address | None:
-    """Return the address at the other end of the connection; None for a Unix socket."""
-    return _address(request.client.host) if request.client else None
-
-
-def is_from_loopback(request: HTTPConnection) -> bool:
-    """Check that a request comes from this machine, and not through a proxy that runs on it."""
-    peer = peer_address(request)
-    is_direct = not any(name in request.headers for name in FORWARDING_HEADERS)
-    return peer is not None and peer.is_loopback and is_direct
-
-
-def is_local_host(host: str, own_url: str | None) -> bool:
-    """Check that a Host header names this machine, or the host of our own URL.
-
-    This stops DNS rebinding: a page of another site reaches us under its own host name.
-    """
-    name = _hostname(host)
-    if name is None:
-        return False
-    return is_loopback_host(name) or (own_url is not None and name == urlsplit(own_url).hostname)
-
-
-def _hostname(host: str) -> str | None:
-    """Return the name in `name:port`, or None if the text isn't valid."""
-    if not host or any(c in "/\\@?#, \t" or not c.isprintable() for c in host):
-        return None
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts.hostname
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text.strip().strip("[]"))
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _rate_limit_key(address: Address) -> str:

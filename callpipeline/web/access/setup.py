@@ -1,7 +1,7 @@
 """Setup: settings that may be served, middleware, security headers, and template context."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,11 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callpipeline.config import Settings
 from callpipeline.errors import SettingsInvalid
 from callpipeline.http_server.access_log import AccessLogMiddleware
-from callpipeline.http_server.limits import BodyTimeout, HeaderLimit
+from callpipeline.http_server.connections import HeaderLimit
+from callpipeline.http_server.limits import BodyTimeout
+from callpipeline.http_server.origins import is_local_host
 from callpipeline.web.access.guard import AuthMiddleware
 from callpipeline.web.access.login import LoginPage, login_routes, plain_login_page
 from callpipeline.web.access.permissions import authentication_of, visitor_of
-from callpipeline.web.access.proxies import is_local_host
 
 POLICY = {
     "default-src": "'self'",
@@ -140,14 +141,19 @@ def install(
     login_page: LoginPage = plain_login_page,
     *,
     streamed: Sequence[str] = (),
+    around: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
 ) -> None:
     """Add authentication, and the login's routes, around the app's existing middleware.
+
+    `around` is middleware around the authentication.
 
     Adds body timeouts (except for paths that begin with one of `streamed`), the access log and
     security headers as well. Needs `app.state.authenticator = open_authenticator(...)`.
     """
     app.include_router(login_routes(login_page))
     app.add_middleware(AuthMiddleware)
+    for middleware in around:
+        app.add_middleware(middleware)  # pyright: ignore[reportArgumentType]
     if options.web_cors_origins:
         # No cookies: scripts on other sites send a key.
         app.add_middleware(

@@ -15,10 +15,16 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi import Path as PathParam
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from callpipeline import wiring
 from callpipeline.domain.calls.call import CallState, Lane
 from callpipeline.domain.calls.sources import clean_filename
 from callpipeline.engines.split.probe import reject_non_audio
-from callpipeline.errors import CallpipelineError, EmptyRecording, UnsupportedAudio
+from callpipeline.errors import (
+    CallpipelineError,
+    EmptyRecording,
+    MachineExhausted,
+    UnsupportedAudio,
+)
 from callpipeline.http_server.incoming_file import ReceivedFile
 from callpipeline.http_server.multipart import (
     UploadRules,
@@ -203,7 +209,17 @@ def _rules(state: AppState) -> UploadRules:
         max_bytes=state.options.upload_max_bytes,
         check_head=_check_content,
         check_name=lambda raw_name: _check_name(decode_file_name(raw_name)),
+        check_space=lambda size_bytes: _check_space(state, size_bytes),
     )
+
+
+def _check_space(state: AppState, size_bytes: int) -> None:
+    """Raise MachineExhausted before an upload uses the space that the database needs."""
+    if wiring.disk_shortage(state.options, size_bytes):
+        raise MachineExhausted(
+            "The server's disk is nearly full, so nothing was stored. An admin has to make room; "
+            "`callpipeline doctor` says where. Then upload the recording again."
+        )
 
 
 def _check_name(name: str) -> None:

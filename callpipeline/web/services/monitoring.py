@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,18 +13,26 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Lane
-from callpipeline.errors import CallpipelineError, DatabaseUnavailable
+from callpipeline.errors import (
+    CallpipelineError,
+    DatabaseUnavailable,
+    MachineExhausted,
+    SettingsInvalid,
+)
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.notifications import Notifications
 from callpipeline.storage.objects.ports import ObjectStore
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.results.unjudged import UnjudgedStore
-from callpipeline.wiring import Storage
+from callpipeline.wiring import Storage, disk_shortage, source_problems
 
 CACHE_S = 3.0
-TIMEOUT_S = 5.0
+TIMEOUT_S = 1.5
+NEEDED = ("database", "results", "recordings")
+"""The app itself needs these to answer requests."""
 PROBE_KEY = "health/probe"
 """A key that doesn't exist: if the store says so, it is up."""
 
@@ -68,7 +77,7 @@ class HealthChecker:
     Results are cached for a few seconds. An engine's outage stops the pipeline, but not the app.
     """
 
-    def __init__(self, storage: Storage, database: Database) -> None:
+    def __init__(self, options: Settings, storage: Storage, database: Database) -> None:
         """Use `database` for checks only: they must not wait for a connection of the app's pool."""
         self._database = database
         self._outages = Outages(database)
@@ -76,7 +85,11 @@ class HealthChecker:
             "database": lambda: _check_database(database),
             "results": lambda: _check_store(storage.store),
             "recordings": lambda: _check_store(storage.inbox),
+            "disk": lambda: _check_disk(options),
+            "sources": lambda: _check_sources(options),
         }
+        # Other requests may have occupied the threads that all share.
+        self._threads = ThreadPoolExecutor(2 * len(self._checks), "health")
         self._lock = asyncio.Lock()
         self._last: tuple[float, HealthReport] | None = None
 
@@ -88,26 +101,31 @@ class HealthChecker:
             return self._last[1]
 
     async def _check(self) -> HealthReport:
-        results = await asyncio.gather(*map(_run_check, self._checks.values()))
+        results = await asyncio.gather(*map(self._run, self._checks.values()))
         found = dict(zip(self._checks, results, strict=True))
-        is_ready = all(each.state == "up" for each in found.values())
-        return HealthReport(found | await asyncio.to_thread(self._services, found), is_ready)
+        is_ready = all(each.state == "up" for name, each in found.items() if name in NEEDED)
+        services = {} if found["database"].state == "down" else await self._unavailable_services()
+        return HealthReport(found | services, is_ready)
 
-    def _services(self, found: Mapping[str, DependencyHealth]) -> dict[str, DependencyHealth]:
-        if found["database"].state == "down":
+    async def _unavailable_services(self) -> dict[str, DependencyHealth]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                outages = await loop.run_in_executor(self._threads, self._outages.all)
+        except (TimeoutError, DatabaseUnavailable):
             return {}
-        return {each.service: DependencyHealth("down", each.reason) for each in self._outages.all()}
+        return {each.service: DependencyHealth("down", each.reason) for each in outages}
 
-
-async def _run_check(check: HealthCheck) -> DependencyHealth:
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            await asyncio.to_thread(check)
-    except TimeoutError:
-        return DependencyHealth("down", f"No response within {TIMEOUT_S:g} s.")
-    except CallpipelineError as error:
-        return DependencyHealth("down", str(error))
-    return DependencyHealth("up")
+    async def _run(self, check: HealthCheck) -> DependencyHealth:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await loop.run_in_executor(self._threads, check)
+        except TimeoutError:
+            return DependencyHealth("down", f"No response within {TIMEOUT_S:g} s.")
+        except CallpipelineError as error:
+            return DependencyHealth("down", str(error))
+        return DependencyHealth("up")
 
 
 def _check_database(database: Database) -> None:
@@ -117,6 +135,16 @@ def _check_database(database: Database) -> None:
 
 def _check_store(store: ObjectStore) -> None:
     store.exists(PROBE_KEY)
+
+
+def _check_sources(options: Settings) -> None:
+    if problems := source_problems(options):
+        raise SettingsInvalid(" ".join(problems))
+
+
+def _check_disk(options: Settings) -> None:
+    if shortage := disk_shortage(options):
+        raise MachineExhausted(f"The disk is nearly full: {shortage}.")
 
 
 def _document(found: DependencyHealth, *, with_details: bool) -> dict[str, str]:

@@ -1,0 +1,218 @@
+"""Guard around Dagster's UI, which itself trusts every request.
+
+Dagster's web server runs mutations by GET, and checks neither Host nor Origin: an image on any page
+in an operator's browser could stop everything. The guard is installed in every process that serves
+the UI on callpipeline's instance, also by `dagster dev`.
+
+The UI is served twice: at the root, for this machine while the web app has no users, and below
+`/dagster`, for requests that the web app passes on with the role of a visitor who is logged in.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callpipeline.config import Settings, settings
+from callpipeline.http_server import origins
+from callpipeline.http_server.security import Signer, signing_key
+
+PREFIX = "/dagster"
+PURPOSE = "dagster"
+HEADER = "x-callpipeline-role"
+"""Set by the web app: a signed role, `admin` or `reader`, that is valid for a minute."""
+READ_ONLY = "callpipeline_read_only"
+MAX_QUERY_BYTES = 5_000_000
+
+ELSEWHERE = (
+    "Dagster's UI is for this machine. Others open it at the web app's address, below /dagster, "
+    "where they log in (docs/security.md)."
+)
+LOG_IN = "Log in to the web app, and open Dagster's UI there: {url}/dagster/"
+ONLY_JSON = "Send queries to /graphql by POST, as application/json."
+CLOSED = "Events are reported by callpipeline itself: this address is closed."
+READERS_ONLY_READ = "Only admins may change anything here."
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class DagsterGuard:
+    """Let a request pass to Dagster's UI if it comes from its own pages, or from a program here."""
+
+    def __init__(self, root: ASGIApp, below: ASGIApp, options: Settings, signer: Signer) -> None:
+        """`below` serves the UI below PREFIX, `root` everything else."""
+        self._root, self._below = root, below
+        self._options, self._signer = options, signer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._root(scope, receive, send)
+            return
+        try:
+            receive = await self._check(scope, receive)
+        except _Refused as refused:
+            await _refuse(scope, refused)(scope, receive, send)
+            return
+        is_below = scope["path"].startswith(f"{PREFIX}/") or scope["path"] == PREFIX
+        await (self._below if is_below else self._root)(scope, receive, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> Receive:
+        """Return the channel to receive the body from. Raises _Refused."""
+        connection = HTTPConnection(scope)
+        path = scope["path"].removeprefix(PREFIX)
+        self._check_host(connection)
+        if path.startswith(("/report_asset_", "/notebook", "/dagit/")):
+            raise _Refused(403, CLOSED)
+        role = self._role(connection)
+        if role is None and path != "/server_info":
+            self._check_local(connection)
+        if scope["type"] == "websocket":
+            _check_websocket(connection)
+            return receive
+        if role is None:  # the web app has checked the origin of what it passes on
+            _check_origin(Request(scope), self._options.dagster_ui_url)
+        if path.rstrip("/") == "/graphql":
+            _check_is_json(Request(scope))
+            if role == "reader":
+                receive = await _refuse_mutations(receive)
+        if role == "reader":
+            scope.setdefault("state", {})[READ_ONLY] = True
+        return receive
+
+    def _check_host(self, connection: HTTPConnection) -> None:
+        """Refuse foreign names: with a rebound one, a page of another site looks like ours."""
+        hosts = connection.headers.getlist("host")
+        if len(hosts) != 1:
+            raise _Refused(400, "Send one Host header.")
+        if not origins.is_local_host(hosts[0], self._options.dagster_ui_url):
+            raise _Refused(421, ELSEWHERE)
+
+    def _role(self, connection: HTTPConnection) -> str | None:
+        """Return the role that the web app vouches for; None if it did not pass the request on."""
+        tokens = connection.headers.getlist(HEADER)
+        if not tokens:
+            return None
+        try:
+            signed = self._signer.verify(PURPOSE, tokens[0]) if len(tokens) == 1 else None
+        except ValueError:
+            signed = None
+        if signed is None or signed.is_expired or signed.text not in ("admin", "reader"):
+            raise _Refused(403, ELSEWHERE)
+        return signed.text
+
+    def _check_local(self, connection: HTTPConnection) -> None:
+        if not origins.is_from_loopback(connection):
+            raise _Refused(403, ELSEWHERE)
+        if not self._options.web_is_open:
+            url = self._options.web_url or f"http://127.0.0.1:{self._options.web_port}"
+            raise _Refused(403, LOG_IN.format(url=url.rstrip("/")))
+
+
+def _check_origin(request: Request, own_url: str | None) -> None:
+    if request.method not in origins.SAFE_METHODS:
+        is_ours = origins.is_same_site_write(request, own_url, https=False)
+    else:
+        origin = request.headers.get("origin")
+        is_ours = origins.is_allowed_read(request) and (
+            origin is None or origins.is_same_site_write(request, own_url, https=False)
+        )
+    if not is_ours:
+        raise _Refused(403, origins.CROSS_SITE)
+
+
+def _check_websocket(connection: HTTPConnection) -> None:
+    """Browsers always send the origin of a page that opens a socket; programs send none."""
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers["host"].lower():
+        raise _Refused(403, origins.CROSS_SITE)
+    if connection.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise _Refused(403, origins.CROSS_SITE)
+
+
+def _check_is_json(request: Request) -> None:
+    """Other kinds of bodies, and queries in the URL, can be sent by pages of other sites."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_query = bool(request.query_params.keys() - {"op"})  # the UI adds the operation's name
+    if request.method != "POST" or kind != "application/json" or has_query:
+        raise _Refused(405, ONLY_JSON)
+
+
+async def _refuse_mutations(receive: Receive) -> Receive:
+    """Refuse a query that may change something; return the channel to read it again."""
+    body, is_more = b"", True
+    while is_more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        body += message.get("body", b"")
+        is_more = message.get("more_body", False)
+        if len(body) > MAX_QUERY_BYTES:
+            raise _Refused(413, "This query is too large.")
+    if not _only_reads(body):
+        raise _Refused(403, READERS_ONLY_READ)
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
+
+
+def _only_reads(body: bytes) -> bool:
+    """Return whether every operation of a query is one that reads; False if it is malformed."""
+    try:
+        sent = json.loads(body)
+        definitions = parse(sent["query"], max_tokens=20_000).definitions
+    except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
+        return False
+    operations = [each for each in definitions if isinstance(each, OperationDefinitionNode)]
+    return all(each.operation is OperationType.QUERY for each in operations)
+
+
+def _refuse(scope: Scope, refused: _Refused) -> ASGIApp:
+    if scope["type"] == "websocket":
+
+        async def close(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "websocket.close", "code": 1008})
+
+        return close
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    response: Response = PlainTextResponse(refused.reason, refused.status, headers)
+    return response
+
+
+def install_guard(read_settings: Callable[[], Settings] = settings) -> None:
+    """Guard the UI that this process will serve. Repeated calls do nothing."""
+    from dagster_webserver.webserver import DagsterWebserver
+
+    if getattr(DagsterWebserver, "is_guarded", False):
+        return
+    create_app, create_context = (
+        DagsterWebserver.create_asgi_app,
+        DagsterWebserver._make_request_context,  # pyright: ignore[reportPrivateUsage]
+    )
+
+    def guarded(self: Any, **kwargs: Any) -> ASGIApp:
+        options = read_settings()
+        below = type(self)(self._process_context, PREFIX, self._live_data_poll_rate)
+        apps = create_app(self, **kwargs), create_app(below)
+        return DagsterGuard(*apps, options, Signer(signing_key(options)))
+
+    def with_role(self: Any, connection: HTTPConnection) -> Any:
+        context = create_context(self, connection)
+        if connection.scope.get("state", {}).get(READ_ONLY):
+            context._read_only = True
+        return context
+
+    DagsterWebserver.create_asgi_app = guarded  # pyright: ignore[reportAttributeAccessIssue]
+    DagsterWebserver._make_request_context = with_role  # pyright: ignore[reportAttributeAccessIssue]
+    DagsterWebserver.is_guarded = True  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,231 @@
+"""A full disk, a database that is away, and clients that hold connections open."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from callpipeline.config import Settings
+from callpipeline.http_server.connections import raise_file_limit
+from callpipeline.storage.objects import files
+from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from callpipeline.storage.postgres.migrations import migrate
+from tests.processes import free_port, until
+from tests.web.app_server import app_client
+
+KEY = "a key of sixteen or more"
+LEAST_FILES = 1024
+
+
+@contextmanager
+def app_with_few_files(home: Path, url: str) -> Iterator[str]:
+    """Run the app in a process that may open 1024 files."""
+    port = free_port()
+    environment = os.environ | {
+        "CALLPIPELINE_HOME": str(home),
+        "DATABASE_URL": url,
+        "CALLPIPELINE_API_KEY": KEY,
+        "CALLPIPELINE_WEB_PORT": str(port),
+    }
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_FILES, LEAST_FILES))
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "callpipeline.web"],
+        env=environment,
+        preexec_fn=limit,  # noqa: PLW1509
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: process.poll() is not None or healthy(address), "the app", 30, every_s=0.1)
+        assert process.poll() is None
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def healthy(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+OPENINGS = {
+    "nothing": b"",
+    "begun headers": b"GET /calls HTTP/1.1\r\nX: ",
+    "a body that does not come": (
+        f"POST /find-competitors HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: {KEY}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    ).encode(),
+    "an event stream": (
+        f"GET /events/newest HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: {KEY}\r\n\r\n"
+    ).encode(),
+}
+
+
+def test_held_connections_do_not_starve_others(tmp_path: Path, database_url: str):
+    """More connections than files, held open in each way: everyone else is served."""
+    raise_file_limit()
+    with app_with_few_files(tmp_path, database_url) as address:
+        parts = urlsplit(address)
+        for name, opening in OPENINGS.items():
+            held: list[socket.socket] = []
+            try:
+                for _ in range(475 if name == "an event stream" else 1150):
+                    one = socket.create_connection((parts.hostname, parts.port), timeout=10)
+                    held.append(one)
+                    one.sendall(opening)
+                for _ in range(5):
+                    begin = time.monotonic()
+                    assert healthy(address), name
+                    assert time.monotonic() - begin < 5, name
+            finally:
+                for one in held:
+                    one.close()
+
+
+@pytest.fixture
+def few(settings: Settings, database_url: str) -> Settings:
+    return settings.model_copy(update={"database_url": SecretStr(database_url)})
+
+
+def test_uploads_are_refused_before_the_disk_is_full(
+    few: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    free = [2_000_000_000]
+    monkeypatch.setattr(files, "free_bytes", lambda path: free[0])
+    sound = b"RIFF\xff\xff\xff\xffWAVE" + bytes(100_000)
+    with app_client(few) as client:
+        assert client.put("/upload/a.wav", content=sound).status_code == 200
+        assert client.get("/health").status_code == 200
+        free[0] = few.min_free_mb * 1_000_000 + 150_000
+        refused = client.put("/upload/b.wav", content=sound + b"b")
+        assert refused.status_code == 503
+        assert "disk is nearly full" in refused.json()["detail"]
+        assert int(refused.headers["Retry-After"]) > 0
+        in_parts = client.put("/upload/c.wav", content=iter([sound, sound]))
+        assert in_parts.status_code == 503, "without Content-Length, while it arrives"
+        assert client.get("/jobs").json()["total"] == 1
+        time.sleep(3.1)  # the health is cached
+        assert client.get("/health").status_code == 200
+        free[0] = few.min_free_mb * 1_000_000 - 1
+        time.sleep(3.1)
+        health = client.get("/health")
+        assert health.status_code == 503
+        assert "nearly full" in health.json()["dependencies"]["disk"]["detail"]
+        assert client.get("/health/ready").status_code == 204, "reading still works"
+        free[0] = 2_000_000_000
+        assert client.put("/upload/b.wav", content=sound + b"b").status_code == 200
+    assert not list((few.home / "uploads").rglob("upload"))
+
+
+PATHS = ("/", "/calls", "/jobs", "/competitors", "/analytics", "/search?query=x")
+
+
+@pytest.mark.parametrize("way", ["frozen", "killed"])
+def test_pages_answer_while_the_database_is_away_and_recover(
+    settings: Settings, tmp_path: Path, way: str
+):
+    with EmbeddedPostgres(tmp_path / "pg", durable=False).running() as url:
+        migrate(url)
+        known = settings.model_copy(update={"database_url": SecretStr(url)})
+        with app_client(known) as client:
+            assert statuses(client)[0] == {200}
+            server = postmaster(tmp_path / "pg")
+            supervisor = supervisor_of(server)
+            if way == "killed":
+                os.kill(supervisor, signal.SIGSTOP)  # it would start the server again
+                os.kill(server, signal.SIGKILL)
+            else:
+                for pid in (server, *children(server)):
+                    os.kill(pid, signal.SIGSTOP)
+            try:
+                for wait_s in (0, 0.7, 2, 5):
+                    time.sleep(wait_s)
+                    found, slowest_s = statuses(client)
+                    assert found == {503}, wait_s
+                    print(f"{way}: slowest answer {slowest_s:.2f} s")
+                    assert slowest_s < 2
+                assert "database" in client.get("/jobs").json()["detail"]
+                assert client.get("/health").json()["dependencies"]["database"]["state"] == "down"
+                assert client.get("/health/live").status_code == 204
+            finally:
+                if way == "killed":
+                    os.kill(supervisor, signal.SIGCONT)
+                else:
+                    for pid in (server, *children(server)):
+                        os.kill(pid, signal.SIGCONT)
+            begin = time.monotonic()
+            until(lambda: statuses(client)[0] == {200}, "recovered", 10, every_s=0.2)
+            print(f"{way}: recovered after {time.monotonic() - begin:.1f} s")
+
+
+def statuses(client: httpx.Client) -> tuple[set[int], float]:
+    """Request all pages at once; return their statuses, and the time of the slowest in seconds."""
+    took: list[float] = []
+    found: list[int] = []
+
+    def get(path: str) -> None:
+        begin = time.monotonic()
+        found.append(client.get(path, timeout=30).status_code)
+        took.append(time.monotonic() - begin)
+
+    threads = [threading.Thread(target=get, args=[path]) for path in PATHS * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(threads)
+    return set(found), max(took)
+
+
+def postmaster(folder: Path) -> int:
+    (cluster,) = folder.glob("cluster-*")
+    return int((cluster / "postmaster.pid").read_text().split()[0])
+
+
+def supervisor_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in tasks.read_text().split()]
+
+
+def test_a_busy_database_is_not_away(settings: Settings, database_url: str):
+    """Slow statements of others do not make pages give up."""
+    known = settings.model_copy(update={"database_url": SecretStr(database_url)})
+    with app_client(known) as client, psycopg.connect(database_url) as connection:
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                connection.execute("SELECT sum(sqrt(n)) FROM generate_series(1, 3000000) n")
+
+        busy = threading.Thread(target=work)
+        busy.start()
+        try:
+            until_s = time.monotonic() + 4
+            while time.monotonic() < until_s:
+                assert client.get("/jobs").status_code == 200
+        finally:
+            stop.set()
+            busy.join()
