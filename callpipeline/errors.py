@@ -9,6 +9,7 @@ CallpipelineError
 │   ├── CatalogConflict       another version of the list is in force than expected
 │   ├── UnknownCatalog        no such version of the competitor list
 │   ├── TranscriptInvalid     a supplied transcript can't be read
+│   │   └── TranscriptIgnored     and the recording is transcribed instead
 │   ├── LabelsInvalid         a file of labels for an evaluation can't be read
 │   ├── EngineRefused         a service rejected its input or broke its contract
 │   ├── MissingObject         an object that a row refers to isn't in the object store
@@ -77,6 +78,10 @@ class UnknownCatalog(PermanentError):
 
 class TranscriptInvalid(PermanentError):
     """A transcript supplied beside a recording cannot be read."""
+
+
+class TranscriptIgnored(TranscriptInvalid):
+    """A supplied transcript cannot be read, and the source wants the recording transcribed."""
 
 
 class LabelsInvalid(PermanentError):

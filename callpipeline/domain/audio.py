@@ -44,6 +44,8 @@ class Flag(StrEnum):
     CLIPPED = "clipped"
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
+    REPAIRED_TRANSCRIPT = "repaired_transcript"
+    UNREADABLE_TRANSCRIPT = "unreadable_transcript"
 
 
 @dataclass(frozen=True, slots=True)

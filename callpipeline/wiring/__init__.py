@@ -14,7 +14,7 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
-from callpipeline.pipeline.ingest.registration import SidecarTranscripts
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.ledger import Ledger
@@ -71,6 +71,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    transcript_rules,
     workspace,
     write_dagster_home,
     write_workspace,
@@ -253,7 +254,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
         yield Stages(
             engines=throttle_engines(settings, engines, storage.database, lane, stack),
             recordings=storage.recordings,
-            supplied=SidecarTranscripts(storage.recordings, parse_supplied),
+            supplied=SidecarTranscripts(
+                storage.recordings, parse_supplied, transcript_rules(settings)
+            ),
             states=storage.claims,
             results=storage.results,
             catalog=catalog,

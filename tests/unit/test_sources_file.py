@@ -7,7 +7,7 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
-from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
+from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.sources.recordings import Recordings
 from callpipeline.storage.sources.sources_file import is_within, read_sources
@@ -33,6 +33,8 @@ sources:
     duplicates: process
     lane: bulk
     day_folders: '%Y/%m/%d'
+    speakers: {Ann Abbot: Agent, 1: customer, agent: [SPEAKER_00, ch_0], '*': unknown}
+    unreadable_transcript: transcribe
   - name: branches
     url: branches/recordings
   - {name: archive, url: /srv/archive, lane: }
@@ -48,6 +50,14 @@ sources:
         duplicates=DuplicatePolicy.PROCESS,
         lane=Lane.BULK,
         day_folders="%Y/%m/%d",
+        speakers={
+            "Ann Abbot": Speaker.AGENT,
+            "1": Speaker.CUSTOMER,
+            "SPEAKER_00": Speaker.AGENT,
+            "ch_0": Speaker.AGENT,
+            "*": Speaker.UNKNOWN,
+        },
+        unreadable_transcript=UnreadableTranscript.TRANSCRIBE,
     )
     assert branches == Source("branches", str(tmp_path / "branches/recordings"))
     assert archive == Source("archive", "/srv/archive")
@@ -72,6 +82,13 @@ def one(field: str) -> str:
         ("sources: [{url: /calls}]", r"source 1 \(without a name\): has no name: add `name:`"),
         ("sources: [{name: calls}]", r"source 1 \(calls\): has no url"),
         (one("folder: x"), r"source 1 \(calls\): unknown field folder: use name, url, filename"),
+        (one("speakers: agent"), "`speakers:` must be a table: for example"),
+        (one("speakers: {}"), "`speakers:` must be a table"),
+        (
+            one("speakers: {Ann: boss}"),
+            "`speakers:` Ann must be agent, customer or unknown",
+        ),
+        (one("unreadable_transcript: skip"), "must be one of fail, transcribe, not skip"),
         (one("timezone: 3"), "`timezone:` must be text: put 3 in"),
         (one("timezone: ''"), "`timezone:` is empty"),
         (one("timezone: london"), "`timezone:` london is unknown: did you mean Europe/London"),

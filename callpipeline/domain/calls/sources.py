@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 
 MAX_SEARCHED_CHARS = 1024
@@ -58,6 +59,13 @@ class MonoFirstSpeaker(StrEnum):
     CUSTOMER = "customer"
 
 
+class UnreadableTranscript(StrEnum):
+    """Treatment of a call whose supplied transcript can't be read."""
+
+    FAIL = "fail"
+    TRANSCRIBE = "transcribe"
+
+
 @dataclass(frozen=True, slots=True)
 class CallAttributes:
     """Attributes of a call that are available before it is processed."""
@@ -78,6 +86,9 @@ class Source:
 
     `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said.
 
+    `speakers` are roles by the labels of supplied transcripts. A call whose transcript can't be
+    read fails, or its recording is transcribed, as `unreadable_transcript` says.
+
     `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
     recordings then lists only the newest. If `lane` is None, a call's age decides.
     """
@@ -91,6 +102,8 @@ class Source:
     duplicates: DuplicatePolicy = DuplicatePolicy.LINK
     lane: Lane | None = None
     day_folders: str | None = None
+    speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker], hash=False)
+    unreadable_transcript: UnreadableTranscript = UnreadableTranscript.FAIL
 
     def call_attributes(
         self, key: str, *, now: datetime | None = None, metadata: Mapping[str, str] | None = None

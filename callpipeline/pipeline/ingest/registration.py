@@ -1,30 +1,27 @@
 """Registration of recordings as calls, discovered, uploaded, or announced by URL.
 
-A transcript may be supplied beside a recording. For `folder/call.wav` it is
-`folder/call.transcript.json`, `folder/call.srt` or `folder/call.vtt`; the first that exists is used
-instead of a recogniser. An announced recording is downloaded when its call is processed.
+An announced recording is downloaded when its call is processed.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.call import Lane, Recording, RegisteredCall, Registration
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
-from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import AnnouncementInvalid
+from callpipeline.pipeline.ingest.beside import side_files, stem_of
 from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import (
     AnnouncementRegistry,
     CallRegistry,
     ContentRegistry,
     RecordingBucket,
-    RecordingSource,
     announced_recording,
 )
 
@@ -75,35 +72,6 @@ def register(
         )
 
     return registry.register([registration(recording) for recording in recordings])
-
-
-SIDECAR_SUFFIXES = (".transcript.json", ".srt", ".vtt")
-
-
-def sidecar_keys(key: str) -> list[str]:
-    """Return the possible keys of a supplied transcript, in order of precedence."""
-    stem = key.removesuffix(PurePosixPath(key).suffix)
-    return [stem + suffix for suffix in SIDECAR_SUFFIXES]
-
-
-SidecarParser = Callable[[str, bytes, str], tuple[Transcript, ...]]
-"""Parses a transcript file: (file name, content, agent channel) -> transcripts."""
-
-
-@dataclass(frozen=True, slots=True)
-class SidecarTranscripts:
-    """Reads the transcripts supplied beside recordings."""
-
-    recordings: RecordingSource
-    parse: SidecarParser
-
-    def find(self, call: Call) -> tuple[Transcript, ...] | None:
-        """Return the supplied transcripts, None without any. Raises TranscriptInvalid."""
-        bucket = call.recording.bucket
-        for key in sidecar_keys(call.recording.key):
-            if self.recordings.exists(bucket, key):
-                return self.parse(key, self.recordings.read(bucket, key), call.agent_channel)
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +143,20 @@ def sha256_of(path: Path) -> str:
 
 
 def _copy(file: HashedFile, store: RecordingBucket) -> str:
-    """Copy a recording and a transcript beside it; return the recording's key.
+    """Copy a recording and the files beside it; return the recording's key.
 
     They get a folder of their own, since recordings of the same name would share transcripts. An
     existing object has the same content; overwriting it would make it another recording.
     """
-    key = PurePosixPath(keys.inbox(file.sha256, file.name))
-    # The transcript first: a sensor may register the recording as soon as it exists.
-    for suffix in SIDECAR_SUFFIXES:
-        beside = file.path.with_suffix(suffix)
-        if beside.exists():
-            store.put_new(str(key.with_suffix(suffix)), beside)
-    store.put_new(str(key), file.path)
-    return str(key)
+    key = keys.inbox(file.sha256, file.name)
+    # The other files first: a sensor may register the recording as soon as it exists.
+    names = [path.name for path in file.path.parent.iterdir() if path.is_file()]
+    own = file.path.name
+    for name in side_files(own, [name for name in names if name != own]):
+        rest = name[len(stem_of(own)) :]
+        store.put_new(stem_of(key) + rest, file.path.with_name(name))
+    store.put_new(key, file.path)
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from typing import Protocol, TypeVar
 from callpipeline.domain.audio import (
     Channel,
     ChannelAudio,
+    Flag,
     Peaks,
+    QualityFlag,
     Speaker,
     SplitRecording,
     compute_metrics,
@@ -46,7 +48,7 @@ from callpipeline.engines.ports import (
     Splitter,
     Transcriber,
 )
-from callpipeline.errors import EngineUnavailable, MissingObject
+from callpipeline.errors import EngineUnavailable, MissingObject, TranscriptIgnored
 from callpipeline.pipeline.ingest.registration import sha256_of
 from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.processing.voices import transcribe_voices
@@ -151,9 +153,15 @@ class Stages:
 
     async def _transcripts(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
         split = await workspace.audio()
-        supplied = await asyncio.to_thread(self.supplied.find, workspace.call)
+        ignored: tuple[QualityFlag, ...] = ()
+        try:
+            supplied = await asyncio.to_thread(self.supplied.find, workspace.call)
+        except TranscriptIgnored as error:
+            ignored = (QualityFlag(Flag.UNREADABLE_TRANSCRIPT, f"transcribed instead: {error}"),)
+            supplied = None
         if supplied is None:
-            transcripts = await self._transcribe(workspace, split)
+            heard = await self._transcribe(workspace, split)
+            transcripts = (replace(heard[0], flags=ignored), *heard[1:])
         else:
             transcripts = add_silent_channels(supplied, split)
         write = timer.write(engine=transcripts[0].engine)

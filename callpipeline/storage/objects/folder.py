@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -134,6 +134,19 @@ class FolderStore(ObjectStore):
                     yield page
             except (FileNotFoundError, NotADirectoryError):
                 raise self._folder_missing() from None
+
+    def beside(self, stem: str) -> Sequence[str]:
+        parent, slash, name = stem.rpartition("/")
+        with self._translate_errors():
+            self._require_folder()
+            try:
+                path = os.fsencode(self._folder / os.fsdecode(name_from_key(parent)))
+                with os.scandir(path) as entries:
+                    found = [key_from_name(each.name) for each in entries if each.is_file()]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        wanted = name.casefold()
+        return sorted(f"{parent}{slash}{n}" for n in found if n.casefold().startswith(wanted))
 
     def key_of(self, path: Path) -> str | None:
         folder, file = self._folder.resolve(), path.resolve()

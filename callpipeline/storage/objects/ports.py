@@ -4,7 +4,7 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,6 +144,23 @@ class ObjectStore(ABC):
         """List all objects below a prefix, in the order of keys."""
         for page in self.pages(prefix):
             yield from page
+
+    def beside(self, stem: str) -> Sequence[str]:
+        """Return the keys in the folder of `stem` that begin with it, in any case."""
+        folder, slash, name = stem.rpartition("/")
+        stems = dict.fromkeys(
+            f"{folder}{slash}{each}" for each in (name, name.upper(), name.lower())
+        )
+        found = (key for each in stems for key in self._keys_from(folder, each))
+        return list(dict.fromkeys(found))
+
+    def _keys_from(self, folder: str, stem: str) -> Iterator[str]:
+        for page in self.pages(folder, stem):
+            for recording in page:
+                if not recording.key.startswith(stem):
+                    return
+                if "/" not in recording.key[len(stem) :]:
+                    yield recording.key
 
     def exists(self, key: str) -> bool:
         try:

@@ -2,7 +2,10 @@
 -- Columns of a CallSummary, from calls c and recordings r.
     c.call_id, c.key, c.bucket AS source, c.state, c.started_at,
     coalesce(c.started_at, c.last_modified) AS took_place_at, r.duration_s, c.metadata,
-    coalesce(r.flags, '[]') AS flags, c.claimed_by, c.attempts, c.retries, c.error_stage,
+    coalesce(r.flags, '[]') || coalesce(
+        (SELECT jsonb_agg(f) FROM transcripts t, jsonb_array_elements(t.flags) AS f
+         WHERE t.call_id = c.call_id), '[]') AS flags,
+    c.claimed_by, c.attempts, c.retries, c.error_stage,
     c.error_class, c.error_message, c.error_transient, c.duplicate_of, c.lane, c.next_attempt_at,
     c.unavailable_service, c.created_at, c.updated_at, c.completed_at,
     ARRAY(SELECT s.stage FROM stored_stages s WHERE s.call_id = c.call_id
