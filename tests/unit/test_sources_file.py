@@ -35,6 +35,8 @@ sources:
     day_folders: '%Y/%m/%d'
     speakers: {Ann Abbot: Agent, 1: customer, agent: [SPEAKER_00, ch_0], '*': unknown}
     unreadable_transcript: transcribe
+    include: ['*.wav', 'calls/*.dat']
+    exclude: archive/*
   - name: branches
     url: branches/recordings
   - {name: archive, url: /srv/archive, lane: }
@@ -58,6 +60,8 @@ sources:
             "*": Speaker.UNKNOWN,
         },
         unreadable_transcript=UnreadableTranscript.TRANSCRIBE,
+        include=("*.wav", "calls/*.dat"),
+        exclude=("archive/*",),
     )
     assert branches == Source("branches", str(tmp_path / "branches/recordings"))
     assert archive == Source("archive", "/srv/archive")
@@ -89,6 +93,8 @@ def one(field: str) -> str:
             "`speakers:` Ann must be agent, customer or unknown",
         ),
         (one("unreadable_transcript: skip"), "must be one of fail, transcribe, not skip"),
+        (one("include: []"), "`include:` must be a list of patterns in quotation marks"),
+        (one("exclude: [3]"), "`exclude:` must be a list of patterns in quotation marks"),
         (one("timezone: 3"), "`timezone:` must be text: put 3 in"),
         (one("timezone: ''"), "`timezone:` is empty"),
         (one("timezone: london"), "`timezone:` london is unknown: did you mean Europe/London"),

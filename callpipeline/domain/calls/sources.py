@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from callpipeline.domain.audio import Speaker
@@ -89,6 +90,9 @@ class Source:
     `speakers` are roles by the labels of supplied transcripts. A call whose transcript can't be
     read fails, or its recording is transcribed, as `unreadable_transcript` says.
 
+    `include` and `exclude` are patterns of keys, such as `*.dat` or `archive/*`, in any case; a
+    pattern without a slash is one of file names. Without `include`, a source takes audio files.
+
     `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
     recordings then lists only the newest. If `lane` is None, a call's age decides.
     """
@@ -104,6 +108,14 @@ class Source:
     day_folders: str | None = None
     speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker], hash=False)
     unreadable_transcript: UnreadableTranscript = UnreadableTranscript.FAIL
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def includes(self, key: str) -> bool:
+        return _matches_any(self.include, key)
+
+    def excludes(self, key: str) -> bool:
+        return _matches_any(self.exclude, key)
 
     def call_attributes(
         self, key: str, *, now: datetime | None = None, metadata: Mapping[str, str] | None = None
@@ -122,6 +134,15 @@ class Source:
         if direction := _DIRECTIONS.get(fields.get("direction", "").casefold()):
             fields["direction"] = direction
         return CallAttributes(fields, started_at, side or self.agent_channel)
+
+
+def _matches_any(patterns: tuple[str, ...], key: str) -> bool:
+    folded = key.casefold()
+    name = folded.rpartition("/")[2]
+    return any(
+        fnmatchcase(folded if "/" in pattern else name, pattern.casefold().removeprefix("/"))
+        for pattern in patterns
+    )
 
 
 def parse_started_at(fields: Mapping[str, str], timezone: str, now: datetime) -> datetime | None:

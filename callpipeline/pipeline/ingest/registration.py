@@ -28,8 +28,11 @@ from callpipeline.storage.ports.calls import (
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
     | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+    | {".mkv", ".mov", ".m4b", ".m4v", ".mp2", ".mpga", ".mpg", ".mpeg", ".avi", ".3g2", ".aifc"}
+    | {".w64", ".rf64", ".ac3", ".snd", ".sph", ".nist", ".amr-nb", ".amr-wb", ".wv", ".tta"}
+    | {".ulaw", ".ul", ".alaw", ".al", ".g722", ".g729", ".vox", ".sln", ".slin", ".raw", ".pcm"}
 )
-"""The files that `callpipeline ingest FOLDER` takes from a folder."""
+"""Files that are recordings by their names, unless the source says otherwise."""
 
 LIVE_BURST = 50
 """More new recordings than this at once are a backlog."""

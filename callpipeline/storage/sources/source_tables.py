@@ -3,7 +3,7 @@
 Every error names the field and says what to write instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from callpipeline.domain.audio import Speaker
@@ -32,6 +32,22 @@ def parse_speakers(value: object) -> Mapping[str, Speaker]:
             )
         roles[name] = stated
     return roles
+
+
+def parse_patterns(field: str) -> Callable[[object], tuple[str, ...]]:
+    """Return a parser of a list of patterns of keys; a single one needs no list."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        listed = cast("list[object]", value) if isinstance(value, list) else [value]
+        patterns = [each.strip() for each in listed if isinstance(each, str) and each.strip()]
+        if len(patterns) != len(listed) or not patterns:
+            raise SettingsInvalid(
+                f"`{field}:` must be a list of patterns in quotation marks: for example "
+                f"`{field}: ['*.wav', 'archive/*']`."
+            )
+        return tuple(patterns)
+
+    return parse
 
 
 def _label(value: object) -> str:

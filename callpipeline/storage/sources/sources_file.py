@@ -19,7 +19,7 @@ from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
-from callpipeline.storage.sources.source_tables import parse_speakers
+from callpipeline.storage.sources.source_tables import parse_patterns, parse_speakers
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -210,7 +210,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "day_folders": _day_folders,
     "unreadable_transcript": _one_of(UnreadableTranscript, "unreadable_transcript"),
 }
-_TABLES: dict[str, Callable[[object], Any]] = {"speakers": parse_speakers}
+_TABLES: dict[str, Callable[[object], Any]] = {
+    "speakers": parse_speakers,
+    "include": parse_patterns("include"),
+    "exclude": parse_patterns("exclude"),
+}
 
 
 def _absolute(url: str, folder: Path) -> str:
