@@ -46,6 +46,7 @@ class Flag(StrEnum):
     DAMAGED = "damaged"
     REPAIRED_TRANSCRIPT = "repaired_transcript"
     UNREADABLE_TRANSCRIPT = "unreadable_transcript"
+    UNREADABLE_METADATA = "unreadable_metadata"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from callpipeline.web.api import (
     calls,
     catalog,
     catalog_changes,
+    corrections,
     jobs,
     notify,
     recordings,
@@ -34,6 +35,7 @@ from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import competitors, review
+from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
@@ -67,6 +69,8 @@ API_ROUTERS = (
     ApiRouter(calls.playback_router, Scope.READ, "play calls"),
     ApiRouter(calls.download_router, Scope.READ, "download calls"),
     ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
+    ApiRouter(corrections.read_router, Scope.READ, "view calls"),
+    ApiRouter(corrections.write_router, Scope.UPLOAD, "correct calls"),
     ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
     ApiRouter(catalog_changes.check_router, Scope.READ, "check competitor lists"),
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
@@ -77,6 +81,7 @@ PAGE_ROUTERS = (
     calls_page.router,
     call_page.router,
     review.router,
+    corrections_page.router,
     competitors.router,
     analytics_page.router,
     api_page.router,

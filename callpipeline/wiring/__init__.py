@@ -14,9 +14,10 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
-from callpipeline.pipeline.ingest.beside import SidecarTranscripts
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
+from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.catalog.rematches import Rematches
@@ -71,6 +72,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    sources_by_bucket,
     transcript_rules,
     workspace,
     write_dagster_home,
@@ -148,6 +150,10 @@ class Storage:
     egress_policy: EgressPolicy
     recordings: Recordings
     store: ObjectStore
+
+    @property
+    def descriptions(self) -> Descriptions:
+        return Descriptions(self.database)
 
     @property
     def suggestions(self) -> AliasSuggestions:
@@ -266,6 +272,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
             first_speakers=first_speakers(settings),
+            side_metadata=SideMetadata(
+                storage.recordings, sources_by_bucket(settings), storage.descriptions
+            ),
         )
 
 

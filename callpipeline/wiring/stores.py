@@ -136,6 +136,10 @@ def transcript_rules(settings: Settings) -> dict[str, TranscriptRules]:
     return rules | {ANNOUNCED_BUCKET: rules[_bucket_of(settings, sources[0])]}
 
 
+def sources_by_bucket(settings: Settings) -> dict[str, Source]:
+    return {_bucket_of(settings, source): source for source in load_sources(settings)}
+
+
 def _refuse_mixing(source: Source, storage_url: str) -> None:
     """Raise SettingsInvalid if results would be discovered as new recordings."""
     if is_within(storage_url, source.url):

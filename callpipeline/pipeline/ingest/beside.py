@@ -1,19 +1,21 @@
-"""Files beside a recording: transcripts that other tools made.
+"""Files beside a recording: transcripts that other tools made, and metadata of the call.
 
-Tools name them after the recording, `call.json`, `call.wav.vtt` or `CALL.transcript.vtt`. The first
-that can be read is used instead of a recogniser.
+Tools name transcripts after the recording: `call.json`, `call.wav.vtt`, `CALL.transcript.vtt`. The
+first that can be read is used instead of a recogniser.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Protocol
 
-from callpipeline.domain.audio import Speaker
+from callpipeline.domain.audio import Flag, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Call
-from callpipeline.domain.calls.sources import UnreadableTranscript
+from callpipeline.domain.calls.side_files import MetadataTable, decode_text, read_records
+from callpipeline.domain.calls.sources import CallAttributes, Source, UnreadableTranscript
 from callpipeline.domain.transcripts import Transcript
-from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
+from callpipeline.errors import MetadataInvalid, TranscriptIgnored, TranscriptInvalid
 from callpipeline.storage.ports.calls import RecordingSource
 
 _SAYS_TRANSCRIPT = r"transcript(?:ion|s)?|captions?|subtitles?|asr|cc|speakers?|diari[sz]ed"
@@ -68,6 +70,64 @@ class SidecarTranscripts:
         if refused:
             raise refused
         return None
+
+
+class CallDescriptions(Protocol):
+    """Stores what is known about a claimed call. Raises ClaimLost."""
+
+    def describe(self, call: Call, run_id: str, attributes: CallAttributes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SideMetadata:
+    """Reads the metadata of calls from files beside their recordings; sources are by bucket."""
+
+    recordings: RecordingSource
+    sources: Mapping[str, Source]
+    descriptions: CallDescriptions
+
+    def describe(self, call: Call, run_id: str) -> tuple[Call, tuple[QualityFlag, ...]]:
+        """Store what a side file says about a call that a run holds.
+
+        Returns the call with its agent's channel, and a flag if the file can't be read. Raises
+        ClaimLost.
+        """
+        try:
+            found = self.find(call)
+        except MetadataInvalid as error:
+            return call, (QualityFlag(Flag.UNREADABLE_METADATA, str(error)),)
+        if found is None:
+            return call, ()
+        self.descriptions.describe(call, run_id, found)
+        return replace(call, agent_channel=found.agent_channel or call.agent_channel), ()
+
+    def find(self, call: Call) -> CallAttributes | None:
+        """Return what a side file says about a call; None without a file or a record of the call.
+
+        Raises MetadataInvalid if the file can't be read.
+        """
+        bucket, key = call.recording.bucket, call.recording.key
+        source = self.sources.get(bucket)
+        if source is None or source.metadata is None:
+            return None
+        for each in self._existing(bucket, key, source.metadata):
+            text, _ = decode_text(self.recordings.read(bucket, each))
+            try:
+                records = read_records(each, text)
+            except ValueError as error:
+                name = PurePosixPath(each).name
+                raise MetadataInvalid(f"{name} cannot be read: {error}.") from None
+            if fields := source.metadata.find(records, key):
+                return source.attributes_of(fields)
+        return None
+
+    def _existing(self, bucket: str, key: str, table: MetadataTable) -> Iterator[str]:
+        wanted = table.files(key)
+        if table.file is not None:
+            yield from (each for each in wanted if self.recordings.exists(bucket, each))
+            return
+        beside = {each.casefold(): each for each in self.recordings.beside(bucket, stem_of(key))}
+        yield from (beside[each.casefold()] for each in wanted if each.casefold() in beside)
 
 
 def stem_of(key: str) -> str:

@@ -43,38 +43,12 @@ MAX_IDEMPOTENCY_KEY_CHARS = 255
 MAX_METADATA = 50
 
 
-def register(
-    registry: CallRegistry,
-    source: Source,
-    recordings: Sequence[Recording],
-    *,
-    lane: Lane | None = None,
-    priority: int = 0,
-    sha256: str | None = None,
-) -> list[RegisteredCall]:
-    """Register recordings that were discovered together, with the attributes in their names.
+@dataclass(frozen=True, slots=True)
+class SentAttributes:
+    """Attributes of a call from the sender of its recording; they have precedence over its name."""
 
-    Without a `lane`, the source decides, else their age and number. `sha256` is the content hash of
-    a single recording, if known.
-    """
-    now = datetime.now(UTC)
-    burst = len(recordings) > LIVE_BURST
-
-    def registration(recording: Recording) -> Registration:
-        attributes = source.call_attributes(recording.key, now=now)
-        old = burst or now - recording.last_modified > LIVE_AGE
-        return Registration(
-            recording,
-            agent_channel=attributes.agent_channel,
-            started_at=attributes.started_at,
-            metadata=attributes.metadata,
-            lane=lane or source.lane or (Lane.BULK if old else Lane.LIVE),
-            priority=priority,
-            duplicates=source.duplicates,
-            sha256=sha256,
-        )
-
-    return registry.register([registration(recording) for recording in recordings])
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    agent_channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +58,42 @@ class HashedFile:
     path: Path
     name: str
     sha256: str
+    sent: SentAttributes = SentAttributes()
+
+
+def register(
+    registry: CallRegistry,
+    source: Source,
+    recordings: Sequence[Recording],
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+    file: HashedFile | None = None,
+) -> list[RegisteredCall]:
+    """Register recordings that were discovered together, with the attributes in their names.
+
+    Without a `lane`, the source decides, else their age and number. `file` is the
+    file of a single recording, if it was handed over.
+    """
+    now = datetime.now(UTC)
+    sent = file.sent if file else SentAttributes()
+    burst = len(recordings) > LIVE_BURST
+
+    def registration(recording: Recording) -> Registration:
+        attributes = source.call_attributes(recording.key, now=now, metadata=sent.metadata)
+        old = burst or now - recording.last_modified > LIVE_AGE
+        return Registration(
+            recording,
+            agent_channel=sent.agent_channel or attributes.agent_channel or "left",
+            started_at=attributes.started_at,
+            metadata=attributes.metadata,
+            lane=lane or source.lane or (Lane.BULK if old else Lane.LIVE),
+            priority=priority,
+            duplicates=source.duplicates,
+            sha256=file.sha256 if file else None,
+        )
+
+    return registry.register([registration(recording) for recording in recordings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +142,7 @@ def ingest_hashed(
     if call_id := registry.call_of_content(file.sha256):
         return IngestResult(file.path, call_id, is_new=False)
     recording = store.recording(store.key_of(file.path) or _copy(file, store))
-    [registered] = register(
-        registry, source, [recording], lane=lane, priority=priority, sha256=file.sha256
-    )
+    [registered] = register(registry, source, [recording], lane=lane, priority=priority, file=file)
     is_new = registered.is_new and not registered.duplicate_of
     return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
 
@@ -214,7 +222,7 @@ def announce(
     attributes = source.call_attributes(recording.key, now=at, metadata=announcement.metadata)
     registration = Registration(
         recording,
-        agent_channel=announcement.agent_channel or attributes.agent_channel,
+        agent_channel=announcement.agent_channel or attributes.agent_channel or "left",
         started_at=attributes.started_at,
         metadata=attributes.metadata,
         lane=source.lane or Lane.LIVE,

@@ -67,6 +67,12 @@ class SuppliedTranscripts(Protocol):
     def find(self, call: Call) -> tuple[Transcript, ...] | None: ...
 
 
+class CallMetadata(Protocol):
+    """Adds what a file beside a recording says about its call. Raises ClaimLost."""
+
+    def describe(self, call: Call, run_id: str) -> tuple[Call, tuple[QualityFlag, ...]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """The configured engines."""
@@ -98,6 +104,7 @@ class Stages:
     stage_timeout_s: float = 14_400.0
     links: Links | None = None
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
+    side_metadata: CallMetadata | None = None
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -116,6 +123,10 @@ class Stages:
         sha256 = await asyncio.to_thread(sha256_of, recording)
         # Before anything expensive: content that another call owns is not processed twice.
         await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
+        unread: tuple[QualityFlag, ...] = ()
+        if self.side_metadata is not None:
+            describe = self.side_metadata.describe
+            workspace.call, unread = await asyncio.to_thread(describe, workspace.call, timer.run_id)
         splitter, call = self.engines.splitter, workspace.call
         name = PurePosixPath(call.recording.key).name
         split = await splitter.split(
@@ -126,6 +137,7 @@ class Stages:
             measure_channel_peaks, split, workspace.folder, self.measure_peaks
         )
         split = await self._detect_speech(split, workspace.folder)
+        split = replace(split, flags=(*split.flags, *unread))
         write = timer.write(engine=splitter.name)
         await asyncio.to_thread(self.results.save_audio, write, split, workspace.folder, peaks)
         workspace.new_audio = split

@@ -322,14 +322,17 @@ FROM analytics.calls c JOIN call_stages s USING (call_id)
 WHERE c.day = ANY(%(days)s);
 
 -- name: stale_days
--- List the days with calls that ended, were linked or were erased after a time and after the day
--- was counted. A minute is added for changes that were not yet committed then. Future days are
+-- List the days with calls that ended, were linked, were erased or got another day after a time and
+-- after the day was counted. A minute is added for changes that were not yet committed then. Future days are
 -- listed as far as a wrong time zone may put them; days with calls deleted by retention are
 -- not.
 WITH changed AS (
     SELECT (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date AS day, updated_at
     FROM calls
     WHERE state IN ('COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED') AND updated_at > %(since)s
+    UNION ALL
+    SELECT previous_day, corrected_at FROM call_corrections
+    WHERE previous_day IS NOT NULL AND corrected_at > %(since)s
 ), stale AS (
     SELECT day, min(c.updated_at) AS first_changed_at, max(c.updated_at) AS last_changed_at
     FROM changed c LEFT JOIN daily_calls d USING (day)

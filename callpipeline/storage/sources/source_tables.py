@@ -3,10 +3,13 @@
 Every error names the field and says what to write instead.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from callpipeline.domain.audio import Speaker
+from callpipeline.domain.calls.side_files import MetadataTable
 from callpipeline.errors import SettingsInvalid
 
 _ROLES = {
@@ -32,6 +35,58 @@ def parse_speakers(value: object) -> Mapping[str, Speaker]:
             )
         roles[name] = stated
     return roles
+
+
+def parse_metadata(value: object) -> MetadataTable:
+    """Return the fields of calls by their names in side files, with file and key if given."""
+    example = "for example `metadata: {fields: {agent: AgentName, started_at: Call.Start}}`"
+    table = _table(value, "metadata", example)
+    file, key = table.pop("file", None), table.pop("key", None)
+    named = _table(table.pop("fields"), "fields", example) if "fields" in table else table
+    if "fields" not in cast("Mapping[str, Any]", value):
+        table = {}
+    if table:
+        unknown = ", ".join(sorted(table))
+        raise SettingsInvalid(f"`metadata:` {unknown} is unknown: use file, key and fields.")
+    fields: dict[str, tuple[str, ...]] = {}
+    for field, paths in named.items():
+        if not re.fullmatch(r"[A-Za-z]\w{0,59}", field, re.ASCII):
+            raise SettingsInvalid(
+                f"`metadata:` {field} is no name of a field: use letters, digits and underscores."
+            )
+        listed = cast("list[object]", paths) if isinstance(paths, list) else [paths]
+        names = tuple(_label(each) for each in listed if each is not None)
+        if not names or not all(names):
+            raise SettingsInvalid(f"`metadata:` {field} has no name in the side file; {example}.")
+        fields[field] = names
+    if not fields:
+        raise SettingsInvalid(f"`metadata:` has no fields: {example}.")
+    is_single = file is None or "{" in str(file)
+    if not is_single and key is None:
+        raise SettingsInvalid(
+            f"`metadata:` {file} is about many recordings: add `key:` with the column that has "
+            "their file names."
+        )
+    return MetadataTable(
+        fields, None if file is None else _label(file), None if key is None else _label(key)
+    )
+
+
+def parse_time_format(text: str) -> str:
+    """Check that a format reads back the day that it writes."""
+    at = datetime(2026, 11, 22, 15, 4, 5, tzinfo=UTC)
+    try:
+        read = datetime.strptime(at.strftime(text), text)  # noqa: DTZ007
+    except ValueError:
+        read = None
+    if read is None or read.date() != at.date():
+        raise SettingsInvalid(
+            f"`time_format:` {text} does not give a day: write for example "
+            "'%d/%m/%Y %H:%M:%S' or '%m/%d/%Y %I:%M %p'."
+        )
+    if "%I" in text and "%p" not in text:
+        raise SettingsInvalid("`time_format:` has hours up to 12 (%I): add %p for AM and PM.")
+    return text
 
 
 def parse_patterns(field: str) -> Callable[[object], tuple[str, ...]]:

@@ -19,7 +19,12 @@ from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
-from callpipeline.storage.sources.source_tables import parse_patterns, parse_speakers
+from callpipeline.storage.sources.source_tables import (
+    parse_metadata,
+    parse_patterns,
+    parse_speakers,
+    parse_time_format,
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -208,10 +213,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "duplicates": _one_of(DuplicatePolicy, "duplicates"),
     "lane": _one_of(Lane, "lane"),
     "day_folders": _day_folders,
+    "time_format": parse_time_format,
     "unreadable_transcript": _one_of(UnreadableTranscript, "unreadable_transcript"),
 }
 _TABLES: dict[str, Callable[[object], Any]] = {
     "speakers": parse_speakers,
+    "metadata": parse_metadata,
     "include": parse_patterns("include"),
     "exclude": parse_patterns("exclude"),
 }

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from callpipeline.domain.audio import Channel
+from callpipeline.domain.calls.side_files import decode_text
 from callpipeline.domain.transcripts import Word
 from callpipeline.errors import TranscriptInvalid
 
@@ -17,7 +18,6 @@ ACCEPTED = (
 MAX_TIME_S = 1_000 * 3600.0
 """Times beyond this are not times of a call."""
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +64,11 @@ def listed(words: str) -> tuple[str, ...]:
 
 
 def decode(content: bytes, repairs: Repairs) -> str:
-    """Return the text of a file in UTF-8 or UTF-16; lines in neither are read as Windows-1252."""
-    if encoding := _UTF_16.get(content[:2]) or _unmarked_utf_16(content):
-        return content.decode(encoding, "replace").removeprefix("\ufeff")
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        lines = content.split(b"\n")
-        decoded = [_decode_line(line) for line in lines]
+    """Return the text of a file, and note if its encoding had to be guessed."""
+    text, is_repaired = decode_text(content)
+    if is_repaired:
         repairs.note("text in Windows-1252 instead of UTF-8")
-        return "\n".join(decoded)
-
-
-def _unmarked_utf_16(content: bytes) -> str | None:
-    """Return the byte order of UTF-16 without a mark: every other byte of ASCII text is zero."""
-    head = content[:200]
-    if len(head) < 4 or head.count(0) < len(head) // 3:
-        return None
-    return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
-
-
-def _decode_line(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("cp1252", "replace")
+    return text
 
 
 def require_time(seconds: float, place: str) -> float:

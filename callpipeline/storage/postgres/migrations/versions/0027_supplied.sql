@@ -10,6 +10,7 @@ CREATE TABLE callpipeline.call_corrections (
     call_id        text NOT NULL REFERENCES callpipeline.calls ON DELETE CASCADE,
     fields         jsonb NOT NULL,
     corrected_by   text,
+    previous_day   date,
     corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX call_corrections_by_call ON callpipeline.call_corrections (call_id, correction_id);
@@ -17,3 +18,5 @@ COMMENT ON TABLE callpipeline.call_corrections IS
     'What people corrected about a call. Rows are never changed; later ones have precedence.';
 COMMENT ON COLUMN callpipeline.call_corrections.fields IS
     'Corrected values by field: agent, customer, started_at, …; null removes a field.';
+COMMENT ON COLUMN callpipeline.call_corrections.previous_day IS
+    'The day (UTC) of the call before its time was corrected; null if it was not.';
