@@ -230,7 +230,7 @@ def speaker_label(fields: Document) -> str | None:
             inner = folded(cast("Document", value))
             value = speaker_label(inner) or inner.get("name") or inner.get("id")
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return str(int(value))
+            return f"{value:g}"
         if isinstance(value, str) and value.strip():
             return value.strip()
     return None

@@ -10,8 +10,8 @@ from typing import Any, cast
 from callpipeline.engines.transcribe.supplied import fields as f
 
 MAX_DEPTH = 5
-_PUNCTUATION = {"punctuation", "punct"}
-_NO_WORDS = {"spacing", "audio_event"}
+_PUNCTUATION = ("punctuation", "punct")
+_NO_WORDS = ("spacing", "audio_event")
 _PEOPLE = ("participants", "speakerlabels", "speakers", "speakermap")
 _WIDE = ("numberofchannels", "audiochannels", "channels", "channelcount", "mediachannels")
 
@@ -107,7 +107,7 @@ def _items(fields: Fields) -> Iterator[Fields] | None:
 
 
 def _is_item(item: Fields) -> bool:
-    return item.get("type") in {"pronunciation", "punctuation", "word"} and "alternatives" in item
+    return item.get("type") in ("pronunciation", "punctuation", "word") and "alternatives" in item
 
 
 def _speakers_by_start(fields: Fields) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _without_repeats(found: list[tuple[Fields, Fields]]) -> list[tuple[Fields, F
 
 def _speaker_of_word(word: Fields) -> str | None:
     label = f.speaker_label(word)
-    return None if label in {"0", ""} and "speakertag" in word else label
+    return None if label in ("0", "") and "speakertag" in word else label
 
 
 def _result_lines(
@@ -257,9 +257,9 @@ def _triples(timestamps: Any, labels: Sequence[Fields]) -> list[Fields]:
     """Return words given as [text, start, end], with the speaker who speaks at their start."""
     if not isinstance(timestamps, list):
         return []
-    speakers = {each.get("from"): f.speaker_label(each) for each in labels}
+    speakers = {str(each.get("from")): f.speaker_label(each) for each in labels}
     return [
-        {"word": each[0], "start": each[1], "end": each[2], "speaker": speakers.get(each[1])}
+        {"word": each[0], "start": each[1], "end": each[2], "speaker": speakers.get(str(each[1]))}
         for each in cast("list[Any]", timestamps)
         if isinstance(each, list) and len(cast("list[Any]", each)) == 3
     ]
