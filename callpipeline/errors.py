@@ -9,7 +9,9 @@ CallpipelineError
 │   ├── CatalogConflict       another version of the list is in force than expected
 │   ├── UnknownCatalog        no such version of the competitor list
 │   ├── TranscriptInvalid     a supplied transcript can't be read
+│   │   └── TranscriptIgnored     and the recording is transcribed instead
 │   ├── BackupInvalid         a backup is incomplete or damaged
+│   ├── MetadataInvalid       a file with metadata of a call can't be read
 │   ├── LabelsInvalid         a file of labels for an evaluation can't be read
 │   ├── EngineRefused         a service rejected its input or broke its contract
 │   ├── MissingObject         an object that a row refers to isn't in the object store
@@ -82,6 +84,14 @@ class TranscriptInvalid(PermanentError):
 
 class BackupInvalid(PermanentError):
     """A backup is incomplete or damaged."""
+
+
+class TranscriptIgnored(TranscriptInvalid):
+    """A supplied transcript cannot be read, and the source wants the recording transcribed."""
+
+
+class MetadataInvalid(PermanentError):
+    """A file with metadata beside a recording cannot be read."""
 
 
 class LabelsInvalid(PermanentError):

@@ -1,5 +1,7 @@
 """The partitions definition of calls, and the names of jobs, ops and run tags."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
@@ -17,6 +19,21 @@ def instance_for(*call_ids: str) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions(PARTITIONS_NAME, call_ids)
     return instance
+
+
+def restore_keys(call_ids: Sequence[str]) -> list[str]:
+    """Add the keys of these calls that were retired, and return them.
+
+    A person can then materialize old calls in Dagster's UI.
+    """
+    if not call_ids:
+        return []
+    with dg.DagsterInstance.get() as instance:
+        existing = set(instance.get_dynamic_partitions(PARTITIONS_NAME))
+        retired = [call_id for call_id in call_ids if call_id not in existing]
+        if retired:
+            instance.add_dynamic_partitions(PARTITIONS_NAME, retired)
+    return retired
 
 
 PROCESS_CALLS_OP = "process_calls"

@@ -44,6 +44,9 @@ class Flag(StrEnum):
     CLIPPED = "clipped"
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
+    REPAIRED_TRANSCRIPT = "repaired_transcript"
+    UNREADABLE_TRANSCRIPT = "unreadable_transcript"
+    UNREADABLE_METADATA = "unreadable_metadata"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from callpipeline.domain.audio import Channel, Speaker
+from callpipeline.domain.audio import Channel, QualityFlag, Speaker
 
 MIN_RELIABLE_CONFIDENCE = 0.55
 """Minimum mean word confidence of a reliable transcript.
@@ -77,7 +77,8 @@ class Transcript:
     """The transcript of one channel; without segments if there is no speech.
 
     `voices` are those of a mono recording, if there are two. `unheard_s` is the detected speech
-    without a word nearby; None if it was not measured.
+    without a word nearby; None if it was not measured. `flags` say what was repaired or ignored in
+    a supplied transcript; they concern all channels, and are with the first.
     """
 
     channel: Channel
@@ -87,6 +88,7 @@ class Transcript:
     language: str = "en"
     voices: tuple[Voice, ...] = ()
     unheard_s: float | None = None
+    flags: tuple[QualityFlag, ...] = ()
 
     @property
     def word_count(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
-from callpipeline.pipeline.ingest.registration import sha256_of, sidecar_keys
+from callpipeline.pipeline.ingest.beside import side_files, stem_of
+from callpipeline.pipeline.ingest.registration import sha256_of
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore
 from callpipeline.storage.ports.calls import AnnouncedUrls, RecordingStore, RecordingStores
@@ -167,7 +168,8 @@ def remove_recording(
     if is_replaced:
         return 0
     is_shared = erasures.is_shared_object(location.bucket, location.key, location.call_id)
-    object_keys = [location.key] if is_shared else [location.key, *sidecar_keys(location.key)]
+    beside = () if is_shared else store.beside(stem_of(location.key))
+    object_keys = [location.key, *side_files(location.key, beside)]
     existing = [key for key in object_keys if store.exists(key)]
     for key in existing:
         store.delete(key)

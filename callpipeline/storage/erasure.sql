@@ -23,6 +23,7 @@ channel_rows AS (DELETE FROM channels r USING wanted w WHERE r.call_id = w.call_
 metrics AS (DELETE FROM call_metrics r USING wanted w WHERE r.call_id = w.call_id),
 voice_rows AS (DELETE FROM voices r USING wanted w WHERE r.call_id = w.call_id),
 voices_decided AS (DELETE FROM voice_decisions r USING wanted w WHERE r.call_id = w.call_id),
+corrected AS (DELETE FROM call_corrections r USING wanted w WHERE r.call_id = w.call_id),
 reviewed AS (DELETE FROM reviews r USING wanted w WHERE r.call_id = w.call_id),
 corrected AS (DELETE FROM sentiment_corrections r USING wanted w WHERE r.call_id = w.call_id),
 replaced AS (DELETE FROM replaced_judgements r USING wanted w WHERE r.call_id = w.call_id),

@@ -21,6 +21,7 @@ from callpipeline.web.api import (
     calls,
     catalog,
     catalog_changes,
+    corrections,
     jobs,
     notify,
     recordings,
@@ -35,6 +36,7 @@ from callpipeline.web.pages import api as api_page
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import competitors, dagster, review
+from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -70,6 +72,8 @@ API_ROUTERS = (
     ApiRouter(calls.download_router, Scope.READ, "download calls"),
     ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
     ApiRouter(calls.corrections_router, Scope.UPLOAD, "correct sentiment"),
+    ApiRouter(corrections.read_router, Scope.READ, "view calls"),
+    ApiRouter(corrections.write_router, Scope.UPLOAD, "correct calls"),
     ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
     ApiRouter(catalog_changes.check_router, Scope.READ, "check competitor lists"),
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
@@ -80,6 +84,7 @@ PAGE_ROUTERS = (
     calls_page.router,
     call_page.router,
     review.router,
+    corrections_page.router,
     competitors.router,
     analytics_page.router,
     api_page.router,

@@ -13,9 +13,10 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
-from callpipeline.pipeline.ingest.registration import SidecarTranscripts
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
+from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
 from callpipeline.storage.catalog.rematches import Rematches
@@ -75,6 +76,8 @@ from callpipeline.wiring.stores import (
     retention_periods,
     run_workspace,
     source_problems,
+    sources_by_bucket,
+    transcript_rules,
     workspace,
     write_dagster_home,
     write_workspace,
@@ -161,6 +164,10 @@ class Storage:
     @property
     def evaluations(self) -> Evaluations:
         return Evaluations(self.database)
+
+    @property
+    def descriptions(self) -> Descriptions:
+        return Descriptions(self.database)
 
     @property
     def suggestions(self) -> AliasSuggestions:
@@ -282,7 +289,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
         yield Stages(
             engines=throttle_engines(settings, engines, storage.database, lane, stack),
             recordings=storage.recordings,
-            supplied=SidecarTranscripts(storage.recordings, parse_supplied),
+            supplied=SidecarTranscripts(
+                storage.recordings, parse_supplied, transcript_rules(settings)
+            ),
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
@@ -293,6 +302,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             links=open_links(settings),
             first_speakers=first_speakers(settings),
             mention_engine=slots.name,
+            side_metadata=SideMetadata(
+                storage.recordings, sources_by_bucket(settings), storage.descriptions
+            ),
         )
 
 

@@ -15,6 +15,7 @@ from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import SettingsInvalid
+from callpipeline.pipeline.ingest.beside import TranscriptRules
 from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import (
     ObjectStore,
@@ -23,6 +24,7 @@ from callpipeline.storage.objects.urls import (
     local_folder,
     open_store,
 )
+from callpipeline.storage.ports.calls import ANNOUNCED_BUCKET
 from callpipeline.storage.sources.recordings import AnnouncedRecordings, Announcements
 from callpipeline.storage.sources.sources_file import check_overlap, is_within, read_sources
 
@@ -146,6 +148,20 @@ def _first_speaker(settings: Settings, source: Source) -> Speaker:
     chosen = (source.mono_first_speaker, settings.mono_first_speaker)
     first = next((each for each in chosen if each is not MonoFirstSpeaker.AUTO), None)
     return Speaker(first.value) if first else Speaker.UNKNOWN
+
+
+def transcript_rules(settings: Settings) -> dict[str, TranscriptRules]:
+    """Return the rules of supplied transcripts by bucket; announced calls have those of uploads."""
+    sources = load_sources(settings)
+    rules = {
+        _bucket_of(settings, source): TranscriptRules(source.speakers, source.unreadable_transcript)
+        for source in sources
+    }
+    return rules | {ANNOUNCED_BUCKET: rules[_bucket_of(settings, sources[0])]}
+
+
+def sources_by_bucket(settings: Settings) -> dict[str, Source]:
+    return {_bucket_of(settings, source): source for source in load_sources(settings)}
 
 
 def _refuse_mixing(source: Source, storage_url: str) -> None:

@@ -252,3 +252,13 @@ def test_no_key_escapes_the_folder(tmp_path_factory: pytest.TempPathFactory, key
         assert store.recording(key) in list(store.list())
         store.delete(key)
     assert not store.exists(key)
+
+
+def test_files_beside_a_recording_are_found_by_its_name_in_any_case(store: Store):
+    beside = ["a/call.wav", "a/call.wav.json", "a/call_2.srt", "a/CALL.VTT"]
+    others = ["a/cal.wav", "a/caln.json", "a/call/x.srt", "call.srt", "a/z"]
+    for key in [*beside, *others]:
+        store.put(key, b"x")
+    assert sorted(store.beside("a/call")) == sorted(beside)
+    assert list(store.beside("call")) == ["call.srt"]
+    assert list(store.beside("nothing/here")) == []

@@ -86,6 +86,11 @@ class InMemoryRecordings:
     def exists(self, key: str) -> bool:
         return key in self.objects
 
+    def beside(self, stem: str) -> Sequence[str]:
+        folder = stem.rpartition("/")[0]
+        below = sorted(key for key in self.objects if key.rpartition("/")[0] == folder)
+        return [key for key in below if key.casefold().startswith(stem.casefold())]
+
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
@@ -136,6 +141,10 @@ class OneBucket:
     def exists(self, bucket: str, key: str) -> bool:
         assert bucket == self.bucket.name
         return self.bucket.exists(key)
+
+    def beside(self, bucket: str, stem: str) -> Sequence[str]:
+        assert bucket == self.bucket.name
+        return self.bucket.beside(stem)
 
 
 class InMemoryRegistry:

@@ -10,9 +10,9 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.ports import Diarizer
 from callpipeline.engines.split.channels import measure_peaks
-from callpipeline.pipeline.ingest.registration import SidecarTranscripts
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts
 from callpipeline.pipeline.processing.processor import CallEvent, Processor, process_calls
-from callpipeline.pipeline.processing.stages import Engines, Stages
+from callpipeline.pipeline.processing.stages import Engines, Stages, SuppliedTranscripts
 from callpipeline.storage.ports.results import ResultStore
 from tests.builders import CATALOG, a_call, a_transcript
 from tests.fakes.engines import (
@@ -32,7 +32,9 @@ from tests.fakes.storage import (
 RUN = "run-1"
 
 
-def parse_plain_text(name: str, content: bytes, agent_channel: str) -> tuple[Transcript, ...]:
+def parse_plain_text(
+    name: str, content: bytes, agent_channel: str, speakers: Mapping[str, Speaker]
+) -> tuple[Transcript, ...]:
     """Parse a supplied transcript: its content is the text of the right channel."""
     text = content.decode()
     return (a_transcript(text, channel=Channel.RIGHT, engine="supplied"),) if text else ()
@@ -51,6 +53,7 @@ class Workplace:
     recordings: InMemoryRecordings = field(default_factory=InMemoryRecordings)
     states: InMemoryStates = field(default_factory=InMemoryStates)
     stage_timeout_s: float = 60.0
+    supplied: SuppliedTranscripts | None = None
 
     def __post_init__(self) -> None:
         self.results = InMemoryResults(self.states)
@@ -79,7 +82,8 @@ class Workplace:
             ),
             first_speakers=self.first_speakers,
             recordings=OneBucket(self.recordings),
-            supplied=SidecarTranscripts(OneBucket(self.recordings), parse_plain_text),
+            supplied=self.supplied
+            or SidecarTranscripts(OneBucket(self.recordings), parse_plain_text),
             states=self.states,
             results=results or self.results,
             catalog=CATALOG,

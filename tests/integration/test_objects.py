@@ -1,9 +1,11 @@
 """Specifics of folders and S3; the common contract is in `tests/contracts`."""
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -610,3 +612,84 @@ def test_a_dangling_link_does_not_hide_other_files(store: ObjectStore, folder: P
     (folder / "good.wav").write_bytes(b"sound")
     (folder / "broken.wav").symlink_to("/nowhere/at/all.wav")
     assert [recording.key for recording in store.list()] == ["good.wav"]
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_archived_objects_are_skipped_and_counted(s3_server: str, storage_class: str):
+    """Reading them fails, however often it is tried."""
+    store, client = a_bucket(s3_server)
+    client.put_object(Bucket=BUCKET, Key="a.wav", Body=b"sound", StorageClass=storage_class)
+    client.put_object(Bucket=BUCKET, Key="b.wav", Body=b"sound", StorageClass="STANDARD_IA")
+    client.put_object(Bucket=BUCKET, Key="c.wav", Body=b"sound", StorageClass="GLACIER_IR")
+    reasons: list[str] = []
+    [page] = store.pages(unreadable=reasons.append)
+    assert [recording.key for recording in page] == ["b.wav", "c.wav"]
+    assert reasons == ["An object is archived (Glacier or Deep Archive): restore it in S3 first."]
+
+
+LISTING = """<?xml version="1.0"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated>
+<Contents><Key>a.wav</Key><LastModified>2026-03-02T10:00:00.000Z</LastModified><ETag>"e"</ETag>
+<Size>5</Size><StorageClass>GLACIER</StorageClass>
+<RestoreStatus><IsRestoreInProgress>{}</IsRestoreInProgress></RestoreStatus></Contents>
+</ListBucketResult>"""
+
+
+@pytest.mark.parametrize(("in_progress", "listed"), [("true", []), ("false", ["a.wav"])])
+def test_a_restored_object_is_listed(
+    responding: Callable[[bytes], ObjectStore], in_progress: str, listed: list[str]
+):
+    store = responding(LISTING.format(in_progress).encode())
+    assert [recording.key for recording in store.list()] == listed
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "sentence"),
+    [
+        ("RequestTimeTooSkewed", 403, "the clock of this machine differs"),
+        ("ExpiredToken", 400, "the session token of the S3 access key has expired: renew it"),
+        ("InvalidToken", 400, "the session token of the S3 access key is invalid"),
+        ("AccessDenied", 403, "denied access: check the permissions of the S3 access key"),
+        ("InvalidAccessKeyId", 403, "the S3 access key is unknown"),
+        ("SignatureDoesNotMatch", 403, "the S3 secret key is wrong"),
+        ("PermanentRedirect", 301, "is in another region: set CALLPIPELINE_S3_REGION"),
+        ("NoSuchBucket", 404, "does not exist: create the bucket first"),
+    ],
+)
+def test_an_error_code_of_s3_is_explained(code: str, status: int, sentence: str, tmp_path: Path):
+    with refusing(code, status) as store:
+        with pytest.raises(StoreUnavailable, match=re.escape(sentence)):
+            list(store.list())
+        if status != 404:
+            with pytest.raises(StoreUnavailable, match=re.escape(sentence)):
+                store.fetch("a.wav", tmp_path / "a.wav")
+
+
+def test_reading_an_archived_object_is_not_tried_again(tmp_path: Path):
+    sentence = "restore it in S3, and retry the call"
+    with refusing("InvalidObjectState", 403) as store, pytest.raises(MissingObject, match=sentence):
+        store.fetch("a.wav", tmp_path / "a.wav")
+
+
+@contextmanager
+def refusing(code: str, status: int) -> Iterator[ObjectStore]:
+    """Yield a bucket on a server that refuses everything with an error code of S3."""
+    body = f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode()
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Refuse) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        access = S3Access(
+            f"http://127.0.0.1:{server.server_port}", access_key_id="x", secret_access_key="y"
+        )
+        yield open_store("s3://calls", access)
+        server.shutdown()

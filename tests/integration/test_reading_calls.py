@@ -1,12 +1,13 @@
 """Lists of calls while new ones arrive, single calls, and queue positions."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from callpipeline.domain.audio import Channel
+from callpipeline.domain.audio import Channel, Flag, QualityFlag
 from callpipeline.domain.calls.call import CallState, Lane, Stage
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
 from callpipeline.domain.competitors.mentions import MentionStatus
@@ -35,6 +36,9 @@ def database_url(emptied_url: str) -> str:
     return emptied_url
 
 
+REPAIRED = QualityFlag(Flag.REPAIRED_TRANSCRIPT, "repaired: a missing time")
+
+
 @pytest.fixture
 def whole(storage: Storage, tmp_path: Any) -> str:
     """A call with all stages; of three mentions one is judged, one not, one does not count."""
@@ -48,6 +52,7 @@ def whole(storage: Storage, tmp_path: Any) -> str:
         a_transcript("how can i help", channel=Channel.LEFT),
         a_transcript("i like vodafone and sky", channel=Channel.RIGHT),
     ]
+    transcripts[0] = replace(transcripts[0], flags=(REPAIRED,))
     results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), transcripts)
     good, bad = a_mention("Vodafone"), a_mention("Sky", char_start=20)
     pending = a_mention("Three", char_start=9, status=MentionStatus.NEEDS_REVIEW)
@@ -208,7 +213,8 @@ def test_the_details_of_a_call(storage: Storage, whole: str):
         ("right", "customer", "by hand"),
     ]
     assert detail.metrics == some_metrics()
-    assert [flag.channel for flag in detail.flags] == [Channel.LEFT]
+    assert [flag.channel for flag in detail.flags] == [Channel.LEFT, None]
+    assert detail.flags[1] == REPAIRED
     good, pending, bad = detail.mentions
     assert (good.sentiment, good.segment_text) == ("positive", "i like vodafone and sky")
     assert (pending.mention.counts, pending.sentiment) == (False, None)

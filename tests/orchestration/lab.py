@@ -25,7 +25,8 @@ from callpipeline.engines.ports import SentimentJudge
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
 from callpipeline.engines.split import LocalSplitter
 from callpipeline.engines.transcribe.supplied import parse_supplied
-from callpipeline.pipeline.ingest.registration import SidecarTranscripts, ingest_file
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts
+from callpipeline.pipeline.ingest.registration import ingest_file
 from callpipeline.pipeline.processing.stages import Engines, Stages
 from callpipeline.wiring import Storage, load_catalog
 from callpipeline.wiring.engines import measure_peaks

@@ -1,7 +1,13 @@
 """Retries, and recordings that arrive twice, as Dagster shows them."""
 
-import dagster as dg
+from contextlib import nullcontext
 
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG
+
+from callpipeline.defs.jobs.process_calls import plan_batches, request_runs
+from callpipeline.defs.partitions import restore_keys
 from callpipeline.domain.calls.call import CallState
 from callpipeline.errors import EngineUnavailable
 from callpipeline.pipeline.ingest.registration import register
@@ -70,3 +76,26 @@ def test_materializing_a_duplicate_reports_the_original_call(lab: Lab) -> None:
     result = lab.run([second])
     [failure] = [e for e in result.all_events if e.is_step_failure]
     assert f"the same recording as call {first}" in str(failure.step_failure_data.error)
+
+
+def test_a_retried_call_whose_partition_key_was_retired_gets_it_back(lab: Lab) -> None:
+    call_id = lab.add_call("call", audio=b"RIFF and no more")
+    lab.run([call_id])
+    assert lab.storage.ledger.find(call_id).state is CallState.FAILED
+    lab.instance.delete_dynamic_partition("calls", call_id)
+    assert lab.storage.ledger.retry([call_id]) == {call_id}
+    [request] = request_runs(lab.instance, plan_batches(lab.storage.queue, "late", 10))
+    assert call_id in lab.instance.get_dynamic_partitions("calls")
+    assert request.tags[ASSET_PARTITION_RANGE_START_TAG] == call_id
+
+
+def test_keys_of_old_calls_are_restored_for_a_backfill(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = lab.add_call("call")
+    lab.run([call_id])
+    lab.instance.delete_dynamic_partition("calls", call_id)
+    monkeypatch.setattr(dg.DagsterInstance, "get", lambda: nullcontext(lab.instance))
+    assert restore_keys([call_id]) == [call_id]
+    assert restore_keys([call_id]) == []
+    assert lab.run([call_id], assets=["competitor_mentions", "competitor_sentiment"]).success

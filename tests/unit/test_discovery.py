@@ -1,6 +1,7 @@
 """Discovery: which objects are recordings, and that each is registered once, whatever happens."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from callpipeline.pipeline.ingest.discovery import (
     ScanBudget,
     discover,
     find_recordings,
+    is_included,
     is_recording_name,
 )
 from callpipeline.storage.objects.ports import ListingPage
@@ -122,10 +124,58 @@ def test_anything_that_may_be_a_recording_is_registered(key: str):
 @pytest.mark.parametrize(
     "key",
     ["a.transcript.json", "a.SRT", "a.vtt", "a.wav.part", "a.wav.crdownload", ".hidden.wav",
-     ".trash/a.wav", "deep/.DS_Store"],
+     ".trash/a.wav", "deep/.DS_Store", "calls_$folder$", "deep/calls_$folder$", "a.xml",
+     "a.wav.md5"],
 )  # fmt: skip
 def test_sidecars_unfinished_and_hidden_files_are_not(key: str):
     assert not is_recording_name(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "taken"),
+    [
+        ("a.wav", True),
+        ("deep/A.MP3", True),
+        ("a.amr-nb", True),
+        ("a.ulaw", True),
+        ("a.wav.pgp", True),
+        ("a.mp3.gz", True),
+        ("a.wav.1", True),
+        ("a.wav.json", False),
+        ("a.wav.xml", False),
+        ("a.doc", False),
+        ("manifest", False),
+        ("_SUCCESS", False),
+        ("calls_$folder$", False),
+        ("a.gz", False),
+        ("0123456789ab/without-ending", True),
+    ],
+)
+def test_a_source_takes_audio_files_and_uploads(key: str, taken: bool):
+    assert is_included(FLAT, key) is taken
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "taken", "skipped"),
+    [
+        (("*.dat",), (), ["a.dat", "deep/B.DAT"], ["a.wav", "a.dat.json"]),
+        (("*",), (), ["a.wav", "manifest", "a.dat"], ["a.json", "x_$folder$", ".hidden"]),
+        ((), ("archive/*", "test-*"), ["a.wav", "deep/archive.wav"],
+         ["archive/a.wav", "Archive/deep/a.wav", "deep/TEST-1.wav"]),
+        (("calls/*.wav",), ("*_preview.*",), ["calls/a.wav", "calls/x/a.wav"],
+         ["a.wav", "calls/a_preview.wav", "calls/a.mp3"]),
+    ],
+)  # fmt: skip
+def test_patterns_say_what_a_source_takes(include, exclude, taken, skipped):
+    source = replace(FLAT, include=include, exclude=exclude)
+    assert [key for key in [*taken, *skipped] if is_included(source, key)] == taken
+
+
+def test_a_pattern_is_matched_in_linear_time():
+    source = replace(FLAT, include=("*a" * 40 + "b",))
+    began = time.monotonic()
+    assert not is_included(source, "a" * 1000)
+    assert time.monotonic() - began < 1
 
 
 @given(st.text(min_size=1, max_size=1024))
@@ -345,7 +395,7 @@ def test_from_any_cursor_each_recording_is_registered_once(data: st.DataObject):
     """Objects appear, vanish and change between short ticks; cursors are lost or restored."""
     sensor = Sensor(store=FakeStore(page_size=3, page_costs_s=1.0), budget_s=2.0)
     cursors: list[str | None] = [None]
-    names = st.sampled_from("abcdefghij")
+    names = st.sampled_from([f"{letter}.wav" for letter in "abcdefghij"])
     every: set[str] = set()
     for number in range(data.draw(st.integers(1, 12))):
         for name in data.draw(st.sets(names, max_size=4)):

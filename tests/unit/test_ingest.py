@@ -11,7 +11,8 @@ import pytest
 
 from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
 from callpipeline.domain.calls.sources import Source
-from callpipeline.pipeline.ingest.registration import IngestResult, SidecarTranscripts, ingest_file
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts
+from callpipeline.pipeline.ingest.registration import IngestResult, ingest_file
 from callpipeline.storage.objects.urls import S3Access, open_store
 from callpipeline.storage.sources.patterns import compile_pattern
 from tests.fakes.storage import InMemoryRecordings, InMemoryRegistry, OneBucket
@@ -133,7 +134,7 @@ def test_a_recording_does_not_get_the_transcript_of_another_with_its_name(inbox:
     inbox.ingest(inbox.file("monday/call.wav", b"monday"))
     tuesday = inbox.ingest(inbox.file("tuesday/call.mp3", b"tuesday"))
     recording = inbox.registry.recordings[tuesday.call_id]
-    sidecars = SidecarTranscripts(OneBucket(inbox.bucket), lambda name, content, channel: ())
+    sidecars = SidecarTranscripts(OneBucket(inbox.bucket), lambda *_: None)
     assert sidecars.find(Call(tuesday.call_id, recording)) is None
 
 

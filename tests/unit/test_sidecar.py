@@ -1,10 +1,18 @@
 """Transcripts supplied beside a recording."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import Call
-from callpipeline.errors import TranscriptInvalid
-from callpipeline.pipeline.ingest.registration import SidecarTranscripts
+from callpipeline.domain.calls.sources import UnreadableTranscript
+from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
+from callpipeline.pipeline.ingest.beside import (
+    SidecarTranscripts,
+    TranscriptRules,
+    side_files,
+)
 from tests.builders import a_call, a_recording, a_transcript
 from tests.fakes.storage import InMemoryRecordings, OneBucket
 
@@ -19,7 +27,7 @@ class Sidecars:
             self.bucket.put(key, key.encode())
 
     def find(self, call: Call):
-        def parse(name: str, content: bytes, agent_channel: str):
+        def parse(name: str, content: bytes, agent_channel: str, speakers: Mapping[str, Speaker]):
             self.parsed.append((name, content, agent_channel))
             return (a_transcript("hello"),)
 
@@ -36,7 +44,7 @@ def test_a_transcript_of_the_same_name_is_found_and_parsed(suffix: str):
 
 
 def test_without_a_transcript_nothing_is_found():
-    sidecars = Sidecars("other.srt", "call.json", "deep/call.srt")
+    sidecars = Sidecars("other.srt", "call2.json", "call-1.srt", "deep/call.srt", "call.txt")
     assert sidecars.find(a_call(a_recording("call.wav"))) is None
     assert sidecars.parsed == []
 
@@ -56,8 +64,86 @@ def test_an_invalid_transcript_is_an_error():
     bucket = InMemoryRecordings()
     bucket.put("call.srt", b"")
 
-    def refuse(name: str, content: bytes, agent_channel: str):
+    def refuse(*_: object):
         raise TranscriptInvalid("it has no cues")
 
     with pytest.raises(TranscriptInvalid):
         SidecarTranscripts(OneBucket(bucket), refuse).find(a_call(a_recording("call.wav")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "call.json",
+        "call.wav.json",
+        "call.wav.vtt",
+        "call.wav.transcript.json",
+        "CALL.VTT",
+        "Call.Srt",
+        "call.transcript.vtt",
+        "call_transcript.srt",
+        "call-transcription.json",
+        "call.en.vtt",
+        "call.en-GB.srt",
+        "call.captions.en.vtt",
+        "call.audio_transcript.vtt",
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "deep/"])
+def test_a_transcript_is_found_under_the_names_that_tools_give_it(name: str, folder: str):
+    sidecars = Sidecars(f"{folder}call.wav", f"{folder}{name}", f"{folder}callback.json")
+    assert sidecars.find(a_call(a_recording(f"{folder}call.wav"))) is not None
+    assert [parsed for parsed, _, _ in sidecars.parsed] == [f"{folder}{name}"]
+
+
+def test_an_upper_case_recording_finds_a_lower_case_transcript():
+    sidecars = Sidecars("rec 7.srt")
+    assert sidecars.find(a_call(a_recording("REC 7.WAV"))) is not None
+
+
+class Answers:
+    """A parser that answers by file name."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = answers
+
+    def __call__(self, name: str, *_: object):
+        answer = self.answers[name.replace(".", "_")]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def found_by(parse: Answers, *keys: str, rules: TranscriptRules | None = None):
+    bucket = InMemoryRecordings()
+    for key in keys:
+        bucket.put(key, b"")
+    by_bucket = {bucket.name: rules} if rules else {}
+    return SidecarTranscripts(OneBucket(bucket), parse, by_bucket).find(
+        a_call(a_recording("call.wav"))
+    )
+
+
+def test_a_file_about_something_else_is_passed_over():
+    words = (a_transcript("hello"),)
+    parse = Answers(call_json=None, call_srt=words)
+    assert found_by(parse, "call.json", "call.srt") == words
+    assert found_by(Answers(call_json=None), "call.json") is None
+
+
+def test_a_readable_transcript_wins_over_an_unreadable_one():
+    words = (a_transcript("hello"),)
+    parse = Answers(call_json=TranscriptInvalid("broken"), call_srt=words)
+    assert found_by(parse, "call.json", "call.srt") == words
+
+
+def test_the_source_may_let_a_recording_be_transcribed_instead():
+    parse = Answers(call_srt=TranscriptInvalid("call.srt: line 1 has no times"))
+    rules = TranscriptRules(unreadable=UnreadableTranscript.TRANSCRIBE)
+    with pytest.raises(TranscriptIgnored, match="line 1 has no times"):
+        found_by(parse, "call.srt", rules=rules)
+
+
+def test_all_files_of_a_recording_are_known_for_its_erasure():
+    beside = ["call.wav", "call.xml", "call.JSON", "call.wav.csv", "call.vtt", "calls.csv"]
+    assert side_files("call.wav", beside) == ["call.JSON", "call.vtt", "call.xml", "call.wav.csv"]

@@ -8,7 +8,7 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
-from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
+from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import Recordings
@@ -40,6 +40,10 @@ sources:
     duplicates: process
     lane: bulk
     day_folders: '%Y/%m/%d'
+    speakers: {Ann Abbot: Agent, 1: customer, agent: [SPEAKER_00, ch_0], '*': unknown}
+    unreadable_transcript: transcribe
+    include: ['*.wav', 'calls/*.dat']
+    exclude: archive/*
   - name: branches
     url: branches/recordings
   - {name: archive, url: /srv/archive, lane: }
@@ -55,6 +59,16 @@ sources:
         duplicates=DuplicatePolicy.PROCESS,
         lane=Lane.BULK,
         day_folders="%Y/%m/%d",
+        speakers={
+            "Ann Abbot": Speaker.AGENT,
+            "1": Speaker.CUSTOMER,
+            "SPEAKER_00": Speaker.AGENT,
+            "ch_0": Speaker.AGENT,
+            "*": Speaker.UNKNOWN,
+        },
+        unreadable_transcript=UnreadableTranscript.TRANSCRIBE,
+        include=("*.wav", "calls/*.dat"),
+        exclude=("archive/*",),
     )
     assert branches == Source("branches", str(tmp_path / "branches/recordings"))
     assert archive == Source("archive", "/srv/archive")
@@ -79,6 +93,15 @@ def one(field: str) -> str:
         ("sources: [{url: /calls}]", r"source 1 \(without a name\): has no name: add `name:`"),
         ("sources: [{name: calls}]", r"source 1 \(calls\): has no url"),
         (one("folder: x"), r"source 1 \(calls\): unknown field folder: use name, url, filename"),
+        (one("speakers: agent"), "`speakers:` must be a table: for example"),
+        (one("speakers: {}"), "`speakers:` must be a table"),
+        (
+            one("speakers: {Ann: boss}"),
+            "`speakers:` Ann must be agent, customer or unknown",
+        ),
+        (one("unreadable_transcript: skip"), "must be one of fail, transcribe, not skip"),
+        (one("include: []"), "`include:` must be a list of patterns in quotation marks"),
+        (one("exclude: [3]"), "`exclude:` must be a list of patterns in quotation marks"),
         (one("timezone: 3"), "`timezone:` must be text: put 3 in"),
         (one("timezone: ''"), "`timezone:` is empty"),
         (one("timezone: london"), "`timezone:` london is unknown: did you mean Europe/London"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from callpipeline.domain.audio import Channel, ChannelAudio, Interval
+from callpipeline.domain.audio import Channel, ChannelAudio, Flag, Interval
 from callpipeline.domain.calls.call import Call, Stage
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.sentiment import Sentiment
@@ -17,6 +17,7 @@ from callpipeline.errors import (
     EngineUnavailable,
     MissingObject,
     SameRecording,
+    TranscriptIgnored,
     UnsupportedAudio,
 )
 from callpipeline.pipeline.processing.stages import StageSummary, add_silent_channels
@@ -212,6 +213,24 @@ def test_a_supplied_transcript_replaces_transcription(runner: StageRunner):
     assert (silent.channel, silent.speaker, silent.segments) == ("left", "agent", ())
     assert supplied.segments[0].text == "hello from the file"
     assert summary["engine"] == "supplied"
+
+
+class IgnoredTranscripts:
+    """Transcripts that can't be read, of a source that wants the recordings transcribed."""
+
+    def find(self, call: Call) -> None:
+        raise TranscriptIgnored("call.srt: line 1 of the transcript has no times")
+
+
+def test_an_unreadable_transcript_may_be_replaced_by_the_recogniser(runner: StageRunner):
+    runner.workplace.supplied = IgnoredTranscripts()
+    runner.store_audio()
+    assert runner.run(Stage.TRANSCRIPTS)["engine"] != "supplied"
+    heard, *others = runner.workplace.results.transcripts(runner.call.call_id)
+    (flag,) = heard.flags
+    assert flag.flag is Flag.UNREADABLE_TRANSCRIPT
+    assert flag.detail == "transcribed instead: call.srt: line 1 of the transcript has no times"
+    assert all(not other.flags for other in others)
 
 
 def test_an_empty_supplied_transcript_is_accepted(runner: StageRunner):

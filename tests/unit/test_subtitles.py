@@ -14,7 +14,9 @@ from callpipeline.domain.transcripts import (
     as_vtt,
     subtitle_cues,
 )
-from callpipeline.engines.transcribe.supplied import lines_of_cues, parse_supplied
+from callpipeline.engines.transcribe.supplied import parse_supplied
+from callpipeline.engines.transcribe.supplied.captions import lines_of_captions
+from callpipeline.engines.transcribe.supplied.lines import Repairs
 
 
 def segment(text: str, start_s: float = 0.0, speaker: Speaker = Speaker.CUSTOMER) -> Segment:
@@ -56,7 +58,7 @@ def test_milliseconds_are_carried() -> None:
 @given(words=st.lists(st.from_regex(r"[a-z<>&' ]*[a-z]", fullmatch=True), min_size=1, max_size=4))
 def test_subtitles_are_parsed_back_unchanged(make, words: list[str]) -> None:  # pyright: ignore
     talk = [segment(" ".join(spoken.split()), n * 2.0) for n, spoken in enumerate(words)]
-    read = list(lines_of_cues("".join(make(talk))))
+    read = lines_of_captions("".join(make(talk)), Repairs(), lambda _: False)
     if make is as_vtt:
         assert [line.text for line in read] == [each.text for each in talk]
     assert [(line.start_s, line.end_s) for line in read] == [(s.start_s, s.end_s) for s in talk]
@@ -121,8 +123,8 @@ def test_no_line_starts_like_a_speaker_label() -> None:
         "and then i was told to write the following agent: he lied to me in every single sentence"
     )
     for make in (as_srt, as_vtt):
-        read = list(lines_of_cues("".join(make([timed(spoken)]))))
-        assert {line.speaker for line in read} == {Speaker.CUSTOMER}
+        read = lines_of_captions("".join(make([timed(spoken)])), Repairs(), lambda _: False)
+        assert {line.label for line in read} == {"Customer"}
         assert " ".join(line.text for line in read) == spoken
 
 
@@ -133,7 +135,7 @@ def test_all_words_come_back_on_their_channels(make, name: str, lengths: list[in
         timed(" ".join("word" * size for _ in range(length)), number * 100.0)
         for number, length in enumerate(lengths)
     ]
-    [read] = parse_supplied(name, "".join(make(talk)).encode(), "left")
+    [read] = parse_supplied(name, "".join(make(talk)).encode(), "left") or ()
     assert (read.channel, read.speaker) == (Channel.RIGHT, Speaker.CUSTOMER)
     spoken = [word for segment in talk for word in segment.text.split()]
     assert " ".join(s.text for s in read.segments).split() == spoken

@@ -124,6 +124,25 @@ def test_each_upload_ends_with_a_link_or_a_reason(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_details_of_the_call_are_sent_with_its_recording(page: Page) -> None:
+    sent = list[str]()
+
+    def reply(route: Route) -> None:
+        sent.append((route.request.post_data_buffer or b"").decode("latin-1"))
+        accept(route)
+
+    stub_uploads(page, reply)
+    page.goto("/")
+    page.get_by_text("Details of the call").click()
+    page.get_by_label("Agent").fill("Ann Abbot")
+    page.get_by_label("Direction").select_option("outbound")
+    choose(page, ("call.wav", "audio/wav", b"sound"))
+    expect(page.locator("#summary")).to_have_text("1 of 1 uploaded")
+    assert 'name="agent"\r\n\r\nAnn Abbot\r\n' in sent[0]
+    assert 'name="direction"\r\n\r\noutbound\r\n' in sent[0]
+    assert 'name="queue"' not in sent[0]
+
+
 def test_a_lost_connection_is_retried_under_the_same_key(page: Page) -> None:
     lost = list[Route]()
 

@@ -179,6 +179,7 @@ def retry(
             outcomes = retry_failed(ledger, moment, error_class)
         else:
             outcomes = list(retry_calls(ledger, calls or []))
+            _restore_completed(ledger, [each.call_id for each in outcomes if not each.retried])
     if as_json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     else:
@@ -264,6 +265,15 @@ def _why_not(record: CallSummary) -> RetryOutcome:
         CallState.FAILED: "it failed again",
     }
     return RetryOutcome(record.call_id, record.state is CallState.PENDING, reasons[record.state])
+
+
+def _restore_completed(ledger: Ledger, call_ids: Sequence[str]) -> None:
+    """Bring the keys of completed calls back to Dagster's UI, where they may be materialized."""
+    completed = ledger.calls(states=[CallState.COMPLETED], call_ids=call_ids) if call_ids else []
+    if completed:
+        from callpipeline.defs.partitions import restore_keys
+
+        restore_keys([record.call_id for record in completed])
 
 
 def _print(outcomes: Sequence[RetryOutcome]) -> None:

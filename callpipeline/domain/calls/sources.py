@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+from callpipeline.domain.calls.side_files import MetadataTable
 
 MAX_SEARCHED_CHARS = 1024
 """Only this many characters at the end of a key are searched for a pattern."""
@@ -63,13 +66,20 @@ class NamePattern(Protocol):
         ...
 
 
+class UnreadableTranscript(StrEnum):
+    """Treatment of a call whose supplied transcript can't be read."""
+
+    FAIL = "fail"
+    TRANSCRIBE = "transcribe"
+
+
 @dataclass(frozen=True, slots=True)
 class CallAttributes:
     """Attributes of a call that are available before it is processed."""
 
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     started_at: datetime | None = None
-    agent_channel: str = "left"
+    agent_channel: str | None = "left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,15 @@ class Source:
     `agent_channel` is the agent's channel, for sources where it varies by call.
 
     `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said.
+
+    `speakers` are roles by the labels of supplied transcripts. A call whose transcript can't be
+    read fails, or its recording is transcribed, as `unreadable_transcript` says.
+
+    `metadata` maps the fields of side files to those of calls. `time_format` is how the source
+    writes times, such as `%d/%m/%Y %I:%M %p`.
+
+    `include` and `exclude` are patterns of keys, such as `*.dat` or `archive/*`, in any case; a
+    pattern without a slash is one of file names. Without `include`, a source takes audio files.
 
     `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
     recordings then lists only the newest. If `lane` is None, a call's age decides.
@@ -96,6 +115,18 @@ class Source:
     duplicates: DuplicatePolicy = DuplicatePolicy.LINK
     lane: Lane | None = None
     day_folders: str | None = None
+    speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker], hash=False)
+    unreadable_transcript: UnreadableTranscript = UnreadableTranscript.FAIL
+    metadata: MetadataTable | None = field(default=None, hash=False)
+    time_format: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def includes(self, key: str) -> bool:
+        return _matches_any(self.include, key)
+
+    def excludes(self, key: str) -> bool:
+        return _matches_any(self.exclude, key)
 
     def call_attributes(
         self, key: str, *, now: datetime | None = None, metadata: Mapping[str, str] | None = None
@@ -105,7 +136,20 @@ class Source:
         `metadata` supplied by the sender takes precedence over the groups of the same names.
         """
         fields = _matched_groups(self.filename, key) | _clean_values(metadata or {})
-        started_at = parse_started_at(fields, self.timezone, now or datetime.now(UTC))
+        return self.attributes_of(fields, now=now, default_channel=self.agent_channel)
+
+    def attributes_of(
+        self,
+        metadata: Mapping[str, str],
+        *,
+        now: datetime | None = None,
+        default_channel: str | None = None,
+    ) -> CallAttributes:
+        """Parse fields of a call; without `default_channel`, that of the agent may be unknown."""
+        fields = _clean_values(metadata)
+        started_at = parse_started_at(
+            fields, self.timezone, now or datetime.now(UTC), self.time_format
+        )
         if started_at:
             fields = {name: value for name, value in fields.items() if name not in TIME_GROUPS}
         side = _SIDES.get(fields.get("agent_channel", "").casefold())
@@ -113,19 +157,33 @@ class Source:
             del fields["agent_channel"]
         if direction := _DIRECTIONS.get(fields.get("direction", "").casefold()):
             fields["direction"] = direction
-        return CallAttributes(fields, started_at, side or self.agent_channel)
+        return CallAttributes(fields, started_at, side or default_channel)
 
 
-def parse_started_at(fields: Mapping[str, str], timezone: str, now: datetime) -> datetime | None:
+def _matches_any(patterns: tuple[str, ...], key: str) -> bool:
+    folded = key.casefold()
+    name = folded.rpartition("/")[2]
+    return any(
+        fnmatchcase(folded if "/" in pattern else name, pattern.casefold().removeprefix("/"))
+        for pattern in patterns
+    )
+
+
+def parse_started_at(
+    fields: Mapping[str, str], timezone: str, now: datetime, time_format: str | None = None
+) -> datetime | None:
     """Return the time of the call (UTC) by the time groups of a name.
 
+    `time_format` is tried first, then dates that begin with the year.
     None if it can't be parsed, is before 1990, or more than a day in the future. A date alone
     means the start of that day. A time that a clock change repeats means its first occurrence; one
     that a clock change skips is read with the offset before the change.
     """
     text = _timestamp_text(fields)
     try:
-        started_at = _parse_timestamp(text, _zone(timezone)) if text else None
+        started_at = _parse_formatted(text, fields, time_format, _zone(timezone))
+        if started_at is None and text:
+            started_at = _parse_timestamp(text, _zone(timezone))
         if started_at and _EARLIEST <= started_at <= now + timedelta(days=1):
             return started_at
     except (ValueError, OverflowError):
@@ -172,6 +230,22 @@ def _timestamp_text(fields: Mapping[str, str]) -> str | None:
     # A two-digit year belongs to this century: there are no recordings from 1925.
     year, *others = (fields.get(part, "0").zfill(2) for part in _TIME_PARTS)
     return f"{'20' + year if len(year) == 2 else year}{''.join(others)}"
+
+
+def _parse_formatted(
+    text: str | None, fields: Mapping[str, str], time_format: str | None, zone: tzinfo
+) -> datetime | None:
+    """Parse a time in the format of the source; date and time may be separate fields."""
+    if not text or not time_format:
+        return None
+    pair = " ".join(fields[name] for name in ("date", "time") if name in fields)
+    for written in dict.fromkeys((text, pair)):
+        try:
+            local = datetime.strptime(" ".join(written.split()), time_format)  # noqa: DTZ007
+        except ValueError:
+            continue
+        return (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
+    return None
 
 
 def _parse_timestamp(text: str, zone: tzinfo) -> datetime | None:

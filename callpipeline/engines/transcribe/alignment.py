@@ -175,7 +175,7 @@ def _align(passage: Passage, recognised: Sequence[Word]) -> Iterator[Word]:
         if tag == "equal" or len(words) == len(texts):
             aligned = [replace(word, text=text) for word, text in zip(words, texts, strict=True)]
         elif words:
-            aligned = _spread(texts, words[0].start_s, words[-1].end_s, _confidence(words))
+            aligned = spread_words(texts, words[0].start_s, words[-1].end_s, _confidence(words))
         else:
             next_s = recognised[first].start_s if first < len(recognised) else passage.end_s
             aligned = _guess_times(texts, last_end_s, next_s, passage.start_s)
@@ -189,11 +189,11 @@ def _guess_times(
     """Place words without counterpart right after the previous word, else just before the next."""
     max_s = MAX_GUESSED_WORD_S * len(texts)
     if last_end_s is None:
-        return _spread(texts, max(begin_s, next_s - max_s), next_s, None)
-    return _spread(texts, last_end_s, min(next_s, last_end_s + max_s), None)
+        return spread_words(texts, max(begin_s, next_s - max_s), next_s, None)
+    return spread_words(texts, last_end_s, min(next_s, last_end_s + max_s), None)
 
 
-def _spread(
+def spread_words(
     texts: Sequence[str], start_s: float, end_s: float, confidence: float | None
 ) -> list[Word]:
     """Place words one after the other, each as long as its number of letters."""

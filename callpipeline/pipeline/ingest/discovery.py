@@ -21,14 +21,19 @@ from callpipeline.pipeline.ingest.cursor import (
     recent_folders,
 )
 from callpipeline.pipeline.ingest.registration import AUDIO_SUFFIXES, register
+from callpipeline.storage.objects.keys import is_upload
 from callpipeline.storage.objects.ports import resume_key
 from callpipeline.storage.ports.calls import CallRegistry, ListableStore
 
 IGNORED_SUFFIXES = frozenset(
-    # sidecars, and the unfinished files of copying programs
-    {".json", ".srt", ".vtt", ".txt", ".md", ".yaml", ".yml", ".csv", ".py", ".pyc"}
-    | {".part", ".partial", ".tmp", ".crdownload"}
+    # sidecars, checksums, and the unfinished files of copying programs
+    {".json", ".srt", ".vtt", ".txt", ".md", ".yaml", ".yml", ".csv", ".py", ".pyc", ".xml", ".tsv"}
+    | {".md5", ".sha1", ".sha256", ".sha512", ".sig", ".html", ".pdf", ".log", ".jsonl"}
+    | {".part", ".partial", ".tmp", ".crdownload", ".filepart", ".download", ".inprogress"}
 )
+_WRAPPED = frozenset({".pgp", ".gpg", ".asc", ".enc", ".aes", ".gz", ".bz2", ".xz", ".zst", ".zip"})
+"""Suffixes after that of the recording; such a file fails with a reason."""
+_FOLDER_MARKER = "_$folder$"
 EMPTY_SETTLE_S = 60.0
 """Recorders create a file when a call begins, and may not write to it before the call ends."""
 MAX_FUTURE_DATED = 1000
@@ -191,7 +196,7 @@ class Scan:
 
     def _new_in(self, page: list[Recording]) -> list[Recording]:
         """Return the settled recordings of a page that the ledger doesn't have."""
-        named = [recording for recording in page if is_recording_name(recording.key)]
+        named = [recording for recording in page if is_included(self.source, recording.key)]
         unknown = self.registry.unknown(named) if named else []
         settled = self.settle_filter.settled(unknown)
         self.result.listed += len(page)
@@ -242,13 +247,32 @@ class SettleFilter:
 
 
 def is_recording_name(key: str) -> bool:
-    """Return whether an object may be a recording: hidden files and sidecars are not.
-
-    Other files are registered, so that a file that isn't audio fails with a reason.
-    """
+    """Return whether an object may be a recording: hidden files, sidecars and markers are not."""
     path = PurePosixPath(key)
     hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() not in IGNORED_SUFFIXES
+    is_marker = key.endswith((_FOLDER_MARKER, "/"))
+    return not hidden and not is_marker and path.suffix.lower() not in IGNORED_SUFFIXES
+
+
+def is_included(source: Source, key: str) -> bool:
+    """Return whether a source takes an object as a recording, by its name.
+
+    Without patterns in the source, these are files with the suffix of an audio format, and uploads.
+    Such a file that isn't audio fails with a reason.
+    """
+    if not is_recording_name(key) or source.excludes(key):
+        return False
+    if source.include:
+        return source.includes(key)
+    return is_audio_name(key) or is_upload(key)
+
+
+def is_audio_name(key: str) -> bool:
+    """Return whether a name has the suffix of audio, perhaps below one of a wrapper."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(key).suffixes]
+    if len(suffixes) > 1 and (suffixes[-1] in _WRAPPED or suffixes[-1][1:].isdecimal()):
+        suffixes.pop()
+    return suffixes[-1:] != [] and suffixes[-1] in AUDIO_SUFFIXES
 
 
 def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:

@@ -1,38 +1,38 @@
 """Registration of recordings as calls, discovered, uploaded, or announced by URL.
 
-A transcript may be supplied beside a recording. For `folder/call.wav` it is
-`folder/call.transcript.json`, `folder/call.srt` or `folder/call.vtt`; the first that exists is used
-instead of a recogniser. An announced recording is downloaded when its call is processed.
+An announced recording is downloaded when its call is processed.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.call import Lane, Recording, RegisteredCall, Registration
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
-from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import AnnouncementInvalid, MissingObject
+from callpipeline.pipeline.ingest.beside import side_files, stem_of
 from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import (
     AnnouncementRegistry,
     CallRegistry,
     ContentRegistry,
     RecordingBucket,
-    RecordingSource,
     announced_recording,
 )
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
     | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+    | {".mkv", ".mov", ".m4b", ".m4v", ".mp2", ".mpga", ".mpg", ".mpeg", ".avi", ".3g2", ".aifc"}
+    | {".w64", ".rf64", ".ac3", ".snd", ".sph", ".nist", ".amr-nb", ".amr-wb", ".wv", ".tta"}
+    | {".ulaw", ".ul", ".alaw", ".al", ".g722", ".g729", ".vox", ".sln", ".slin", ".raw", ".pcm"}
 )
-"""The files that `callpipeline ingest FOLDER` takes from a folder."""
+"""Files that are recordings by their names, unless the source says otherwise."""
 
 LIVE_BURST = 50
 """More new recordings than this at once are a backlog."""
@@ -43,67 +43,12 @@ MAX_IDEMPOTENCY_KEY_CHARS = 255
 MAX_METADATA = 50
 
 
-def register(
-    registry: CallRegistry,
-    source: Source,
-    recordings: Sequence[Recording],
-    *,
-    lane: Lane | None = None,
-    priority: int = 0,
-    sha256: str | None = None,
-) -> list[RegisteredCall]:
-    """Register recordings that were discovered together, with the attributes in their names.
-
-    Without a `lane`, the source decides, else their age and number. `sha256` is the content hash of
-    a single recording, if known.
-    """
-    now = datetime.now(UTC)
-    burst = len(recordings) > LIVE_BURST
-
-    def registration(recording: Recording) -> Registration:
-        attributes = source.call_attributes(recording.key, now=now)
-        old = burst or now - recording.last_modified > LIVE_AGE
-        return Registration(
-            recording,
-            agent_channel=attributes.agent_channel,
-            started_at=attributes.started_at,
-            metadata=attributes.metadata,
-            lane=lane or source.lane or (Lane.BULK if old else Lane.LIVE),
-            priority=priority,
-            duplicates=source.duplicates,
-            sha256=sha256,
-        )
-
-    return registry.register([registration(recording) for recording in recordings])
-
-
-SIDECAR_SUFFIXES = (".transcript.json", ".srt", ".vtt")
-
-
-def sidecar_keys(key: str) -> list[str]:
-    """Return the possible keys of a supplied transcript, in order of precedence."""
-    stem = key.removesuffix(PurePosixPath(key).suffix)
-    return [stem + suffix for suffix in SIDECAR_SUFFIXES]
-
-
-SidecarParser = Callable[[str, bytes, str], tuple[Transcript, ...]]
-"""Parses a transcript file: (file name, content, agent channel) -> transcripts."""
-
-
 @dataclass(frozen=True, slots=True)
-class SidecarTranscripts:
-    """Reads the transcripts supplied beside recordings."""
+class SentAttributes:
+    """Attributes of a call from the sender of its recording; they have precedence over its name."""
 
-    recordings: RecordingSource
-    parse: SidecarParser
-
-    def find(self, call: Call) -> tuple[Transcript, ...] | None:
-        """Return the supplied transcripts, None without any. Raises TranscriptInvalid."""
-        bucket = call.recording.bucket
-        for key in sidecar_keys(call.recording.key):
-            if self.recordings.exists(bucket, key):
-                return self.parse(key, self.recordings.read(bucket, key), call.agent_channel)
-        return None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    agent_channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +58,42 @@ class HashedFile:
     path: Path
     name: str
     sha256: str
+    sent: SentAttributes = SentAttributes()
+
+
+def register(
+    registry: CallRegistry,
+    source: Source,
+    recordings: Sequence[Recording],
+    *,
+    lane: Lane | None = None,
+    priority: int = 0,
+    file: HashedFile | None = None,
+) -> list[RegisteredCall]:
+    """Register recordings that were discovered together, with the attributes in their names.
+
+    Without a `lane`, the source decides, else their age and number. `file` is the
+    file of a single recording, if it was handed over.
+    """
+    now = datetime.now(UTC)
+    sent = file.sent if file else SentAttributes()
+    burst = len(recordings) > LIVE_BURST
+
+    def registration(recording: Recording) -> Registration:
+        attributes = source.call_attributes(recording.key, now=now, metadata=sent.metadata)
+        old = burst or now - recording.last_modified > LIVE_AGE
+        return Registration(
+            recording,
+            agent_channel=sent.agent_channel or attributes.agent_channel or "left",
+            started_at=attributes.started_at,
+            metadata=attributes.metadata,
+            lane=lane or source.lane or (Lane.BULK if old else Lane.LIVE),
+            priority=priority,
+            duplicates=source.duplicates,
+            sha256=file.sha256 if file else None,
+        )
+
+    return registry.register([registration(recording) for recording in recordings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +143,7 @@ def ingest_hashed(
         _restore_missing(file, store, registry)
         return IngestResult(file.path, call_id, is_new=False)
     recording = store.recording(store.key_of(file.path) or _copy(file, store))
-    [registered] = register(
-        registry, source, [recording], lane=lane, priority=priority, sha256=file.sha256
-    )
+    [registered] = register(registry, source, [recording], lane=lane, priority=priority, file=file)
     is_new = registered.is_new and not registered.duplicate_of
     return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
 
@@ -188,19 +167,20 @@ def sha256_of(path: Path) -> str:
 
 
 def _copy(file: HashedFile, store: RecordingBucket) -> str:
-    """Copy a recording and a transcript beside it; return the recording's key.
+    """Copy a recording and the files beside it; return the recording's key.
 
     They get a folder of their own, since recordings of the same name would share transcripts. An
     existing object has the same content; overwriting it would make it another recording.
     """
-    key = PurePosixPath(keys.inbox(file.sha256, file.name))
-    # The transcript first: a sensor may register the recording as soon as it exists.
-    for suffix in SIDECAR_SUFFIXES:
-        beside = file.path.with_suffix(suffix)
-        if beside.exists():
-            store.put_new(str(key.with_suffix(suffix)), beside)
-    store.put_new(str(key), file.path)
-    return str(key)
+    key = keys.inbox(file.sha256, file.name)
+    # The other files first: a sensor may register the recording as soon as it exists.
+    names = [path.name for path in file.path.parent.iterdir() if path.is_file()]
+    own = file.path.name
+    for name in side_files(own, [name for name in names if name != own]):
+        rest = name[len(stem_of(own)) :]
+        store.put_new(stem_of(key) + rest, file.path.with_name(name))
+    store.put_new(key, file.path)
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +235,7 @@ def announce(
     attributes = source.call_attributes(recording.key, now=at, metadata=announcement.metadata)
     registration = Registration(
         recording,
-        agent_channel=announcement.agent_channel or attributes.agent_channel,
+        agent_channel=announcement.agent_channel or attributes.agent_channel or "left",
         started_at=attributes.started_at,
         metadata=attributes.metadata,
         lane=source.lane or Lane.LIVE,

@@ -15,7 +15,9 @@ from typing import Protocol, TypeVar
 from callpipeline.domain.audio import (
     Channel,
     ChannelAudio,
+    Flag,
     Peaks,
+    QualityFlag,
     Speaker,
     SplitRecording,
     compute_metrics,
@@ -46,7 +48,7 @@ from callpipeline.engines.ports import (
     Splitter,
     Transcriber,
 )
-from callpipeline.errors import EngineUnavailable, MissingObject
+from callpipeline.errors import EngineUnavailable, MissingObject, TranscriptIgnored
 from callpipeline.pipeline.ingest.registration import sha256_of
 from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.processing.voices import transcribe_voices
@@ -63,6 +65,12 @@ class SuppliedTranscripts(Protocol):
     """Finds the transcripts supplied beside a recording; None without any."""
 
     def find(self, call: Call) -> tuple[Transcript, ...] | None: ...
+
+
+class CallMetadata(Protocol):
+    """Adds what a file beside a recording says about its call. Raises ClaimLost."""
+
+    def describe(self, call: Call, run_id: str) -> tuple[Call, tuple[QualityFlag, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class Stages:
     links: Links | None = None
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
     mention_engine: str | None = None
+    side_metadata: CallMetadata | None = None
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -116,6 +125,10 @@ class Stages:
         sha256 = await asyncio.to_thread(sha256_of, recording)
         # Before anything expensive: content that another call owns is not processed twice.
         await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
+        unread: tuple[QualityFlag, ...] = ()
+        if self.side_metadata is not None:
+            describe = self.side_metadata.describe
+            workspace.call, unread = await asyncio.to_thread(describe, workspace.call, timer.run_id)
         splitter, call = self.engines.splitter, workspace.call
         name = PurePosixPath(call.recording.key).name
         split = await splitter.split(
@@ -126,6 +139,7 @@ class Stages:
             measure_channel_peaks, split, workspace.folder, self.measure_peaks
         )
         split = await self._detect_speech(split, workspace.folder)
+        split = replace(split, flags=(*split.flags, *unread))
         write = timer.write(engine=splitter.name)
         await asyncio.to_thread(self.results.save_audio, write, split, workspace.folder, peaks)
         workspace.new_audio = split
@@ -153,9 +167,15 @@ class Stages:
 
     async def _transcripts(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
         split = await workspace.audio()
-        supplied = await asyncio.to_thread(self.supplied.find, workspace.call)
+        ignored: tuple[QualityFlag, ...] = ()
+        try:
+            supplied = await asyncio.to_thread(self.supplied.find, workspace.call)
+        except TranscriptIgnored as error:
+            ignored = (QualityFlag(Flag.UNREADABLE_TRANSCRIPT, f"transcribed instead: {error}"),)
+            supplied = None
         if supplied is None:
-            transcripts = await self._transcribe(workspace, split)
+            heard = await self._transcribe(workspace, split)
+            transcripts = (replace(heard[0], flags=ignored), *heard[1:])
         else:
             transcripts = add_silent_channels(supplied, split)
         write = timer.write(engine=transcripts[0].engine)

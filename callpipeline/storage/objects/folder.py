@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -165,6 +165,19 @@ class FolderStore(ObjectStore):
                     yield page
             except (FileNotFoundError, NotADirectoryError):
                 raise self._folder_missing() from None
+
+    def beside(self, stem: str) -> Sequence[str]:
+        parent, slash, name = stem.rpartition("/")
+        with self._translate_errors():
+            self._require_folder()
+            try:
+                path = os.fsencode(self._folder / os.fsdecode(name_from_key(parent)))
+                with os.scandir(path) as entries:
+                    found = [key_from_name(each.name) for each in entries if each.is_file()]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        wanted = name.casefold()
+        return sorted(f"{parent}{slash}{n}" for n in found if n.casefold().startswith(wanted))
 
     def key_of(self, path: Path) -> str | None:
         folder, file = self._folder.resolve(), path.resolve()

@@ -19,6 +19,11 @@ def source_folder(key: str) -> str:
     return "" if _INBOX_FOLDER.fullmatch(folder) else folder
 
 
+def is_upload(key: str) -> bool:
+    """Return whether a key is that of an upload, whose name is checked when it arrives."""
+    return _INBOX_FOLDER.fullmatch(key.partition("/")[0]) is not None
+
+
 def announced(key: str) -> str:
     """Return the key of an announced recording in the inbox, which discovery skips."""
     return f".announced/{key}"

@@ -4,7 +4,7 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -30,12 +30,32 @@ REPLACED = (
     "The recording was replaced after it was registered; the new recording is a separate call."
 )
 CAUSES = {
+    "requesttimetooskewed": "denied access: the clock of this machine differs from that of the "
+    "store by more than 15 minutes: set it, for example with NTP",
+    "expiredtoken": "denied access: the session token of the S3 access key has expired: renew it",
+    "token has expired": "denied access: the session token of the S3 access key has expired: "
+    "renew it",
+    "tokenrefreshrequired": "denied access: the session token of the S3 access key has to be "
+    "refreshed: renew it",
+    "invalidtoken": "denied access: the session token of the S3 access key is invalid",
+    "invalidobjectstate": "has archived the object (Glacier): restore it in S3, and retry the call",
+    "slowdown": "is overloaded, and asks for fewer requests",
+    "permanentredirect": "is in another region: set CALLPIPELINE_S3_REGION to it",
+    "authorizationheadermalformed": "is in another region: set CALLPIPELINE_S3_REGION to it",
+    "incorrectly configured region": "is in another region: set CALLPIPELINE_S3_REGION to it",
+    "allaccessdisabled": "denied access: all access to the bucket is disabled",
+    "accountproblem": "denied access: there is a problem with the account of the S3 access key",
+    "kms.": "denied access: the S3 access key may not use the key that encrypts the objects",
     "permission denied": "could not be read or written: permission denied",
     "no space left": "is full",
     "nosuchbucket": "does not exist: create the bucket first",
     "accessdenied": "denied access: check the permissions of the S3 access key",
     "invalidaccesskeyid": "denied access: the S3 access key is unknown",
     "signaturedoesnotmatch": "denied access: the S3 secret key is wrong",
+    "403 forbidden": "denied access: check the permissions of the S3 access key, and the clock of "
+    "this machine",
+    "(403)": "denied access: check the permissions of the S3 access key, and the clock of this "
+    "machine",
     "unable to locate credentials": "cannot be accessed: no S3 access key is set",
     "connection refused": "did not respond: connection refused",
     "could not connect": "did not respond: could not connect to its host",
@@ -161,6 +181,23 @@ class ObjectStore(ABC):
         for page in self.pages(prefix):
             yield from page
 
+    def beside(self, stem: str) -> Sequence[str]:
+        """Return the keys in the folder of `stem` that begin with it, in any case."""
+        folder, slash, name = stem.rpartition("/")
+        stems = dict.fromkeys(
+            f"{folder}{slash}{each}" for each in (name, name.upper(), name.lower())
+        )
+        found = (key for each in stems for key in self._keys_from(folder, each))
+        return list(dict.fromkeys(found))
+
+    def _keys_from(self, folder: str, stem: str) -> Iterator[str]:
+        for page in self.pages(folder, stem):
+            for recording in page:
+                if not recording.key.startswith(stem):
+                    return
+                if "/" not in recording.key[len(stem) :]:
+                    yield recording.key
+
     def exists(self, key: str) -> bool:
         try:
             self.recording(key)
@@ -198,6 +235,8 @@ def translate_errors(store: str) -> Iterator[None]:
     except ValueError:
         raise MissingObject(f"{store} cannot contain an object with that name.") from None
     except (BaseError, OSError) as error:
+        if "invalidobjectstate" in str(error).lower():
+            raise MissingObject(f"{store} {describe_error(error)}.") from None
         # Not chained: Dagster stores the whole chain, and its messages contain paths.
         raise StoreUnavailable(f"{store} {describe_error(error)}.") from None
 

@@ -42,6 +42,11 @@ MAX_CONCURRENT_PARTS = 3
 """Parts of a multipart upload, 5 MB each and all in memory; the default of obstore is 12."""
 
 
+ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects are read only after a restore; GLACIER_IR is not one of them."""
+_ARCHIVED = "An object is archived (Glacier or Deep Archive): restore it in S3 first."
+
+
 @dataclass(frozen=True, slots=True)
 class S3Access:
     """Endpoint and credentials of an S3-compatible server; None uses the AWS environment."""
@@ -132,6 +137,7 @@ class BucketStore(ObjectStore):
     ) -> Iterator[list[Recording]]:
         below = self._prefix + (prefix.strip("/") + "/" if prefix.strip("/") else "")
         wanted = {"Bucket": self._bucket, "Prefix": below, "MaxKeys": self.page_size}
+        wanted["OptionalObjectAttributes"] = ["RestoreStatus"]
         if after is not None and self._prefix + after > below:
             wanted["StartAfter"] = self._prefix + after
         with self._translate_errors():
@@ -212,6 +218,8 @@ class BucketStore(ObjectStore):
             try:
                 yield
             except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "InvalidObjectState":
+                    raise MissingObject(f"{self.name} {describe_error(error)}.") from None
                 if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
                     raise FileNotFoundError from None
                 raise StoreUnavailable(f"{self.name} {describe_error(error)}.") from None
@@ -268,8 +276,10 @@ def parse_listing(
 
 def _parse_object(listed: ElementTree.Element) -> dict[str, Any]:
     fields = {_name(part): part.text or "" for part in listed}
+    restored = {_name(part): part.text for each in listed for part in each}
     modified = datetime.fromisoformat(fields["LastModified"])
-    return fields | {"Size": int(fields["Size"]), "LastModified": modified}
+    status = {"IsRestored": restored.get("IsRestoreInProgress") == "false"}
+    return fields | status | {"Size": int(fields["Size"]), "LastModified": modified}
 
 
 def _name(element: ElementTree.Element) -> str:
@@ -277,9 +287,12 @@ def _name(element: ElementTree.Element) -> str:
 
 
 def is_object(found: dict[str, Any], unreadable: OnUnreadable) -> bool:
-    """Return whether a listed key is a readable object, and not a folder marker."""
+    """Return whether a listed key is a readable object: no folder marker, and not archived."""
     if "\0" in found["Key"]:
         unreadable("The key of an object contains a zero byte.")
+        return False
+    if found.get("StorageClass") in ARCHIVED and not found.get("IsRestored"):
+        unreadable(_ARCHIVED)
         return False
     is_folder_marker = found["Key"].endswith("/") and not found["Size"]
     return not is_folder_marker

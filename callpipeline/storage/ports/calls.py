@@ -1,6 +1,6 @@
 """Calls in the ledger, and their recordings: how they are registered, claimed, and read."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -201,6 +201,10 @@ class RecordingSource(Protocol):
 
     def exists(self, bucket: str, key: str) -> bool: ...
 
+    def beside(self, bucket: str, stem: str) -> Sequence[str]:
+        """Return the keys in the folder of `stem` that begin with it, in any case."""
+        ...
+
 
 class RecordingStore(Protocol):
     """The recordings of one bucket, or those announced by URL, which are downloaded first."""
@@ -215,6 +219,8 @@ class RecordingStore(Protocol):
     def recording(self, key: str) -> Recording: ...
 
     def exists(self, key: str) -> bool: ...
+
+    def beside(self, stem: str) -> Sequence[str]: ...
 
     def delete(self, key: str) -> None: ...
 

@@ -120,7 +120,7 @@ CREATE INDEX calls_by_day
 COMMENT ON TABLE calls IS 'The ledger: one row per recording.';
 COMMENT ON COLUMN calls.started_at IS 'Start of the call; null if unknown.';
 COMMENT ON COLUMN calls.metadata IS
-    'Metadata from the recording''s name, by the pattern of its source: agent, customer, direction, …';
+    'Metadata from the recording''s name, a file beside it, its sender or a person: agent, customer, direction, …';
 COMMENT ON COLUMN calls.duplicate_of IS 'The earlier call with the same content.';
 COMMENT ON COLUMN calls.idle_runs IS
     'Consecutive runs that ended before the call did, through no fault of the call.';
@@ -134,6 +134,22 @@ COMMENT ON COLUMN calls.unavailable_service IS
     'The service that the call waits for, as in table outages; null if none.';
 COMMENT ON COLUMN calls.next_attempt_at IS
     'A pending call is not assigned to a batch before this time.';
+
+CREATE TABLE call_corrections (
+    correction_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    call_id        text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    fields         jsonb NOT NULL,
+    corrected_by   text,
+    previous_day   date,
+    corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX call_corrections_by_call ON call_corrections (call_id, correction_id);
+COMMENT ON TABLE call_corrections IS
+    'What people corrected about a call. Rows are never changed; later ones have precedence.';
+COMMENT ON COLUMN call_corrections.fields IS
+    'Corrected values by field: agent, customer, started_at, …; null removes a field.';
+COMMENT ON COLUMN call_corrections.previous_day IS
+    'The day (UTC) of the call before its time was corrected; null if it was not.';
 
 -- No CHECK on url: Postgres would log the URL when it fails.
 CREATE TABLE announced (
@@ -252,6 +268,7 @@ CREATE TABLE transcripts (
     reliable    boolean NOT NULL,
     object_key  text NOT NULL,
     unheard_s   double precision,
+    flags       jsonb NOT NULL DEFAULT '[]',
     PRIMARY KEY (call_id, channel)
 );
 COMMENT ON TABLE transcripts IS 'Transcript of each channel; its words are in the object store.';
@@ -259,6 +276,8 @@ COMMENT ON COLUMN transcripts.confidence IS
     'Mean word confidence, 0 to 1; null if the engine reports none.';
 COMMENT ON COLUMN transcripts.unheard_s IS
     'Seconds of detected speech more than 1 s from any word; null if not measured.';
+COMMENT ON COLUMN transcripts.flags IS
+    'What was repaired or ignored in a supplied transcript: [{flag, detail, channel}].';
 
 CREATE TABLE segments (
     call_id        text NOT NULL,

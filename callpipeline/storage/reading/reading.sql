@@ -2,7 +2,10 @@
 -- Columns of a CallSummary, from calls c and recordings r.
     c.call_id, c.key, c.bucket AS source, c.state, c.started_at,
     coalesce(c.started_at, c.last_modified) AS took_place_at, r.duration_s, c.metadata,
-    coalesce(r.flags, '[]') AS flags, c.claimed_by, c.attempts, c.retries, c.error_stage,
+    coalesce(r.flags, '[]') || coalesce(
+        (SELECT jsonb_agg(f) FROM transcripts t, jsonb_array_elements(t.flags) AS f
+         WHERE t.call_id = c.call_id), '[]') AS flags,
+    c.claimed_by, c.attempts, c.retries, c.error_stage,
     c.error_class, c.error_message, c.error_transient, c.duplicate_of, c.lane, c.next_attempt_at,
     c.unavailable_service, c.created_at, c.updated_at, c.completed_at,
     ARRAY(SELECT s.stage FROM stored_stages s WHERE s.call_id = c.call_id
@@ -332,14 +335,17 @@ FROM analytics.calls c JOIN call_stages s USING (call_id)
 WHERE c.day = ANY(%(days)s);
 
 -- name: stale_days
--- List the days with calls that ended, were linked or were erased after a time and after the day
--- was counted. A minute is added for changes that were not yet committed then. Future days are
+-- List the days with calls that ended, were linked, were erased or got another day after a time and
+-- after the day was counted. A minute is added for changes that were not yet committed then. Future days are
 -- listed as far as a wrong time zone may put them; days with calls deleted by retention are
 -- not.
 WITH changed AS (
     SELECT (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date AS day, updated_at
     FROM calls
     WHERE state IN ('COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED') AND updated_at > %(since)s
+    UNION ALL
+    SELECT previous_day, corrected_at FROM call_corrections
+    WHERE previous_day IS NOT NULL AND corrected_at > %(since)s
 ), stale AS (
     SELECT day, min(c.updated_at) AS first_changed_at, max(c.updated_at) AS last_changed_at
     FROM changed c LEFT JOIN daily_calls d USING (day)

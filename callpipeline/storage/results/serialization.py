@@ -79,6 +79,7 @@ def transcript_row(call_id: str, transcript: Transcript) -> Row:
         "reliable": transcript.is_reliable,
         "object_key": keys.transcript(call_id, transcript.channel),
         "unheard_s": transcript.unheard_s,
+        "flags": Jsonb([asdict(flag) for flag in transcript.flags]),
     }
 
 

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,10 @@ class Recordings:
 
     def exists(self, bucket: str, key: str) -> bool:
         return self.store(bucket).exists(key)
+
+    def beside(self, bucket: str, stem: str) -> Sequence[str]:
+        """Return the keys in the folder of `stem` that begin with it, in any case."""
+        return self.store(bucket).beside(stem)
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; a missing one is ignored."""
@@ -202,6 +206,10 @@ class AnnouncedRecordings:
 
     def exists(self, key: str) -> bool:
         return self._inbox.exists(keys.announced(key))
+
+    def beside(self, stem: str) -> Sequence[str]:
+        found = self._inbox.beside(keys.announced(stem))
+        return [each.removeprefix(keys.announced("")) for each in found]
 
     def delete(self, key: str) -> None:
         self._inbox.delete(keys.announced(key))

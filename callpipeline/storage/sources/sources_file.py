@@ -16,10 +16,16 @@ from zoneinfo import ZoneInfo, available_timezones
 import yaml
 
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
-from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
+from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
 from callpipeline.storage.sources.patterns import LinearPattern, compile_pattern
+from callpipeline.storage.sources.source_tables import (
+    parse_metadata,
+    parse_patterns,
+    parse_speakers,
+    parse_time_format,
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -111,14 +117,18 @@ def _parse_source(entry: object, folder: Path) -> Source:
     if not isinstance(entry, dict):
         raise SettingsInvalid("must have fields: write `name:` and `url:` below the dash.")
     fields = cast("dict[Any, object]", entry)
-    unknown = ", ".join(sorted(str(field) for field in set(fields) - set(_PARSERS)))
+    known = _PARSERS | _TABLES
+    unknown = ", ".join(sorted(str(field) for field in set(fields) - set(known)))
     if unknown:
-        raise SettingsInvalid(f"unknown field {unknown}: use {', '.join(_PARSERS)}.")
+        raise SettingsInvalid(f"unknown field {unknown}: use {', '.join(known)}.")
     for required in ("name", "url"):
         if fields.get(required) is None:
             raise SettingsInvalid(f"has no {required}: add `{required}:`.")
-    texts = {field: _text(value, field) for field, value in fields.items() if value is not None}
-    parsed: dict[str, Any] = {field: _PARSERS[field](text) for field, text in texts.items()}
+    parsed: dict[str, Any] = {
+        field: _TABLES[field](value) if field in _TABLES else _PARSERS[field](_text(value, field))
+        for field, value in fields.items()
+        if value is not None
+    }
     parsed["url"] = _absolute(parsed["url"], folder)
     return Source(**parsed)
 
@@ -202,6 +212,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "duplicates": _one_of(DuplicatePolicy, "duplicates"),
     "lane": _one_of(Lane, "lane"),
     "day_folders": _day_folders,
+    "time_format": parse_time_format,
+    "unreadable_transcript": _one_of(UnreadableTranscript, "unreadable_transcript"),
+}
+_TABLES: dict[str, Callable[[object], Any]] = {
+    "speakers": parse_speakers,
+    "metadata": parse_metadata,
+    "include": parse_patterns("include"),
+    "exclude": parse_patterns("exclude"),
 }
 
 

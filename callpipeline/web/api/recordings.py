@@ -5,6 +5,7 @@ store and the ledger get the recording when it is complete.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi import Path as PathParam
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from callpipeline import wiring
 from callpipeline.domain.calls.call import CallState, Lane
@@ -34,9 +35,15 @@ from callpipeline.http_server.multipart import (
     receive_form,
 )
 from callpipeline.pipeline.ingest.discovery import is_recording_name
-from callpipeline.pipeline.ingest.registration import Announcement, HashedFile, ingest_hashed
+from callpipeline.pipeline.ingest.registration import (
+    Announcement,
+    HashedFile,
+    SentAttributes,
+    ingest_hashed,
+)
 from callpipeline.storage.access import IdempotentRequest
 from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.web.api.corrections import MetadataValue, sent_metadata
 from callpipeline.web.api.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.problems import problems
 from callpipeline.web.state import AppState, State
@@ -77,24 +84,17 @@ class SubmittedJob(BaseModel):
     status: JobStatus
 
 
-class _NoFields(BaseModel):
-    pass
+class UploadFields(BaseModel):
+    """Metadata of an uploaded call; any other field is stored as well."""
 
-
-def _valid_unicode(value: Any) -> Any:
-    """Reject lone surrogates, which can't be encoded and thus not stored."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("it contains a lone surrogate") from None
-    return value
-
-
-MetadataValue = Annotated[
-    Annotated[str, StringConstraints(max_length=1000)] | int | float | bool | None,
-    AfterValidator(_valid_unicode),
-]
+    agent: str | None = None
+    customer: str | None = None
+    direction: str | None = None
+    started_at: str | None = None
+    external_id: str | None = None
+    queue: str | None = None
+    agent_channel: Literal["left", "right"] | None = None
+    metadata: str | None = Field(None, description="More fields, as a JSON object.")
 
 
 class WebhookRequest(BaseModel):
@@ -111,7 +111,7 @@ class WebhookRequest(BaseModel):
 
 @upload_router.post(
     "/upload",
-    openapi_extra=multipart_body(_NoFields, file_field="file", description="A recording."),
+    openapi_extra=multipart_body(UploadFields, file_field="file", description="A recording."),
     responses=ERRORS,
 )
 async def upload(
@@ -119,13 +119,16 @@ async def upload(
 ) -> SubmittedJob:
     """Upload a recording. Files with the same bytes, whatever their names, are one call.
 
+    The other fields of the form describe the call.
+
     409: erased before; 413: too large; 415: not audio; 422: empty.
     """
     async with _upload_slot(request, state) as folder:
         form = await receive_form(request, "file", folder, _rules(state))
         name = decode_file_name(form.raw_name)
-        key = repeatable_request(request, idempotency_key, form.received.sha256, name)
-        return await _submit(state, _Ingestion(state, form.received, name), key, response)
+        sent = sent_metadata(form.last())
+        key = _repeatable(request, idempotency_key, form.received, name, sent)
+        return await _submit(state, _Ingestion(state, form.received, name, sent), key, response)
 
 
 @upload_router.put("/upload/{filename}", responses=ERRORS)
@@ -136,13 +139,17 @@ async def upload_body(
     filename: Annotated[str, PathParam(max_length=4096)],
     idempotency_key: IdempotencyHeader = None,
 ) -> SubmittedJob:
-    """Upload a recording as the request's body, as `curl --upload-file` does."""
+    """Upload a recording as the request's body, as `curl --upload-file` does.
+
+    The parameters of the query describe the call, as the fields of a form do.
+    """
     async with _upload_slot(request, state) as folder:
         name = clean_filename(filename)
         _check_name(name)
         received = await receive_body(request, folder, _rules(state))
-        key = repeatable_request(request, idempotency_key, received.sha256, name)
-        return await _submit(state, _Ingestion(state, received, name), key, response)
+        sent = sent_metadata(request.query_params)
+        key = _repeatable(request, idempotency_key, received, name, sent)
+        return await _submit(state, _Ingestion(state, received, name, sent), key, response)
 
 
 @webhook_router.post("/webhook", responses=problems(409, 413, 422, 503))
@@ -181,6 +188,18 @@ def _status(state: CallState) -> JobStatus:
     return JobStatus.COMPLETED if state is CallState.DUPLICATE else JobStatus(state)
 
 
+def _repeatable(
+    request: Request,
+    idempotency_key: str | None,
+    received: ReceivedFile,
+    name: str,
+    sent: tuple[dict[str, str], str | None],
+) -> IdempotentRequest | None:
+    """Return the identity of an upload; what is sent with it is part of it only if there is any."""
+    described = [json.dumps(sent, sort_keys=True)] if any(sent) else []
+    return repeatable_request(request, idempotency_key, received.sha256, name, *described)
+
+
 async def _submit(
     state: AppState, ingestion: "_Ingestion", key: IdempotentRequest | None, response: Response
 ) -> SubmittedJob:
@@ -191,9 +210,15 @@ async def _submit(
 class _Ingestion:
     """Ingest a received file, idempotently."""
 
-    def __init__(self, state: AppState, received: ReceivedFile, name: str) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        received: ReceivedFile,
+        name: str,
+        sent: tuple[dict[str, str], str | None],
+    ) -> None:
         self._storage = state.storage
-        self._file = HashedFile(received.path, name, received.sha256)
+        self._file = HashedFile(received.path, name, received.sha256, SentAttributes(*sent))
 
     def __call__(self) -> dict[str, Any]:
         storage = self._storage

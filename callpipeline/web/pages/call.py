@@ -20,6 +20,7 @@ from callpipeline.domain.transcripts import (
 )
 from callpipeline.http_server.responses import gzip_response
 from callpipeline.storage.reading.call_detail import CallDetail, ChannelDetail
+from callpipeline.web.pages.corrections import corrections_view
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS, mention_list, transcript_lines
 from callpipeline.web.pages.rendering import clock, isolate, page, timestamp
 from callpipeline.web.pages.status_view import call_header
@@ -91,7 +92,8 @@ def _results(state: AppState, detail: CallDetail) -> dict[str, Any]:
     context = results_context(detail, segments, state.storage.calls.deletions(call_id), reviews)
     voices = state.storage.speakers.voices(call_id) if segments else ()
     is_outdated = has_older_list(state, detail)
-    return context | {"voices": voices_view(voices), "is_outdated": is_outdated}
+    context |= {"voices": voices_view(voices), "is_outdated": is_outdated}
+    return context | {"corrections": corrections_view(state.storage.descriptions, detail)}
 
 
 def has_older_list(state: AppState, detail: CallDetail) -> bool:

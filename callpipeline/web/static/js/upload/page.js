@@ -16,9 +16,16 @@ const limits = {
 };
 const items = [];
 
+// What the form says about the call when its file is chosen; retries send the same.
+function fieldsOfCall() {
+  const inputs = form.querySelectorAll(".call-details [name]");
+  return [...inputs].filter((field) => field.value.trim()).map((field) => [field.name, field.value]);
+}
+
 class UploadItem {
   constructor(file) {
     this.file = file;
+    this.fields = fieldsOfCall();
     this.key = newKey();
     this.element = template.content.firstElementChild.cloneNode(true);
     this.progress = this.element.querySelector("progress");
@@ -59,7 +66,7 @@ class UploadItem {
     this.show("uploading", "Uploading…");
     const token = form.elements.csrf_token?.value;
     const report = (...progress) => aborting.signal.aborted || this.report(...progress);
-    const outcome = await upload(this.file, this.key, token, report, aborting.signal);
+    const outcome = await upload(this.file, this.fields, this.key, token, report, aborting.signal);
     if (aborting.signal.aborted) return;
     if (outcome.callId) this.finish(outcome);
     else if (outcome.rejected) this.end("rejected", outcome.rejected);

@@ -1,4 +1,4 @@
-// Uploads one file, with retries under the same idempotency key.
+// Uploads one file and fields about its call, with retries under the same idempotency key.
 const BACKOFF_S = [1, 3, 10, 30, 60];
 
 // crypto.randomUUID is only available over HTTPS and on localhost.
@@ -9,9 +9,9 @@ export function newKey() {
 
 // Resolves to {callId, message}, {rejected: reason}, {failed: reason} or {cancelled: true}.
 // `report` is called with ("uploading", bytes), ("saving") and ("retrying", seconds, reason).
-export async function upload(file, key, token, report, signal) {
+export async function upload(file, fields, key, token, report, signal) {
   for (let attempt = 0; ; attempt++) {
-    const outcome = await send(file, key, token, report, signal);
+    const outcome = await send(file, fields, key, token, report, signal);
     if (!outcome.transient || signal.aborted) return outcome;
     if (attempt === BACKOFF_S.length) return { failed: outcome.transient };
     const seconds = Math.max(BACKOFF_S[attempt], Math.min(outcome.retryAfter || 0, 120));
@@ -34,7 +34,7 @@ function sleep(seconds, signal) {
   });
 }
 
-function send(file, key, token, report, signal) {
+function send(file, fields, key, token, report, signal) {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/upload");
@@ -48,6 +48,7 @@ function send(file, key, token, report, signal) {
     request.onabort = () => resolve({ cancelled: true });
     signal.addEventListener("abort", () => request.abort(), { once: true });
     const form = new FormData();
+    for (const [name, value] of fields) form.append(name, value);
     form.append("file", file, file.name);
     request.send(form);
   });

@@ -1,0 +1,231 @@
+"""Metadata of calls in files beside recordings: JSON, XML or CSV, mapped by a table of the source.
+
+A record is flat: its fields are named by their paths, such as `Agent.Name` or `Call.@id`.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, cast
+from xml.etree import ElementTree
+
+MAX_RECORDS = 200_000
+MAX_DEPTH = 20
+_ENTITY = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_DELIMITERS = ",;\t|"
+_NAMES = ("name", "key", "fieldname", "id")
+_VALUES = ("value", "val", "text")
+
+_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+FlatRecord = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataTable:
+    """Fields of a call by their names in side files; of several names, the first with a value.
+
+    Without `file`, the side file has the name of the recording; it may have placeholders, as in
+    `{stem}_info.xml`. In a file with many records, that of the recording has its file name in the
+    field `key`.
+    """
+
+    fields: Mapping[str, tuple[str, ...]]
+    file: str | None = None
+    key: str | None = None
+
+    def files(self, recording_key: str) -> list[str]:
+        """Return the keys of the side files of a recording, in order of preference."""
+        path = PurePosixPath(recording_key)
+        stem = recording_key.removesuffix(path.suffix)
+        if self.file is None:
+            bases = (stem, recording_key)
+            return [f"{base}{suffix}" for suffix in (".json", ".xml", ".csv") for base in bases]
+        named = self.file.replace("{stem}", path.stem).replace("{name}", path.name)
+        return [_normal(f"{path.parent}/{named}")]
+
+    def find(self, records: Sequence[FlatRecord], recording_key: str) -> dict[str, str] | None:
+        """Return the mapped fields of a recording; None if no record is about it."""
+        record = self._record(records, recording_key)
+        if record is None:
+            return None
+        found = {field: _value(record, names) for field, names in self.fields.items()}
+        return {field: value for field, value in found.items() if value}
+
+    def _record(self, records: Sequence[FlatRecord], key: str) -> FlatRecord | None:
+        if self.key is None:
+            return records[0] if len(records) == 1 else None
+        path = PurePosixPath(key)
+        wanted = {path.name.casefold(), path.stem.casefold(), key.casefold()}
+        for record in records:
+            written = (_value(record, (self.key,)) or "").replace("\\", "/").casefold()
+            if written and (written in wanted or written.rpartition("/")[2] in wanted):
+                return record
+        # A file beside one recording is about it, also if it repeats another name.
+        return records[0] if len(records) == 1 and self.file is None else None
+
+
+def decode_text(content: bytes) -> tuple[str, bool]:
+    """Return the text of a file in UTF-8 or UTF-16, and whether it had to be repaired.
+
+    Lines in neither encoding are read as Windows-1252.
+    """
+    if encoding := _UTF_16.get(content[:2]) or _unmarked_utf_16(content):
+        return content.decode(encoding, "replace").removeprefix("\ufeff"), False
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return content.decode(), False
+    except UnicodeDecodeError:
+        return "\n".join(map(_decode_line, content.split(b"\n"))), True
+
+
+def _unmarked_utf_16(content: bytes) -> str | None:
+    """Return the byte order of UTF-16 without a mark: every other byte of ASCII text is zero."""
+    head = content[:200]
+    if len(head) < 4 or head.count(0) < len(head) // 3:
+        return None
+    return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("cp1252", "replace")
+
+
+def read_records(name: str, text: str) -> list[FlatRecord]:
+    """Return the records of a side file. Raises ValueError with the reason."""
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    suffix = PurePosixPath(name).suffix.lower()
+    if start == "<":
+        return _read_xml(text)
+    if start in ("{", "[") and suffix != ".csv":
+        return _read_json(text)
+    if suffix in (".json", ".xml"):
+        raise ValueError(f"it is not {suffix[1:].upper()}")
+    return _read_csv(text)
+
+
+def _read_json(text: str) -> list[FlatRecord]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"it is not JSON{place}") from None
+    listed = cast("list[Any]", document) if isinstance(document, list) else [document]
+    return [dict(_flatten(each)) for each in listed[:MAX_RECORDS] if isinstance(each, Mapping)]
+
+
+def _flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        if pair := _pair({name.lower(): each for name, each in fields.items()}):
+            yield pair
+        for name, each in fields.items():
+            yield from _flatten(each, f"{path}.{name}" if path else name, depth + 1)
+    elif isinstance(value, list):
+        for index, each in enumerate(cast("list[Any]", value)):
+            yield from _flatten(each, f"{path}.{index}", depth + 1)
+    elif isinstance(value, bool):
+        yield path, "true" if value else "false"
+    elif value is not None:
+        yield path, str(value)
+
+
+def _pair(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return a field that is written as a name and a value."""
+    name = next((fields[each] for each in _NAMES if isinstance(fields.get(each), str)), None)
+    value = next((fields[each] for each in _VALUES if fields.get(each) is not None), None)
+    if name and isinstance(value, str | int | float):
+        return name, str(value)
+    return None
+
+
+def _read_xml(text: str) -> list[FlatRecord]:
+    if _ENTITY.search(text):
+        raise ValueError("it declares a document type, which is not accepted")
+    try:
+        root = ElementTree.fromstring(text.lstrip("\ufeff \t\r\n"))
+    except (ElementTree.ParseError, ValueError, RecursionError) as error:
+        line = getattr(error, "position", (None,))[0]
+        raise ValueError("it is not XML" + (f" (line {line})" if line else "")) from None
+    children = list(root)
+    is_list = len(children) > 1 and len({child.tag for child in children}) == 1
+    has_fields = is_list and all(len(child) or len(child.attrib) > 1 for child in children)
+    if has_fields and not any(_pair(_attributes(child)) for child in children):
+        return [dict(_flatten_xml(child, "", 0)) for child in children[:MAX_RECORDS]]
+    return [dict(_flatten_xml(root, "", 0))]
+
+
+def _flatten_xml(element: ElementTree.Element, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if depth > MAX_DEPTH:
+        return
+    text = (element.text or "").strip()
+    attributes = _attributes(element)
+    if pair := _pair(attributes | ({"value": text} if text and "value" not in attributes else {})):
+        yield pair
+    if text and path:
+        yield path, text
+    for name, value in attributes.items():
+        yield f"{path}.@{name}" if path else f"@{name}", value
+    for child in element:
+        tag = child.tag.rpartition("}")[2]
+        yield from _flatten_xml(child, f"{path}.{tag}" if path else tag, depth + 1)
+
+
+def _attributes(element: ElementTree.Element) -> dict[str, str]:
+    return {name.rpartition("}")[2].lower(): value for name, value in element.attrib.items()}
+
+
+def _read_csv(text: str) -> list[FlatRecord]:
+    lines = text.lstrip("\ufeff").splitlines()
+    header = next((line for line in lines if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=header.count)
+    if header.count(delimiter) == 0:
+        raise ValueError("its first line has no column names")
+    try:
+        rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff \r\n")), delimiter=delimiter)
+        return [
+            {name.strip(): value.strip() for name, value in row.items() if name and value}
+            for row, _ in zip(rows, range(MAX_RECORDS), strict=False)
+        ]
+    except csv.Error:
+        raise ValueError("it is not CSV") from None
+
+
+def _value(record: FlatRecord, names: Sequence[str]) -> str | None:
+    """Return the first value of these paths; a path may leave out what is above it."""
+    folded: dict[str, str] = {}
+    for path, value in record.items():
+        folded.setdefault(_fold(path), value)
+    for name in names:
+        wanted = _fold(name)
+        if found := folded.get(wanted, "").strip():
+            return found
+        for path, value in folded.items():
+            if path.endswith(f".{wanted}") and value.strip():
+                return value.strip()
+    return None
+
+
+def _fold(path: str) -> str:
+    plain = re.sub(r"\[(\d+)\]", r".\1", path.replace("/", ".")).replace("@", "")
+    return plain.strip(". ").casefold()
+
+
+def _normal(key: str) -> str:
+    """Return a key without `.` and `..`; it never leads above the folder of all recordings."""
+    parts: list[str] = []
+    for part in key.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

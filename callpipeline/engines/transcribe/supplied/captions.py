@@ -1,0 +1,278 @@
+"""SRT and WebVTT, read as leniently as players read them.
+
+Blank lines inside a cue, missing numbers, odd times and blocks that are not cues are accepted;
+what players would drop or guess is noted as a repair.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from callpipeline.domain.transcripts import Word
+from callpipeline.engines.transcribe.alignment import spread_words
+from callpipeline.engines.transcribe.supplied.lines import (
+    ACCEPTED,
+    LINE_BREAK,
+    Repairs,
+    SuppliedLine,
+    require_time,
+)
+from callpipeline.engines.transcribe.supplied.speakers import (
+    IsKnown,
+    Piece,
+    split_by_speaker,
+    states_speaker,
+)
+from callpipeline.errors import TranscriptInvalid
+
+_STAMP = r"-? ?\d{1,9}(?: ?: ?\d{1,9}){0,3}(?: ?[.,;] ?\d{1,9})?"
+_ARROW = r" ?(?:-{1,3} ?-?>|[–—]>|→|=>) ?"
+_TIMES = re.compile(rf"({_STAMP}){_ARROW}(?:({_STAMP})(?![\d:.,]))?(.*)")
+_LOOKS_LIKE_TIMES = re.compile(rf"-?\d[^a-z]*{_ARROW}", re.IGNORECASE)
+_SETTING = re.compile(r"[\w-]+:\S*")
+_NOT_A_CUE = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)|::cue\b|X-TIMESTAMP-MAP")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]{0,99})?(?:\s([^<>]{0,200}))?>|</v>", re.IGNORECASE)
+_CLOCK_TAG = re.compile(r"<(\d{1,9}(?::\d{1,9}){1,3}(?:[.,]\d{1,9})?)>")
+_TAG = re.compile(r"</?[a-z][^<>]*>|<\d[\d:.,]*>|\{\\[^{}]*\}", re.IGNORECASE)
+_NAME_TAG = re.compile(r" *<([^<>/]{1,60})>")
+_FLASH_S = 0.05
+"""Rolling captions show each finished line once more, for about 10 ms."""
+_FRAMES_PER_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A cue: its times in seconds, `end_s` None if unreadable, and its lines with their tags."""
+
+    start_s: float
+    end_s: float | None
+    lines: tuple[str, ...]
+
+
+def lines_of_captions(
+    text: str, repairs: Repairs, is_known: IsKnown, *, is_vtt: bool = False
+) -> list[SuppliedLine]:
+    """Return the cues in order, one line per speaker. Raises TranscriptInvalid."""
+    is_vtt = is_vtt or text.lstrip("\ufeff \t\r\n").startswith("WEBVTT")
+    cues = _with_ends(_read_cues(text, repairs, is_vtt=is_vtt), repairs)
+    cues = _unroll(cues, repairs)
+    pieces = split_by_speaker([list(_voices(cue.lines)) for cue in cues], is_known)
+    found = (
+        SuppliedLine(cue.start_s, end_s, said.text, said.label, words=_words(cue, end_s, own))
+        for (cue, end_s), own in zip(_timed(cues), pieces, strict=True)
+        for said in own
+        if said.text
+    )
+    return list(found)
+
+
+def _read_cues(text: str, repairs: Repairs, *, is_vtt: bool) -> list[Cue]:
+    lines = [line.strip() for line in LINE_BREAK.split(text)]
+    at = [number for number, line in enumerate(lines) if _is_times(line)]
+    _check_start(lines[: at[0]] if at else lines, at, repairs)
+    before = (next((line for line in lines[:number][::-1][:4] if line), "") for number in at)
+    is_numbered = sum(line.isdigit() for line in before) * 2 > len(at)
+    cues: list[Cue] = []
+    for first, after in pairwise([*at, len(lines)]):
+        start_s, end_s, trailing = _times(lines[first], first + 1, repairs)
+        own = _without_counter(
+            lines[first + 1 : after],
+            is_last=after == len(lines),
+            is_vtt=is_vtt,
+            is_numbered=is_numbered,
+        )
+        said = _text_of_block(own, repairs, is_vtt=is_vtt)
+        if trailing and not said:
+            repairs.note("text on the line of its times")
+            said = [trailing]
+        cues.append(Cue(start_s, end_s, tuple(said)))
+    return cues
+
+
+def _is_times(line: str) -> bool:
+    return _LOOKS_LIKE_TIMES.match(" ".join(line.split())) is not None
+
+
+def _check_start(before: Sequence[str], at: Sequence[int], repairs: Repairs) -> None:
+    """Note text before the first times. Raises TranscriptInvalid if there are no times at all."""
+    if at and before and before[-1]:
+        before = before[:-1]  # a number or a name of the first cue
+    blocks = [block for block in _paragraphs(before) if not _NOT_A_CUE.match(block[0])]
+    if at:
+        lost = sum(len(block) for block in blocks if not all(map(_is_header, block)))
+        repairs.note("text before the first times, left out", lost)
+        loose = sum(line.startswith("::cue") for block in _paragraphs(before) for line in block[:1])
+        repairs.note("a style outside of a STYLE block", loose)
+    elif blocks:
+        number = before.index(blocks[0][0]) + 1
+        raise TranscriptInvalid(f"line {number} of the transcript has no times. {ACCEPTED}")
+
+
+def _is_header(line: str) -> bool:
+    return re.match(r"[\w-]+ ?[:=]|\d+$|[{}]|WEBVTT", line) is not None
+
+
+def _without_counter(
+    lines: Sequence[str], *, is_last: bool, is_vtt: bool, is_numbered: bool
+) -> Sequence[str]:
+    """Remove the number or name of the next cue from the end of the lines of this one."""
+    if is_last or not lines or not lines[-1]:
+        trimmed = list(lines)
+        while trimmed and not trimmed[-1]:
+            trimmed.pop()
+        # A number, and a blank line before its times.
+        is_stray = not is_last and is_numbered and trimmed and trimmed[-1].isdigit()
+        return trimmed[:-1] if is_stray and (len(trimmed) == 1 or not trimmed[-2]) else trimmed
+    if lines[-1].isdigit() and (is_numbered or is_vtt):
+        return lines[:-1]
+    is_alone = len(lines) == 1 or not lines[-2]
+    return lines[:-1] if is_alone and (is_vtt or lines[-1].isdigit()) else lines
+
+
+def _text_of_block(lines: Sequence[str], repairs: Repairs, *, is_vtt: bool) -> list[str]:
+    """Return the lines of a cue; only the first paragraph may look like another block."""
+    said: list[str] = []
+    for number, block in enumerate(_paragraphs(lines)):
+        is_cue = number == 0 and bool(lines[0])
+        if is_vtt and not is_cue and _NOT_A_CUE.match(block[0]):
+            continue
+        if said:
+            repairs.note("a blank line inside a cue")
+        said += block
+    return said
+
+
+def _paragraphs(lines: Sequence[str]) -> Iterator[list[str]]:
+    block: list[str] = []
+    for line in (*lines, ""):
+        if line:
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+
+
+def _times(line: str, number: int, repairs: Repairs) -> tuple[float, float | None, str]:
+    """Return start, end (None if unreadable), and text behind them. Raises TranscriptInvalid."""
+    place = f"line {number} of the transcript"
+    match = _TIMES.match(" ".join(line.split()))
+    if match is None:
+        raise TranscriptInvalid(f"{place}: its times are invalid. {ACCEPTED}")
+    start_s = require_time(_seconds(match[1]), place)
+    end_s = require_time(_seconds(match[2]), place) if match[2] else None
+    if start_s < 0:
+        repairs.note("a negative time")
+    start_s = max(start_s, 0.0)
+    if end_s is None:
+        repairs.note("an unreadable end of a cue")
+    elif end_s < start_s:
+        repairs.note("a cue that ends before it starts")
+        end_s = None
+    rest = match[3].split() if match[2] else []
+    trailing = " ".join(each for each in rest if not _SETTING.fullmatch(each))
+    return start_s, end_s, trailing
+
+
+def _seconds(stamp: str) -> float:
+    """Return a time of a cue in seconds; a fourth part is milliseconds or frames."""
+    compact = stamp.replace(" ", "")
+    sign, compact = (-1, compact[1:]) if compact.startswith("-") else (1, compact)
+    whole, _, fraction = re.sub("[,;]", ".", compact).partition(".")
+    parts = whole.split(":")
+    rest = float(f"0.{fraction}") if fraction else 0.0
+    if len(parts) == 4:
+        last = parts.pop()
+        rest = int(last) / 1000 if len(last) == 3 else int(last) / _FRAMES_PER_S
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + int(part)
+    return sign * (seconds + rest)
+
+
+def _with_ends(cues: Sequence[Cue], repairs: Repairs) -> list[Cue]:
+    """Let cues without an end last until the next one starts."""
+    ended: list[Cue] = []
+    for cue, following in pairwise([*cues, None]):
+        if cue is None:
+            continue
+        start_s = following.start_s if following else cue.start_s
+        end_s = max(cue.start_s, start_s) if cue.end_s is None else cue.end_s
+        ended.append(replace(cue, end_s=end_s))
+    if any(later.start_s < earlier.start_s for earlier, later in pairwise(ended)):
+        repairs.note("cues that are not in order of time")
+    return ended
+
+
+def _timed(cues: Sequence[Cue]) -> Iterator[tuple[Cue, float]]:
+    for cue in cues:
+        yield cue, cue.start_s if cue.end_s is None else cue.end_s
+
+
+def _unroll(cues: list[Cue], repairs: Repairs) -> list[Cue]:
+    """Remove the lines that rolling captions show again; other repetitions were said."""
+    plain = [[_plain(line) for line in cue.lines] for cue in cues]
+    pairs = [
+        (earlier, later)
+        for earlier, later in pairwise([index for index, lines in enumerate(plain) if any(lines)])
+        if cues[later].start_s - (cues[earlier].end_s or 0.0) < 1.0
+    ]
+    repeated = [(later, _repeated(plain[earlier], plain[later])) for earlier, later in pairs]
+    rolled = [(later, count) for later, count in repeated if count]
+    is_rolling = len(rolled) * 2 > len(pairs) and any(
+        count < len(plain[later]) or (cues[later].end_s or 0.0) - cues[later].start_s <= _FLASH_S
+        for later, count in rolled
+    )
+    if not is_rolling:
+        return cues
+    repairs.note("a line that rolling captions repeat", len(rolled))
+    kept = dict(rolled)
+    return [replace(cue, lines=cue.lines[kept.get(index, 0) :]) for index, cue in enumerate(cues)]
+
+
+def _repeated(earlier: Sequence[str], later: Sequence[str]) -> int:
+    """Return how many lines at the start of a cue are those at the end of the one before."""
+    most = min(len(earlier), len(later))
+    return next((n for n in range(most, 0, -1) if earlier[-n:] == later[:n]), 0)
+
+
+def _voices(lines: Sequence[str]) -> Iterator[Piece]:
+    """Return the lines of a cue, split where a voice tag starts or ends."""
+    label: str | None = None
+    for line in lines:
+        start = 0
+        for tag in _VOICE.finditer(line):
+            if said := _plain(line[start : tag.start()]):
+                yield Piece(label, said)
+            named = " ".join(html.unescape(tag[1] or "").split())
+            label, start = named or None, tag.end()
+        if said := _plain(line[start:]):
+            yield Piece(label, said)
+
+
+def _plain(line: str) -> str:
+    """Return the text of a line without tags, escapes and doubled spaces."""
+    if (tag := _NAME_TAG.match(line)) and states_speaker(tag[1]):
+        line = f"[{tag[1]}] {line[tag.end() :]}"
+    return " ".join(html.unescape(_TAG.sub("", line)).replace("\u200b", "").split())
+
+
+def _words(cue: Cue, end_s: float, said: Sequence[Piece]) -> tuple[Word, ...]:
+    """Return the words of a cue of one speaker in which tags give their times."""
+    if len(said) != 1 or not any(_CLOCK_TAG.search(line) for line in cue.lines):
+        return ()
+    runs: list[tuple[float, list[str]]] = [(cue.start_s, [])]
+    for line in cue.lines:
+        for number, part in enumerate(_CLOCK_TAG.split(line)):
+            if number % 2:
+                runs.append((min(max(_seconds(part), runs[-1][0]), end_s), []))
+            else:
+                runs[-1][1].extend(_plain(part).split())
+    timed = [run for run in runs if run[1]]
+    words = [
+        word
+        for (start_s, texts), (until_s, _) in pairwise([*timed, (end_s, [])])
+        for word in spread_words(texts, start_s, until_s, None)
+    ]
+    return tuple(words) if " ".join(word.text for word in words) == said[0].text else ()

@@ -1,0 +1,103 @@
+"""Metadata and times of calls: added from side files, and corrected by people.
+
+Corrections have precedence over all else, also when a call is processed again. They are a history
+(table `call_corrections`); the row of the call has the values in force, which analytics follow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from callpipeline.domain.calls.call import Call
+from callpipeline.domain.calls.sources import CallAttributes
+from callpipeline.errors import ClaimLost, UnknownCall
+from callpipeline.storage.postgres.database import Database, Row, sanitize_text
+from callpipeline.storage.postgres.sql import query
+
+STARTED_AT = "started_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Fields that a person corrected; None removed a field."""
+
+    fields: Mapping[str, str | None]
+    corrected_by: str | None
+    corrected_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CallDescription:
+    """Metadata and time of a call, and the corrections that led to it, newest first."""
+
+    metadata: Mapping[str, str]
+    started_at: datetime | None
+    corrections: tuple[Correction, ...] = ()
+
+
+class Descriptions:
+    """Reads and changes what is known about calls."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self, call: Call, run_id: str, attributes: CallAttributes) -> None:
+        """Add what a side file says about a call that a run holds. Raises ClaimLost."""
+        described = {
+            "call_id": call.call_id,
+            "run_id": run_id,
+            "metadata": Jsonb(dict(attributes.metadata)),
+            "started_at": attributes.started_at,
+            "agent_channel": attributes.agent_channel,
+        }
+        rows = self._database.rows("descriptions/describe", described)
+        if not rows:
+            raise ClaimLost(f"Call {call.call_id} is claimed by another run now.")
+
+    def find(self, call_id: str) -> CallDescription:
+        """Return what is known about a call. Raises UnknownCall, also for an erased call."""
+        rows = self._database.rows("descriptions/find", {"call_id": call_id})
+        if not rows:
+            raise UnknownCall(f"Call {call_id!r} not found.")
+        found = self._database.rows("descriptions/corrections", {"call_id": call_id})
+        corrections = tuple(Correction(**row) for row in found)
+        return CallDescription(rows[0]["metadata"], rows[0]["started_at"], corrections)
+
+    def correct(
+        self,
+        call_id: str,
+        fields: Mapping[str, str | None],
+        *,
+        started_at: datetime | None = None,
+        by: str | None = None,
+    ) -> CallDescription:
+        """Correct fields of a call; None removes a field. Raises UnknownCall.
+
+        If `started_at` is among the fields, the time of the call becomes the given one.
+        """
+        removed = [name for name, value in fields.items() if value is None]
+        given = {name: value for name, value in fields.items() if value is not None}
+        given.pop(STARTED_AT, None)
+        changed: Row = {
+            "call_id": call_id,
+            "fields": Jsonb(dict(fields)),
+            "given": Jsonb(given),
+            "removed": removed,
+            "changes_time": STARTED_AT in fields,
+            "started_at": started_at,
+            "by": sanitize_text(by) if by else None,
+        }
+
+        def store(connection: Connection[DictRow]) -> None:
+            if connection.execute(query("reviews/lock_call"), changed).fetchone() is None:
+                raise UnknownCall(f"Call {call_id!r} not found.")
+            connection.execute(query("descriptions/insert_correction"), changed)
+            connection.execute(query("descriptions/correct"), changed)
+            connection.execute(query("reviews/touch_call"), changed)
+
+        self._database.with_retry(store)
+        return self.find(call_id)
