@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications, suggestions
-from callpipeline.cli.backup import backup, restore
 from callpipeline.cli.calls import results
 from callpipeline.cli.calls.processing import ingest, retry
 from callpipeline.cli.calls.results import search
 from callpipeline.cli.calls.status import show, status
 from callpipeline.cli.doctor.examination import doctor
+from callpipeline.cli.installation.backup import backup, restore
 from callpipeline.cli.installation.demo import demo
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention

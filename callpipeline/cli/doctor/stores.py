@@ -15,7 +15,7 @@ from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel, run_ex
 from callpipeline.config import Settings
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
-from callpipeline.storage.objects.folder import PARTIAL_PREFIX
+from callpipeline.storage.objects.folder_walk import PARTIAL_PREFIX
 from callpipeline.storage.objects.urls import local_folder
 from callpipeline.storage.postgres import dumps
 

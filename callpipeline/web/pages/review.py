@@ -47,7 +47,7 @@ class ReviewRequest(BaseModel):
         return sanitize_text(value)
 
 
-class CorrectionRequest(BaseModel):
+class SentimentCorrectionForm(BaseModel):
     """Form of a correction; `judge` lets the judge's sentiment hold again."""
 
     mention_id: str = Field(max_length=1000)
@@ -187,7 +187,7 @@ def correct_sentiment(
     state: State,
     request: Request,
     call_id: CallId,
-    correction: Annotated[CorrectionRequest, Form()],
+    correction: Annotated[SentimentCorrectionForm, Form()],
     hx_request: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Correct the sentiment of a mention, or let the judge's hold again."""
