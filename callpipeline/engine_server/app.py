@@ -27,7 +27,7 @@ from callpipeline.engine_server.state import (
 )
 from callpipeline.errors import SettingsInvalid
 from callpipeline.http_server.access_log import AccessLogMiddleware
-from callpipeline.http_server.limits import BodyLimit, ConcurrencyLimiter
+from callpipeline.http_server.limits import BodyLimit, ConcurrencyLimiter, LoginLimiter
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.pipeline.processing.stages import Engines
 
@@ -46,6 +46,7 @@ td { padding: 0 1rem .2rem 0; vertical-align: top }
 OpenApiDocument = Mapping[str, Any]
 
 SWEEP_S = 30.0
+FAILED_LOGINS_PER_MIN = 10
 MAX_JSON_BYTES = 16_000_000
 """Limit of bodies without audio: three hours of speech with word times have 2 MB."""
 AUDIO_ROUTES: tuple[str, ...] = ("/split", "/api/v1/transcriptions")
@@ -190,6 +191,7 @@ def _open_state(options: Settings, engines: Engines) -> Iterator[EngineServerSta
         transcriptions=ConcurrencyLimiter(*limits),
         analyses=ConcurrencyLimiter(*limits),
         logins=ConcurrencyLimiter(2, 30, status=429),
+        failed_logins=LoginLimiter(FAILED_LOGINS_PER_MIN),
     )
     yield state
     if not key:  # URLs of channels become invalid with the random key

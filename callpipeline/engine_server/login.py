@@ -30,15 +30,20 @@ class AccessToken(BaseModel):
 
 @router.post("/api/v1/login/access-token")
 async def log_in(
+    request: Request,
     state: CurrentState,
     username: Annotated[str, Form(max_length=200)],
     password: Annotated[str, Form(max_length=1000)],
 ) -> AccessToken:
-    """Return a token. 401: wrong name or password; 429: too many concurrent logins."""
+    """Return a token. 401: wrong name or password; 429: too many logins at once, or failed ones."""
     if not state.users:
         raise HTTPException(401, NO_USERS, _CHALLENGE)
+    address = request.client.host if request.client else "unknown"
+    state.failed_logins.acquire(username, address)
     async with state.logins.admit(), state.logins.run():
         is_valid = await asyncio.to_thread(state.users.verify, username, password)
+    if is_valid:
+        state.failed_logins.succeeded(username, address)
     if not is_valid:
         raise HTTPException(401, "Wrong username or password.", _CHALLENGE)
     for_s = state.options.serve_token_s

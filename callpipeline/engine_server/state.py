@@ -29,7 +29,7 @@ from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.engines.ports import Conversation
 from callpipeline.errors import PermanentError, SettingsInvalid
-from callpipeline.http_server.limits import ConcurrencyLimiter
+from callpipeline.http_server.limits import ConcurrencyLimiter, LoginLimiter
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.pipeline.processing.stages import Engines
 
@@ -285,6 +285,7 @@ class EngineServerState:
     transcriptions: ConcurrencyLimiter
     analyses: ConcurrencyLimiter
     logins: ConcurrencyLimiter
+    failed_logins: LoginLimiter
 
 
 def state_of(request: Request) -> EngineServerState:

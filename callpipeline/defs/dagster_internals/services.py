@@ -23,7 +23,6 @@ import dagster as dg
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
-from callpipeline.defs.dagster_internals.webserver import install_guard
 from callpipeline.storage.calls.queue import listen_for_waiting_calls
 
 PRELOADED = "callpipeline.defs.dagster_internals.preload"
@@ -45,6 +44,8 @@ def main() -> None:
     if sys.argv[0] == "dagster":
         fork_run_processes()
     elif sys.argv[0] == "dagster_webserver":
+        from callpipeline.defs.dagster_internals.webserver import install_guard
+
         install_guard()
     elif sys.argv[0] == "dagster._daemon":
         wake_daemon()

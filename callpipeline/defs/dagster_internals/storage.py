@@ -31,7 +31,6 @@ from dagster_postgres.utils import create_pg_engine, set_pg_statement_timeout
 from sqlalchemy import Engine, event
 
 from callpipeline.config import settings
-from callpipeline.defs.dagster_internals.webserver import install_guard
 from callpipeline.defs.partitions import PROCESS_CALLS_OP, REMATCH_OP
 from callpipeline.errors import CallpipelineError
 
@@ -242,6 +241,9 @@ def _create_tables(url: str) -> None:
 
 if "dagster_webserver" in sys.modules:
     # `dagster dev` and `dagster-webserver` load this module with the instance, before they serve.
+    # Imported here: other processes need none of it.
+    from callpipeline.defs.dagster_internals.webserver import install_guard
+
     install_guard()
 
 

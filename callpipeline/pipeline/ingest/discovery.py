@@ -198,7 +198,8 @@ class Scan:
         """Return the settled recordings of a page that the ledger doesn't have."""
         named = [recording for recording in page if is_included(self.source, recording.key)]
         unknown = self.registry.unknown(named) if named else []
-        settled = self.settle_filter.settled(unknown)
+        unchanged = self.settle_filter.settled(unknown)
+        settled = [each for each in unchanged if not self.store.is_being_written(each)]
         self.result.listed += len(page)
         self.result.skipped += len(page) - len(named)
         self.result.unsettled += len(unknown) - len(settled)

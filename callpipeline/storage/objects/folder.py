@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from callpipeline.domain.calls.call import Recording
 from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
-from callpipeline.storage.objects import files
+from callpipeline.storage.objects import files, open_files
 from callpipeline.storage.objects.folder_walk import LINK_OUT, PARTIAL_PREFIX, walk_files
 from callpipeline.storage.objects.keys import key_from_name, name_from_key
 from callpipeline.storage.objects.ports import (
@@ -133,6 +133,13 @@ class FolderStore(ObjectStore):
     def recording(self, key: str) -> Recording:
         with self._translate_errors():
             return self._recording(key, files.stat_file(self._folder, self._name(key)))
+
+    def is_being_written(self, recording: Recording) -> bool:
+        try:
+            with files.open_file(self._folder, self._name(recording.key)) as file:
+                return open_files.is_being_written(file)
+        except (OSError, ValueError):
+            return False  # reading it will say why
 
     def pages(
         self,

@@ -198,6 +198,13 @@ class ObjectStore(ABC):
                 if "/" not in recording.key[len(stem) :]:
                     yield recording.key
 
+    def is_being_written(self, recording: Recording) -> bool:
+        """Return whether an object is incomplete although it has not changed for a while.
+
+        False if that cannot be found out; the objects of a bucket are always complete.
+        """
+        return False
+
     def exists(self, key: str) -> bool:
         try:
             self.recording(key)
