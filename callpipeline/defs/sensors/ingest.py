@@ -139,12 +139,12 @@ def _counts(discovery: Discovery) -> Iterator[str]:
     yield f"{sum(each.is_new for each in found.registered):,} new"
     if found.unsettled:
         yield f"{found.unsettled:,} still being written"
-    if found.skipped:
-        yield f"{found.skipped:,} skipped by name"
     if discovery.finished_sweep:
         yield f"all {sweep.listed:,} objects scanned"
     elif sweep.in_progress:
         yield f"sweep at {sweep.listed:,} objects"
+    if found.skipped:
+        yield f"{found.skipped:,} skipped by name"
 
 
 def _problems(discovery: Discovery) -> Iterator[str]:

@@ -35,7 +35,9 @@ DEFECTS = {
     "clipped": "recorded too loud",
     "extra_channels": "channels beyond the second were not used",
 }
-"""Without `mono`: many recorders record one channel, which is not a defect."""
+"""Without `mono`: many recorders record one channel, which is not a defect. Flags of files beside
+recordings are none of the audio either.
+"""
 SEVERE_DEFECTS = ("silent", "truncated", "damaged", "fake_stereo")
 """Defects that lose speech or its speaker; clipped audio can still be transcribed."""
 

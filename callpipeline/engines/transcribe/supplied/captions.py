@@ -72,7 +72,7 @@ def _read_cues(text: str, repairs: Repairs, *, is_vtt: bool) -> list[Cue]:
     lines = [line.strip() for line in LINE_BREAK.split(text)]
     at = [number for number, line in enumerate(lines) if _is_times(line)]
     _check_start(lines[: at[0]] if at else lines, at, repairs)
-    before = (next((line for line in lines[:number][::-1][:4] if line), "") for number in at)
+    before = (next(filter(None, lines[max(0, n - 4) : n][::-1]), "") for n in at)
     is_numbered = sum(line.isdigit() for line in before) * 2 > len(at)
     cues: list[Cue] = []
     for first, after in pairwise([*at, len(lines)]):

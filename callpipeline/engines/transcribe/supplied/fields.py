@@ -5,9 +5,10 @@ Names are compared in lower case and without `_` and `-`: `StartTime` and `start
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from callpipeline.engines.transcribe.supplied.lines import listed
@@ -27,7 +28,7 @@ END = listed(
     """end endtime endoffset endts to segmentendtime stop stoptime finish timeend endtimestamp
     enddatetime"""
 )
-DURATION = ["duration", "length", "dur"]
+DURATION = ("duration", "length", "dur")
 SPEAKER = listed(
     "participantrole participantpurpose speakerrole role speakername displayname speakerlabel "
     "speaker segmentspeaker speakertag speakerid participant participantname participantid "
@@ -161,7 +162,7 @@ def _seconds_of_text(text: str, unit_s: float) -> float | None:
     return None
 
 
-def _time(fields: Document, names: Sequence[str], place: str) -> float | None:
+def _time(fields: Document, names: tuple[str, ...], place: str) -> float | None:
     """Return the first of these times; one since the start of the call before a calendar time."""
     on_calendar: float | None = None
     for name, value, unit_s in _named(fields, names):
@@ -172,18 +173,29 @@ def _time(fields: Document, names: Sequence[str], place: str) -> float | None:
     return on_calendar
 
 
-def _named(fields: Document, names: Sequence[str]) -> Iterator[tuple[str, object, float]]:
+def _named(fields: Document, names: tuple[str, ...]) -> Iterator[tuple[str, object, float]]:
     """Yield the fields of these names with the seconds of their unit, the plain names last.
 
     Where a tool gives a time in two units, the one whose unit is in its name is certain.
     """
+    known = _with_units(names)
+    for _, field in sorted((known[field][0], field) for field in fields if field in known):
+        _, name, unit_s = known[field]
+        value = fields[field]
+        # "from" and "to" may be people.
+        is_person = name in ("from", "to") and not isinstance(value, int | float)
+        if value is not None and not isinstance(value, bool | list) and not is_person:
+            yield field, value, unit_s
+
+
+@cache
+def _with_units(names: tuple[str, ...]) -> Mapping[str, tuple[int, str, float]]:
+    """Return the possible names of fields, with their precedence, plain name and unit."""
+    written: dict[str, tuple[int, str, float]] = {}
     for suffix, unit_s in (*_UNITS, ("", 1.0)):
         for name in names:
-            value = fields.get(name + suffix)
-            # "from" and "to" may be people.
-            is_person = name in {"from", "to"} and not isinstance(value, int | float)
-            if value is not None and not isinstance(value, bool | list) and not is_person:
-                yield name + suffix, value, unit_s
+            written.setdefault(name + suffix, (len(written), name, unit_s))
+    return written
 
 
 def _pair(fields: Document) -> tuple[object, object] | None:

@@ -47,6 +47,11 @@ def parse_supplied(
         lines = _lines(name, content, roles, repairs)
     except TranscriptInvalid as error:
         raise TranscriptInvalid(f"{PurePath(name).name}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The structures of tools change: not a reason to lose the call with an internal error.
+        raise TranscriptInvalid(
+            f"{PurePath(name).name}: its structure is not known. {ACCEPTED}"
+        ) from error
     if lines is None:
         if _IS_NAMED_TRANSCRIPT.search(PurePath(name).name):
             raise TranscriptInvalid(

@@ -8,6 +8,8 @@ from callpipeline.engines.transcribe.supplied import fields as f
 from callpipeline.engines.transcribe.supplied.lines import listed
 
 MAX_DEPTH = 12
+MAX_GROUPS = 200
+"""Lists are compared with each other; no tool writes that many."""
 NOT_SPOKEN = ("spacing", "audio_event")
 LISTS = listed(
     """utterances segments lines sentences phrases transcript transcription turns chunks
@@ -44,7 +46,9 @@ def group_records(document: Any) -> dict[str, list[Record]]:
     groups: dict[str, list[Record]] = {}
     for place, group, fields in _objects(document, "", "", 0):
         text = f.text_of_fields(fields)
-        if text is not None and fields.get("type") not in NOT_SPOKEN:
+        if text is None or fields.get("type") in NOT_SPOKEN:
+            continue
+        if group in groups or len(groups) < MAX_GROUPS:
             groups.setdefault(group, []).append(Record(place, group, fields, text.strip()))
     return groups
 
