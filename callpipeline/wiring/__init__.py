@@ -71,6 +71,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    source_audio,
     workspace,
     write_dagster_home,
     write_workspace,
@@ -263,6 +264,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
             first_speakers=first_speakers(settings),
+            source_audio=source_audio(settings),
         )
 
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+from callpipeline.domain.calls.source_audio import RawFormat, SourceAudio
 
 MAX_SEARCHED_CHARS = 1024
 """Only this many characters at the end of a key are searched for a pattern.
@@ -76,7 +78,9 @@ class Source:
     `minute`, `second`) is the time of the call, in `timezone` unless it has an offset;
     `agent_channel` is the agent's channel, for sources where it varies by call.
 
-    `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said.
+    `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said. `raw` is
+    the format of recordings without a header, `channel_roles` the roles of channels in order, for
+    recordings with more than an agent's and a customer's channel.
 
     `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
     recordings then lists only the newest. If `lane` is None, a call's age decides.
@@ -91,6 +95,12 @@ class Source:
     duplicates: DuplicatePolicy = DuplicatePolicy.LINK
     lane: Lane | None = None
     day_folders: str | None = None
+    raw: RawFormat | None = None
+    channel_roles: tuple[Speaker, ...] = ()
+
+    @property
+    def audio(self) -> SourceAudio:
+        return SourceAudio(self.raw, self.channel_roles)
 
     def call_attributes(
         self, key: str, *, now: datetime | None = None, metadata: Mapping[str, str] | None = None

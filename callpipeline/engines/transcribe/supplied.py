@@ -156,7 +156,7 @@ def role_of(name: str | None) -> Speaker | None:
 
 
 def _by_channel(segments: Iterable[Segment], agent_channel: str) -> tuple[Transcript, ...]:
-    in_order = sorted(segments, key=lambda segment: list(Channel).index(segment.channel))
+    in_order = sorted(segments, key=lambda segment: segment.channel.position)
     return tuple(
         Transcript(
             channel,

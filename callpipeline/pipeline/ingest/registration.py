@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.source_audio import RAW_SUFFIXES
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
 from callpipeline.domain.transcripts import Transcript
@@ -31,6 +32,8 @@ from callpipeline.storage.ports.calls import (
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
     | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+    | {".w64", ".rf64", ".sph", ".nist", ".mkv"}
+    | RAW_SUFFIXES
 )
 """The files that `callpipeline ingest FOLDER` takes from a folder."""
 

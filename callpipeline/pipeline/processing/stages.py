@@ -21,6 +21,7 @@ from callpipeline.domain.audio import (
     compute_metrics,
 )
 from callpipeline.domain.calls.call import Call, Stage
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
@@ -82,6 +83,7 @@ class Stages:
 
     `workspace` is the folder for temporary files, the system's own by default. `first_speakers`
     says by bucket who speaks first in its mono recordings; without an entry, what they say decides.
+    `source_audio` is what the source of each bucket says about its recordings.
     """
 
     engines: Engines
@@ -96,6 +98,7 @@ class Stages:
     stage_timeout_s: float = 14_400.0
     links: Links | None = None
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
+    source_audio: Mapping[str, SourceAudio] = field(default_factory=dict[str, SourceAudio])
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -116,8 +119,11 @@ class Stages:
         await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
         splitter, call = self.engines.splitter, workspace.call
         name = PurePosixPath(call.recording.key).name
+        about = self.source_audio.get(call.recording.bucket, UNSPECIFIED)
+        # Splitters of other packages may not know what only few sources need.
+        source = {} if about == UNSPECIFIED else {"source": about}
         split = await splitter.split(
-            recording, workspace.folder, call.agent_channel, file_name=name
+            recording, workspace.folder, call.agent_channel, file_name=name, **source
         )
         recording.unlink()
         peaks = await asyncio.to_thread(
@@ -170,7 +176,8 @@ class Stages:
             audio = await workspace.channel_file(channel.channel)
             transcribing = self.engines.transcriber.transcribe(audio, channel)
             diarizer = self.engines.diarizer
-            if diarizer is None or channel.channel is not Channel.MIXED or not channel.speech:
+            is_shared = channel.channel is Channel.MIXED and channel.speaker is Speaker.UNKNOWN
+            if diarizer is None or not is_shared or not channel.speech:
                 return await transcribing
             return await transcribe_voices(transcribing, diarizer, audio, channel, first_speaker)
 

@@ -93,7 +93,7 @@ def _frames(channel: ChannelAudio, rate_hz: int) -> int:
 
 
 def _in_order(channels: Sequence[ChannelAudio]) -> list[ChannelAudio]:
-    return sorted(channels, key=lambda each: list(Channel).index(each.channel))
+    return sorted(channels, key=lambda each: each.channel.position)
 
 
 @dataclass(frozen=True, slots=True)
