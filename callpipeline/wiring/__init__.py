@@ -19,6 +19,7 @@ from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
+from callpipeline.storage.calls.versions import RecordingVersions
 from callpipeline.storage.catalog.rematches import Rematches
 from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
@@ -265,6 +266,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             links=open_links(settings),
             first_speakers=first_speakers(settings),
             source_audio=source_audio(settings),
+            versions=RecordingVersions(storage.database),
         )
 
 

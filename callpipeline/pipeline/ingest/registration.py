@@ -18,13 +18,14 @@ from callpipeline.domain.calls.source_audio import RAW_SUFFIXES
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
 from callpipeline.domain.transcripts import Transcript
-from callpipeline.errors import AnnouncementInvalid
+from callpipeline.errors import AnnouncementInvalid, MissingObject
 from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import (
     AnnouncementRegistry,
     CallRegistry,
     ContentRegistry,
     RecordingBucket,
+    RecordingRegistry,
     RecordingSource,
     announced_recording,
 )
@@ -162,6 +163,7 @@ def ingest_hashed(
     discovery, continues with the same object: it remains one call.
     """
     if call_id := registry.call_of_content(file.sha256):
+        _restore(call_id, file, store, registry)
         return IngestResult(file.path, call_id, is_new=False)
     recording = store.recording(store.key_of(file.path) or _copy(file, store))
     [registered] = register(
@@ -169,6 +171,22 @@ def ingest_hashed(
     )
     is_new = registered.is_new and not registered.duplicate_of
     return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
+
+
+def _restore(
+    call_id: str, file: HashedFile, store: RecordingBucket, registry: ContentRegistry
+) -> None:
+    """Store the recording of a call again if its object is gone and the call still needs it."""
+    if not isinstance(registry, RecordingRegistry):
+        return
+    lost = registry.unfinished_recording(call_id)
+    if lost is None or lost.bucket != store.name:
+        return
+    try:
+        store.recording(lost.key)
+    except MissingObject:
+        store.put_new(lost.key, file.path)
+        registry.restore(call_id, store.recording(lost.key))
 
 
 def sha256_of(path: Path) -> str:

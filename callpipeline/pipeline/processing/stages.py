@@ -47,11 +47,14 @@ from callpipeline.engines.ports import (
     Splitter,
     Transcriber,
 )
-from callpipeline.errors import EngineUnavailable, MissingObject
-from callpipeline.pipeline.ingest.registration import sha256_of
+from callpipeline.errors import (
+    EngineUnavailable,
+    MissingObject,
+)
 from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.processing.fetching import RecordingFetcher, VersionStates
 from callpipeline.pipeline.processing.voices import transcribe_voices
-from callpipeline.pipeline.processing.workspace import CallWorkspace, run_in_own_thread
+from callpipeline.pipeline.processing.workspace import CallWorkspace
 from callpipeline.storage.ports.calls import CallStates, RecordingSource
 from callpipeline.storage.ports.results import ChannelPeaks, ResultStore, StageWrite
 
@@ -98,6 +101,7 @@ class Stages:
     stage_timeout_s: float = 14_400.0
     links: Links | None = None
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
+    versions: VersionStates | None = None
     source_audio: Mapping[str, SourceAudio] = field(default_factory=dict[str, SourceAudio])
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
@@ -113,10 +117,8 @@ class Stages:
 
     async def _channel_audio(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
         recording = workspace.folder / "recording"
-        await run_in_own_thread(self.recordings.fetch, workspace.call.recording, recording)
-        sha256 = await asyncio.to_thread(sha256_of, recording)
-        # Before anything expensive: content that another call owns is not processed twice.
-        await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
+        fetcher = RecordingFetcher(self.recordings, self.states, self.versions)
+        await fetcher.fetch(workspace.call, timer.run_id, recording)
         splitter, call = self.engines.splitter, workspace.call
         name = PurePosixPath(call.recording.key).name
         about = self.source_audio.get(call.recording.bucket, UNSPECIFIED)

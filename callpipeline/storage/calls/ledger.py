@@ -68,6 +68,16 @@ class Ledger:
         rows = self._database.rows("calls/find_by_content", {"sha256": sha256})
         return rows[0]["call_id"] if rows else None
 
+    def unfinished_recording(self, call_id: str) -> Recording | None:
+        """Return the recording of a call that must still be read; None for other calls."""
+        rows = self._database.rows("calls/unfinished_recording", {"call_id": call_id})
+        return Recording(**rows[0]) if rows else None
+
+    def restore(self, call_id: str, recording: Recording) -> None:
+        """Record that the lost recording of a call was stored again; the call is due now."""
+        stored = {"etag": recording.etag, "size_bytes": recording.size_bytes}
+        self._database.rows("calls/restore_recording", {"call_id": call_id, **stored})
+
     def find(self, call_id: str) -> CallSummary:
         """Return the call with this id, unique id prefix, or unique file name.
 

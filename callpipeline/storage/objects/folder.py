@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from callpipeline.domain.calls.call import Recording
-from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.errors import MissingObject, ObjectReplaced, StoreUnavailable
 from callpipeline.storage.objects.keys import key_from_name, name_from_key
 from callpipeline.storage.objects.ports import (
     BLOCK_BYTES,
@@ -86,7 +86,7 @@ class FolderStore(ObjectStore):
             shutil.copyfileobj(file, copy, BLOCK_BYTES)
             # Checked after the copy: the etag also changes if the file grew in the meantime.
             if etag is not None and _etag(os.fstat(file.fileno())) != etag:
-                raise MissingObject(REPLACED)
+                raise ObjectReplaced(REPLACED)
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(MissingObject), self._translate_errors():

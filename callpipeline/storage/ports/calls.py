@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from callpipeline.domain.audio import Channel, QualityFlag, Speaker
 from callpipeline.domain.calls.call import (
@@ -180,6 +180,15 @@ class ContentRegistry(CallRegistry, Protocol):
     def call_of_content(self, sha256: str) -> str | None: ...
 
 
+@runtime_checkable
+class RecordingRegistry(Protocol):
+    """Knows where the recordings of calls are stored, and that one was stored again."""
+
+    def unfinished_recording(self, call_id: str) -> Recording | None: ...
+
+    def restore(self, call_id: str, recording: Recording) -> None: ...
+
+
 class NamedQueries(Protocol):
     """Runs named queries, such as `checks/failures`."""
 
@@ -248,6 +257,9 @@ class AnnouncedUrls(Protocol):
 class RecordingBucket(Protocol):
     """Stores recordings that are handed over."""
 
+    @property
+    def name(self) -> str: ...
+
     def put_new(self, key: str, content: bytes | Path) -> None: ...
 
     def recording(self, key: str) -> Recording: ...
@@ -261,6 +273,13 @@ class ListableStore(Protocol):
     def pages(
         self, prefix: str = "", after: str | None = None, unreadable: Callable[[str], None] = ...
     ) -> Iterator[list[Recording]]: ...
+
+
+@runtime_checkable
+class RangeReader(Protocol):
+    """Reads parts of objects."""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes: ...
 
 
 class AnnouncementRegistry(Protocol):
