@@ -91,13 +91,15 @@ class MeasuredChannel:
 class Echo:
     """Echo of one channel in another in a block: the filter, and the energy it leaves.
 
-    `residual` is relative to the channel's energy, `noise` to that of the source.
+    `residual` is relative to the channel's energy, `noise` to that of the source. `gain_db` is the
+    level of the echo relative to its source.
     """
 
     lag: int
     taps: Samples
     residual: float
     noise: float
+    gain_db: float
 
     @property
     def is_leak(self) -> bool:
@@ -111,10 +113,6 @@ class Echo:
     @property
     def is_inverted(self) -> bool:
         return bool(self.taps[np.abs(self.taps).argmax()] < 0)
-
-    @property
-    def gain_db(self) -> float:
-        return 10 * log10(max(float(np.square(self.taps).sum()), 1e-12))
 
 
 def share_windows(one: MeasuredChannel, other: MeasuredChannel) -> bool:
@@ -279,11 +277,14 @@ class PairComparison:
         gram = delayed.T @ delayed
         ridge = np.eye(TAPS, dtype=np.float32) * (1e-4 * np.trace(gram) / TAPS + 1e-12)
         taps = np.linalg.solve(gram + ridge, delayed.T @ heard[some]).astype(np.float32)
-        left = self._energies(heard - self._filtered(source, at, taps))[loud]
-        sources = self._energies(self._shift(source, at))[loud]
+        predicted = self._filtered(source, at, taps)
+        left = self._energies(heard - predicted)[loud]
+        sources = np.maximum(self._energies(self._shift(source, at))[loud], AUDIBLE)
         residual = float(left.sum() / max(self._energies(heard)[loud].sum(), 1e-20))
-        noise = float(np.quantile(left / np.maximum(sources, AUDIBLE), 0.3))
-        return Echo(at, taps, residual, noise)
+        noise = float(np.quantile(left / sources, 0.3))
+        gain = float(self._energies(predicted)[loud].sum() / sources.sum())
+        gain_db = 10 * log10(max(gain, 1e-12))
+        return Echo(at, taps, residual, noise, gain_db)
 
     def _leakage(self, number: int, side: int, echo: Echo) -> Samples:
         """Return what to subtract from a block: all of it where it is nothing but leakage."""

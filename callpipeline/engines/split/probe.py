@@ -137,6 +137,8 @@ def _is_pgp(head: bytes) -> bool:
         return False
     versions = PGP_PACKETS.get(tag, ())
     packet = int.from_bytes(head[1 : 1 + length_bytes], "big")
+    if first & 0x40 and length_bytes == 2:
+        packet -= 0xC000 - 192
     if not 0 < packet < 0x2000:
         return False
     return len(head) > 1 + length_bytes and head[1 + length_bytes] in versions
