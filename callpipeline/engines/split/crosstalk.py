@@ -20,8 +20,8 @@ WINDOW_S = 0.25
 MAX_LAG_S = 0.1
 AUDIBLE = 1e-8
 """Mean square (full scale = 1) of a window worth comparing: -80 dB."""
-STRETCH_WINDOWS = 32
-"""Two windows of each stretch of 8 s are compared to find out whether it is worth comparing all."""
+STRETCH_WINDOWS = 60
+"""Two windows of each stretch of 15 s are compared to find out whether to compare everything."""
 SAMPLE_WINDOWS = 2
 LOUD_SHARE = 0.03
 SUSPICIOUS = 0.2
@@ -33,7 +33,7 @@ FRAME_S = 0.032
 MIN_COMPARED_S = 0.25
 TAPS = 33
 """Length of a filter in samples: enough for fractions of a sample, and the effect of a codec."""
-MAX_ROWS = 16_000
+MAX_ROWS = 6_000
 """Samples from which a filter is estimated: more don't make it better."""
 LEAK_RESIDUAL = 0.25
 """Energy that is left of leakage in a block; independent speech leaves about 1."""
@@ -125,16 +125,24 @@ def share_windows(one: MeasuredChannel, other: MeasuredChannel) -> bool:
 
 
 def _windows_to_compare(one: Samples, other: Samples) -> Iterator[tuple[int, bool]]:
-    """Yield windows in which one channel is loud and the other softest, but audible."""
+    """Yield windows in which one channel is loud, and the other is audible but softer.
+
+    By turns, those in which it is softest, where leakage is not masked by other sound, and those
+    in which it is loudest, where leakage that comes and goes stands out from noise.
+    """
     count = min(len(one), len(other)) - SAMPLE_WINDOWS + 1
     for start in range(0, max(count, 0), STRETCH_WINDOWS):
         stretch = slice(start, min(start + STRETCH_WINDOWS, count))
         for source, target, from_other in ((one, other, False), (other, one, True)):
             loud, soft = source[stretch], target[stretch]
             fits = (loud >= loud.max() * LOUD_SHARE) & (loud >= soft * 0.9) & (soft > AUDIBLE)
-            if fits.any():
-                ratio = np.where(fits, soft / np.maximum(loud, AUDIBLE), np.inf)
-                yield start + int(ratio.argmin()), from_other
+            if not fits.any():
+                continue
+            chosen = np.where(fits, soft / np.maximum(loud, AUDIBLE), np.inf).argmin()
+            dominated = fits & (loud >= 4 * soft)
+            if start // STRETCH_WINDOWS % 2 and dominated.any():
+                chosen = np.where(dominated, soft, 0).argmax()
+            yield start + int(chosen), from_other
 
 
 def _explained_share(source: MeasuredChannel, target: MeasuredChannel, window: int) -> float:
@@ -187,8 +195,10 @@ class PairComparison:
         self.removed_s = [0.0, 0.0]
         self._floors = [max(AUDIBLE, QUIET_SHARE * track.mean_square) for track in self.tracks]
         self.copies: list[Echo] = []
-        compared = [self._compare(number) for number in range(self.block_count)]
-        self.is_copy = all(alike is not False for alike in compared) and self._has_constant_gain()
+        self.is_copy = True
+        for number in range(self.block_count):
+            self._compare(number)
+        self.is_copy = self.is_copy and self._has_constant_gain()
 
     @property
     def block_count(self) -> int:
@@ -214,19 +224,18 @@ class PairComparison:
                 samples -= self._leakage(number, side, echo)
             yield samples[:length]
 
-    def _compare(self, number: int) -> bool | None:
-        """Compare a block; return whether both channels are alike in it, None if it is quiet."""
+    def _compare(self, number: int) -> None:
+        """Compare a block; one in which the channels differ shows that none is a copy."""
         blocks = self._read(number)
         energies = [self._energies(self._inner(block)) for block in blocks]
         audible = (energies[0] > 10 * self._floors[0]) | (energies[1] > 10 * self._floors[1])
         is_quiet = audible.sum() * FRAME_S < MIN_COMPARED_S
         for side in (0, 1):
             self.echoes[side].append(self._echo(blocks, side))
-        if is_quiet:
-            return None
-        copy = self._copy(blocks, audible)
-        self.copies += [copy] if copy else []
-        return copy is not None
+        if self.is_copy and not is_quiet:
+            copy = self._copy(blocks, audible)
+            self.copies += [copy] if copy else []
+            self.is_copy = copy is not None
 
     def _has_constant_gain(self) -> bool:
         """Return false where each channel is the louder one at times: two who leak by turns."""
