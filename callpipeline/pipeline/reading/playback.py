@@ -112,7 +112,7 @@ def waveform(
 
     Measuring takes about a second per hour of a channel. Raises MissingObject.
     """
-    channels = audio.split_recording(call_id).channels
+    channels = _in_order(audio.split_recording(call_id).channels)
     waveforms = [_channel_waveform(audio, call_id, each, measure, workspace) for each in channels]
     measured = {each.channel.channel: each.peaks for each in waveforms if not each.is_stored}
     if measured:
