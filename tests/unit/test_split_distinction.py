@@ -205,6 +205,18 @@ def test_silent_and_identical_channels_are_left_out(
     assert files == ["left.flac", "right.flac"]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_sum_of_the_other_channels_is_left_out(
+    sides: tuple[Sound, Sound], split_of: Callable[..., SplitRecording], tmp_path: Path, place: int
+):
+    channels = list(sides)
+    channels.insert(place, 0.8 * sides[0] + altered(sides[1], delay=16))
+    split = split_of(*channels)
+    assert names(split) == [("left", "agent"), ("right", "customer")]
+    assert f"{place + 1} is the sum of others" in split.flags[0].detail
+    assert heard(tmp_path, "left")[0] > heard(tmp_path, "right")[0] + 40
+
+
 def test_a_channel_with_a_single_word_is_not_silent(
     sides: tuple[Sound, Sound], split_of: Callable[..., SplitRecording]
 ):

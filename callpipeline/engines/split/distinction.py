@@ -10,11 +10,29 @@ import numpy as np
 
 from callpipeline.domain.audio import Channel
 from callpipeline.engines.split.channel_files import ChannelFile
-from callpipeline.engines.split.crosstalk import SAME_LEVEL, PairComparison, share_windows
+from callpipeline.engines.split.crosstalk import (
+    AUDIBLE,
+    BLOCK_S,
+    COPY_RESIDUAL,
+    FRAME_S,
+    MAX_LAG_S,
+    MAX_ROWS,
+    MIN_COMPARED_S,
+    QUIET_SHARE,
+    SAME_LEVEL,
+    TAPS,
+    MeasuredChannel,
+    PairComparison,
+    Samples,
+    best_lag,
+    share_windows,
+)
 from callpipeline.engines.split.quality import FULL_SCALE, Crosstalk
 
 MIN_REMOVED_S = 0.1
 MIN_OFFSET = 0.01
+MIN_PART = 0.02
+"""Share of a block that a channel must explain to be a part of the mixture."""
 
 
 @dataclass(slots=True)
@@ -46,6 +64,7 @@ def distinguish(
     equally loud is removed from the agent's, as it is not known who said it.
     """
     found = Distinction(_drop_silent(list(files)))
+    _drop_mixture(found)
     for one, other in combinations(tuple(found.files), 2):
         # By now, one of them may have been dropped, or cleaned into another file.
         pair = [file for file in found.files if file.number in (one.number, other.number)]
@@ -63,6 +82,59 @@ def _drop_silent(files: list[ChannelFile]) -> list[ChannelFile]:
         if file not in audible:
             file.discard()
     return audible
+
+
+def _drop_mixture(found: Distinction) -> None:
+    """Leave out a channel that is the sum of others, as of recorders that add one to the sides.
+
+    Each of three such channels is explained by the other two; the sum is the loudest.
+    """
+    if len(found.files) < 3 or len({file.sample_rate_hz for file in found.files}) > 1:
+        return
+    with ExitStack() as opened:
+        tracks = {file.number: opened.enter_context(file.track()) for file in found.files}
+        loudest = max(found.files, key=lambda file: tracks[file.number].mean_square)
+        others = [track for number, track in tracks.items() if number != loudest.number]
+        is_mixture = _is_mixture(tracks[loudest.number], others)
+    if is_mixture:
+        found.copies += (f"{loudest.channel} is the sum of others",)
+        found.files.remove(loudest)
+        loudest.discard()
+
+
+def _is_mixture(target: MeasuredChannel, sources: Sequence[MeasuredChannel]) -> bool:
+    """Return whether several sources together explain a channel, in every block with sound."""
+    frame = max(1, round(target.rate_hz * FRAME_S))
+    block, margin = frame * round(BLOCK_S / FRAME_S), round(target.rate_hz * MAX_LAG_S) + TAPS
+    floor, used = 10 * max(AUDIBLE, QUIET_SHARE * target.mean_square), set[int]()
+    for start in range(0, target.frames, block):
+        heard = target.read(start, block)
+        audible = np.square(heard).reshape(-1, frame).mean(axis=1) > floor
+        if audible.sum() * FRAME_S < MIN_COMPARED_S:
+            continue
+        mask = np.repeat(audible, frame)
+        rows = np.flatnonzero(mask)[:: max(1, int(mask.sum()) // MAX_ROWS)]
+        columns: list[Samples] = []
+        for number, source in enumerate(sources):
+            part = source.read(start - margin, block + 2 * margin)
+            at, share = best_lag(np.diff(part), np.diff(heard) * mask[1:])
+            if share >= MIN_PART:
+                used.add(number)
+                columns.append(part[rows[:, None] + np.arange(TAPS)[None, :] + at - TAPS // 2])
+        if (
+            not columns
+            or _unexplained(np.concatenate(columns, axis=1), heard[rows]) > COPY_RESIDUAL
+        ):
+            return False
+    return len(used) > 1
+
+
+def _unexplained(columns: Samples, heard: Samples) -> float:
+    """Return the share of energy that no filter of the columns predicts."""
+    gram = columns.T @ columns
+    ridge = np.eye(len(gram)) * (1e-4 * np.trace(gram) / len(gram) + 1e-12)
+    left = heard - columns @ np.linalg.solve(gram + ridge, columns.T @ heard)
+    return float(np.square(left).sum() / max(float(np.square(heard).sum()), 1e-20))
 
 
 def _compare(found: Distinction, one: ChannelFile, other: ChannelFile) -> None:
