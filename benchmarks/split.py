@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 CONTROL = ROOT / "tests" / "data" / "recordings" / "c00-control.flac"
 RATE_HZ = 8000
-RUNS = 3
+RUNS = 2
 Sound = NDArray[np.int16]
 
 

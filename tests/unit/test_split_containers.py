@@ -218,6 +218,10 @@ def test_telephony_samples_are_read_by_their_suffix(tmp_path: Path, name: str):
 def test_a_file_with_a_header_ignores_the_raw_format(tmp_path: Path, split_of: Split, noise: Noise):
     assert split_of(wav(tmp_path, noise), raw="vox").format.container == "wav"
     assert split_of(wav(tmp_path, noise), "call.ulaw").format.container == "wav"
+    for rate_hz in (8000, 16_000, 44_100):
+        soundfile.write(tmp_path / "a.mp3", noise, rate_hz, format="MP3")
+        content = (tmp_path / "a.mp3").read_bytes()
+        assert split_of(content, "call.gsm").format.container == "mp3"
 
 
 def test_text_is_never_taken_for_samples(split_of: Split):

@@ -44,7 +44,12 @@ CONTAINER_MAGICS = (
     *(b".snd", b"caff", b"NIST_1A", b"Creative Voice File", b"\x1a\x45\xdf\xa3", b"FLV"),
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
 )
-"""First bytes of files with a header; MP3 is missing, as its first bytes are also samples."""
+"""First bytes of files with a header. MP3 is missing: its first bytes may also be samples."""
+MP3_KBITS = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+"""Bit rates of layer III by the four bits in its header, for MPEG-1 and for later versions."""
 PGP_PACKETS = {1: (2, 3, 6), 3: (4, 5, 6)}
 """Packets that begin an encrypted message, and the versions that follow their length.
 
@@ -113,7 +118,32 @@ def _syncsafe(four: bytes) -> int:
 
 def has_header(head: bytes) -> bool:
     """Return whether a file begins with the header of a container, so that it is not raw."""
-    return head.startswith(CONTAINER_MAGICS) or head[4:8] == b"ftyp"
+    is_container = head.startswith(CONTAINER_MAGICS) or head[4:8] == b"ftyp"
+    return is_container or _begins_with_mp3_frames(head)
+
+
+def _begins_with_mp3_frames(head: bytes) -> bool:
+    """Return whether three MP3 frames follow each other: samples only look like a single one."""
+    at = 0
+    for _ in range(3):
+        length = _mp3_frame_bytes(head[at : at + 4])
+        if not length:
+            return False
+        at += length
+    return True
+
+
+def _mp3_frame_bytes(header: bytes) -> int:
+    """Return the length of the frame of layer III with this header; 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, padding = (header[1] >> 3) & 3, (header[2] >> 1) & 1
+    is_mpeg1 = version == 3
+    kbits = MP3_KBITS[is_mpeg1][header[2] >> 4]
+    rate_hz = (44_100, 48_000, 32_000, 0)[(header[2] >> 2) & 3] >> {3: 0, 2: 1, 0: 2}.get(
+        version, 20
+    )
+    return (144 if is_mpeg1 else 72) * kbits * 1000 // rate_hz + padding if rate_hz and kbits else 0
 
 
 def _kind_by_magic(head: bytes) -> str | None:
