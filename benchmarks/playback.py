@@ -19,7 +19,7 @@ import soundfile
 from callpipeline.domain.audio import Channel, SplitRecording
 from callpipeline.engines.reference_call import RECORDING
 from callpipeline.engines.split import LocalSplitter
-from callpipeline.engines.split.channels import measure_peaks
+from callpipeline.engines.split.channel_files import measure_peaks
 from callpipeline.pipeline.processing.stages import measure_channel_peaks
 from callpipeline.pipeline.reading.playback import open_playback
 from callpipeline.storage.objects.ports import RangeFile

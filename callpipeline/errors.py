@@ -15,6 +15,7 @@ CallpipelineError
 │   ├── LabelsInvalid         a file of labels for an evaluation can't be read
 │   ├── EngineRefused         a service rejected its input or broke its contract
 │   ├── MissingObject         an object that a row refers to isn't in the object store
+│   │   └── ObjectReplaced        it was replaced by another one of the same name
 │   ├── PathRefused           a path outside the permitted folder, or an invalid one
 │   ├── UnknownCall           no such call in the ledger
 │   ├── UnknownMention        no such mention in the call
@@ -34,6 +35,7 @@ CallpipelineError
 │   ├── EngineUnavailable     an engine crashed, timed out or is overloaded
 │   │   └── ServiceUnavailable    a service is down: its calls wait without using up retries
 │   ├── StoreUnavailable      the object store didn't respond
+│   ├── RecordingChanged      a recording is still being written
 │   ├── DatabaseUnavailable   Postgres didn't respond
 │   ├── DeliveryRefused       a receiver didn't accept a notification
 │   ├── DownloadFailed        the download of a recording was incomplete
@@ -111,6 +113,10 @@ class EngineRefused(PermanentError):
 
 class MissingObject(PermanentError):
     """An expected object is not in the object store."""
+
+
+class ObjectReplaced(MissingObject):
+    """An object was replaced by another one of the same name."""
 
 
 class PathRefused(PermanentError):
@@ -219,6 +225,10 @@ class DeliveryRefused(TransientError):
         super().__init__(answer)
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class RecordingChanged(TransientError):
+    """A recording changed after it was registered, and the new version isn't registered yet."""
 
 
 class DownloadFailed(TransientError):

@@ -1,5 +1,6 @@
 """Recordings and their channels: format, quality flags, talk time, waveforms and WAV layout."""
 
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +19,37 @@ MAX_UINT32 = 0xFFFF_FFFF
 PCM = 1
 
 
+MAX_CHANNELS = 32
+"""Channels of a recording, over all its tracks; no recorder of calls writes more."""
+_NUMBER = re.compile(r"[1-9]\d?", re.ASCII)
+
+
 class Channel(StrEnum):
-    """A channel of a recording; a mono recording has the single channel MIXED."""
+    """A channel of a recording; a mono recording has the single channel MIXED.
+
+    Where sound is on more than two channels, they are named by their numbers: `Channel("3")`.
+    """
 
     LEFT = "left"
     RIGHT = "right"
     MIXED = "mixed"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Channel | None":
+        if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+            return None
+        numbered = str.__new__(cls, value)
+        numbered._name_, numbered._value_ = value, value
+        # Kept, so that a channel is the same object wherever it comes from.
+        known = cls._value2member_map_.setdefault(value, numbered)
+        assert isinstance(known, cls)
+        return known
+
+    @property
+    def position(self) -> int:
+        """Return the place of the channel in its recording, for sorting."""
+        named = (Channel.LEFT, Channel.RIGHT, Channel.MIXED)
+        return named.index(self) if self in named else int(self.value) + len(named)
 
 
 class Speaker(StrEnum):
@@ -47,6 +73,9 @@ class Flag(StrEnum):
     REPAIRED_TRANSCRIPT = "repaired_transcript"
     UNREADABLE_TRANSCRIPT = "unreadable_transcript"
     UNREADABLE_METADATA = "unreadable_metadata"
+    GAPS = "gaps"
+    UNREAD = "unread"
+    CROSSTALK = "crosstalk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +140,14 @@ class SplitRecording:
 
 
 def speaker_of(channel: Channel, agent_channel: str) -> Speaker:
-    """Return the role on `channel` if the agent is on `agent_channel` ("left" or "right")."""
-    if channel is Channel.MIXED:
+    """Return the role on `channel` if the agent is on `agent_channel` ("left" or "right").
+
+    Of numbered channels, the first two have the roles of left and right; others are unknown.
+    """
+    side = {"1": "left", "2": "right"}.get(channel.value, channel.value)
+    if side not in ("left", "right"):
         return Speaker.UNKNOWN
-    return Speaker.AGENT if channel.value == agent_channel else Speaker.CUSTOMER
+    return Speaker.AGENT if side == agent_channel else Speaker.CUSTOMER
 
 
 def merge_intervals(intervals: Iterable[Interval], gap_s: float = 0.0) -> tuple[Interval, ...]:
@@ -184,7 +217,12 @@ def compute_metrics(
     duration_s: float, channels: tuple[ChannelAudio, ...], speech_detector: str
 ) -> CallMetrics:
     """Compute the metrics of a call from the speech detected on its channels."""
-    speech = {channel.speaker: merge_intervals(channel.speech) for channel in channels}
+    speech = {
+        speaker: merge_intervals(
+            each for channel in channels if channel.speaker is speaker for each in channel.speech
+        )
+        for speaker in Speaker
+    }
     all_speech = merge_intervals(interval for channel in channels for interval in channel.speech)
     agent, customer = speech.get(Speaker.AGENT, ()), speech.get(Speaker.CUSTOMER, ())
     return CallMetrics(

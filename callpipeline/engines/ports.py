@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from callpipeline.domain.audio import ChannelAudio, Interval, Peaks, SplitRecording
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import JudgeResult
 from callpipeline.domain.transcripts import Segment, Transcript
@@ -24,11 +25,18 @@ class Splitter(Protocol):
     name: str
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self,
+        recording: Path,
+        into: Path,
+        agent_channel: str,
+        *,
+        file_name: str | None = None,
+        source: SourceAudio = UNSPECIFIED,
     ) -> SplitRecording:
         """Write `into/<channel>.flac` for each channel, and describe the recording.
 
-        `file_name` is the original name of the recording, for services that require one.
+        `file_name` is the original name of the recording, for services that require one. `source`
+        is what the recording's source says about its audio; it is only passed if it says anything.
 
         Raises UnsupportedAudio or EmptyRecording with the reason. A damaged recording is split as
         far as it can be decoded, and flagged.
@@ -175,11 +183,11 @@ class ThrottledSplitter:
         return self.splitter.name
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self, recording: Path, into: Path, agent_channel: str, **options: Any
     ) -> SplitRecording:
         """See `Splitter`."""
         async with self.semaphore.slot():
-            return await self.splitter.split(recording, into, agent_channel, file_name=file_name)
+            return await self.splitter.split(recording, into, agent_channel, **options)
 
 
 @dataclass(frozen=True)

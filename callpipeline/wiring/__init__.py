@@ -19,6 +19,7 @@ from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
+from callpipeline.storage.calls.versions import RecordingVersions
 from callpipeline.storage.catalog.rematches import Rematches
 from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
@@ -75,6 +76,7 @@ from callpipeline.wiring.stores import (
     open_source,
     retention_periods,
     run_workspace,
+    source_audio,
     source_problems,
     sources_by_bucket,
     transcript_rules,
@@ -305,6 +307,8 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             side_metadata=SideMetadata(
                 storage.recordings, sources_by_bucket(settings), storage.descriptions
             ),
+            source_audio=source_audio(settings),
+            versions=RecordingVersions(storage.database),
         )
 
 

@@ -174,9 +174,9 @@ def encoder_diarizer() -> Diarizer:
 
 def measure_peaks(flac: Path, sha256: str) -> Peaks:
     """Measure the waveform of a channel; numpy and soundfile are imported on first use."""
-    from callpipeline.engines.split import channels
+    from callpipeline.engines.split import channel_files
 
-    return channels.measure_peaks(flac, sha256)
+    return channel_files.measure_peaks(flac, sha256)
 
 
 REMOTE = "remote"

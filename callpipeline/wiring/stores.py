@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
+from callpipeline.domain.calls.source_audio import SourceAudio
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import SettingsInvalid
@@ -142,6 +143,11 @@ def first_speakers(settings: Settings) -> dict[str, Speaker]:
         _bucket_of(settings, source): _first_speaker(settings, source)
         for source in load_sources(settings)
     }
+
+
+def source_audio(settings: Settings) -> dict[str, SourceAudio]:
+    """Return what the sources say about the audio of their recordings, by bucket."""
+    return {_bucket_of(settings, source): source.audio for source in load_sources(settings)}
 
 
 def _first_speaker(settings: Settings, source: Source) -> Speaker:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment
 from callpipeline.domain.transcripts import Transcript
@@ -52,7 +53,13 @@ class ScriptedSplitter(_Scripted):
     name = "scripted-splitter"
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self,
+        recording: Path,
+        into: Path,
+        agent_channel: str,
+        *,
+        file_name: str | None = None,
+        source: SourceAudio = UNSPECIFIED,
     ) -> SplitRecording:
         content = recording.read_text(errors="replace")
         await self._work_on(content)

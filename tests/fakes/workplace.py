@@ -9,7 +9,7 @@ from callpipeline.domain.calls.call import Call, DuplicatePolicy, Stage
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.ports import Diarizer
-from callpipeline.engines.split.channels import measure_peaks
+from callpipeline.engines.split.channel_files import measure_peaks
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts
 from callpipeline.pipeline.processing.processor import CallEvent, Processor, process_calls
 from callpipeline.pipeline.processing.stages import Engines, Stages, SuppliedTranscripts

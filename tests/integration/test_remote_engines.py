@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from callpipeline.domain.audio import Channel, Flag, SplitRecording
+from callpipeline.domain.audio import Channel, Flag, Speaker, SplitRecording
+from callpipeline.domain.calls.source_audio import RawFormat, SourceAudio
 from callpipeline.domain.sentiment import Judgement, Sentiment, UnjudgedMention
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.http.service import HttpClient
@@ -120,6 +122,38 @@ def test_one_url_for_both_channels_is_downloaded_once(bench: EngineBench):
     split = bench.run(bench.split())
     assert [c.channel for c in split.channels] == [Channel.MIXED]
     assert bench.services.attempts("channel") == 1
+
+
+def test_more_than_two_channels_are_downloaded_by_their_names(bench: EngineBench, tmp_path: Path):
+    offer(bench, a_file(tmp_path, noise(1), "a.flac"), a_file(tmp_path, noise(2), "b.flac"))
+
+    def name_three(answer: dict[str, Any]) -> dict[str, Any]:
+        left, right = answer["left_channel_url"], answer["right_channel_url"]
+        named = {"1": left, "2": right, "4": left}
+        return {**answer, "channels": [{"channel": n, "url": url} for n, url in named.items()]}
+
+    bench.services.plan("split", with_change("three", name_three))
+    split = bench.run(bench.split())
+    assert bench.services.attempts("channel") == 3
+    # The fourth is a copy of the first.
+    assert [(c.channel, c.speaker) for c in split.channels] == [
+        (Channel.LEFT, Speaker.AGENT),
+        (Channel.RIGHT, Speaker.CUSTOMER),
+    ]
+
+
+def test_samples_without_a_header_are_sent_as_wav(bench: EngineBench, tmp_path: Path):
+    (tmp_path / "recording").write_bytes(noise(1).tobytes())
+    source = SourceAudio(RawFormat("slin"))
+    work = bench.splitter.split(
+        tmp_path / "recording", tmp_path, "left", file_name="call.raw", source=source
+    )
+    split = bench.run(work)
+    [request] = bench.services.requests("split")
+    assert (request.file.name, request.file.content_type) == ("recording.wav", "audio/wav")
+    assert request.file.size_bytes == 44 + len(noise(1)) * 2
+    assert split.format.container == "wav"
+    assert not (tmp_path / "recording.wav").exists()
 
 
 @pytest.mark.parametrize("side", [0, 1])

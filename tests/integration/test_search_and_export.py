@@ -204,7 +204,7 @@ def test_counting_stops_at_the_limit(
 
 def exported(storage: Storage, what: Dataset, format: ExportFormat, **between: Any) -> bytes:
     file = io.BytesIO()
-    times = {"since": None, "until": None} | between
+    times: dict[str, Any] = {"since": None, "until": None} | between
     with open_export(storage.database, what, **times) as table:
         write_export(table, format, file)
     return file.getvalue()

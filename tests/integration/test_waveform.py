@@ -10,7 +10,7 @@ import soundfile
 from callpipeline.domain.audio import Channel, SplitRecording
 from callpipeline.domain.calls.call import Stage
 from callpipeline.engines.split import LocalSplitter
-from callpipeline.engines.split.channels import measure_peaks
+from callpipeline.engines.split.channel_files import measure_peaks
 from callpipeline.errors import ClaimLost, MissingObject
 from callpipeline.pipeline.processing.stages import measure_channel_peaks
 from callpipeline.pipeline.reading.playback import waveform

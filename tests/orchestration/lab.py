@@ -19,6 +19,7 @@ from callpipeline.definitions import build
 from callpipeline.defs.partitions import PROCESS_CALLS_JOB
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, SplitRecording
 from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.ports import SentimentJudge
@@ -45,7 +46,13 @@ class CountingEngines:
     before_split: Callable[[], None] = lambda: None
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self,
+        recording: Path,
+        into: Path,
+        agent_channel: str,
+        *,
+        file_name: str | None = None,
+        source: SourceAudio = UNSPECIFIED,
     ) -> SplitRecording:
         self.used.append("splitter")
         self.before_split()

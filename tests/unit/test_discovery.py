@@ -1,6 +1,7 @@
 """Discovery: which objects are recordings, and that each is registered once, whatever happens."""
 
 import itertools
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -218,6 +219,31 @@ def test_an_overwritten_recording_is_another_call():
     sensor.store.add(a_recording(etag="2-def", last_modified=A_WHILE_AGO))
     assert sensor.found(sensor.tick()) == {"call.wav"}
     assert len(sensor.registry.recordings) == 2
+
+
+@dataclass
+class HeadStore(FakeStore):
+    """A store whose objects all begin with the same bytes."""
+
+    head: bytes = b""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        return self.head[start : start + length]
+
+
+@pytest.mark.parametrize(
+    ("data_bytes", "is_waiting"), [(956, False), (957, True), (0, False), (0xFFFFFFFF, False)]
+)
+def test_a_wav_file_shorter_than_its_header_says_waits(data_bytes: int, is_waiting: bool):
+    head = b"RIFF" + struct.pack("<I", data_bytes) + b"WAVEfmt \x10\0\0\0"
+    head += struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16) + b"data"
+    sensor = Sensor(store=HeadStore(head=head + struct.pack("<I", data_bytes)))
+    sensor.store.add(a_recording("a.wav", size_bytes=1000), a_recording("b.mp3"))
+    first = sensor.tick()
+    assert sensor.found(first) == ({"b.mp3"} if is_waiting else {"a.wav", "b.mp3"})
+    assert first.result.unsettled == int(is_waiting)
+    if is_waiting:
+        assert sensor.found(sensor.tick(after=timedelta(minutes=11))) == {"a.wav"}
 
 
 def test_an_empty_recording_settles_later():

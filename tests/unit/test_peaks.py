@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpipeline.domain.audio import MAX_PEAK, MAX_WINDOWS, Peaks, window_samples
-from callpipeline.engines.split.channels import measure_peaks
+from callpipeline.engines.split.channel_files import measure_peaks
 from callpipeline.errors import EngineUnavailable
 from callpipeline.storage.results.serialization import peaks_from_json, peaks_to_json
 

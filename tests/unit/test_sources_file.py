@@ -8,6 +8,7 @@ import pytest
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+from callpipeline.domain.calls.source_audio import RawFormat
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.sources.patterns import compile_pattern
@@ -44,6 +45,8 @@ sources:
     unreadable_transcript: transcribe
     include: ['*.wav', 'calls/*.dat']
     exclude: archive/*
+    raw: PCMU/8000/2
+    channel_roles: agent, agent, customer
   - name: branches
     url: branches/recordings
   - {name: archive, url: /srv/archive, lane: }
@@ -69,6 +72,8 @@ sources:
         unreadable_transcript=UnreadableTranscript.TRANSCRIBE,
         include=("*.wav", "calls/*.dat"),
         exclude=("archive/*",),
+        raw=RawFormat("ulaw", 8000, 2),
+        channel_roles=(Speaker.AGENT, Speaker.AGENT, Speaker.CUSTOMER),
     )
     assert branches == Source("branches", str(tmp_path / "branches/recordings"))
     assert archive == Source("archive", "/srv/archive")
@@ -109,6 +114,9 @@ def one(field: str) -> str:
         (one("timezone: ../../etc/passwd"), "is unknown"),
         (one("agent_channel: both"), "`agent_channel:` must be left or right, not both"),
         (one("mono_first_speaker: me"), "must be one of auto, agent, customer, not me"),
+        (one("raw: mp3"), "`raw:` mp3 is not a format: use one of ulaw"),
+        (one("raw: vox/8000/2"), "`raw:` vox can't have 2 channels"),
+        (one("channel_roles: agent, client"), "`channel_roles:` agent, client are not roles"),
         (one("duplicates: drop"), "`duplicates:` must be one of link, process, refuse, not drop"),
         (one("lane: fast"), "`lane:` must be one of live, bulk, not fast"),
         (

@@ -208,7 +208,7 @@ def test_silence_on_both_channels_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("through", ["libsndfile", "ffmpeg"])
-def test_of_more_than_two_channels_the_first_two_are_used(tmp_path: Path, through: str) -> None:
+def test_more_than_two_channels_are_numbered(tmp_path: Path, through: str) -> None:
     sound = tones(1.0, 48_000, 6)
     if through == "ffmpeg":
         encoded(tmp_path / "call.m4a", "aac", sound, 48_000).rename(tmp_path / "call")
@@ -216,5 +216,11 @@ def test_of_more_than_two_channels_the_first_two_are_used(tmp_path: Path, throug
         soundfile.write(tmp_path / "call", sound, 48_000, format="WAV")
     result = split(tmp_path / "call")
     assert result.format.channel_count == 6
-    assert [flag.flag for flag in result.flags] == [Flag.EXTRA_CHANNELS]
-    assert loudest_pitch_hz(tmp_path / "out/right.flac") == pytest.approx(500, abs=5)
+    assert [channel.channel for channel in result.channels] == list("123456")
+    unknown = [Speaker.UNKNOWN] * 4
+    speakers = [channel.speaker for channel in result.channels]
+    assert speakers == [Speaker.AGENT, Speaker.CUSTOMER, *unknown]
+    assert [(flag.flag, flag.detail) for flag in result.flags] == [
+        (Flag.EXTRA_CHANNELS, "6 channels: 6 were used")
+    ]
+    assert loudest_pitch_hz(tmp_path / "out/2.flac") == pytest.approx(500, abs=5)

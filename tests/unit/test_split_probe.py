@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from callpipeline.engines.split.containers import wav_declared_s
 from callpipeline.engines.split.probe import (
     HEAD_BYTES,
     explain_unreadable,
     mp3_states_its_length,
     read_head,
     reject_non_audio,
-    wav_declared_s,
 )
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 

@@ -135,7 +135,9 @@ def test_all_words_come_back_on_their_channels(make, name: str, lengths: list[in
         timed(" ".join("word" * size for _ in range(length)), number * 100.0)
         for number, length in enumerate(lengths)
     ]
-    [read] = parse_supplied(name, "".join(make(talk)).encode(), "left") or ()
+    found = parse_supplied(name, "".join(make(talk)).encode(), "left")
+    assert found and len(found) == 1
+    read = found[0]
     assert (read.channel, read.speaker) == (Channel.RIGHT, Speaker.CUSTOMER)
     spoken = [word for segment in talk for word in segment.text.split()]
     assert " ".join(s.text for s in read.segments).split() == spoken

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from callpipeline.domain.audio import Channel
+from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.calls.call import Stage
 from callpipeline.storage.objects import keys
 from callpipeline.web.api.calls import audio_chunks
 from callpipeline.wiring import Storage
+from tests.builders import a_mention
 from tests.web.processed_calls import RATE_HZ, ProcessedCall
 from tests.web.served import Served
 
@@ -201,3 +203,32 @@ def test_deleted_audio_is_404(client: httpx.Client, storage: Storage, call_id: s
     reply = client.get(f"/calls/{call_id}/audio.wav")
     assert reply.status_code == 404
     assert "vodafone" not in json.dumps(reply.json()).lower()
+
+
+NUMBERED: dict[Channel, list[str]] = {
+    Channel("1"): ["hello this is riverside telecom"],
+    Channel("2"): ["one moment please"],
+    Channel("10"): ["i saw that vodafone is cheaper"],
+}
+
+
+def test_a_call_with_numbered_channels_is_shown_and_played(
+    client: httpx.Client, storage: Storage, tmp_path: Path
+) -> None:
+    mention = a_mention("Vodafone", segment_index=0, char_start=11, channel=Channel("10"))
+    call = ProcessedCall(texts=NUMBERED, mentions=(replace(mention, speaker=Speaker.UNKNOWN),))
+    call_id = call.store(storage, tmp_path / "sound")
+    page = client.get(f"/calls/{call_id}")
+    assert page.status_code == 200
+    assert 'data-lanes="agent customer unknown"' in page.text
+    samples, _ = soundfile.read(io.BytesIO(client.get(f"/calls/{call_id}/audio.wav").content))
+    assert samples.shape == (20 * RATE_HZ, 3)
+    one = client.get(f"/calls/{call_id}/audio.wav", params={"channel": "10"})
+    assert soundfile.read(io.BytesIO(one.content))[0].ndim == 1
+    assert client.get(f"/calls/{call_id}/audio.wav", params={"channel": "0"}).status_code == 422
+    peaks = client.get(f"/calls/{call_id}/peaks").json()["channels"]
+    assert [lane["channel"] for lane in peaks] == ["1", "2", "10"]
+    job = client.get(f"/jobs/{call_id}").json()
+    assert job["left_channel_url"].endswith("channel=1")
+    assert job["right_channel_url"].endswith("channel=2")
+    assert job["competitors_found"] == ["Vodafone"]

@@ -252,7 +252,8 @@ def _step_label(stage: str | None, channels: Collection[str]) -> str:
             return "split"
         case Stage.CALL_METRICS | Stage.TRANSCRIPTS:
             sides = [side for side in ("left", "right") if side in channels]
-            return f"transcribing {' and '.join(sides)}".rstrip()
+            numbered = f"{len(channels)} channels" if len(channels) > 2 else ""
+            return f"transcribing {' and '.join(sides) or numbered}".rstrip()
         case Stage.COMPETITOR_MENTIONS:
             return "analysing for competitors"
         case Stage.COMPETITOR_SENTIMENT:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.side_files import MetadataTable
+from callpipeline.domain.calls.source_audio import RawFormat, SourceAudio
 
 MAX_SEARCHED_CHARS = 1024
 """Only this many characters at the end of a key are searched for a pattern."""
@@ -91,7 +92,9 @@ class Source:
     `minute`, `second`) is the time of the call, in `timezone` unless it has an offset;
     `agent_channel` is the agent's channel, for sources where it varies by call.
 
-    `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said.
+    `mono_first_speaker` speaks first in mono recordings; AUTO leaves that to what is said. `raw` is
+    the format of recordings without a header, `channel_roles` the roles of channels in order, for
+    recordings with more than an agent's and a customer's channel.
 
     `speakers` are roles by the labels of supplied transcripts. A call whose transcript can't be
     read fails, or its recording is transcribed, as `unreadable_transcript` says.
@@ -121,6 +124,12 @@ class Source:
     time_format: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    raw: RawFormat | None = None
+    channel_roles: tuple[Speaker, ...] = ()
+
+    @property
+    def audio(self) -> SourceAudio:
+        return SourceAudio(self.raw, self.channel_roles)
 
     def includes(self, key: str) -> bool:
         return _matches_any(self.include, key)

@@ -1,133 +1,60 @@
-"""Channels of a recording: split here or received, measured, written as FLAC."""
+"""Channels of a recording: split here or received, distinguished, and described."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
 
-import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from callpipeline.domain.audio import (
-    MAX_PEAK,
+    MAX_CHANNELS,
     AudioFormat,
     Channel,
-    ChannelAudio,
-    Peaks,
     QualityFlag,
+    Speaker,
     SplitRecording,
     speaker_of,
-    window_samples,
 )
-from callpipeline.engines.split.probe import read_head, reject_non_audio
-from callpipeline.engines.split.quality import (
-    FULL_SCALE,
-    DifferenceMeter,
-    LevelMeter,
-    Measurements,
-    flags_of,
+from callpipeline.domain.calls.source_audio import (
+    UNSPECIFIED,
+    RawFormat,
+    SourceAudio,
+    raw_format_of,
 )
+from callpipeline.engines.split.av_reader import NO_SAMPLES
+from callpipeline.engines.split.channel_files import ChannelFile
+from callpipeline.engines.split.distinction import Distinction, distinguish
+from callpipeline.engines.split.probe import has_header, read_head, reject_non_audio
+from callpipeline.engines.split.quality import DifferenceMeter, LevelMeter, Measurements, flags_of
 from callpipeline.engines.split.readers import (
-    BLOCK_SAMPLES,
-    NO_SAMPLES,
     Reader,
     decode,
+    decode_other_tracks,
     require_plausible_rate,
 )
-from callpipeline.errors import EmptyRecording, EngineUnavailable, UnsupportedAudio
+from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
-LENGTH_TOLERANCE_S = 0.1
-"""Encoders add some milliseconds of silence; two files of the same sound never differ by more."""
 UNKNOWN = "unknown"
 
 
-class ChannelFile:
-    """Writer of mono 16-bit FLAC; the file gets its final name when it is complete."""
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Assignment of roles to channels, by the agent's channel or the source's roles."""
 
-    def __init__(self, into: Path, channel: Channel, sample_rate_hz: int) -> None:
-        self.channel = channel
-        self.level = LevelMeter()
-        self.part = into / f"{channel}.flac.part"
-        self._into = into
-        self._sample_rate_hz = sample_rate_hz
-        with _write_errors():
-            # By default libsndfile writes 24-bit FLAC for samples that were decoded as floats.
-            self._file = soundfile.SoundFile(
-                self.part, "w", sample_rate_hz, 1, "PCM_16", format="FLAC"
-            )
+    agent_channel: str
+    source: SourceAudio = UNSPECIFIED
 
-    def write(self, samples: NDArray[np.int16]) -> None:
-        """Append samples. Raises EngineUnavailable if the disk is full."""
-        with _write_errors():
-            self._file.write(samples)
-        self.level.add(samples)
+    def speaker(self, file: ChannelFile, *, is_alone: bool) -> Speaker:
+        """Return the role on a channel; `is_alone` if it is the recording's only channel."""
+        if is_alone or not self.source.roles:
+            return speaker_of(file.channel, self.agent_channel)
+        roles = self.source.roles
+        return roles[file.number - 1] if file.number <= len(roles) else Speaker.UNKNOWN
 
-    @property
-    def duration_s(self) -> float:
-        return self.level.samples / self._sample_rate_hz
-
-    def discard(self) -> None:
-        self.part.unlink()
-
-    def finish(self, agent_channel: str) -> ChannelAudio:
-        """Give the closed file its final name and describe it."""
-        path = self.part.rename(self._into / f"{self.channel}.flac")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        return ChannelAudio(
-            channel=self.channel,
-            speaker=speaker_of(self.channel, agent_channel),
-            sample_rate_hz=self._sample_rate_hz,
-            duration_s=self.duration_s,
-            rms_dbfs=round(self.level.rms_dbfs, 2),
-            size_bytes=path.stat().st_size,
-            sha256=digest.hexdigest(),
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with _write_errors():
-            self._file.close()
-
-
-def measure_peaks(flac: Path, sha256: str) -> Peaks:
-    """Return the peaks of a mono file with the given digest. Raises EngineUnavailable."""
-    try:
-        with soundfile.SoundFile(flac) as file:
-            window = window_samples(file.frames, file.samplerate)
-            # Whole windows, so that no window spans two blocks.
-            length = max(1, BLOCK_SAMPLES // window) * window
-            maxima = bytearray()
-            while len(block := file.read(length, "int16")):
-                maxima += _maxima(block.astype(np.int16, copy=False), window)
-            return Peaks(window / file.samplerate, bytes(maxima), sha256)
-    except soundfile.LibsndfileError as error:
-        raise EngineUnavailable("the waveform of a channel could not be measured.") from error
-
-
-def _maxima(samples: NDArray[np.int16], window: int) -> bytes:
-    """Return a byte per window, rounded up, so that only silence is 0."""
-    starts = np.arange(0, len(samples), window)
-    highest = np.maximum.reduceat(samples, starts).astype(np.int32)
-    lowest = np.minimum.reduceat(samples, starts).astype(np.int32)
-    loudest = np.maximum(highest, -lowest)
-    scaled = np.ceil(loudest * (MAX_PEAK / FULL_SCALE))
-    return np.minimum(MAX_PEAK, scaled).astype(np.uint8).tobytes()
-
-
-@contextmanager
-def _write_errors() -> Iterator[None]:
-    """Keep errors of writing apart from errors of reading the recording."""
-    try:
-        yield
-    except soundfile.LibsndfileError as error:
-        raise EngineUnavailable("a channel could not be written: is the disk full?") from error
+    def is_agent(self, file: ChannelFile) -> bool:
+        return self.speaker(file, is_alone=False) is Speaker.AGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +69,44 @@ class InvalidChannel(Exception):
     """A channel's file is unusable; the message is the rest of a sentence."""
 
 
-def split_recording(recording: Path, into: Path, agent_channel: str) -> SplitRecording:
-    """Write `into/<channel>.flac` for each channel. Raises UnsupportedAudio, EmptyRecording."""
+def split_recording(
+    recording: Path,
+    into: Path,
+    agent_channel: str,
+    source: SourceAudio = UNSPECIFIED,
+    file_name: str | None = None,
+) -> SplitRecording:
+    """Write `into/<channel>.flac` for each channel. Raises UnsupportedAudio, EmptyRecording.
+
+    Samples without a header are in the format of the source, else in that which the suffix of
+    `file_name` means.
+    """
     into.mkdir(parents=True, exist_ok=True)
-    return decode(recording, partial(_split, into=into, agent_channel=agent_channel))
+    raw = source.raw or raw_format_of(file_name or "")
+    assignment = Assignment(agent_channel, source)
+    return decode(
+        recording, partial(_split, recording=recording, into=into, assignment=assignment), raw
+    )
+
+
+def raw_format(recording: Path, source: SourceAudio) -> RawFormat | None:
+    """Return the format that the source sets for a recording, if that has no header."""
+    return None if source.raw is None or has_header(read_head(recording)) else source.raw
+
+
+def write_as_wav(recording: Path, into: Path, raw: RawFormat) -> Path:
+    """Convert samples without a header into a WAV file. Raises UnsupportedAudio."""
+    into.mkdir(parents=True, exist_ok=True)
+    path = into / "recording.wav"
+
+    def write(reader: Reader) -> Path:
+        rate_hz, count = reader.sample_rate_hz, reader.channel_count
+        with soundfile.SoundFile(path, "w", rate_hz, count, "PCM_16", format="WAV") as file:
+            for block in reader.blocks():
+                file.write(block)
+        return path
+
+    return decode(recording, write, raw)
 
 
 def probe_format(recording: Path) -> AudioFormat | None:
@@ -157,7 +118,7 @@ def probe_format(recording: Path) -> AudioFormat | None:
 
     def probe(reader: Reader) -> AudioFormat:
         require_plausible_rate(reader.sample_rate_hz)
-        return _format_of(reader, 0.0)
+        return _format_of(reader, 0.0, reader.channel_count)
 
     with suppress(UnsupportedAudio):
         return decode(recording, probe)
@@ -170,77 +131,110 @@ def assemble_channels(
     agent_channel: str,
     probed: AudioFormat | None,
     reported: ReportedDetails,
+    source: SourceAudio = UNSPECIFIED,
 ) -> SplitRecording:
     """Write `into/<channel>.flac` from audio files of any format.
 
-    `probed` is the result of `probe_format`. Two files of the same sound become `mixed`. Raises
+    `probed` is the result of `probe_format`. Files of the same sound become one. Raises
     InvalidChannel.
     """
-    written = [_write_channel(file, into, channel) for channel, file in files.items()]
-    if len(written) == 2 and _is_same_sound(*written):
-        written.pop().discard()
-    if len(written) == 1:
-        written[0].channel = Channel.MIXED
-    duration_s = max(file.duration_s for file in written)
-    levels = {file.channel: file.level for file in written}
-    channels = tuple(file.finish(agent_channel) for file in written)
-    format = reported.format or _assembled_format(
-        probed, duration_s, channels[0].sample_rate_hz, len(written)
-    )
-    is_fake_stereo = len(channels) == 1 and format.channel_count > 1
-    flags = flags_of(Measurements(format, levels, is_fake_stereo=is_fake_stereo))
-    return SplitRecording(format, channels, flags if reported.flags is None else reported.flags)
+    written = [
+        _write_channel(file, into, channel, number)
+        for number, (channel, file) in enumerate(files.items(), start=1)
+    ]
+    rate_hz, assignment = written[0].sample_rate_hz, Assignment(agent_channel, source)
+    found = distinguish(written, assignment.is_agent)
+    duration_s = max(file.duration_s for file in found.files)
+    format = reported.format or _assembled_format(probed, duration_s, rate_hz, len(found.files))
+    result = _describe(found, assignment, Measurements(format, {}, channels_found=len(written)))
+    return result if reported.flags is None else _with_flags(result, reported.flags)
 
 
-def _split(reader: Reader, into: Path, agent_channel: str) -> SplitRecording:
+def _with_flags(split: SplitRecording, flags: tuple[QualityFlag, ...]) -> SplitRecording:
+    return SplitRecording(split.format, split.channels, flags)
+
+
+def _split(reader: Reader, recording: Path, into: Path, assignment: Assignment) -> SplitRecording:
     require_plausible_rate(reader.sample_rate_hz)
+    files = _write_candidates(reader, into)
+    gap_s, count = reader.gap_s, reader.channel_count
+    for other in decode_other_tracks(
+        recording, range(1, reader.track_count), reader.sample_rate_hz
+    ):
+        files += _write_candidates(other, into, first_number=count + 1)
+        count += other.channel_count
+    if not any(file.level.samples for file in files):
+        raise EmptyRecording(NO_SAMPLES)
+    found = distinguish(files, assignment.is_agent)
+    format = _format_of(reader, max(file.duration_s for file in files), count)
+    measured = Measurements(
+        format,
+        {},
+        gap_s=gap_s,
+        unread_bytes=reader.unread_bytes,
+        channels_found=len(files),
+    )
+    return _describe(found, assignment, measured)
+
+
+def _write_candidates(reader: Reader, into: Path, first_number: int = 1) -> list[ChannelFile]:
+    """Write a file for each channel of a track."""
+    count = min(reader.channel_count, MAX_CHANNELS + 1 - first_number)
+    names = _names(count) if reader.track_count == 1 else _numbers(first_number, count)
     with ExitStack() as opened:
         files = [
-            opened.enter_context(ChannelFile(into, channel, reader.sample_rate_hz))
-            for channel in _channels(reader.channel_count)
+            opened.enter_context(ChannelFile(into, name, reader.sample_rate_hz, number))
+            for number, name in enumerate(names, start=first_number)
         ]
-        difference = _copy(reader, files)
-    _require_samples(files[0])
-    is_fake_stereo = difference.is_same_sound
-    if is_fake_stereo:
-        files.pop().discard()
-        files[0].channel = Channel.MIXED
-    measurements = Measurements(
-        _format_of(reader, files[0].duration_s),
-        {file.channel: file.level for file in files},
-        is_fake_stereo=is_fake_stereo,
+        for block in reader.blocks():
+            for index, file in enumerate(files):
+                file.write(block[:, index])
+    return files
+
+
+def _names(count: int) -> list[Channel]:
+    """Return the names of the channels of a recording with this number of them."""
+    named = {1: [Channel.MIXED], 2: [Channel.LEFT, Channel.RIGHT]}
+    return named.get(count) or _numbers(1, count)
+
+
+def _numbers(first: int, count: int) -> list[Channel]:
+    return [Channel(str(number)) for number in range(first, first + count)]
+
+
+def _describe(found: Distinction, assignment: Assignment, measured: Measurements) -> SplitRecording:
+    """Name the channels, give them roles, and describe them with the flags of the recording."""
+    is_alone = len(found.files) == 1 and (measured.channels_found == 1 or bool(found.copies))
+    names = _names(len(found.files))
+    renamed = (
+        {file.channel: name for file, name in zip(found.files, names, strict=True)}
+        if len(names) < 3
+        else {}
     )
-    channels = tuple(file.finish(agent_channel) for file in files)
-    return SplitRecording(measurements.format, channels, flags_of(measurements))
+    for file in found.files:
+        file.channel = renamed.get(file.channel, file.channel)
+    measurements = Measurements(
+        measured.format,
+        {file.channel: file.level for file in found.files},
+        is_fake_stereo=is_alone and bool(found.copies) and measured.format.channel_count > 1,
+        copies=found.copies,
+        crosstalk=found.crosstalk(renamed),
+        gap_s=measured.gap_s,
+        unread_bytes=measured.unread_bytes,
+        channels_found=measured.channels_found,
+    )
+    channels = tuple(
+        file.finish(assignment.speaker(file, is_alone=is_alone)) for file in found.files
+    )
+    return SplitRecording(measured.format, channels, flags_of(measurements))
 
 
-def _copy(reader: Reader, files: list[ChannelFile]) -> DifferenceMeter:
-    """Copy all samples into the files; return how much the channels differ."""
-    difference = DifferenceMeter()
-    for block in reader.blocks():
-        for index, file in enumerate(files):
-            file.write(block[:, index])
-        if len(files) > 1:
-            difference.add(block[:, 0], block[:, 1])
-    return difference
-
-
-def _channels(count: int) -> tuple[Channel, ...]:
-    return (Channel.MIXED,) if count == 1 else (Channel.LEFT, Channel.RIGHT)
-
-
-def _require_samples(file: ChannelFile) -> None:
-    """Raise EmptyRecording if nothing was written."""
-    if file.level.samples == 0:
-        raise EmptyRecording(NO_SAMPLES)
-
-
-def _format_of(reader: Reader, duration_s: float) -> AudioFormat:
+def _format_of(reader: Reader, duration_s: float, channel_count: int) -> AudioFormat:
     return AudioFormat(
         container=reader.container,
         codec=reader.codec,
         sample_rate_hz=reader.sample_rate_hz,
-        channel_count=reader.channel_count,
+        channel_count=channel_count,
         duration_s=duration_s,
         declared_duration_s=reader.declared_s,
         bad_packets=reader.bad_packets,
@@ -262,11 +256,12 @@ def _assembled_format(
     )
 
 
-def _write_channel(file: Path, into: Path, channel: Channel) -> ChannelFile:
+def _write_channel(file: Path, into: Path, channel: Channel, number: int) -> ChannelFile:
     name = "its audio" if channel is Channel.MIXED else f"its {channel} channel"
     try:
         side = decode(file, _audible_side)
-        return decode(file, partial(_copy_side, side=side, into=into, channel=channel))
+        copy = partial(_copy_side, side=side, into=into, channel=channel, number=number)
+        return decode(file, copy)
     except InvalidChannel as error:
         raise InvalidChannel(f"{name} {error}") from None
     except (UnsupportedAudio, EmptyRecording) as error:
@@ -289,29 +284,11 @@ def _audible_side(reader: Reader) -> int:
     raise InvalidChannel("has two different channels, so it is unclear which one to use")
 
 
-def _copy_side(reader: Reader, side: int, into: Path, channel: Channel) -> ChannelFile:
+def _copy_side(reader: Reader, side: int, into: Path, channel: Channel, number: int) -> ChannelFile:
     require_plausible_rate(reader.sample_rate_hz)
-    with ChannelFile(into, channel, reader.sample_rate_hz) as file:
+    with ChannelFile(into, channel, reader.sample_rate_hz, number) as file:
         for block in reader.blocks():
             file.write(block[:, side])
-    _require_samples(file)
+    if file.level.samples == 0:
+        raise EmptyRecording(NO_SAMPLES)
     return file
-
-
-def _is_same_sound(one: ChannelFile, other: ChannelFile) -> bool:
-    """Compare two files over the length of the shorter one."""
-    difference = DifferenceMeter()
-    with soundfile.SoundFile(one.part) as left, soundfile.SoundFile(other.part) as right:
-        if left.samplerate != right.samplerate:
-            return False
-        if abs(one.duration_s - other.duration_s) > LENGTH_TOLERANCE_S:
-            return False
-        for left_block, right_block in zip(_blocks(left), _blocks(right), strict=False):
-            length = min(len(left_block), len(right_block))
-            difference.add(left_block[:length], right_block[:length])
-    return difference.is_same_sound
-
-
-def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.int16]]:
-    while len(block := file.read(BLOCK_SAMPLES, "int16")):
-        yield block.astype(np.int16, copy=False)

@@ -1,11 +1,11 @@
-"""Detection of file types from their first bytes, and durations stated in headers."""
+"""Detection of file types from their first bytes."""
 
-import struct
 from pathlib import Path
 
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
 HEAD_BYTES = 4096
+PGP = "an encrypted (PGP) file: decrypt it, and store the recording itself"
 
 NOT_AUDIO = (
     (
@@ -23,6 +23,14 @@ NOT_AUDIO = (
     (b"II*\x00", "an image (TIFF), not audio"),
     (b"MM\x00*", "an image (TIFF), not audio"),
     (b"\x7fELF", "a program, not audio"),
+    (b"BZh", "a bzip2 archive, not audio"),
+    (b"\xfd7zXZ\x00", "an XZ archive, not audio"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive, not audio"),
+    (b"-----BEGIN PGP", PGP),
+    (b"-----BEGIN PKCS7", "an encrypted (PKCS #7) file: decrypt it first"),
+    (b"Salted__", "an encrypted (OpenSSL) file: decrypt it first"),
+    (b"age-encryption.org/", "an encrypted (age) file: decrypt it first"),
+    (b"HTTP/1.", "a reply of a web server with its headers: store its content alone"),
 )
 
 TEXT_KINDS = (
@@ -31,8 +39,22 @@ TEXT_KINDS = (
     (("{", "["), "a JSON or text file, not audio"),
 )
 
-UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-"""Sizes that a recorder writes until it knows the size of the samples."""
+CONTAINER_MAGICS = (
+    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"fLaC", b"OggS", b"ID3", b"#!AMR", b"FORM"),
+    *(b".snd", b"caff", b"NIST_1A", b"Creative Voice File", b"\x1a\x45\xdf\xa3", b"FLV"),
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+)
+"""First bytes of files with a header. MP3 is missing: its first bytes may also be samples."""
+MP3_KBITS = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+"""Bit rates of layer III by the four bits in its header, for MPEG-1 and for later versions."""
+PGP_PACKETS = {1: (2, 3, 6), 3: (4, 5, 6)}
+"""Packets that begin an encrypted message, and the versions that follow their length.
+
+Source: https://www.rfc-editor.org/rfc/rfc9580
+"""
 
 
 def read_head(path: Path) -> bytes:
@@ -44,12 +66,13 @@ def read_head(path: Path) -> bytes:
     return head
 
 
-def reject_non_audio(head: bytes) -> None:
+def reject_non_audio(head: bytes, *, is_raw: bool = False) -> None:
     """Raise UnsupportedAudio for text, web pages, images, archives and programs.
 
     Text must never reach the decoders: they read playlists, which refer to other files and URLs.
+    With `is_raw`, the file may be samples without a header, which can begin with any few bytes.
     """
-    kind = _kind_by_magic(head) or _kind_of_text(head)
+    kind = (None if is_raw else _kind_by_magic(head)) or _kind_of_text(head)
     if kind:
         raise UnsupportedAudio(f"this is {kind}")
 
@@ -62,30 +85,14 @@ def explain_unreadable(head: bytes) -> str:
         return "an MP4 or M4A file without its index: it was cut off before it was complete"
     if not any(head):
         return "the file contains only zeros; it was probably never written"
+    if head.startswith(b"NIST_1A"):
+        return "a NIST SPHERE file in a compressed or unknown coding: convert it to WAV first"
+    if (at := head.find(b"RIFF")) > 0 and head[at + 8 : at + 12] == b"WAVE":
+        return f"there are {at} other bytes before the header of a WAV file: remove them"
     return (
         f"unknown audio format: no decoder recognises it (first bytes {head[:8].hex(' ')}); "
-        "samples without a header don't state their rate"
+        "if these are samples without a header, set their format with `raw:` of the source"
     )
-
-
-def wav_declared_s(path: Path) -> float | None:
-    """Return the duration stated in a WAV header; None if there is none.
-
-    libsndfile and FFmpeg reduce it to the available audio, so neither detects a truncated file.
-    """
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
-            return None
-        bytes_per_s = 0
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", header)
-            if name == b"data":
-                return size / bytes_per_s if bytes_per_s and size not in UNKNOWN_SIZES else None
-            body_at = file.tell()
-            if name == b"fmt ":
-                bytes_per_s = int.from_bytes(file.read(12)[8:12], "little")
-            file.seek(body_at + size + size % 2)
-    return None
 
 
 def mp3_states_its_length(path: Path) -> bool:
@@ -109,15 +116,67 @@ def _syncsafe(four: bytes) -> int:
     return sum(byte << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=False))
 
 
+def has_header(head: bytes) -> bool:
+    """Return whether a file begins with the header of a container, so that it is not raw."""
+    is_container = head.startswith(CONTAINER_MAGICS) or head[4:8] == b"ftyp"
+    return is_container or _begins_with_mp3_frames(head)
+
+
+def _begins_with_mp3_frames(head: bytes) -> bool:
+    """Return whether three MP3 frames follow each other: samples only look like a single one."""
+    at = 0
+    for _ in range(3):
+        length = _mp3_frame_bytes(head[at : at + 4])
+        if not length:
+            return False
+        at += length
+    return True
+
+
+def _mp3_frame_bytes(header: bytes) -> int:
+    """Return the length of the frame of layer III with this header; 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, padding = (header[1] >> 3) & 3, (header[2] >> 1) & 1
+    is_mpeg1 = version == 3
+    kbits = MP3_KBITS[is_mpeg1][header[2] >> 4]
+    rate_hz = (44_100, 48_000, 32_000, 0)[(header[2] >> 2) & 3] >> {3: 0, 2: 1, 0: 2}.get(
+        version, 20
+    )
+    return (144 if is_mpeg1 else 72) * kbits * 1000 // rate_hz + padding if rate_hz and kbits else 0
+
+
 def _kind_by_magic(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "an image (WebP), not audio"
+    if head.startswith(b"--") and b"content-disposition:" in head.lower():
+        return "a multipart form with a file inside: store the file alone, without the form"
+    if _is_pgp(head):
+        return PGP
     return next((kind for magic, kind in NOT_AUDIO if head.startswith(magic)), None)
+
+
+def _is_pgp(head: bytes) -> bool:
+    """Return whether a file begins with a packet of an encrypted OpenPGP message."""
+    first = head[0]
+    if first & 0xC0 == 0x80:  # a packet of the old format
+        tag, length_bytes = (first >> 2) & 0xF, (1, 2, 4, 0)[first & 3]
+    elif first & 0xC0 == 0xC0:
+        tag, length_bytes = first & 0x3F, 1 if head[1:2] < b"\xc0" else 2
+    else:
+        return False
+    versions = PGP_PACKETS.get(tag, ())
+    packet = int.from_bytes(head[1 : 1 + length_bytes], "big")
+    if first & 0x40 and length_bytes == 2:
+        packet -= 0xC000 - 192
+    if not 0 < packet < 0x2000:
+        return False
+    return len(head) > 1 + length_bytes and head[1 + length_bytes] in versions
 
 
 def _kind_of_text(head: bytes) -> str | None:
     text = _as_text(head)
-    if text is None or text.startswith("#!AMR"):
+    if text is None or text.startswith(("#!AMR", "NIST_1A")):
         return None
     start = text.lstrip().lower()
     return next(

@@ -1,44 +1,33 @@
-"""Decoders of recordings: libsndfile for WAV and FLAC, FFmpeg (PyAV) for all other formats.
+"""Readers of recordings: libsndfile for WAV and FLAC, FFmpeg (PyAV) for all other formats.
 
-Both run in this process, release the GIL, and stream blocks of 16-bit samples, so memory use does
-not grow with the recording. libsndfile is ten times as fast as FFmpeg.
+Both stream blocks of 16-bit samples, so memory use does not grow with the recording. libsndfile
+is ten times as fast as FFmpeg.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import av
-import av.container
 import numpy as np
 import soundfile
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from callpipeline.engines.split.probe import (
-    explain_unreadable,
-    mp3_states_its_length,
-    read_head,
-    reject_non_audio,
+from callpipeline.domain.calls.source_audio import RawFormat
+from callpipeline.engines.split.av_reader import BLOCK_SAMPLES, AvReader, Block
+from callpipeline.engines.split.containers import (
+    Extent,
+    FileWindow,
+    find_extent,
+    read_wav_header,
     wav_declared_s,
 )
+from callpipeline.engines.split.probe import has_header, read_head, reject_non_audio
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
-Block = NDArray[np.int16]
-"""Samples × channels; at most the first two channels."""
-
-BLOCK_SAMPLES = 65_536
-"""Passing on FFmpeg's frames one by one takes 2.5 times as long as in blocks of this size."""
 MIN_RATE_HZ = 4_000
 MAX_RATE_HZ = 384_000
 """Decoders accept any rate, even the 1,092,676 Hz of a damaged header."""
-
-NO_SAMPLES = "no samples: the file contains only a header"
 
 CODECS = {
     "PCM_U8": "pcm_u8",
@@ -50,15 +39,29 @@ CODECS = {
     "DOUBLE": "pcm_f64le",
     "ULAW": "pcm_mulaw",
     "ALAW": "pcm_alaw",
+    "VOX_ADPCM": "adpcm_ima_oki",
 }
-MAGICS = (b"RIFF", b"RF64", b"fLaC")
-CONTAINERS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "FLAC": "flac"}
+MAGICS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"NIST")
+CONTAINERS = {
+    **dict.fromkeys(("WAV", "WAVEX", "RF64"), "wav"),
+    **{"FLAC": "flac", "NIST": "nist", "RAW": "raw"},
+}
+RAW_SUBTYPES = {
+    "ulaw": ("ULAW", "FILE"),
+    "alaw": ("ALAW", "FILE"),
+    "slin": ("PCM_16", "LITTLE"),
+    "l16": ("PCM_16", "BIG"),
+    "vox": ("VOX_ADPCM", "FILE"),
+}
+"""Formats without a header that libsndfile reads, and their order of bytes; others FFmpeg reads."""
+MAX_STRAY_SHARE = 0.1
+"""Bytes behind the samples, relative to them, that may be something else than samples."""
 
 
 class SoundfileReader:
     """Reader of a WAV or FLAC file. Raises soundfile.LibsndfileError where the file is damaged."""
 
-    bad_packets = 0
+    bad_packets, gap_s, track_count, unread_bytes = 0, 0.0, 1, 0
 
     def __init__(self, file: soundfile.SoundFile, path: Path) -> None:
         self._file = file
@@ -66,8 +69,8 @@ class SoundfileReader:
         self.codec = "flac" if self.container == "flac" else CODECS[file.subtype]
         self.sample_rate_hz = file.samplerate
         self.channel_count = file.channels
-        is_wav = self.container == "wav"
-        self.declared_s = wav_declared_s(path) if is_wav else file.frames / file.samplerate
+        states_length = self.container == "flac"
+        self.declared_s = file.frames / file.samplerate if states_length else wav_declared_s(path)
 
     def blocks(self) -> Iterator[Block]:
         """Read blocks until a read returns nothing.
@@ -79,7 +82,7 @@ class SoundfileReader:
         is_float = self._file.subtype in ("FLOAT", "DOUBLE")
         dtype = "float32" if is_float else "int16"
         while len(read := self._file.read(BLOCK_SAMPLES, dtype, always_2d=True)):
-            yield _to_int16(read[:, :2])
+            yield _to_int16(read)
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +108,20 @@ def open_with_soundfile(path: Path, head: bytes) -> SoundfileReader | None:
     return None
 
 
+def open_raw(path: Path, raw: RawFormat) -> "Reader":
+    """Open samples without a header. Raises UnsupportedAudio."""
+    if raw.name not in RAW_SUBTYPES:
+        return AvReader(path, raw_demuxer=raw.name)
+    subtype, endian = RAW_SUBTYPES[raw.name]
+    try:
+        file = soundfile.SoundFile(
+            path, "r", raw.sample_rate_hz, raw.channel_count, subtype, endian, "RAW"
+        )
+    except soundfile.LibsndfileError as error:
+        raise UnsupportedAudio(f"the file can't be read as {raw.name} samples") from error
+    return SoundfileReader(file, path)
+
+
 def _to_int16(samples: NDArray[Any]) -> Block:
     if samples.dtype == np.int16:
         return samples
@@ -112,151 +129,120 @@ def _to_int16(samples: NDArray[Any]) -> Block:
     return np.clip(np.rint(scaled), -32_768, 32_767).astype(np.int16)
 
 
-AV_DEMUXERS = (
-    "wav,w64,rf64,mp3,aac,ac3,eac3,flac,ogg,mov,mp4,matroska,webm,asf,avi,flv,mpeg,mpegts,au,aiff,"
-    "caf,amr,amrnb,amrwb,gsm,wv,ape,tta,voc,sln,rm"
-)
-"""No playlists, images or network: a recording must never make FFmpeg open anything else."""
-AV_NAMES = {"mov": "mp4", "matroska": "matroska", "asf": "wma"}
-DURATION_CONTAINERS = frozenset(
-    {"mp4", "matroska", "flac", "wma", "avi", "au", "aiff", "caf", "w64"}
-)
-"""Containers whose header states a duration; for others FFmpeg estimates it."""
-OPUS_INPUT_RATES = frozenset({8000, 12_000, 16_000, 24_000})
+class AppendedReader:
+    """Reader of files that were appended to each other, at the rate of the first one.
 
+    A file with one channel is heard on all channels of the others.
+    """
 
-class AvReader:
-    """Reader of all other formats. Raises UnsupportedAudio or EmptyRecording."""
+    track_count = 1
 
-    def __init__(self, path: Path) -> None:
-        self._container = _open_container(path)
-        self.bad_packets = 0
-        self.container = _container_name(self._container.format.name)
-        try:
-            self._stream = self._audio_stream()
-            self._frames = self._probed_frames()
-        except BaseException:
-            self._container.close()
-            raise
-        self.codec = self._stream.codec_context.codec.canonical_name
-        self.declared_s = self._declared_s(path)
+    def __init__(self, path: Path, extent: Extent) -> None:
+        self._path, self._segments = path, extent.segments
+        self.bad_packets, self.gap_s = 0, 0.0
+        self.unread_bytes = extent.unread_bytes
+        with self._open(0, None) as first:
+            self.container, self.codec = first.container, first.codec
+            self.sample_rate_hz = first.sample_rate_hz
+        counts = [self._channel_count(number) for number in range(len(self._segments))]
+        self.channel_count = max(counts)
+        self.declared_s = None
 
     def blocks(self) -> Iterator[Block]:
-        resampler, layout = None, None
-        for frame in self._frames:
-            key = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if resampler is None or key != layout:
-                # A concatenated MP3 may change its rate or channels midway.
-                yield from self._converted(resampler, None)
-                resampler, layout = self._resampler(), key
-            yield from self._converted(resampler, frame)
-        yield from self._converted(resampler, None)
-
-    def _converted(
-        self, resampler: AudioResampler | None, frame: AudioFrame | None
-    ) -> Iterator[Block]:
-        for converted in resampler.resample(frame) if resampler else ():
-            samples = converted.to_ndarray().astype(np.int16, copy=False)
-            yield samples.reshape(-1, self.channel_count)[:, :2]
-
-    def _resampler(self) -> AudioResampler:
-        return AudioResampler("s16", self._layout, self.sample_rate_hz, BLOCK_SAMPLES)
-
-    def _audio_stream(self) -> AudioStream:
-        if not self._container.streams.audio:
-            raise UnsupportedAudio("the file has no audio track")
-        stream = self._container.streams.audio[0]
-        if stream.codec_context is None:
-            raise UnsupportedAudio("no decoder supports its audio codec")
-        return stream
-
-    def _probed_frames(self) -> Iterator[AudioFrame]:
-        """Decode the first frame to detect the format: headers of HE-AAC state half the rate."""
-        frames = self._decoded()
-        first = next(frames, None)
-        if first is None and self.bad_packets:
-            raise UnsupportedAudio(
-                f"too damaged to read: none of its {self.bad_packets} packets can be decoded"
-            )
-        if first is None:
-            raise EmptyRecording(NO_SAMPLES)
-        self._layout = first.layout
-        self.channel_count = first.layout.nb_channels
-        self.sample_rate_hz = self._opus_input_rate() or first.sample_rate
-        return chain((first,), frames)
-
-    def _decoded(self) -> Iterator[AudioFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
+        """Yield the samples of all files; one that can't be read is counted as unread."""
+        for number, segment in enumerate(self._segments):
             try:
-                packet = next(packets)
-            except (StopIteration, FFmpegError):  # the end, or a truncated container
-                return
-            try:
-                yield from packet.decode()
-            except FFmpegError:
-                self.bad_packets += 1 if packet.size else 0
+                reader = self._open(number, self.sample_rate_hz)
+            except (UnsupportedAudio, EmptyRecording):
+                self.unread_bytes += segment.end - segment.start
+                continue
+            with reader:
+                for block in reader.blocks():
+                    yield _with_channels(block, self.channel_count)
+            self.bad_packets += reader.bad_packets
+            self.gap_s += reader.gap_s
 
-    def _opus_input_rate(self) -> int | None:
-        """Return the original rate of Opus, which always decodes to 48 kHz.
+    def _channel_count(self, number: int) -> int:
+        try:
+            with self._open(number, None) as reader:
+                return reader.channel_count
+        except (UnsupportedAudio, EmptyRecording):
+            return 1
 
-        Keeping 48 kHz would mean six times the samples of a telephone call, without any gain.
-        """
-        header = self._stream.codec_context.extradata or b""
-        rate = int.from_bytes(header[12:16], "little") if header[:8] == b"OpusHead" else 0
-        return rate if rate in OPUS_INPUT_RATES else None
-
-    def _declared_s(self, path: Path) -> float | None:
-        if self.container == "wav":
-            return wav_declared_s(path)
-        declares = self.container in DURATION_CONTAINERS
-        declares = declares or (self.container == "mp3" and mp3_states_its_length(path))
-        duration = self._container.duration
-        return duration / 1_000_000 if declares and duration is not None else None
+    def _open(self, number: int, rate_hz: int | None) -> AvReader:
+        return AvReader(FileWindow(self._path, self._segments[number]), rate_hz=rate_hz)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._container.close()
+        return
 
 
-def _open_container(path: Path) -> av.container.InputContainer:
-    try:
-        # "file:" keeps a name such as "http:x.wav" from being taken for a URL.
-        return av.open(
-            f"file:{path.absolute()}",
-            metadata_errors="replace",
-            options={"protocol_whitelist": "file", "format_whitelist": AV_DEMUXERS},
-        )
-    except (FFmpegError, ValueError) as error:
-        raise UnsupportedAudio(explain_unreadable(read_head(path))) from error
+def _with_channels(block: Block, count: int) -> Block:
+    if block.shape[1] == count:
+        return block
+    if block.shape[1] == 1:
+        return np.repeat(block, count, axis=1)
+    return np.pad(block, ((0, 0), (0, count - block.shape[1])))
 
 
-def _container_name(av_name: str) -> str:
-    first = av_name.split(",", maxsplit=1)[0]
-    return AV_NAMES.get(first, first)
-
-
-Reader = SoundfileReader | AvReader
+Reader = SoundfileReader | AvReader | AppendedReader
 Result = TypeVar("Result")
 
 
-def decode(audio: Path, process: Callable[[Reader], Result]) -> Result:
+def decode(
+    audio: Path, process: Callable[[Reader], Result], raw: RawFormat | None = None
+) -> Result:
     """Return the result of `process` for the reader that decodes most of a file.
 
-    `process` runs again from the start if the first reader fails. Raises UnsupportedAudio,
-    EmptyRecording.
+    `process` runs again from the start if the first reader fails. Without a header, the file is
+    in the format `raw`. Raises UnsupportedAudio, EmptyRecording.
     """
     head = read_head(audio)
-    reject_non_audio(head)
-    if fast := open_with_soundfile(audio, head):
+    is_raw = raw is not None and not has_header(head)
+    reject_non_audio(head, is_raw=is_raw)
+    if raw is not None and is_raw:
+        with open_raw(audio, raw) as reader:
+            return process(reader)
+    extent = find_extent(audio, head)
+    continues = goes_on(audio, extent)
+    if len(extent.segments) > 1:
+        with suppress(UnsupportedAudio, EmptyRecording), AppendedReader(audio, extent) as reader:
+            return process(reader)
+    fast = None if continues else open_with_soundfile(audio, head)
+    unread_bytes = 0 if continues else extent.unread_bytes
+    if fast:
         # FFmpeg continues after damage at which libsndfile stops, and reads what a crashed
         # recorder left under a header of size 0.
         with suppress(soundfile.LibsndfileError, EmptyRecording), fast:
+            fast.unread_bytes = unread_bytes
             return process(fast)
-    with AvReader(audio) as reader:
+    with AvReader(audio, ignores_length=continues) as reader:
+        reader.unread_bytes = unread_bytes
         return process(reader)
+
+
+def decode_other_tracks(audio: Path, tracks: Sequence[int], rate_hz: int) -> Iterator[AvReader]:
+    """Yield an open reader of each other audio track; those that can't be read are left out."""
+    for track in tracks:
+        with (
+            suppress(UnsupportedAudio, EmptyRecording),
+            AvReader(audio, track=track, rate_hz=rate_hz) as reader,
+        ):
+            yield reader
+
+
+def goes_on(audio: Path, extent: Extent) -> bool:
+    """Return whether samples go on behind the end that a WAV header states."""
+    if not extent.unread_bytes:
+        return False
+    with audio.open("rb") as file:
+        header = read_wav_header(file)
+    if header is None or header.data_end is None or not header.bytes_per_s:
+        return False
+    least = max(header.bytes_per_s, MAX_STRAY_SHARE * (header.data_end - header.data_start))
+    return extent.unread_bytes >= least
 
 
 def require_plausible_rate(rate_hz: int) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.audio import (
+    MAX_CHANNELS,
     AudioFormat,
     Channel,
     Flag,
     QualityFlag,
     SplitRecording,
 )
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.engines.http.messages import Request, Seconds, Text, Upload, parse_as
 from callpipeline.engines.http.service import HttpService
 
@@ -55,17 +57,25 @@ class _FlagResponse(BaseModel):
     channel: Channel | None = None
 
 
+class _ChannelResponse(BaseModel):
+    url: Url
+    channel: Channel
+
+
 class _SplitResponse(BaseModel):
-    """The contract's two URLs; our own engine server adds `format` and `flags`."""
+    """The contract's two URLs; our own engine server adds the other fields."""
 
     left_channel_url: Url
     right_channel_url: Url
+    channels: Annotated[list[_ChannelResponse], Field(max_length=MAX_CHANNELS)] | None = None
     format: _FormatResponse | None = None
     flags: Annotated[list[_FlagResponse], Field(max_length=100)] | None = None
 
     @property
     def urls(self) -> dict[Channel, str]:
         """Return the URL of each channel; the same URL twice is one channel of both speakers."""
+        if self.channels and len(self.channels) > 2:
+            return {each.channel: each.url for each in self.channels}
         if self.left_channel_url == self.right_channel_url:
             return {Channel.MIXED: self.left_channel_url}
         return {Channel.LEFT: self.left_channel_url, Channel.RIGHT: self.right_channel_url}
@@ -84,15 +94,28 @@ class RemoteSplitter:
         self.origin = service.origin
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self,
+        recording: Path,
+        into: Path,
+        agent_channel: str,
+        *,
+        file_name: str | None = None,
+        source: SourceAudio = UNSPECIFIED,
     ) -> SplitRecording:
         """See `Splitter`; also raises EngineUnavailable, ServiceUnavailable and EngineRefused."""
         from callpipeline.engines.split.channels import (
             InvalidChannel,
             assemble_channels,
             probe_format,
+            raw_format,
+            write_as_wav,
         )
 
+        raw = raw_format(recording, source)
+        if raw is not None:
+            # A service can't know the format of samples without a header.
+            recording = await asyncio.to_thread(write_as_wav, recording, into, raw)
+            file_name = "recording.wav"
         # Files that are not audio are not sent.
         probed = await asyncio.to_thread(probe_format, recording)
         file = Upload(
@@ -102,13 +125,13 @@ class RemoteSplitter:
             Request("POST", "/split", file=file), parse_as(_SplitResponse)
         )
         files = await self._download(answer.urls, into)
-        work = (files, into, agent_channel, probed, _reported_details(answer))
+        work = (files, into, agent_channel, probed, _reported_details(answer), source)
         try:
             return await asyncio.to_thread(assemble_channels, *work)
         except InvalidChannel as error:
             raise self._service.refusal(str(error)) from None
         finally:
-            for path in files.values():
+            for path in (*files.values(), *([recording] if raw else [])):
                 path.unlink(missing_ok=True)
 
     async def _download(self, urls: Mapping[Channel, str], into: Path) -> dict[Channel, Path]:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from callpipeline.domain.calls.call import Recording, RegisteredCall
 from callpipeline.domain.calls.sources import Source
-from callpipeline.errors import StoreUnavailable
+from callpipeline.domain.calls.wav_header import read_wav_header
+from callpipeline.errors import CallpipelineError, StoreUnavailable
 from callpipeline.pipeline.ingest.cursor import (
     HOURLY,
     DiscoveryCursor,
@@ -23,7 +25,7 @@ from callpipeline.pipeline.ingest.cursor import (
 from callpipeline.pipeline.ingest.registration import AUDIO_SUFFIXES, register
 from callpipeline.storage.objects.keys import is_upload
 from callpipeline.storage.objects.ports import resume_key
-from callpipeline.storage.ports.calls import CallRegistry, ListableStore
+from callpipeline.storage.ports.calls import CallRegistry, ListableStore, RangeReader
 
 IGNORED_SUFFIXES = frozenset(
     # sidecars, checksums, and the unfinished files of copying programs
@@ -36,6 +38,12 @@ _WRAPPED = frozenset({".pgp", ".gpg", ".asc", ".enc", ".aes", ".gz", ".bz2", ".x
 _FOLDER_MARKER = "_$folder$"
 EMPTY_SETTLE_S = 60.0
 """Recorders create a file when a call begins, and may not write to it before the call ends."""
+WAV_SUFFIXES = frozenset({".wav", ".wave"})
+MAX_HEADER_CHECKS = 200
+"""Headers read per scan, so that a burst of recordings does not take all of its time."""
+INCOMPLETE_WAIT = timedelta(minutes=10)
+"""Longest wait for a WAV file shorter than its header says: it may have been cut off for good."""
+HEADER_BYTES = 4096
 MAX_FUTURE_DATED = 1000
 FUTURE_DATED_TTL = timedelta(days=1)
 
@@ -122,6 +130,7 @@ class Scan:
     settle_filter: "SettleFilter"
     began: float
     pages: int = 0
+    header_checks: int = 0
     result: ScanResult = field(default_factory=ScanResult)
     finished_sweep: bool = False
     newest: NewestKeys = field(default_factory=NewestKeys)
@@ -198,14 +207,33 @@ class Scan:
         """Return the settled recordings of a page that the ledger doesn't have."""
         named = [recording for recording in page if is_included(self.source, recording.key)]
         unknown = self.registry.unknown(named) if named else []
-        unchanged = self.settle_filter.settled(unknown)
-        settled = [each for each in unchanged if not self.store.is_being_written(each)]
+        settled = list(filter(self._is_complete, self.settle_filter.settled(unknown)))
         self.result.listed += len(page)
         self.result.skipped += len(page) - len(named)
         self.result.unsettled += len(unknown) - len(settled)
         unsettled = {recording.key for recording in unknown} - {each.key for each in settled}
         self.newest.add(page, first_unsettled=min(unsettled, default=None))
         return settled
+
+    def _is_complete(self, recording: Recording) -> bool:
+        """Return false for a file that is being written, and for a recent WAV file that is shorter
+        than its header says.
+        """
+        if self.store.is_being_written(recording):
+            return False
+        is_wav = PurePosixPath(recording.key).suffix.lower() in WAV_SUFFIXES
+        age = self.budget.now - recording.last_modified
+        if not is_wav or age > INCOMPLETE_WAIT or self.header_checks >= MAX_HEADER_CHECKS:
+            return True
+        if not isinstance(self.store, RangeReader):
+            return True
+        self.header_checks += 1
+        try:
+            head = self.store.read_range(recording.key, 0, HEADER_BYTES)
+        except CallpipelineError:
+            return True
+        header = read_wav_header(BytesIO(head))
+        return header is None or (header.data_end or 0) <= recording.size_bytes
 
     def _count_unreadable(self, reason: str) -> None:
         self.result.unreadable[reason] = self.result.unreadable.get(reason, 0) + 1

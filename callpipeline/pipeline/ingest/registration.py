@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from callpipeline.domain.calls.call import Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.source_audio import RAW_SUFFIXES
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
 from callpipeline.errors import AnnouncementInvalid, MissingObject
@@ -30,7 +31,8 @@ AUDIO_SUFFIXES = frozenset(
     | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
     | {".mkv", ".mov", ".m4b", ".m4v", ".mp2", ".mpga", ".mpg", ".mpeg", ".avi", ".3g2", ".aifc"}
     | {".w64", ".rf64", ".ac3", ".snd", ".sph", ".nist", ".amr-nb", ".amr-wb", ".wv", ".tta"}
-    | {".ulaw", ".ul", ".alaw", ".al", ".g722", ".g729", ".vox", ".sln", ".slin", ".raw", ".pcm"}
+    | {".raw", ".pcm"}
+    | RAW_SUFFIXES
 )
 """Files that are recordings by their names, unless the source says otherwise."""
 

@@ -23,6 +23,7 @@ from callpipeline.domain.audio import (
     compute_metrics,
 )
 from callpipeline.domain.calls.call import Call, Stage
+from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
@@ -49,10 +50,10 @@ from callpipeline.engines.ports import (
     Transcriber,
 )
 from callpipeline.errors import EngineUnavailable, MissingObject, TranscriptIgnored
-from callpipeline.pipeline.ingest.registration import sha256_of
 from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.processing.fetching import RecordingFetcher, VersionStates
 from callpipeline.pipeline.processing.voices import transcribe_voices
-from callpipeline.pipeline.processing.workspace import CallWorkspace, run_in_own_thread
+from callpipeline.pipeline.processing.workspace import CallWorkspace
 from callpipeline.storage.ports.calls import CallStates, RecordingSource
 from callpipeline.storage.ports.results import ChannelPeaks, ResultStore, StageWrite
 
@@ -91,6 +92,7 @@ class Stages:
     `workspace` is the folder for temporary files, the system's own by default. `first_speakers`
     says by bucket who speaks first in its mono recordings; without an entry, what they say decides.
     `mention_engine` names the encoder that judges ambiguous names, None without one.
+    `source_audio` is what the source of each bucket says about its recordings.
     """
 
     engines: Engines
@@ -107,6 +109,8 @@ class Stages:
     first_speakers: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
     mention_engine: str | None = None
     side_metadata: CallMetadata | None = None
+    versions: VersionStates | None = None
+    source_audio: Mapping[str, SourceAudio] = field(default_factory=dict[str, SourceAudio])
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -121,18 +125,19 @@ class Stages:
 
     async def _channel_audio(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
         recording = workspace.folder / "recording"
-        await run_in_own_thread(self.recordings.fetch, workspace.call.recording, recording)
-        sha256 = await asyncio.to_thread(sha256_of, recording)
-        # Before anything expensive: content that another call owns is not processed twice.
-        await asyncio.to_thread(self.states.own_content, workspace.call, timer.run_id, sha256)
+        fetcher = RecordingFetcher(self.recordings, self.states, self.versions)
+        await fetcher.fetch(workspace.call, timer.run_id, recording)
         unread: tuple[QualityFlag, ...] = ()
         if self.side_metadata is not None:
             describe = self.side_metadata.describe
             workspace.call, unread = await asyncio.to_thread(describe, workspace.call, timer.run_id)
         splitter, call = self.engines.splitter, workspace.call
         name = PurePosixPath(call.recording.key).name
+        about = self.source_audio.get(call.recording.bucket, UNSPECIFIED)
+        # Splitters of other packages may not know what only few sources need.
+        source = {} if about == UNSPECIFIED else {"source": about}
         split = await splitter.split(
-            recording, workspace.folder, call.agent_channel, file_name=name
+            recording, workspace.folder, call.agent_channel, file_name=name, **source
         )
         recording.unlink()
         peaks = await asyncio.to_thread(
@@ -192,7 +197,8 @@ class Stages:
             audio = await workspace.channel_file(channel.channel)
             transcribing = self.engines.transcriber.transcribe(audio, channel)
             diarizer = self.engines.diarizer
-            if diarizer is None or channel.channel is not Channel.MIXED or not channel.speech:
+            is_shared = channel.channel is Channel.MIXED and channel.speaker is Speaker.UNKNOWN
+            if diarizer is None or not is_shared or not channel.speech:
                 return await transcribing
             return await transcribe_voices(transcribing, diarizer, audio, channel, first_speaker)
 

@@ -33,12 +33,15 @@ DEFECTS = {
     "damaged": "parts could not be decoded",
     "fake_stereo": "both channels carry the same audio, so speakers are unknown",
     "clipped": "recorded too loud",
-    "extra_channels": "channels beyond the second were not used",
+    "extra_channels": "more than two channels",
+    "gaps": "parts are missing by the timestamps, and were filled with silence",
+    "unread": "bytes behind the end of the audio could not be read",
+    "crosstalk": "one channel leaked into the other, which was removed",
 }
 """Without `mono`: many recorders record one channel, which is not a defect. Flags of files beside
 recordings are none of the audio either.
 """
-SEVERE_DEFECTS = ("silent", "truncated", "damaged", "fake_stereo")
+SEVERE_DEFECTS = ("silent", "truncated", "damaged", "fake_stereo", "gaps", "unread")
 """Defects that lose speech or its speaker; clipped audio can still be transcribed."""
 
 UNNAMED_PERIOD = timedelta(days=30)

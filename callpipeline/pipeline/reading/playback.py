@@ -93,7 +93,7 @@ def _frames(channel: ChannelAudio, rate_hz: int) -> int:
 
 
 def _in_order(channels: Sequence[ChannelAudio]) -> list[ChannelAudio]:
-    return sorted(channels, key=lambda each: list(Channel).index(each.channel))
+    return sorted(channels, key=lambda each: each.channel.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def waveform(
 
     Measuring takes about a second per hour of a channel. Raises MissingObject.
     """
-    channels = audio.split_recording(call_id).channels
+    channels = _in_order(audio.split_recording(call_id).channels)
     waveforms = [_channel_waveform(audio, call_id, each, measure, workspace) for each in channels]
     measured = {each.channel.channel: each.peaks for each in waveforms if not each.is_stored}
     if measured:

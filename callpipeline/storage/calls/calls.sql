@@ -84,6 +84,47 @@ WHERE bucket = %(bucket)s AND key = %(key)s AND etag = %(etag)s;
 -- Rename a bucket, for calls whose objects are unchanged there.
 UPDATE calls SET bucket = %(to_bucket)s WHERE bucket = %(bucket)s;
 
+-- name: earlier_versions
+-- Return the calls of earlier, shorter versions of an object. The object of one that was never read
+-- is gone, if the versions follow each other closely.
+SELECT call_id, size_bytes, sha256,
+       sha256 IS NULL
+           AND last_modified > %(last_modified)s - %(period_s)s * interval '1 second' AS is_gone
+FROM calls
+WHERE bucket = %(bucket)s AND key = %(key)s AND call_id <> %(call_id)s
+  AND size_bytes < %(size_bytes)s AND last_modified < %(last_modified)s
+  AND state NOT IN ('DUPLICATE', 'ERASED')
+ORDER BY last_modified;
+
+-- name: later_versions
+-- Return the calls of later versions of an object, and whether each continues this one: it is
+-- longer, and was written soon after.
+SELECT call_id,
+       size_bytes > %(size_bytes)s
+           AND last_modified < %(last_modified)s + %(period_s)s * interval '1 second' AS continues
+FROM calls
+WHERE bucket = %(bucket)s AND key = %(key)s AND call_id <> %(call_id)s
+  AND last_modified > %(last_modified)s AND state NOT IN ('DUPLICATE', 'ERASED')
+ORDER BY last_modified DESC;
+
+-- name: pass_to_later_version
+-- Make the call of a later version the owner of the content of an earlier one, and the original of
+-- its duplicates.
+WITH owned AS (
+    UPDATE contents SET call_id = %(later)s WHERE call_id = %(call_id)s
+)
+UPDATE calls SET duplicate_of = %(later)s WHERE duplicate_of = %(call_id)s;
+
+-- name: supersede
+-- End a call as the beginning of another one, whatever its state.
+UPDATE calls SET
+    state = 'DUPLICATE', duplicate_of = %(later)s, claimed_by = NULL, batch_id = NULL,
+    batched_at = NULL, attempts = 0, retries = 0, idle_runs = 0, releases = 0,
+    next_attempt_at = NULL, unavailable_since = NULL, unavailable_service = NULL,
+    error_stage = NULL, error_class = NULL, error_message = NULL, error_transient = NULL,
+    completed_at = coalesce(completed_at, now()), updated_at = now()
+WHERE call_id = %(call_id)s AND state NOT IN ('DUPLICATE', 'ERASED');
+
 -- name: find_by_name
 -- Return calls whose recording has this file name or key, newest first.
 SELECT call_id FROM calls
@@ -411,7 +452,7 @@ WITH heir AS (
     SELECT DISTINCT ON (c.sha256) c.call_id, c.sha256, c.duplicate_of AS first
     FROM calls c JOIN calls f ON f.call_id = c.duplicate_of
     WHERE c.state = 'DUPLICATE' AND c.call_id = ANY(%(call_ids)s)
-      AND f.state = 'FAILED'
+      AND f.state = 'FAILED' AND c.sha256 = f.sha256
     ORDER BY c.sha256, c.created_at, c.call_id
 ), others AS (
     UPDATE calls SET duplicate_of = heir.call_id FROM heir
@@ -443,6 +484,7 @@ WITH heir AS (
         completed_at = NULL, updated_at = now()
     WHERE call_id = (SELECT call_id FROM calls
                      WHERE duplicate_of = %(call_id)s AND state = 'DUPLICATE'
+                       AND sha256 = (SELECT sha256 FROM calls WHERE call_id = %(call_id)s)
                      ORDER BY created_at, call_id LIMIT 1)
     RETURNING call_id
 ), others AS (

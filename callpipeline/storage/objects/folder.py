@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from callpipeline.domain.calls.call import Recording
-from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
+from callpipeline.errors import MissingObject, ObjectReplaced, PathRefused, StoreUnavailable
 from callpipeline.storage.objects import files, open_files
 from callpipeline.storage.objects.folder_walk import LINK_OUT, PARTIAL_PREFIX, walk_files
 from callpipeline.storage.objects.keys import key_from_name, name_from_key
@@ -95,7 +95,7 @@ class FolderStore(ObjectStore):
             shutil.copyfileobj(file, copy, BLOCK_BYTES)
             # Checked after the copy: the etag also changes if the file grew in the meantime.
             if etag is not None and _etag(os.fstat(file.fileno())) != etag:
-                raise MissingObject(REPLACED)
+                raise ObjectReplaced(REPLACED)
 
     def delete(self, key: str) -> None:
         with suppress(MissingObject), self._translate_errors():

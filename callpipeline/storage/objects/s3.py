@@ -19,7 +19,7 @@ import obstore
 from obstore.store import S3Store
 
 from callpipeline.domain.calls.call import Recording
-from callpipeline.errors import MissingObject, StoreUnavailable
+from callpipeline.errors import MissingObject, ObjectReplaced, StoreUnavailable
 from callpipeline.storage.objects.ports import (
     BLOCK_BYTES,
     REPLACED,
@@ -102,7 +102,7 @@ class BucketStore(ObjectStore):
         with self._translate_errors(), into.open("wb") as file:
             found, blocks = self._open_object(key)
             if etag is not None and found != etag:
-                raise MissingObject(REPLACED)
+                raise ObjectReplaced(REPLACED)
             for block in blocks:
                 file.write(block)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from callpipeline.domain.audio import Channel, QualityFlag, Speaker
 from callpipeline.domain.calls.call import (
@@ -258,7 +258,8 @@ class AnnouncedUrls(Protocol):
 class RecordingBucket(Protocol):
     """Stores recordings that are handed over."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def put_new(self, key: str, content: bytes | Path) -> None: ...
 
@@ -275,6 +276,13 @@ class ListableStore(Protocol):
     ) -> Iterator[list[Recording]]: ...
 
     def is_being_written(self, recording: Recording) -> bool: ...
+
+
+@runtime_checkable
+class RangeReader(Protocol):
+    """Reads parts of objects."""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes: ...
 
 
 class AnnouncementRegistry(Protocol):

@@ -230,7 +230,7 @@ COMMENT ON COLUMN recordings.flags IS 'Problems of the recording: [{flag, detail
 
 CREATE TABLE channels (
     call_id         text NOT NULL REFERENCES calls ON DELETE CASCADE,
-    channel         text NOT NULL CHECK (channel IN ('left', 'right', 'mixed')),
+    channel         text NOT NULL CHECK (channel ~ '^(left|right|mixed|[1-9][0-9]?)$'),
     speaker         text NOT NULL CHECK (speaker IN ('agent', 'customer', 'unknown')),
     object_key      text NOT NULL,
     sample_rate_hz  integer NOT NULL,
@@ -259,7 +259,7 @@ COMMENT ON TABLE call_metrics IS 'Talk time, silence and overlap of each call.';
 
 CREATE TABLE transcripts (
     call_id     text NOT NULL REFERENCES calls ON DELETE CASCADE,
-    channel     text NOT NULL CHECK (channel IN ('left', 'right', 'mixed')),
+    channel     text NOT NULL CHECK (channel ~ '^(left|right|mixed|[1-9][0-9]?)$'),
     speaker     text NOT NULL CHECK (speaker IN ('agent', 'customer', 'unknown')),
     engine      text NOT NULL,
     language    text NOT NULL,

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 
+from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
+from callpipeline.domain.calls.source_audio import RawFormat, parse_raw_format, parse_roles
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
 from callpipeline.errors import SettingsInvalid
 from callpipeline.storage.objects.urls import bucket_name, local_folder
@@ -191,6 +193,20 @@ def _day_folders(text: str) -> str:
     return text
 
 
+def _raw(text: str) -> RawFormat:
+    try:
+        return parse_raw_format(text)
+    except ValueError as error:
+        raise SettingsInvalid(f"`raw:` {error}") from None
+
+
+def _channel_roles(text: str) -> tuple[Speaker, ...]:
+    try:
+        return parse_roles(text)
+    except ValueError as error:
+        raise SettingsInvalid(f"`channel_roles:` {error}") from None
+
+
 def _one_of(choices: type[Choice], field: str) -> Callable[[str], Choice]:
     def parse(text: str) -> Choice:
         try:
@@ -212,6 +228,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "duplicates": _one_of(DuplicatePolicy, "duplicates"),
     "lane": _one_of(Lane, "lane"),
     "day_folders": _day_folders,
+    "raw": _raw,
+    "channel_roles": _channel_roles,
     "time_format": parse_time_format,
     "unreadable_transcript": _one_of(UnreadableTranscript, "unreadable_transcript"),
 }

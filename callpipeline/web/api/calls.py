@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool
 
-from callpipeline.domain.audio import Speaker
+from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.http_server.responses import (
@@ -66,6 +66,18 @@ class RangeRequest:
 RangeHeaders = Annotated[RangeRequest, Depends()]
 
 
+@dataclass(frozen=True, slots=True)
+class AudioRequest:
+    """Query of the audio: all channels, or one of them by name or number."""
+
+    v: Version = None
+    download: bool = False
+    channel: Channel | None = None
+
+
+AudioQuery = Annotated[AudioRequest, Depends()]
+
+
 @playback_router.head("/audio.wav", include_in_schema=False)
 @playback_router.get(
     "/audio.wav",
@@ -78,18 +90,20 @@ def audio(
     request: Request,
     call_id: CallId,
     headers: RangeHeaders,
-    v: Version = None,
-    download: bool = False,
+    query: AudioQuery,
 ) -> Response:
-    """Return a call's audio as WAV with a channel for each speaker; supports byte ranges."""
-    playback = open_playback(state.storage.audio, call_id)
+    """Return a call's audio as WAV with a channel for each speaker; supports byte ranges.
+
+    With `channel` (left, right, mixed, or a number) return only that channel.
+    """
+    playback = open_playback(state.storage.audio, call_id, query.channel)
     etag = f'"{playback.etag}"'
     sent = {
         "Accept-Ranges": "bytes",
         "ETag": etag,
-        "Cache-Control": CACHEABLE if v else REVALIDATED,
+        "Cache-Control": CACHEABLE if query.v else REVALIDATED,
     }
-    if download:
+    if query.download:
         name = call_summary(state, call_id).file_name
         sent["Content-Disposition"] = content_disposition(name, "wav")
     if if_none_match_matches(headers.if_none_match, etag):

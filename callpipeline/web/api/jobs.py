@@ -190,9 +190,7 @@ def _job(
     estimate: QueueEstimate | None,
 ) -> Job:
     """Return the call with the results of its original, which is the call itself if unique."""
-    channels = {channel.channel: channel for channel in original.channels}
-    left = channels.get(Channel.LEFT) or channels.get(Channel.MIXED)
-    right = channels.get(Channel.RIGHT)
+    left, right = _sides(original)
     status, reason = _status(original)
     return Job(
         id=call.call_id,
@@ -223,6 +221,14 @@ def _job(
         queue_place=estimate and estimate.position,
         done_in_s=estimate and estimate.done_in_s,
     )
+
+
+def _sides(original: CallSummary) -> tuple[ChannelObjects | None, ChannelObjects | None]:
+    """Return the two channels of the contract; of more than two, the first ones."""
+    channels = {channel.channel: channel for channel in original.channels}
+    first, second = Channel("1"), Channel("2")
+    left = next((channels[c] for c in (Channel.LEFT, Channel.MIXED, first) if c in channels), None)
+    return left, channels.get(Channel.RIGHT) or channels.get(second)
 
 
 def _audio_url(original: CallSummary, channel: ChannelObjects) -> str:

@@ -181,7 +181,7 @@ def _has_stage(detail: CallDetail, stage: Stage) -> bool:
 def _player(detail: CallDetail) -> PlayerView | None:
     if not _has_audio(detail):
         return None
-    channels = sorted(detail.channels, key=lambda c: c.channel)
+    channels = sorted(detail.channels, key=lambda c: c.channel.position)
     base = f"/calls/{detail.call_id}"
     stored_at = next(s.stored_at for s in detail.stage_records if s.stage is Stage.CHANNEL_AUDIO)
     version = f"{stored_at.timestamp():.0f}"  # splitting again changes the audio
