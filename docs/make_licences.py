@@ -76,7 +76,7 @@ def _stated(package: Distribution) -> str:
         if line.startswith(prefix) and line != "License :: OSI Approved"
     ]
     text = (metadata["License"] or "").partition("\n")[0] if "License" in metadata else ""
-    expression = metadata["License-Expression"] if "License-Expression" in metadata else ""
+    expression = (metadata.get_all("License-Expression") or [""])[0]
     return expression or "; ".join(classified) or text[:60]
 
 

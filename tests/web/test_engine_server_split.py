@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ class MonoSplitter(ScriptedSplitter):
     """Returns one channel with quality flags for every recording."""
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self, recording: Path, into: Path, agent_channel: str, **more: Any
     ) -> SplitRecording:
         split = a_split(a_channel(Channel.MIXED), flags=[a_flag(), a_flag(Channel.MIXED)])
         channel_files(split, into, recording.read_text())
@@ -72,7 +73,7 @@ def test_a_request_can_set_the_channel_of_the_agent(settings: Settings) -> None:
 
     class RecordingSplitter(ScriptedSplitter):
         async def split(
-            self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+            self, recording: Path, into: Path, agent_channel: str, **more: Any
         ) -> SplitRecording:
             agent_channels.append(agent_channel)
             return await super().split(recording, into, agent_channel)

@@ -32,7 +32,7 @@ class OneChannelSplitter(ScriptedSplitter):
     """Returns one channel for every recording."""
 
     async def split(
-        self, recording: Path, into: Path, agent_channel: str, *, file_name: str | None = None
+        self, recording: Path, into: Path, agent_channel: str, **more: Any
     ) -> SplitRecording:
         split = a_split(a_channel(Channel.MIXED))
         channel_files(split, into, recording.read_text())
