@@ -29,9 +29,10 @@ from callpipeline.storage.objects.urls import S3Access, open_store
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
+from callpipeline.storage.sources.patterns import compile_pattern
 
 TODAY = datetime.now(UTC)
-PATTERN = r"AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)"
+PATTERN = compile_pattern(r"AGENT_(?P<agent>[^_]+)_DT_(?P<started_at>[0-9T-]+)", "filename")
 TICK_S = 5.0
 
 

@@ -15,6 +15,7 @@ from callpipeline.domain.calls.call import RegisteredCall
 from callpipeline.domain.calls.sources import Source
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor, Sweep
 from callpipeline.pipeline.ingest.discovery import Discovery, ScanResult
+from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import DiscoveryPositions
 from callpipeline.wiring import HOME_SOURCE
 from tests.orchestration.lab import Lab
@@ -136,7 +137,11 @@ def test_an_unmounted_share_fails_only_its_own_sensor(lab: Lab, home: Source, tm
 
 
 def test_another_source_has_its_own_sensor_and_bucket(lab: Lab, tmp_path: Path):
-    branches = Source("branches", str(tmp_path / "b" / "recordings"), "(?P<agent>[^.]+)")
+    branches = Source(
+        "branches",
+        str(tmp_path / "b" / "recordings"),
+        compile_pattern("(?P<agent>[^.]+)", "filename"),
+    )
     drop(branches, "Bo.wav")
     tick(lab, branches)
     [call] = lab.storage.ledger.calls()

@@ -7,6 +7,7 @@ import pytest
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane, Registration
 from callpipeline.domain.calls.sources import Source
 from callpipeline.pipeline.ingest.registration import LIVE_BURST, register
+from callpipeline.storage.sources.patterns import compile_pattern
 from tests.builders import a_recording
 from tests.fakes.storage import InMemoryRegistry
 
@@ -29,10 +30,10 @@ def lanes(*registrations: Registration) -> set[Lane]:
 
 
 def test_attributes_come_from_the_source_and_the_name():
+    pattern = compile_pattern("AGENT_(?P<agent>[^_]+)", "filename")
     source = Source(
-        "calls", "/calls", r"AGENT_(?P<agent>[^_]+)", agent_channel="right",
-        duplicates=DuplicatePolicy.REFUSE,
-    )  # fmt: skip
+        "calls", "/calls", pattern, agent_channel="right", duplicates=DuplicatePolicy.REFUSE
+    )
     [one] = registered(source)
     assert (one.metadata, one.agent_channel) == ({"agent": "Bo"}, "right")
     assert one.duplicates is DuplicatePolicy.REFUSE
