@@ -30,11 +30,10 @@ def lanes(*registrations: Registration) -> set[Lane]:
 
 
 def test_attributes_come_from_the_source_and_the_name():
+    pattern = compile_pattern("AGENT_(?P<agent>[^_]+)", "filename")
     source = Source(
-        "calls", "/calls", compile_pattern(r"AGENT_(?P<agent>[^_]+)", "filename"),
-        agent_channel="right",
-        duplicates=DuplicatePolicy.REFUSE,
-    )  # fmt: skip
+        "calls", "/calls", pattern, agent_channel="right", duplicates=DuplicatePolicy.REFUSE
+    )
     [one] = registered(source)
     assert (one.metadata, one.agent_channel) == ({"agent": "Bo"}, "right")
     assert one.duplicates is DuplicatePolicy.REFUSE
