@@ -19,8 +19,9 @@ from callpipeline.domain.audio import (
     window_samples,
 )
 from callpipeline.engines.split.av_reader import BLOCK_SAMPLES
-from callpipeline.engines.split.crosstalk import WINDOW_S, MeasuredChannel
+from callpipeline.engines.split.crosstalk import WINDOW_S
 from callpipeline.engines.split.quality import FULL_SCALE, LevelMeter
+from callpipeline.engines.split.signals import MeasuredChannel
 from callpipeline.errors import EngineUnavailable
 
 COMPRESSION = 0.5

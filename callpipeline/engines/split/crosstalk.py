@@ -11,9 +11,8 @@ from math import log10
 
 import numpy as np
 from numpy.typing import NDArray
-from soundfile import SoundFile
 
-Samples = NDArray[np.float32]
+from callpipeline.engines.split.signals import MeasuredChannel, Samples, best_lag, fit
 
 WINDOW_S = 0.25
 """Length of the windows whose energy is measured while a channel is written."""
@@ -51,40 +50,6 @@ SAME_LEVEL = 10 ** (-1 / 10)
 TIE = 10 ** (0.4 / 10)
 """Difference of levels up to which it is open which of two channels is the source."""
 MAX_GAIN_SPREAD_DB = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredChannel:
-    """A channel to compare: an open file of one channel, and what was measured on it.
-
-    `windows` are the mean squares of its windows without the offset `mean`; full scale is 1.
-    """
-
-    file: SoundFile
-    windows: Samples
-    mean: float
-
-    @property
-    def frames(self) -> int:
-        return self.file.frames
-
-    @property
-    def rate_hz(self) -> int:
-        return self.file.samplerate
-
-    @property
-    def mean_square(self) -> float:
-        return float(self.windows.mean()) if len(self.windows) else 0.0
-
-    def read(self, start: int, length: int) -> Samples:
-        """Return samples without their offset; those outside of the file are 0."""
-        samples = np.zeros(length, np.float32)
-        first, last = max(0, start), min(self.frames, start + length)
-        if last > first:
-            self.file.seek(first)
-            read = self.file.read(last - first, "float32")
-            samples[first - start : first - start + len(read)] = read - self.mean
-        return samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,31 +116,6 @@ def _explained_share(source: MeasuredChannel, target: MeasuredChannel, window: i
     start, size = window * length, SAMPLE_WINDOWS * length
     heard = np.diff(source.read(start - margin, size + 2 * margin))
     return best_lag(heard, np.diff(target.read(start, size)))[1]
-
-
-def best_lag(source: Samples, target: Samples) -> tuple[int, float]:
-    """Return where `target` fits best into `source`, and the share of its energy explained."""
-    size = _fast_size(len(source))
-    spectrum = np.fft.rfft(source, size) * np.conj(np.fft.rfft(target, size))
-    products = np.fft.irfft(spectrum, size)[: len(source) - len(target) + 1]
-    squares = np.concatenate((np.zeros(1), np.cumsum(np.square(source), dtype=np.float64)))
-    energies = squares[len(target) :] - squares[: -len(target)]
-    total = float(np.square(target).sum())
-    if total <= 0:
-        return 0, 0.0
-    # Windows of the source much softer than its loudest would give chance matches.
-    floor = max(float(energies.max()) * 1e-3, 1e-12)
-    shares = np.square(products) / np.maximum(energies, floor) / total
-    best = int(shares.argmax())
-    return best, float(shares[best])
-
-
-def _fast_size(length: int) -> int:
-    """Return the next size, of small prime factors, for which a Fourier transform is fast."""
-    candidates = (
-        two * three for two in (1 << n for n in range(4, 24)) for three in (1, 3, 5, 9, 15)
-    )
-    return min(size for size in candidates if size >= length)
 
 
 class PairComparison:
@@ -283,9 +223,7 @@ class PairComparison:
         rows = np.flatnonzero(np.repeat(loud, self.frame))
         some = rows[:: max(1, len(rows) // MAX_ROWS)]
         delayed = source[some[:, None] + np.arange(TAPS)[None, :] + (at - TAPS // 2)]
-        gram = delayed.T @ delayed
-        ridge = np.eye(TAPS, dtype=np.float32) * (1e-4 * np.trace(gram) / TAPS + 1e-12)
-        taps = np.linalg.solve(gram + ridge, delayed.T @ heard[some]).astype(np.float32)
+        taps = fit(delayed, heard[some])
         predicted = self._filtered(source, at, taps)
         left = self._energies(heard - predicted)[loud]
         sources = np.maximum(self._energies(self._shift(source, at))[loud], AUDIBLE)

@@ -21,13 +21,11 @@ from callpipeline.engines.split.crosstalk import (
     QUIET_SHARE,
     SAME_LEVEL,
     TAPS,
-    MeasuredChannel,
     PairComparison,
-    Samples,
-    best_lag,
     share_windows,
 )
 from callpipeline.engines.split.quality import FULL_SCALE, Crosstalk
+from callpipeline.engines.split.signals import MeasuredChannel, Samples, best_lag, fit
 
 MIN_REMOVED_S = 0.1
 MIN_OFFSET = 0.01
@@ -131,9 +129,7 @@ def _is_mixture(target: MeasuredChannel, sources: Sequence[MeasuredChannel]) -> 
 
 def _unexplained(columns: Samples, heard: Samples) -> float:
     """Return the share of energy that no filter of the columns predicts."""
-    gram = columns.T @ columns
-    ridge = np.eye(len(gram)) * (1e-4 * np.trace(gram) / len(gram) + 1e-12)
-    left = heard - columns @ np.linalg.solve(gram + ridge, columns.T @ heard)
+    left = heard - columns @ fit(columns, heard)
     return float(np.square(left).sum() / max(float(np.square(heard).sum()), 1e-20))
 
 
