@@ -30,12 +30,15 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.patterns import SentimentPatterns
 from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.reviews import Reviews
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
 from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
+    add_patterns,
+    built_in_phrases,
     company_slots,
     measure_peaks,
     open_engines,
@@ -79,6 +82,7 @@ from callpipeline.wiring.stores import (
 __all__ = [
     "HOME_SOURCE",
     "Storage",
+    "built_in_phrases",
     "can_fall_back",
     "choose_recogniser",
     "clear_workspace",
@@ -151,6 +155,10 @@ class Storage:
     @property
     def suggestions(self) -> AliasSuggestions:
         return AliasSuggestions(self.database)
+
+    @property
+    def patterns(self) -> SentimentPatterns:
+        return SentimentPatterns(self.database)
 
 
 @contextmanager
@@ -250,8 +258,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
         run_workspace(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):
+        throttled = throttle_engines(settings, engines, storage.database, lane, stack)
         yield Stages(
-            engines=throttle_engines(settings, engines, storage.database, lane, stack),
+            engines=add_patterns(throttled, storage.patterns.lists),
             recordings=storage.recordings,
             supplied=SidecarTranscripts(storage.recordings, parse_supplied),
             states=storage.claims,

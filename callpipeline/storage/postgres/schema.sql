@@ -387,6 +387,15 @@ COMMENT ON COLUMN sentiment.switching IS
     'What the customer says about the competitor: leaving_to it, coming_from it, considering it or staying with it.';
 COMMENT ON COLUMN sentiment.switching_quote IS 'The words that say so.';
 
+CREATE TABLE sentiment_patterns (
+    kind      text NOT NULL CHECK (kind IN ('positive', 'negative')),
+    position  integer NOT NULL,
+    pattern   text NOT NULL,
+    PRIMARY KEY (kind, position)
+);
+COMMENT ON TABLE sentiment_patterns IS
+    'Phrases of users that decide the sentiment of a mention before any judge.';
+
 CREATE TABLE unjudged (
     call_id              text NOT NULL,
     mention_id           text NOT NULL,
