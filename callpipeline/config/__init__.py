@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from callpipeline.config.engines import EngineSettings, ServingSettings
+from callpipeline.config.legacy import OldNamesSource, variable_of
 from callpipeline.config.notifications import NotificationSettings
 from callpipeline.config.values import WebAddress
 from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
@@ -81,6 +89,24 @@ class Settings(
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: WebAddress | None = None
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the names of the old system as well, after all others."""
+        known = (env_settings, dotenv_settings)
+        return (
+            init_settings,
+            *known,
+            file_secret_settings,
+            OldNamesSource(settings_cls, known),
+        )
+
     @field_validator("database_url")
     @classmethod
     def _one_scheme(cls, url: SecretStr | None) -> SecretStr | None:
@@ -123,8 +149,10 @@ def settings() -> Settings:
 
 
 def _explain(error: ValidationError) -> str:
+    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    given = {name: value or "" for name, value in found.items()}
     problems = [
-        f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
+        f"{variable_of(str(problem['loc'][0]).lower().removeprefix('callpipeline_'), given)}: "
         f"{_describe(problem)}"
         for problem in error.errors(include_input=False, include_url=False)
     ]

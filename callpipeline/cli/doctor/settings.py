@@ -6,7 +6,7 @@ Only names are read from the environment and `.env`; values come from `config`.
 import difflib
 import ipaddress
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from pydantic import AliasChoices
 from callpipeline import wiring
 from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel
 from callpipeline.config import Settings
+from callpipeline.config.legacy import old_variables
 from callpipeline.errors import SettingsInvalid
 from callpipeline.web.access.setup import check_settings
 
@@ -34,17 +35,35 @@ SettingsFinding = partial(DoctorFinding, "settings")
 
 def examine(options: Settings) -> list[DoctorFinding]:
     """Return the problems found, or how many settings are in effect."""
-    names = set(os.environ) | set(_in_file(options))
+    in_file = _in_file(options)
+    names = set(os.environ) | set(in_file)
     known = known_variables(options)
     findings = [*unknown(names, known), *_unsafe(options), *_database(options)]
     findings += _unused(options)
+    findings += old_names({**in_file, **os.environ})
     count = sum(name.upper() in known for name in names)
     return findings or [SettingsFinding(FindingLevel.OK, f"{count} set, no problems")]
 
 
-def _in_file(options: Settings) -> Iterable[str]:
+def _in_file(options: Settings) -> dict[str, str]:
     file = options.model_config.get("env_file")
-    return dotenv_values(file) if isinstance(file, str | Path) else ()
+    found = dotenv_values(file) if isinstance(file, str | Path) else {}
+    return {name: value or "" for name, value in found.items()}
+
+
+def old_names(environment: Mapping[str, str]) -> Iterator[DoctorFinding]:
+    """Report each variable of the old system, with the setting that replaces it."""
+    current = {name.upper() for name, value in environment.items() if value}
+    for name, field, problem in old_variables(environment):
+        ours = f"{PREFIX}{field.upper()}" if field else ""
+        if ours in current:
+            yield SettingsFinding(FindingLevel.OK, f"{name} is ignored, since {ours} is set")
+        elif problem:
+            yield SettingsFinding(FindingLevel.WARN, f"{name} (of the old system) {problem}")
+        else:
+            yield SettingsFinding(
+                FindingLevel.OK, f"{name} (of the old system) is read as {ours}: rename it"
+            )
 
 
 def known_variables(options: Settings) -> set[str]:
