@@ -13,6 +13,7 @@ from callpipeline.cli.calls.results import search
 from callpipeline.cli.calls.status import show, status
 from callpipeline.cli.doctor.examination import doctor
 from callpipeline.cli.installation.demo import demo
+from callpipeline.cli.installation.legacy import import_legacy
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
 from callpipeline.cli.rematching import recompute
@@ -56,6 +57,7 @@ COMMANDS: list[Callable[..., None]] = [
     retention,
     migrate,
     doctor,
+    import_legacy,
 ]
 for command in COMMANDS:
     app.command()(report_errors(command))

@@ -134,6 +134,12 @@ class Settings(
         return self.catalog or self.home / "competitors.yaml"
 
 
+def environment() -> dict[str, str]:
+    """Return the variables of the environment and of `.env`, by name in lower case."""
+    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    return {name.lower(): value for name, value in found.items() if value}
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the settings of this process. Raises SettingsInvalid naming the variable."""
@@ -149,8 +155,7 @@ def settings() -> Settings:
 
 
 def _explain(error: ValidationError) -> str:
-    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
-    given = {name: value or "" for name, value in found.items()}
+    given = environment()
     problems = [
         f"{variable_of(str(problem['loc'][0]).lower().removeprefix('callpipeline_'), given)}: "
         f"{_describe(problem)}"

@@ -171,6 +171,18 @@ def variable_of(field: str, environment: Environment) -> str:
     return ours if ours.lower() in names else next(old, ours).upper()
 
 
+def minio_access(environment: Environment) -> tuple[str, str, str] | None:
+    """Return the URL, key and secret of the old system's object store, if all are set."""
+    found = {name.lower(): value for name, value in environment.items() if value}
+    names = ("minio_endpoint", "minio_access_key", "minio_secret_key")
+    if not all(name in found for name in names):
+        return None
+    endpoint, key, secret = (found[name].strip() for name in names)
+    is_secure = found.get("minio_secure", "false").strip().lower() not in FALSE
+    scheme = "https" if is_secure else "http"
+    return (endpoint if "://" in endpoint else f"{scheme}://{endpoint}"), key, secret
+
+
 class OldNamesSource(PydanticBaseSettingsSource):
     """Reads settings by their old names; every other source takes precedence."""
 

@@ -10,10 +10,12 @@ from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
+from callpipeline.pipeline.ingest.legacy_import import LegacyImport
 from callpipeline.pipeline.ingest.registration import SidecarTranscripts
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
@@ -35,6 +37,12 @@ from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.reviews import Reviews
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
+from callpipeline.storage.sources.imports import (
+    ImportedRecordings,
+    Imports,
+    LegacyDatabase,
+    open_legacy_database,
+)
 from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
     add_patterns,
@@ -70,6 +78,7 @@ from callpipeline.wiring.stores import (
     first_speakers,
     load_sources,
     open_announced,
+    open_old_bucket,
     open_results_store,
     open_source,
     retention_periods,
@@ -99,6 +108,7 @@ __all__ = [
     "open_dispatcher",
     "open_engines",
     "open_eraser",
+    "open_legacy_import",
     "open_links",
     "open_notifiers",
     "open_results_store",
@@ -209,9 +219,16 @@ def open_storage(
             inbox=stores[0],
             announcements=announcements,
             egress_policy=egress_policy(settings),
-            recordings=Recordings([*stores, open_announced(settings, announcements, stores[0])]),
+            recordings=_open_recordings(settings, stores, announcements),
             store=store,
         )
+
+
+def _open_recordings(
+    settings: Settings, stores: list[ObjectStore], announcements: Announcements
+) -> Recordings:
+    announced = open_announced(settings, announcements, stores[0])
+    return Recordings([*stores, announced, ImportedRecordings()])
 
 
 def _max_connections(settings: Settings) -> int:
@@ -274,6 +291,25 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             first_speakers=first_speakers(settings),
             mention_engine=slots.name,
         )
+
+
+@contextmanager
+def open_legacy_import(
+    settings: Settings, storage: Storage, database_url: str, bucket_url: str | None
+) -> Iterator[tuple[LegacyImport, LegacyDatabase]]:
+    """Open an import from the old system's database, and from the bucket with its transcripts."""
+    from callpipeline.engines.transcribe.remote import parse_old_transcript
+
+    agent_channel = settings.agent_channel
+    importer = LegacyImport(
+        Imports(storage.database, storage.store, RULE_VERSION),
+        open_old_bucket(settings, bucket_url) if bucket_url else None,
+        lambda content, channel: parse_old_transcript(content, channel, agent_channel),
+        load_catalog(settings, storage.catalogs),
+        agent_channel,
+    )
+    with open_legacy_database(database_url) as database:
+        yield importer, database
 
 
 def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:

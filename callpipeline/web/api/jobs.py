@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.http_server.responses import etag_response
 from callpipeline.storage.ports.calls import CallSummary, ChannelObjects
-from callpipeline.storage.reading.call_detail import SentimentResult
+from callpipeline.storage.reading.call_detail import SentimentResult, StoredTranscripts
 from callpipeline.storage.reading.calls import QueueEstimate
 from callpipeline.web import legacy_format
 from callpipeline.web.access import Scope, visitor_of
@@ -204,7 +204,7 @@ def list_jobs(state: AppState, calls: Sequence[CallSummary], *, with_sentiment: 
     ids = [original.call_id for original in originals]
     sentiment = state.storage.calls.sentiment_results(ids) if with_sentiment else {}
     estimates = state.tracker.estimates(originals)
-    return [
+    jobs = [
         _job(
             call,
             original,
@@ -213,6 +213,17 @@ def list_jobs(state: AppState, calls: Sequence[CallSummary], *, with_sentiment: 
         )
         for call, original in zip(calls, originals, strict=True)
     ]
+    return [_with_imported_transcripts(state, *each) for each in zip(calls, jobs, strict=True)]
+
+
+def _with_imported_transcripts(state: AppState, call: CallSummary, job: Job) -> Job:
+    """Add the paths of transcripts to an imported call, which has no channels."""
+    if call.source != IMPORTED_BUCKET or Stage.TRANSCRIPTS not in call.stages:
+        return job
+    found = StoredTranscripts(state.storage.database).list_old(limit=2, call_id=call.call_id)
+    sides = {"left_transcript_path": "/left_", "right_transcript_path": "/right_"}
+    paths = {name: next((t.key for t in found if s in t.path), None) for name, s in sides.items()}
+    return job.model_copy(update=paths)
 
 
 def _originals(state: State, calls: Iterable[CallSummary]) -> Mapping[str, CallSummary]:
