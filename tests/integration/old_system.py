@@ -26,7 +26,7 @@ CREATE TABLE sentiment_results (
 """
 FIRST_AT = datetime(2025, 5, 6, 9, 30)  # noqa: DTZ001 - naive UTC, as in the old tables
 SAID = {
-    "left": ["thanks for calling", "we can match that"],
+    "left": ["thanks for calling Riverside", "we can match that"],
     "right": ["I think Ee is cheaper", "and vodafone never answer", "I think Ee is cheaper"],
 }
 

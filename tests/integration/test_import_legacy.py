@@ -15,12 +15,14 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.wiring import Storage, open_storage
 from tests.integration.calls import change, erase
 from tests.integration.command_line import Installation
 from tests.integration.databases import new_database
 from tests.integration.old_system import SAID, OldSystem, a_result, old_id, result_id
+from tests.integration.rematching import COMMAND, in_force, rematch
 
 CATALOG = "competitors:\n- name: EE\n- name: Vodafone\n- name: Sky\n  ambiguous: true\n"
 
@@ -232,6 +234,30 @@ def test_what_was_changed_here_is_kept(
     assert counts(report) == {"erased": 1, "changed here": 1, "updated": 1}
 
 
+def test_a_new_list_is_applied_to_imported_calls(
+    here: Installation, old: OldSystem, storage: Storage
+) -> None:
+    old.add_jobs(1)
+    old.add_jobs(2, transcripts=False)
+    imported(here, old)
+    assert rematch(storage) == [], "an import alone changes no result"
+    known = in_force(storage)
+    storage.catalogs.apply(Catalog((*known.competitors, Competitor("Riverside"))), COMMAND)
+    rematch(storage)
+    calls = calls_by_job(storage)
+    with_transcripts, without = calls[old_id(1)], calls[old_id(2)]
+    assert with_transcripts.state is without.state is CallState.COMPLETED
+    assert set(with_transcripts.competitors_found) == {"EE", "Vodafone", "Riverside"}
+    assert set(without.competitors_found) == {"EE", "Vodafone"}
+    judged = {
+        each.mention_id: each for each in storage.results.judgements(with_transcripts.call_id)
+    }
+    assert {each.engine for each in judged.values() if each.competitor == "Vodafone"} == {
+        "imported"
+    }
+    assert counts(imported(here, old)) == {"changed here": 1, "unchanged": 1}
+
+
 def test_hostile_names_are_stored(here: Installation, old: OldSystem, storage: Storage) -> None:
     names = ["../../etc/passwd", "", "é" * 2000, "a\nb\u202e.wav", "x'; DROP TABLE calls; --"]
     for number, name in enumerate(names):
@@ -247,6 +273,17 @@ def test_other_databases_are_refused(here: Installation, postgres: str) -> None:
     wrong = "postgresql://nobody:secret-word@127.0.0.1:1/none"
     unreachable = here.run("import-legacy", wrong, exit_code=1)
     assert "can't be read" in unreachable.stderr and "secret-word" not in unreachable.stderr
+
+
+def test_the_old_database_is_not_taken_for_ours(old: OldSystem, tmp_path: Path) -> None:
+    """Dagster has a table `jobs` as well."""
+    mistaken = Installation(tmp_path / "mistaken", old.url)
+    for command in ("migrate", "status"):
+        refused = mistaken.run(command, exit_code=1)
+        assert "CALLPIPELINE_DATABASE_URL" in refused.stderr
+    findings = {each["name"]: each for each in mistaken.json("doctor", exit_code=1)}
+    assert findings["schema"]["level"] == "bad"
+    assert "import-legacy" in findings["schema"]["detail"]
 
 
 def test_older_tables_lack_columns(here: Installation, old: OldSystem, storage: Storage) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
+from callpipeline.config import Settings
 from callpipeline.domain.sentiment import (
     Judgement,
     PatternKind,
@@ -13,7 +14,7 @@ from callpipeline.domain.sentiment import (
 )
 from callpipeline.engines.ports import Conversation, PatternJudge
 from callpipeline.errors import EngineUnavailable
-from callpipeline.wiring import Storage, built_in_phrases
+from callpipeline.wiring import Storage, built_in_phrases, open_stages
 from tests.builders import a_mention, a_segment
 from tests.fakes.engines import ScriptedJudge
 from tests.integration.calls import run_concurrently
@@ -100,3 +101,15 @@ def test_built_in_phrases_are_legible() -> None:
         assert not [phrase for phrase in phrases if set(phrase) & set("()[]{}?*+|\\")]
     assert "rubbish" in built_in_phrases()[PatternKind.NEGATIVE]
     assert "second to none" in built_in_phrases()[PatternKind.POSITIVE]
+
+
+def test_runs_use_the_stored_patterns(storage: Storage, settings: Settings) -> None:
+    with storage.patterns.changing(PatternKind.NEGATIVE) as negative:
+        negative.append("rip off")
+    options = settings.model_copy(update={"sentiment": "lexicon", "transcriber": "pocketsphinx"})
+    with open_stages(options, storage) as stages:
+        judge = stages.engines.judge
+        judged = asyncio.run(judge.judge(Conversation(SEGMENTS), MENTIONS))
+    assert judge.name == "lexicon"
+    engines = [each.engine for each in judged if isinstance(each, Judgement)]
+    assert engines == ["pattern", "lexicon", "lexicon", "lexicon"]
