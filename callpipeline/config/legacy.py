@@ -160,7 +160,8 @@ def old_variables(environment: Environment) -> Iterator[OldVariable]:
             problem = f"has no effect: {reason}; see {ours}" if reason else None
             yield OldVariable(name.upper(), old.field, problem)
         else:
-            yield OldVariable(name.upper(), None, NOT_UNDERSTOOD[name])
+            field = name if name == "database_url" else None
+            yield OldVariable(name.upper(), field, NOT_UNDERSTOOD[name])
 
 
 def variable_of(field: str, environment: Environment) -> str:

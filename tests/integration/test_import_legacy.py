@@ -85,6 +85,13 @@ def test_everything_is_brought_over(here: Installation, old: OldSystem, storage:
     assert (found["Vodafone"].rule, found["Vodafone"].score) == ("rule-based: never answer", -1.0)
 
 
+def test_commands_accept_the_old_ids(here: Installation, old: OldSystem) -> None:
+    old.add_jobs(1)
+    imported(here, old)
+    shown = here.json("show", old_id(1))
+    assert shown["call_id"] == here.json("show", shown["call_id"])["call_id"]
+
+
 def test_a_repeated_import_changes_nothing(
     here: Installation, old: OldSystem, storage: Storage
 ) -> None:
@@ -249,12 +256,9 @@ def test_a_new_list_is_applied_to_imported_calls(
     assert with_transcripts.state is without.state is CallState.COMPLETED
     assert set(with_transcripts.competitors_found) == {"EE", "Vodafone", "Riverside"}
     assert set(without.competitors_found) == {"EE", "Vodafone"}
-    judged = {
-        each.mention_id: each for each in storage.results.judgements(with_transcripts.call_id)
-    }
-    assert {each.engine for each in judged.values() if each.competitor == "Vodafone"} == {
-        "imported"
-    }
+    judged = storage.results.judgements(with_transcripts.call_id)
+    kept = {each.engine for each in judged if each.competitor == "Vodafone"}
+    assert kept == {"imported"}, "mentions that are found again keep their sentiment"
     assert counts(imported(here, old)) == {"changed here": 1, "unchanged": 1}
 
 

@@ -197,3 +197,4 @@ def test_tables_have_the_format_of_the_app(
     assert (result["job_id"], result["call_id"]) == (job["id"], call_id)
     assert result["segment_id"] == ("0" if is_legacy else 0)
     assert client.get("/admin/database/jobs?limit=0").status_code == 422
+    assert client.get("/admin/database/jobs?limit=100000").json()["count"] == 1

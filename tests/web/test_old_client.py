@@ -167,6 +167,7 @@ def test_jobs_are_listed_page_by_page(client: Client, call_id: str) -> None:
     assert (job["id"], job["id"][:8]) == (job_uuid(call_id), call_id[11:19])
     assert (job["filename"], job["status"]) == ("completed.wav", "COMPLETED")
     assert job["created_at"]
+    assert client.get("/jobs?skip=0&limit=20") == page, "it asks every five seconds"
     assert client.get("/jobs?skip=20&limit=20") | {"next": None} == {
         "total": 1,
         "jobs": [],
@@ -289,6 +290,20 @@ def test_named_origins_get_no_page_and_no_other_host(empty_app: Served, origin: 
     forged = from_script | {"Origin": "https://evil.example"}
     with empty_app.client(**forged) as http:
         assert http.post("/patterns/negative", json={"pattern": "x"}).status_code in (403, 401)
+
+
+def test_a_page_of_another_network_may_ask(empty_app: Served, origin: str) -> None:
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    with empty_app.client(**asks) as http:
+        allowed = http.options("/upload")
+        stranger = http.options("/upload", headers={"Origin": "https://evil.example"})
+    assert allowed.headers["Access-Control-Allow-Private-Network"] == "true"
+    assert (allowed.status_code, stranger.status_code) == (200, 400)
+    assert "Access-Control-Allow-Origin" not in stranger.headers
 
 
 def test_all_origins_is_not_a_named_origin(

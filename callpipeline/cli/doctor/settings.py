@@ -57,7 +57,9 @@ def old_names(variables: Mapping[str, str]) -> Iterator[DoctorFinding]:
         if ours in current:
             yield SettingsFinding(FindingLevel.OK, f"{name} is ignored, since {ours} is set")
         elif problem:
-            yield SettingsFinding(FindingLevel.WARN, f"{name} (of the old system) {problem}")
+            # Commands refuse the old database, so this one is ours.
+            level = FindingLevel.OK if name == "DATABASE_URL" else FindingLevel.WARN
+            yield SettingsFinding(level, f"{name} (of the old system) {problem}")
         else:
             yield SettingsFinding(
                 FindingLevel.OK, f"{name} (of the old system) is read as {ours}: rename it"

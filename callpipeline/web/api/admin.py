@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
 from callpipeline.web import legacy_format
@@ -18,8 +18,12 @@ from callpipeline.web.state import State
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 
-MAX_ROWS = 1000
-Limit = Annotated[int, Query(ge=1, le=MAX_ROWS)]
+MAX_ROWS = 2000
+Limit = Annotated[
+    int,
+    Query(ge=1, le=1_000_000, description=f"At most {MAX_ROWS:,} are returned."),
+    AfterValidator(lambda limit: min(limit, MAX_ROWS)),
+]
 
 JUDGED = tuple(each for each in MentionSentiment if each is not MentionSentiment.UNJUDGED)
 RESULT_COLUMNS = (
