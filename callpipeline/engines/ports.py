@@ -4,6 +4,7 @@ Adapters are chosen by name in the settings and built by wiring. Without a limit
 send as many requests as it has calls in progress.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
@@ -247,7 +248,8 @@ class PatternJudge:
         self, conversation: Conversation, mentions: Sequence[Mention]
     ) -> tuple[JudgeResult, ...]:
         """See `SentimentJudge`."""
-        lists = self.read_patterns()
+        # In a thread: it queries the database, and other calls are processed meanwhile.
+        lists = await asyncio.to_thread(self.read_patterns)
         if not any(lists.values()):
             return tuple(await self.other.judge(conversation, mentions))
         segments = {(each.channel, each.index): each for each in conversation.segments}
