@@ -14,6 +14,7 @@ from callpipeline.cli.calls.status import show, status
 from callpipeline.cli.doctor.examination import doctor
 from callpipeline.cli.installation.backup import backup, restore
 from callpipeline.cli.installation.demo import demo
+from callpipeline.cli.installation.legacy import import_legacy
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
 from callpipeline.cli.rematching import recompute
@@ -61,6 +62,7 @@ COMMANDS: list[Callable[..., None]] = [
     backup,
     restore,
     doctor,
+    import_legacy,
 ]
 for command in COMMANDS:
     app.command()(report_errors(command))

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from callpipeline.config.engines import EngineSettings, ServingSettings
+from callpipeline.config.legacy import OldNamesSource, variable_of
 from callpipeline.config.notifications import NotificationSettings
 from callpipeline.config.values import WebAddress
 from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
@@ -83,6 +91,24 @@ class Settings(
     port: int = Field(default=3000, ge=0, le=65535)
     dagster_ui_url: WebAddress | None = None
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the names of the old system as well, after all others."""
+        known = (env_settings, dotenv_settings)
+        return (
+            init_settings,
+            *known,
+            file_secret_settings,
+            OldNamesSource(settings_cls, known),
+        )
+
     @field_validator("database_url")
     @classmethod
     def _one_scheme(cls, url: SecretStr | None) -> SecretStr | None:
@@ -120,6 +146,12 @@ class Settings(
         return self.catalog or self.home / "competitors.yaml"
 
 
+def environment() -> dict[str, str]:
+    """Return the variables of the environment and of `.env`, by name in lower case."""
+    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    return {name.lower(): value for name, value in found.items() if value}
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the settings of this process. Raises SettingsInvalid naming the variable."""
@@ -135,8 +167,9 @@ def settings() -> Settings:
 
 
 def _explain(error: ValidationError) -> str:
+    given = environment()
     problems = [
-        f"CALLPIPELINE_{str(problem['loc'][0]).upper().removeprefix('CALLPIPELINE_')}: "
+        f"{variable_of(str(problem['loc'][0]).lower().removeprefix('callpipeline_'), given)}: "
         f"{_describe(problem)}"
         for problem in error.errors(include_input=False, include_url=False)
     ]

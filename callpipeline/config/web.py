@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -61,6 +61,7 @@ class WebSettings(BaseSettings):
     web_session_h: float = Field(default=12.0, gt=0)
     web_idle_h: float = Field(default=4.0, gt=0)
     web_cors_origins: Annotated[tuple[str, ...], NoDecode, comma_separated(_origin)] | None = None
+    web_api: Literal["native", "legacy"] = "native"
     web_requests_per_min: int = Field(default=1200, ge=0)
     web_uploads_per_min: int = Field(default=600, ge=0)
     web_logins_per_min: int = Field(default=10, ge=0)
@@ -85,6 +86,17 @@ class WebSettings(BaseSettings):
     def web_is_open(self) -> bool:
         """Return true if no login is required, which is allowed on loopback only."""
         return not self.web_users and not self.web_proxy_header
+
+    @property
+    def web_keyless_origins(self) -> frozenset[str]:
+        """Return the sites whose pages need no key: those named, if no login is required."""
+        named = frozenset(self.web_cors_origins or ()) - {"*"}
+        return named if self.web_is_open and self.web_on_loopback else frozenset()
+
+    @property
+    def web_is_legacy(self) -> bool:
+        """Return true if the old system's formats are used where they differ from ours."""
+        return self.web_api == "legacy"
 
     def scopes_of(self, name: str) -> frozenset[Scope]:
         """Return the scopes of a user who is logged in, here or at a proxy."""

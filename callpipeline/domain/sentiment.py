@@ -1,12 +1,16 @@
 """Sentiment towards competitors, per mention and per call."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
+from typing import Protocol
 
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.competitors.spellings import normalise
 from callpipeline.domain.switching import SwitchingIntent, find_switching_intent
 from callpipeline.domain.transcripts import Segment
 from callpipeline.domain.utterances import TargetContext, TargetContexts
@@ -149,3 +153,81 @@ def mark_unjudged(
         )
         for mention in mentions
     )
+
+
+PATTERN_ENGINE = "pattern"
+"""Engine of judgements by a pattern: words of users that decide before any judge."""
+
+
+class PatternKind(StrEnum):
+    """Sentiment that a pattern implies."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+PatternLists = Mapping[PatternKind, tuple[str, ...]]
+ReadPatterns = Callable[[], PatternLists]
+
+_SENTIMENTS = (
+    (PatternKind.NEGATIVE, Sentiment.NEGATIVE, -1.0),
+    (PatternKind.POSITIVE, Sentiment.POSITIVE, 1.0),
+)
+"""In this order: negative patterns come before positive ones."""
+
+
+class PatternStore(Protocol):
+    """Stores both lists."""
+
+    def lists(self) -> PatternLists: ...
+
+    def changing(self, kind: PatternKind) -> AbstractContextManager[list[str]]:
+        """Yield a list for changes under a lock; it is stored at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PatternList:
+    """A user's list and the phrases that are built in, which can't be changed."""
+
+    own: Sequence[str]
+    built_in: Sequence[str] = ()
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.own, *self.built_in]
+
+    def has_built_in(self, pattern: str) -> bool:
+        return normalise(pattern) in {normalise(each) for each in self.built_in}
+
+    def without_built_in(self, patterns: Iterable[str]) -> list[str]:
+        """Return those patterns that aren't built in, as sent by a client that edits all."""
+        known = {normalise(each) for each in self.built_in}
+        return [each for each in patterns if normalise(each) not in known]
+
+
+def first_match(patterns: Sequence[str], text: str) -> str | None:
+    """Return the first pattern found in the text as whole words, ignoring case and punctuation."""
+    words = f" {normalise(text)} "
+    return next((each for each in patterns if _form(each) in words), None)
+
+
+def judge_by_pattern(mention: Mention, segment: Segment, lists: PatternLists) -> Judgement | None:
+    """Judge a mention by the first pattern that its segment contains; None if it has none."""
+    for kind, sentiment, score in _SENTIMENTS:
+        if pattern := first_match(lists[kind], segment.text):
+            return Judgement(
+                mention_id=mention.mention_id,
+                competitor=mention.competitor,
+                sentiment=sentiment,
+                score=score,
+                rule=f"{kind} pattern: '{pattern}'",
+                quote=segment.text,
+                engine=PATTERN_ENGINE,
+            )
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _form(pattern: str) -> str:
+    return f" {normalise(pattern)} "

@@ -1,4 +1,7 @@
-"""`/analyze`: sentiment towards a competitor in a transcript, and overall tone of a text."""
+"""`/analyze`: sentiment towards a competitor in a transcript, and overall tone of a text.
+
+`/patterns`: lists of patterns that decide the sentiment before the judge.
+"""
 
 import asyncio
 from collections import Counter
@@ -12,26 +15,32 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from callpipeline import wiring
 from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.competitors.mentions import Mention
-from callpipeline.domain.sentiment import Judgement, Sentiment, overall_sentiment, unjudged
+from callpipeline.domain.sentiment import (
+    PATTERN_ENGINE,
+    Judgement,
+    PatternKind,
+    PatternLists,
+    Sentiment,
+    judge_by_pattern,
+    overall_sentiment,
+    unjudged,
+)
 from callpipeline.domain.transcripts import Segment
 from callpipeline.engine_server.errors import error_responses, unprocessable, validate_fields
 from callpipeline.engine_server.state import (
     CurrentState,
     EngineServerState,
-    PatternKind,
-    PatternLists,
-    first_match,
 )
 from callpipeline.engine_server.transcripts import ParsedTranscript, SentTranscript
 from callpipeline.engines.ports import Conversation, SentimentJudge
 from callpipeline.errors import EngineUnavailable
+from callpipeline.http_server import pattern_lists
 from callpipeline.http_server.limits import run_until_disconnect
 from callpipeline.http_server.multipart import UploadRules, multipart_body, receive_form
-
-PATTERN_ENGINE = "pattern"
-"""Engine of judgements by a pattern."""
+from callpipeline.http_server.pattern_lists import ListedPatterns, NewPattern, PatternsBody
 
 router = APIRouter(prefix="/analyze", tags=["sentiment"])
+patterns_router = APIRouter(prefix="/patterns", tags=["patterns"])
 
 Context = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -114,10 +123,6 @@ class _NoExtraFields(BaseModel):
 _context = TypeAdapter(ContextField)
 _transcript = TypeAdapter(SentTranscript)
 _FILE = "A transcript as JSON, as in `transcript` of /analyze/contextual."
-_PATTERN_SENTIMENTS = (
-    (PatternKind.NEGATIVE, Sentiment.NEGATIVE, -1.0),
-    (PatternKind.POSITIVE, Sentiment.POSITIVE, 1.0),
-)
 
 
 @router.post("/contextual", responses=error_responses(413, 422, 503, 504))
@@ -163,6 +168,32 @@ async def analyse_overall_file(request: Request, state: CurrentState) -> Overall
     async with state.analyses.admit():
         transcript, _ = await _receive(request, state)
         return await _analyse_tone(request, state, transcript.whole_text)
+
+
+@patterns_router.get("/{kind}")
+def list_patterns(kind: PatternKind, state: CurrentState) -> ListedPatterns:
+    """Return the patterns of a list."""
+    return pattern_lists.listed(state.patterns, kind)
+
+
+@patterns_router.post("/{kind}", responses=error_responses(400, 422))
+def add_patterns(
+    kind: PatternKind, more: NewPattern | PatternsBody, state: CurrentState
+) -> ListedPatterns:
+    """Add patterns to a list. 400: a duplicate, or the list is full; nothing is added."""
+    return pattern_lists.add(state.patterns, kind, more)
+
+
+@patterns_router.put("/{kind}", responses=error_responses(400, 422))
+def replace_patterns(kind: PatternKind, new: PatternsBody, state: CurrentState) -> ListedPatterns:
+    """Replace a list. 400: a duplicate; nothing is changed."""
+    return pattern_lists.replace(state.patterns, kind, new)
+
+
+@patterns_router.delete("/{kind}/{pattern:path}", responses=error_responses(404))
+def delete_pattern(kind: PatternKind, pattern: str, state: CurrentState) -> ListedPatterns:
+    """Delete a pattern, ignoring case and punctuation. 404: not in the list."""
+    return pattern_lists.delete(state.patterns, kind, pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,19 +340,4 @@ def _by_segment(
 def _judge_by_patterns(
     mentions: Sequence[Mention], segments: Mapping[int, Segment], lists: PatternLists
 ) -> dict[Mention, Judgement | None]:
-    return {m: _judge_by_pattern(m, segments[m.segment_index], lists) for m in mentions}
-
-
-def _judge_by_pattern(mention: Mention, segment: Segment, lists: PatternLists) -> Judgement | None:
-    for kind, sentiment, score in _PATTERN_SENTIMENTS:
-        if pattern := first_match(lists[kind], segment.text):
-            return Judgement(
-                mention_id=mention.mention_id,
-                competitor=mention.competitor,
-                sentiment=sentiment,
-                score=score,
-                rule=f"{kind} pattern: '{pattern}'",
-                quote=segment.text,
-                engine=PATTERN_ENGINE,
-            )
-    return None
+    return {m: judge_by_pattern(m, segments[m.segment_index], lists) for m in mentions}

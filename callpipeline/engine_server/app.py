@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from callpipeline import wiring
 from callpipeline.config import Settings
-from callpipeline.engine_server import analysis, login, patterns, split, transcription
+from callpipeline.engine_server import analysis, login, split, transcription
 from callpipeline.engine_server.errors import add_error_handlers, error_responses
 from callpipeline.engine_server.state import (
     CurrentState,
@@ -22,7 +22,6 @@ from callpipeline.engine_server.state import (
     EngineServerState,
     ExpiringFolders,
     HealthMonitor,
-    PatternStore,
     Role,
 )
 from callpipeline.errors import SettingsInvalid
@@ -30,6 +29,7 @@ from callpipeline.http_server.access_log import AccessLogMiddleware
 from callpipeline.http_server.limits import BodyLimit, ConcurrencyLimiter, LoginLimiter
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.pipeline.processing.stages import Engines
+from callpipeline.storage.results.patterns import PatternFile
 
 DOCS_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -148,7 +148,7 @@ def create_app(options: Settings, engines: OpenEngines = wiring.open_engines) ->
     for router in (login.router, transcription.router, split.channels):
         app.include_router(router)
     guards = [Depends(login.require_token)] if needs_token else []
-    for router in (split.router, analysis.router, patterns.router):
+    for router in (split.router, analysis.router, analysis.patterns_router):
         app.include_router(router, dependencies=guards)
     _add_pages(app)
     return app
@@ -186,7 +186,7 @@ def _open_state(options: Settings, engines: Engines) -> Iterator[EngineServerSta
         users=UserPasswords(
             {name: password.get_secret_value() for name, password in users.items()}
         ),
-        patterns=PatternStore(home / "patterns.json"),
+        patterns=PatternFile(home / "patterns.json"),
         splits=ConcurrencyLimiter(*limits),
         transcriptions=ConcurrencyLimiter(*limits),
         analyses=ConcurrencyLimiter(*limits),

@@ -2,20 +2,15 @@
 
 import asyncio
 import contextlib
-import fcntl
 import io
-import json
-import os
 import re
 import secrets
 import shutil
 import time
 import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,15 +18,16 @@ from fastapi import Depends, Request
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval, Speaker, SplitRecording
-from callpipeline.domain.competitors.catalog import Catalog, Competitor, normalise
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.find_mentions import find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.engines.ports import Conversation
-from callpipeline.errors import PermanentError, SettingsInvalid
+from callpipeline.errors import PermanentError
 from callpipeline.http_server.limits import ConcurrencyLimiter, LoginLimiter
 from callpipeline.http_server.security import Signer, UserPasswords
 from callpipeline.pipeline.processing.stages import Engines
+from callpipeline.storage.results.patterns import PatternFile
 
 Role = Literal["splitter", "speech_detector", "transcriber", "judge"]
 ROLES: tuple[Role, ...] = ("splitter", "speech_detector", "transcriber", "judge")
@@ -150,72 +146,6 @@ def _test_audio() -> bytes:
     return file.getvalue()
 
 
-class PatternKind(StrEnum):
-    """Sentiment that a pattern implies."""
-
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
-
-
-PatternLists = Mapping[PatternKind, tuple[str, ...]]
-
-
-class PatternStore:
-    """Pattern lists in a JSON file, which several servers may share."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.lists()
-
-    def lists(self) -> PatternLists:
-        """Return both lists. Raises SettingsInvalid if the file is damaged."""
-        try:
-            document = json.loads(self._path.read_bytes())
-            return {kind: tuple(map(_text, document[kind])) for kind in PatternKind}
-        except FileNotFoundError:
-            return dict.fromkeys(PatternKind, ())
-        except (ValueError, KeyError, TypeError):
-            raise SettingsInvalid(
-                f"{self._path} is not a valid pattern list: fix or delete it."
-            ) from None
-
-    @contextmanager
-    def changing(self, kind: PatternKind) -> Iterator[list[str]]:
-        """Yield a list for changes under a lock; it is stored at the end."""
-        with self._path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lists = self.lists()
-            patterns = list(lists[kind])
-            yield patterns
-            self._store({**lists, kind: tuple(patterns)})
-
-    def _store(self, lists: PatternLists) -> None:
-        partial = self._path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(lists, file, ensure_ascii=False, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
-
-
-def first_match(patterns: tuple[str, ...], text: str) -> str | None:
-    """Return the first pattern found in the text as whole words, ignoring case and punctuation."""
-    words = f" {normalise(text)} "
-    return next((each for each in patterns if _form(each) in words), None)
-
-
-@lru_cache(maxsize=4096)
-def _form(pattern: str) -> str:
-    return f" {normalise(pattern)} "
-
-
-def _text(pattern: object) -> str:
-    if not isinstance(pattern, str):
-        raise TypeError
-    return pattern
-
-
 _NAME = re.compile(r"(\d{1,12})-[0-9a-f]{32}", re.ASCII)
 
 
@@ -280,7 +210,7 @@ class EngineServerState:
     folders: ExpiringFolders
     signer: Signer
     users: UserPasswords
-    patterns: PatternStore
+    patterns: PatternFile
     splits: ConcurrencyLimiter
     transcriptions: ConcurrencyLimiter
     analyses: ConcurrencyLimiter

@@ -4,6 +4,7 @@ Adapters are chosen by name in the settings and built by wiring. Without a limit
 send as many requests as it has calls in progress.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from callpipeline.domain.audio import ChannelAudio, Interval, Peaks, SplitRecording
 from callpipeline.domain.calls.source_audio import UNSPECIFIED, SourceAudio
 from callpipeline.domain.competitors.mentions import Mention
-from callpipeline.domain.sentiment import JudgeResult
+from callpipeline.domain.sentiment import (
+    Judgement,
+    JudgeResult,
+    PatternLists,
+    ReadPatterns,
+    judge_by_pattern,
+)
 from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.domain.voices import VoiceTurn
 
@@ -224,3 +231,47 @@ class ThrottledJudge:
         """See `SentimentJudge`."""
         async with self.semaphore.slot():
             return await self.sentiment_judge.judge(conversation, mentions)
+
+
+MIN_WORDS = 2
+"""A segment with fewer words consists of the name alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatternJudge:
+    """Judges mentions in segments with a pattern by it, and others by another judge.
+
+    The other judge still sees all mentions of the conversation, since it ignores what is said about
+    other competitors; it isn't asked if patterns decide all of them.
+    """
+
+    other: SentimentJudge
+    read_patterns: ReadPatterns
+
+    @property
+    def name(self) -> str:
+        return self.other.name
+
+    async def judge(
+        self, conversation: Conversation, mentions: Sequence[Mention]
+    ) -> tuple[JudgeResult, ...]:
+        """See `SentimentJudge`."""
+        # In a thread: it queries the database, and other calls are processed meanwhile.
+        lists = await asyncio.to_thread(self.read_patterns)
+        if not any(lists.values()):
+            return tuple(await self.other.judge(conversation, mentions))
+        segments = {(each.channel, each.index): each for each in conversation.segments}
+        by_pattern = [
+            _judge(each, segments.get((each.channel, each.segment_index)), lists)
+            for each in mentions
+        ]
+        if all(by_pattern):
+            return tuple(each for each in by_pattern if each)
+        results = await self.other.judge(conversation, mentions)
+        return tuple(found or result for found, result in zip(by_pattern, results, strict=True))
+
+
+def _judge(mention: Mention, segment: Segment | None, lists: PatternLists) -> Judgement | None:
+    if segment is None or len(segment.text.split()) < MIN_WORDS:
+        return None
+    return judge_by_pattern(mention, segment, lists)

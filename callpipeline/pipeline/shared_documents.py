@@ -5,14 +5,17 @@ read, by the paths that the API shows, and none can be written.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 from callpipeline.domain.calls.call import Recording
+from callpipeline.domain.calls.legacy import OldTranscriptPath
 from callpipeline.errors import MissingObject, PathRefused
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import MAX_KEY_BYTES, ObjectStore, is_unsafe_key
+from callpipeline.storage.ports.calls import OldTranscript
 
 CALLS_PREFIX = "calls/"
 MAX_PATH_BYTES = MAX_KEY_BYTES - len(keys.SHARED)
@@ -23,6 +26,20 @@ class TranscriptKeys(Protocol):
     """Knows the object keys of transcripts."""
 
     def has(self, key: str) -> bool: ...
+
+    def find_old(self, path: OldTranscriptPath) -> OldTranscript | None:
+        """Return the transcript at a path of the old system, if a call has one there."""
+        ...
+
+    def list_old(
+        self, prefix: str = "", after: str | None = None, *, limit: int, newest: bool = False
+    ) -> list[OldTranscript]:
+        """Return transcripts whose paths in the old system start with `prefix`."""
+        ...
+
+    def in_old_format(self, document: bytes) -> bytes:
+        """Return a stored transcript in the format of the old system."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class SharedDocuments:
 
     def put(self, path: str, document: bytes) -> None:
         """Store a document, replacing an existing one."""
-        key = _key_to_write(path)
+        key = self._key_to_write(path)
         try:
             self._store.put(key, document)
         except MissingObject:
@@ -59,7 +76,12 @@ class SharedDocuments:
             ) from None
 
     def read(self, path: str) -> bytes:
-        """Return the content of a document. Raises MissingObject."""
+        """Return the content of a document. Raises MissingObject.
+
+        By its path in the old system, a transcript is returned in the format that it had there.
+        """
+        if found := self._old_transcript(path):
+            return self._transcripts.in_old_format(self._store.read(found.key))
         return self._store.read(self._key_to_read(path))
 
     def exists(self, path: str) -> bool:
@@ -71,11 +93,13 @@ class SharedDocuments:
 
     def find(self, path: str) -> SharedDocument:
         """Return the metadata of a document. Raises MissingObject."""
-        return SharedDocument(path, self._store.recording(self._key_to_read(path)))
+        found = self._old_transcript(path)
+        key = found.key if found else self._key_to_read(path)
+        return SharedDocument(path, self._store.recording(key))
 
     def delete(self, path: str) -> None:
         """Delete a document. Raises MissingObject."""
-        key = _key_to_write(path)
+        key = self._key_to_write(path)
         self._store.recording(key)
         self._store.delete(key)
         self._store.remove_empty_folders(key)
@@ -98,7 +122,39 @@ class SharedDocuments:
         Raises MissingObject.
         """
         self.find(path)
+        if self._old_transcript(path):  # its object has another format
+            return sign(path)
         return self._store.address(self._key_to_read(path), for_s) or sign(path)
+
+    def list_old(self, prefix: str, after: str | None, limit: int) -> list[str]:
+        """Return the paths of documents and of transcripts in the old system, in order."""
+        own = (each.path for each in self.list_below(prefix, after, limit))
+        transcripts = (each.path for each in self._transcripts.list_old(prefix, after, limit=limit))
+        return sorted({*own, *transcripts})[:limit]
+
+    def newest(self, limit: int) -> list[SharedDocument]:
+        """Return the newest transcripts, by their paths in the old system, then documents.
+
+        Transcripts that are deleted meanwhile are left out.
+        """
+        found: list[SharedDocument] = []
+        for each in self._transcripts.list_old(limit=limit, newest=True):
+            with suppress(MissingObject):
+                found.append(SharedDocument(each.path, self._store.recording(each.key)))
+        return found + self.list_below("", None, limit - len(found))
+
+    def where(self, path: str) -> str:
+        """Return the full path of a document: the name of the store, and its key."""
+        return f"{self._store.name.rstrip('/')}/{keys.shared(path)}"
+
+    def _old_transcript(self, path: str) -> OldTranscript | None:
+        parsed = OldTranscriptPath.parse(path)
+        return self._transcripts.find_old(parsed) if parsed else None
+
+    def _key_to_write(self, path: str) -> str:
+        if self._old_transcript(path):
+            raise PathRefused("Transcripts of calls are read-only: choose another path.")
+        return _key_to_write(path)
 
     def _key_to_read(self, path: str) -> str:
         if not path.startswith(CALLS_PREFIX):

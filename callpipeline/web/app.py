@@ -17,6 +17,7 @@ from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit
 from callpipeline.web import access
 from callpipeline.web.access import Scope, require
 from callpipeline.web.api import (
+    admin,
     analytics,
     calls,
     catalog,
@@ -24,6 +25,7 @@ from callpipeline.web.api import (
     corrections,
     jobs,
     notify,
+    patterns,
     recordings,
     search,
     storage,
@@ -66,6 +68,7 @@ API_ROUTERS = (
     ApiRouter(search.competitor_router, Scope.READ, "find competitors"),
     ApiRouter(storage.read_router, Scope.READ, "read stored documents"),
     ApiRouter(analytics.router, Scope.READ, "view analytics"),
+    ApiRouter(admin.router, Scope.READ, "view calls"),
     ApiRouter(search.search_router, Scope.READ, "search calls"),
     ApiRouter(search.export_router, Scope.READ, "export data"),
     ApiRouter(calls.playback_router, Scope.READ, "play calls"),
@@ -77,6 +80,8 @@ API_ROUTERS = (
     ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
     ApiRouter(catalog_changes.check_router, Scope.READ, "check competitor lists"),
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
+    ApiRouter(patterns.read_router, Scope.READ, "view patterns"),
+    ApiRouter(patterns.write_router, Scope.ADMIN, "change patterns"),
     ApiRouter(storage.write_router, Scope.ADMIN, "change stored documents"),
 )
 

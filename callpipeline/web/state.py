@@ -175,11 +175,19 @@ def app_state(request: Request) -> AppState:
 State = Annotated[AppState, Depends(app_state)]
 
 
-def _valid_call_id(call_id: Annotated[str, PathParam(description="The call's id.")]) -> str:
+def resolve_call_id(state: AppState, text: str) -> str | None:
+    """Return the call with this id or UUID, which need not exist; None for a malformed one."""
+    return text if is_call_id(text) else StoredTranscripts(state.storage.database).call_of_job(text)
+
+
+def _valid_call_id(
+    state: State, call_id: Annotated[str, PathParam(description="The call's id, or its UUID.")]
+) -> str:
     """Raise UnknownCall for a malformed id."""
-    if not is_call_id(call_id):
+    found = resolve_call_id(state, call_id)
+    if found is None:
         raise UnknownCall(CALL_NOT_FOUND)
-    return call_id
+    return found
 
 
 CallId = Annotated[str, Depends(_valid_call_id)]

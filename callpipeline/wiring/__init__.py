@@ -9,11 +9,13 @@ from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
+from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
+from callpipeline.pipeline.ingest.legacy_import import LegacyImport
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
@@ -34,12 +36,21 @@ from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.search import SegmentSearch
 from callpipeline.storage.results.corrections import SentimentCorrections
 from callpipeline.storage.results.evaluations import Evaluations
+from callpipeline.storage.results.patterns import SentimentPatterns
 from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.reviews import Reviews
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
+from callpipeline.storage.sources.imports import (
+    ImportedRecordings,
+    Imports,
+    LegacyDatabase,
+    open_legacy_database,
+)
 from callpipeline.storage.sources.recordings import Announcements, Recordings
 from callpipeline.wiring.engines import (
+    add_patterns,
+    built_in_phrases,
     company_slots,
     measure_peaks,
     open_engines,
@@ -72,6 +83,7 @@ from callpipeline.wiring.stores import (
     first_speakers,
     load_sources,
     open_announced,
+    open_old_bucket,
     open_results_store,
     open_source,
     retention_periods,
@@ -88,6 +100,7 @@ from callpipeline.wiring.stores import (
 __all__ = [
     "HOME_SOURCE",
     "Storage",
+    "built_in_phrases",
     "can_fall_back",
     "choose_recogniser",
     "clear_workspace",
@@ -105,6 +118,7 @@ __all__ = [
     "open_dispatcher",
     "open_engines",
     "open_eraser",
+    "open_legacy_import",
     "open_links",
     "open_notifiers",
     "open_results_store",
@@ -175,6 +189,10 @@ class Storage:
     def suggestions(self) -> AliasSuggestions:
         return AliasSuggestions(self.database)
 
+    @property
+    def patterns(self) -> SentimentPatterns:
+        return SentimentPatterns(self.database)
+
 
 @contextmanager
 def open_database_url(settings: Settings) -> Iterator[str]:
@@ -232,7 +250,8 @@ def _open_recordings(
     settings: Settings, stores: list[ObjectStore], announcements: Announcements
 ) -> Recordings:
     announced = open_announced(settings, announcements, stores[0])
-    return Recordings([*stores, announced], is_complete=not source_problems(settings))
+    others = [announced, ImportedRecordings()]
+    return Recordings([*stores, *others], is_complete=not source_problems(settings))
 
 
 def _open_claims(settings: Settings, database: Database, outage_patience_s: float) -> Claims:
@@ -288,8 +307,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
         run_workspace(settings, storage.database.run_id) as folder,
         ExitStack() as stack,
     ):
+        throttled = throttle_engines(settings, engines, storage.database, lane, stack)
         yield Stages(
-            engines=throttle_engines(settings, engines, storage.database, lane, stack),
+            engines=add_patterns(throttled, storage.patterns.lists),
             recordings=storage.recordings,
             supplied=SidecarTranscripts(
                 storage.recordings, parse_supplied, transcript_rules(settings)
@@ -310,6 +330,25 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),
         )
+
+
+@contextmanager
+def open_legacy_import(
+    settings: Settings, storage: Storage, database_url: str, bucket_url: str | None
+) -> Iterator[tuple[LegacyImport, LegacyDatabase]]:
+    """Open an import from the old system's database, and from the bucket with its transcripts."""
+    from callpipeline.engines.transcribe.remote import parse_old_transcript
+
+    agent_channel = settings.agent_channel
+    importer = LegacyImport(
+        Imports(storage.database, storage.store, RULE_VERSION),
+        open_old_bucket(settings, bucket_url) if bucket_url else None,
+        lambda content, channel: parse_old_transcript(content, channel, agent_channel),
+        load_catalog(settings, storage.catalogs),
+        agent_channel,
+    )
+    with open_legacy_database(database_url) as database:
+        yield importer, database
 
 
 def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:

@@ -8,15 +8,19 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import cachetools
 
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Peaks
 from callpipeline.domain.calls.call import Lane
-from callpipeline.domain.sentiment import Sentiment
+from callpipeline.domain.sentiment import PatternKind, PatternLists, ReadPatterns, Sentiment
 from callpipeline.engines.ports import (
     Diarizer,
+    PatternJudge,
     SentimentJudge,
     SoundFinder,
     SpeechDetector,
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
     from callpipeline.engines.encoder.network import CompanySlotScorer, UtteranceEncoder
     from callpipeline.engines.http.breaker import OutageStore
     from callpipeline.engines.http.service import HttpService
+
+PATTERNS_TTL_S = 5.0
+
+_PatternCache = cachetools.TTLCache[object, PatternLists]
 
 SET_A_LOGIN = "Set CALLPIPELINE_AUTH_URL if it requires a login."
 
@@ -286,6 +294,21 @@ def throttle_engines(
             engines, judge=ThrottledJudge(engines.judge, semaphore("sentiment", limit))
         )
     return engines
+
+
+def add_patterns(engines: Engines, read: ReadPatterns) -> Engines:
+    """Let the user's patterns decide before the judge; they are read again every few seconds."""
+    lists = cachetools.cached(_PatternCache(1, PATTERNS_TTL_S), lock=Lock())(read)
+    return replace(engines, judge=PatternJudge(engines.judge, lists))
+
+
+@cache
+def built_in_phrases() -> PatternLists:
+    """Return the words and phrases that the engine `lexicon` rates, for display."""
+    from callpipeline.engines.sentiment.lexicon import rated_phrases
+
+    positive, negative = rated_phrases()
+    return {PatternKind.POSITIVE: positive, PatternKind.NEGATIVE: negative}
 
 
 def sentiment_requests(settings: Settings) -> int | None:

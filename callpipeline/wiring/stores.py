@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from callpipeline.config import CHECKOUT, Settings
+from callpipeline.config import CHECKOUT, Settings, environment
+from callpipeline.config.legacy import minio_access
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.domain.calls.source_audio import SourceAudio
@@ -238,6 +239,16 @@ def s3_access(settings: Settings) -> S3Access:
         access_key_id=key.get_secret_value() if key else None,
         secret_access_key=secret.get_secret_value() if secret else None,
     )
+
+
+def open_old_bucket(settings: Settings, url: str) -> ObjectStore:
+    """Open the folder or bucket with the old system's transcripts.
+
+    Its MINIO_* variables apply, if they are set; else the S3 settings.
+    """
+    found = minio_access(environment())
+    access = S3Access(found[0], "us-east-1", *found[1:]) if found else s3_access(settings)
+    return open_store(url if "://" in url or Path(url).exists() else f"s3://{url}", access)
 
 
 def retention_periods(settings: Settings) -> RetentionPeriods:

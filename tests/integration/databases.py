@@ -10,6 +10,7 @@ import psycopg
 from callpipeline.storage.postgres.sql import SCHEMA
 
 CLEARED_TABLES = (
+    "sentiment_patterns",
     "calls",
     "runs",
     "rematches",

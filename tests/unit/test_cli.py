@@ -16,7 +16,7 @@ from callpipeline.domain.calls.call import CallState, Lane
 from callpipeline.domain.coverage import MAX_UNHEARD_S
 from callpipeline.storage.calls.queue import LaneBacklog
 
-NAMES = [command.__name__ for command in COMMANDS]
+NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
 
 
 def run(*words: str):
@@ -41,7 +41,9 @@ def test_every_command_explains_itself(name: str):
     result = run(name, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
-    first_line = next(c.__doc__ for c in COMMANDS if c.__name__ == name and c.__doc__)
+    first_line = next(
+        c.__doc__ for n, c in zip(NAMES, COMMANDS, strict=True) if n == name and c.__doc__
+    )
     assert " ".join(first_line.split()[:3]) in result.output
 
 

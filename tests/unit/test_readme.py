@@ -30,10 +30,10 @@ def test_make_targets_in_the_readme_exist() -> None:
 
 
 def test_the_readme_lists_exactly_the_existing_commands() -> None:
-    named = set(re.findall(r"bin/callpipeline ([a-z]+)", README)) | {"demo", "up"}
+    named = set(re.findall(r"bin/callpipeline ([a-z-]+)", README)) | {"demo", "up"}
     nested = (group.typer_instance for group in app.registered_groups)
     groups = {each.info.name for each in nested if each}
-    assert named == {command.__name__ for command in COMMANDS} | groups
+    assert named == {command.__name__.replace("_", "-") for command in COMMANDS} | groups
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

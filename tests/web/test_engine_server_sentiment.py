@@ -15,11 +15,12 @@ from callpipeline.domain.audio import Channel
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.find_mentions import find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.sentiment import PatternKind
 from callpipeline.domain.transcripts import interleave
-from callpipeline.engine_server.state import PatternKind, PatternStore
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.lexicon import LexiconJudge
 from callpipeline.errors import EngineUnavailable, SettingsInvalid
+from callpipeline.storage.results.patterns import PatternFile
 from tests.builders import a_transcript
 from tests.fakes.engines import ScriptedJudge
 from tests.web.engine_servers import Served, scripted, serving
@@ -212,10 +213,10 @@ def test_patterns_survive_a_restart_and_a_damaged_file_prevents_it(settings: Set
     with serving(settings) as served:
         served.http.post("/patterns/positive", json={"pattern": "ace"})
     file = settings.home / "engine-server" / "patterns.json"
-    assert PatternStore(file).lists()[PatternKind.POSITIVE] == ("ace",)
+    assert PatternFile(file).lists()[PatternKind.POSITIVE] == ("ace",)
     file.write_text('{"positive": 1}')
     with pytest.raises(SettingsInvalid, match="patterns.json"):
-        PatternStore(file)
+        PatternFile(file)
 
 
 def test_an_unavailable_judge_is_a_transient_error(settings: Settings) -> None:

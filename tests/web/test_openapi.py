@@ -153,8 +153,14 @@ def test_existing_calls_get_documented_responses(api: Any, calls: dict[str, str]
     failures: list[str] = []
     ids = [*calls.values(), "2020-01-01-000000000000", "\0"]
     others = {"competitor_name": "Sky", "object_path": "a/b.json", "what": "calls", "kind": "csv"}
-    others |= {"token": "x.y", "filename": "a.wav", "format": "json", "version": "abc"}
-    others |= {"mention_id": "left:0:0"}
+    others |= {
+        "token": "x.y",
+        "filename": "a.wav",
+        "format": "json",
+        "version": "abc",
+        "pattern": "abc",
+        "mention_id": "left:0:0",
+    }
     seen: dict[str, set[int]] = {}
     for operation in operations(api):
         if operation.path.endswith(SOUND):

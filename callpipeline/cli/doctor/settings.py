@@ -6,7 +6,7 @@ Only names are read from the environment and `.env`; values come from `config`.
 import difflib
 import ipaddress
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,8 @@ from pydantic import AliasChoices
 
 from callpipeline import wiring
 from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel
-from callpipeline.config import Settings
+from callpipeline.config import Settings, environment
+from callpipeline.config.legacy import old_variables
 from callpipeline.errors import SettingsInvalid
 from callpipeline.web.access.setup import check_settings
 
@@ -38,6 +39,7 @@ def examine(options: Settings) -> list[DoctorFinding]:
     known = known_variables(options)
     findings = [*unknown(names, known), *_unsafe(options), *_database(options)]
     findings += _unused(options)
+    findings += old_names(environment())
     count = sum(name.upper() in known for name in names)
     return findings or [SettingsFinding(FindingLevel.OK, f"{count} set, no problems")]
 
@@ -45,6 +47,23 @@ def examine(options: Settings) -> list[DoctorFinding]:
 def _in_file(options: Settings) -> Iterable[str]:
     file = options.model_config.get("env_file")
     return dotenv_values(file) if isinstance(file, str | Path) else ()
+
+
+def old_names(variables: Mapping[str, str]) -> Iterator[DoctorFinding]:
+    """Report each variable of the old system, with the setting that replaces it."""
+    current = {name.upper() for name, value in variables.items() if value}
+    for name, field, problem in old_variables(variables):
+        ours = f"{PREFIX}{field.upper()}" if field else ""
+        if ours in current:
+            yield SettingsFinding(FindingLevel.OK, f"{name} is ignored, since {ours} is set")
+        elif problem:
+            # Commands refuse the old database, so this one is ours.
+            level = FindingLevel.OK if name == "DATABASE_URL" else FindingLevel.WARN
+            yield SettingsFinding(level, f"{name} (of the old system) {problem}")
+        else:
+            yield SettingsFinding(
+                FindingLevel.OK, f"{name} (of the old system) is read as {ours}: rename it"
+            )
 
 
 def known_variables(options: Settings) -> set[str]:

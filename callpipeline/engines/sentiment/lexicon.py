@@ -295,6 +295,31 @@ def _analyser() -> Any:
     return analyser
 
 
+def rated_phrases() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the positive and negative words and phrases that we added to VADER, to read."""
+    phrases = [(s, _readable(p)) for s, patterns in _PHRASES.items() for p in patterns]
+    words = [(score, words.split()) for score, words in _ADDED.items()]
+    rated = [(score, each) for score, found in [*phrases, *words] for each in found]
+    positive = dict.fromkeys(each for score, each in rated if score > 0)
+    return tuple(positive), tuple(dict.fromkeys(each for score, each in rated if score < 0))
+
+
+_ANY_WORDS = re.compile(r"\((\\w\+ |[^()]*\\w\+ )\)(\?|\{[\d,]+\})")
+_OPTIONAL = re.compile(r"\([^()]*\)\?|\w\?")
+_SUFFIX = re.compile(r"(?<=[)\w])\([^()]*\)")
+_GROUP = re.compile(r"\(([^()]*)\)")
+
+
+def _readable(pattern: str) -> list[str]:
+    """Return a pattern's alternatives without optional parts, with `…` for any words."""
+    text = _ANY_WORDS.sub("… ", pattern).replace(" ?", " ").replace("[ai]", "a")
+    while _OPTIONAL.search(text) or _GROUP.search(text):
+        text = _SUFFIX.sub("…", _OPTIONAL.sub("", text))
+        text = _GROUP.sub(lambda group: group[1].replace("|", "/"), text)
+    text = text.replace(r"\w+", "…").replace(r"\b", "")
+    return [" ".join(each.split()) for each in text.split("|")]
+
+
 def vader_sentiment(text: str) -> Sentiment:
     """Return the sentiment of a text by VADER as published, with its own threshold."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer

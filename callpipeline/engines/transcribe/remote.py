@@ -1,5 +1,6 @@
 """Remote transcriber: a service that transcribes one channel per request."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from callpipeline.domain.audio import ChannelAudio
+from callpipeline.domain.audio import Channel, ChannelAudio, Speaker, speaker_of
 from callpipeline.domain.transcripts import Segment, Transcript, number_segments
 from callpipeline.engines.http.messages import (
     Request,
@@ -31,7 +32,7 @@ from callpipeline.engines.transcribe.alignment import (
     text_of,
     timed_words,
 )
-from callpipeline.errors import EngineRefused
+from callpipeline.errors import EngineRefused, EngineUnavailable, TranscriptInvalid
 
 PATH = "/api/v1/transcriptions/"
 FIELDS: Mapping[str, str] = {
@@ -176,6 +177,39 @@ def transcript_of(
         number_segments(segment for segment in segments if segment.text),
         answer.language or language,
     )
+
+
+def parse_old_transcript(content: bytes, channel: Channel, agent_channel: str) -> Transcript:
+    """Return a transcript that the old system stored: a response of the service, or its `data`.
+
+    Raises TranscriptInvalid, without any of the text.
+    """
+    try:
+        document = unwrap(json.loads(content))
+    except (ValueError, RecursionError):
+        raise TranscriptInvalid("it is not JSON") from None
+    text = document.get("text") if isinstance(document, dict) else None
+    if document in ([], {}, None):
+        document = {"segments": []}
+    elif isinstance(text, str) and text.strip() and not document.get("segments"):
+        document = {**document, "segments": [{"start": 0, "end": 0, "text": text}]}
+    try:
+        answer = parse_transcription(document)
+    except (EngineRefused, EngineUnavailable) as error:
+        raise TranscriptInvalid(str(error)) from None
+    speaker = speaker_of(channel, agent_channel)
+    segments = (_old_segment(each, channel, speaker) for each in answer.segments)
+    found = number_segments(segment for segment in segments if segment.text)
+    name = _engine_name(answer.model)
+    return Transcript(channel, speaker, name, found, answer.language or "en")
+
+
+def _old_segment(segment: RemoteSegment, channel: Channel, speaker: Speaker) -> Segment:
+    """Return a segment; its audio, which would limit its times, is not known."""
+    start_s = max(segment.start, 0.0)
+    words = timed_words(segment.text, segment.recognised_words)
+    text = text_of(segment.text, words)
+    return Segment(0, start_s, max(segment.end, start_s), channel, speaker, text, words)
 
 
 def _segment(index: int, segment: RemoteSegment, about: ChannelAudio) -> Segment:

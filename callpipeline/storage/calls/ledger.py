@@ -23,6 +23,7 @@ from callpipeline.storage.calls.claims import own_content
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
+from callpipeline.storage.reading.call_detail import StoredTranscripts
 from callpipeline.storage.reading.calls import summaries_by_id
 
 REQUESTED_PRIORITY = 1
@@ -82,10 +83,11 @@ class Ledger:
         self._database.rows("calls/move_recording", parameters)
 
     def find(self, call_id: str) -> CallSummary:
-        """Return the call with this id, unique id prefix, or unique file name.
+        """Return the call with this id, UUID, unique id prefix, or unique file name.
 
         Raises UnknownCall.
         """
+        call_id = StoredTranscripts(self._database).call_of_job(call_id) or call_id
         found = self._select(prefix=call_id, limit=3)
         exact = [record for record in found if record.call_id == call_id]
         if len(exact or found) == 1:

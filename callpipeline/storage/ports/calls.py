@@ -19,6 +19,7 @@ from callpipeline.domain.calls.call import (
     call_progress,
 )
 from callpipeline.domain.calls.filters import MentionSentiment
+from callpipeline.domain.calls.legacy import job_uuid
 from callpipeline.domain.sentiment import CallStance, Sentiment, call_stance
 from callpipeline.errors import CallpipelineError
 
@@ -98,6 +99,15 @@ class ChannelObjects:
 
 
 @dataclass(frozen=True, slots=True)
+class OldTranscript:
+    """A transcript with its path in the old system; `key` is that of its object."""
+
+    path: str
+    key: str
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CallSummary:
     """A call as lists show it. `competitors` are in the order of their first mention.
 
@@ -134,6 +144,11 @@ class CallSummary:
     @property
     def agent(self) -> str | None:
         return self.metadata.get("agent")
+
+    @property
+    def job_uuid(self) -> str:
+        """Return the id that the old system gives the call, or gave it before it was imported."""
+        return job_uuid(self.call_id, self.source, self.key)
 
     @property
     def file_name(self) -> str:

@@ -427,6 +427,15 @@ COMMENT ON COLUMN sentiment_corrections.start_s IS
 COMMENT ON COLUMN sentiment_corrections.sentiment IS
     'The right sentiment; null if the judge''s holds again.';
 
+CREATE TABLE sentiment_patterns (
+    kind      text NOT NULL CHECK (kind IN ('positive', 'negative')),
+    position  integer NOT NULL,
+    pattern   text NOT NULL,
+    PRIMARY KEY (kind, position)
+);
+COMMENT ON TABLE sentiment_patterns IS
+    'Phrases of users that decide the sentiment of a mention before any judge.';
+
 CREATE TABLE unjudged (
     call_id              text NOT NULL,
     mention_id           text NOT NULL,

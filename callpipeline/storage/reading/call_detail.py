@@ -7,13 +7,23 @@ from datetime import datetime
 
 from callpipeline.domain.audio import CallMetrics, Channel, Interval, Speaker
 from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.calls.legacy import (
+    IMPORTED_BUCKET,
+    OldTranscriptPath,
+    call_of_uuid,
+    is_uuid,
+)
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.domain.transcripts import Segment
-from callpipeline.storage.ports.calls import CallSummary, ChannelObjects
+from callpipeline.storage.ports.calls import CallSummary, ChannelObjects, OldTranscript
 from callpipeline.storage.ports.results import MentionDetail
 from callpipeline.storage.postgres.database import Database, Row
-from callpipeline.storage.results.serialization import mention_from_row
+from callpipeline.storage.results.serialization import (
+    mention_from_row,
+    transcript_from_json,
+    transcript_to_old_json,
+)
 
 DELETABLE_STAGES = (Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
 """Stages whose results retention deletes while the call stays."""
@@ -170,6 +180,47 @@ class StoredTranscripts:
             return False
         [row] = self._database.rows("reading/is_transcript", {"call_id": match[1], "key": key})
         return row["is_transcript"]
+
+    def call_of_job(self, job_id: str) -> str | None:
+        """Return the call with this UUID; None if the text is no UUID, or no call can have it."""
+        if (call_id := call_of_uuid(job_id)) or not is_uuid(job_id):
+            return call_id
+        job = {"imported": IMPORTED_BUCKET, "job": job_id.lower()}
+        rows = self._database.rows("reading/imported_call", job)
+        return rows[0]["call_id"] if rows else None
+
+    def find_old(self, path: OldTranscriptPath) -> OldTranscript | None:
+        """Return the transcript at a path of the old system, if a call has one there."""
+        call_id = self.call_of_job(path.job_uuid)
+        return (
+            next(iter(self.list_old(str(path), limit=1, call_id=call_id)), None)
+            if call_id
+            else None
+        )
+
+    @staticmethod
+    def in_old_format(document: bytes) -> bytes:
+        """Return a stored transcript in the format of the old system. Raises TranscriptInvalid."""
+        return transcript_to_old_json(transcript_from_json(document))
+
+    def list_old(
+        self,
+        prefix: str = "",
+        after: str | None = None,
+        *,
+        limit: int,
+        call_id: str | None = None,
+        newest: bool = False,
+    ) -> list[OldTranscript]:
+        """Return transcripts whose paths in the old system start with `prefix`.
+
+        They are in the order of their paths, or the newest first. `call_id` limits them to a call.
+        """
+        wanted = {"imported": IMPORTED_BUCKET, "prefix": prefix, "after": after, "newest": newest}
+        rows = self._database.rows(
+            "reading/old_transcripts", wanted | {"limit": limit, "call_id": call_id}
+        )
+        return [OldTranscript(r["path"], r["object_key"], r["stored_at"]) for r in rows]
 
 
 def _mentions(database: Database, call_id: str) -> tuple[MentionDetail, ...]:

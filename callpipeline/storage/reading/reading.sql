@@ -105,6 +105,28 @@ FROM reading_calls WHERE state = ANY(%(states)s) GROUP BY source, agent;
 SELECT EXISTS (
     SELECT FROM transcripts WHERE call_id = %(call_id)s AND object_key = %(key)s) AS is_transcript;
 
+-- name: old_transcripts
+-- List transcripts by their paths in the old system, which start with `prefix`, after a path. With
+-- `newest`, the newest come first. Without its own side, a mono recording is on the left.
+SELECT * FROM (
+    SELECT t.call_id, t.object_key, s.stored_at,
+           'transcripts/' || CASE WHEN c.bucket = %(imported)s THEN split_part(c.key, '/', 1)
+                ELSE substr(c.call_id, 12, 8) || '-' || substr(c.call_id, 20, 4)
+                     || '-8000-8000-0000' || replace(left(c.call_id, 10), '-', '') END
+           || CASE t.channel WHEN 'right' THEN '/right' ELSE '/left' END || '_transcript.json'
+           AS path
+    FROM transcripts t JOIN calls c USING (call_id)
+         JOIN stored_stages s ON s.call_id = t.call_id AND s.stage = 'transcripts'
+    WHERE (%(call_id)s::text IS NULL OR t.call_id = %(call_id)s) AND c.state <> 'ERASED'
+) AS listed
+WHERE starts_with(path, %(prefix)s) AND (%(after)s::text IS NULL OR path > %(after)s)
+ORDER BY CASE WHEN %(newest)s THEN stored_at END DESC, path COLLATE "C" LIMIT %(limit)s;
+
+-- name: imported_call
+-- Find the call of a job of the old system.
+SELECT call_id FROM calls
+WHERE bucket = %(imported)s AND key >= %(job)s || '/' AND key < %(job)s || '0' LIMIT 1;
+
 -- name: list_calls
 -- List the filtered calls, newest first, after a cursor (`after_at`, `after_id`) or an offset.
 WITH wanted AS (

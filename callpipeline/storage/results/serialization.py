@@ -172,6 +172,30 @@ def transcript_from_json(document: bytes) -> Transcript:
     return read.transcript
 
 
+def transcript_to_old_json(transcript: Transcript) -> bytes:
+    """Return a transcript in the format of the transcription service, as the old system stored."""
+    segments = [
+        {
+            "id": segment.index,
+            "start": segment.start_s,
+            "end": segment.end_s,
+            "text": segment.text,
+            "words": [
+                {"word": w.text, "start": w.start_s, "end": w.end_s, "probability": w.confidence}
+                for w in segment.words
+            ],
+        }
+        for segment in transcript.segments
+    ]
+    document = {
+        "model": transcript.engine,
+        "language": transcript.language,
+        "text": " ".join(segment.text for segment in transcript.segments),
+        "segments": segments,
+    }
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
 def peaks_to_json(peaks: Peaks) -> bytes:
     """Return peaks as stored in the object store: a byte per window, in base64."""
     maxima = b64encode(peaks.maxima).decode()

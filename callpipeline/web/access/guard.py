@@ -67,6 +67,8 @@ class AuthMiddleware:
         for requirement in requirements:
             requirement.check(authentication.visitor)
         state["authentication"] = authentication
+        if _is_keyless(authenticator, request, authentication, requirements):
+            return request.receive
         return await _check_csrf(authenticator, request, authentication)
 
     async def _refuse(self, request: Request, error: Exception) -> Response:
@@ -74,6 +76,24 @@ class AuthMiddleware:
         requirements = self._requirements.of(request.scope)
         login = _login_redirect(request, requirements) if is_unknown else None
         return login or await error_response(request, error)
+
+
+def _is_keyless(
+    authenticator: Authenticator,
+    request: Request,
+    authentication: Authentication,
+    requirements: tuple[ScopeRequirement, ...],
+) -> bool:
+    """Check for a script of a site that may use the API without a key. Pages stay closed to it.
+
+    A browser sends the header Origin with each request of a script to another site, and no script
+    can change it.
+    """
+    return (
+        authentication.visitor.method == "loopback"
+        and request.headers.get("origin") in authenticator.options.web_keyless_origins
+        and not any(each.page for each in requirements)
+    )
 
 
 async def _check_csrf(

@@ -163,6 +163,8 @@ def install(
             allow_headers=CORS_REQUEST_HEADERS,
             expose_headers=CORS_RESPONSE_HEADERS,
             allow_credentials=False,
+            # Chromium asks before a page of another network may reach this machine.
+            allow_private_network="*" not in options.web_cors_origins,
             max_age=600,
         )
     app.add_middleware(BodyTimeout, streamed=streamed)

@@ -1,5 +1,6 @@
 """`/analytics/…`: the pages' numbers as JSON, with the pages' filters."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -18,9 +19,10 @@ from callpipeline.storage.reading.api_analytics import (
     NameCount,
     SentimentCount,
 )
+from callpipeline.web import legacy_format
 from callpipeline.web.filters import NameParam, QueryFilters
 from callpipeline.web.problems import problems
-from callpipeline.web.state import State
+from callpipeline.web.state import AppState, State
 
 router = APIRouter(prefix="/analytics", tags=["analytics"], responses=problems(422, 503))
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
@@ -246,19 +248,33 @@ def competitor(
         if unfiltered is None:
             raise HTTPException(404, "No call mentions a competitor of this name.")
         found = CompetitorDetail(unfiltered.competitor_name, 0, 0, (), None, None, (), None)
-    return document_response(
-        request,
-        CompetitorReport(
-            competitor_name=found.competitor_name,
-            total_mentions=found.total_mentions,
-            unique_calls=found.unique_calls,
-            sentiment_breakdown=[_sentiment_share(each) for each in found.sentiment_breakdown],
-            customer_score=found.customer_score,
-            agent_score=found.agent_score,
-            segments=[_mention_item(each) for each in found.segments],
-            next_cursor=found.after,
-        ),
+    report = CompetitorReport(
+        competitor_name=found.competitor_name,
+        total_mentions=found.total_mentions,
+        unique_calls=found.unique_calls,
+        sentiment_breakdown=[_sentiment_share(each) for each in found.sentiment_breakdown],
+        customer_score=found.customer_score,
+        agent_score=found.agent_score,
+        segments=[mention_item(each) for each in found.segments],
+        next_cursor=found.after,
     )
+    if state.options.web_is_legacy:
+        document = report.model_dump(mode="json")
+        document["segments"] = legacy_mentions(state, found.segments)
+        return legacy_format.etag_json_response(request, document)
+    return document_response(request, report)
+
+
+def legacy_mentions(state: AppState, mentions: Sequence[ListedMention]) -> list[dict[str, Any]]:
+    """Return mentions in the old system's format."""
+    calls = state.storage.calls.by_id({each.call_id for each in mentions})
+    uuids = {call.call_id: call.job_uuid for call in calls}
+    return [
+        legacy_format.mention_document(
+            mention_item(each).model_dump(mode="json"), uuids.get(each.call_id)
+        )
+        for each in mentions
+    ]
 
 
 def _competitor_total(counted: NameCount) -> CompetitorTotal:
@@ -273,7 +289,7 @@ def _sentiment_share(counted: SentimentCount) -> SentimentShare:
     )
 
 
-def _mention_item(row: ListedMention) -> MentionItem:
+def mention_item(row: ListedMention) -> MentionItem:
     """Return the document of a mention; times are those of its segment if that is stored."""
     mention, detail = row.mention, row.detail
     return MentionItem(

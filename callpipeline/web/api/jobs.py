@@ -5,26 +5,33 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.audio import Channel
-from callpipeline.domain.calls.call import CallState, is_call_id
+from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.http_server.responses import etag_response
 from callpipeline.storage.ports.calls import CallSummary, ChannelObjects
-from callpipeline.storage.reading.call_detail import SentimentResult
+from callpipeline.storage.reading.call_detail import SentimentResult, StoredTranscripts
 from callpipeline.storage.reading.calls import QueueEstimate
+from callpipeline.web import legacy_format
 from callpipeline.web.access import Scope, visitor_of
 from callpipeline.web.filters import QueryFilters
 from callpipeline.web.problems import problems
-from callpipeline.web.state import State
+from callpipeline.web.state import AppState, State, resolve_call_id
 
 job_router = APIRouter(tags=["jobs"])
 read_router = APIRouter(tags=["jobs"])
 write_router = APIRouter(tags=["jobs"])
 
+NO_RECORDING = (
+    "This call was imported from another system, without its recording. Upload the recording."
+)
+
 JobStatusName = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 
-JobId = Annotated[str, Path(description="The call's id.")]
+JobId = Annotated[str, Path(description="The call's id, or its UUID.")]
 
 
 REDACTED: Mapping[str, Any] = {
@@ -62,10 +69,13 @@ class Job(BaseModel):
 
     `left_channel_url` is relative to this server; `left_transcript_path` is for
     `/storage/download`. A mono recording has its channel on the left. `queue_place` is 1 for the
-    next call; `done_in_s` is an estimate from recent calls.
+    next call; `done_in_s` is an estimate from recent calls. `uuid` identifies the call as well, in
+    the form of the old system.
     """
 
     id: str
+    call_id: str
+    uuid: str
     filename: str
     status: JobStatusName
     error_message: str | None
@@ -125,8 +135,13 @@ def jobs(  # noqa: PLR0913, PLR0917 (one for each query parameter)
     """
     page = state.storage.calls.list(filters, limit=limit, after=after, skip=skip)
     total = state.storage.calls.count(filters)
-    shown = _jobs(state, page.calls, with_sentiment=with_sentiment)
+    shown = list_jobs(state, page.calls, with_sentiment=with_sentiment)
     document = JobPage(total=total, jobs=shown, next=page.after)
+    if state.options.web_is_legacy:
+        converted = legacy_jobs(shown)
+        return legacy_format.etag_json_response(
+            request, {"total": total, "jobs": converted, "next": page.after}
+        )
     return etag_response(request, document.model_dump_json().encode())
 
 
@@ -138,21 +153,44 @@ def job(request: Request, state: State, job_id: JobId) -> Response:
     """
     visitor = visitor_of(request)
     may_read = visitor is not None and visitor.may(Scope.READ)
-    [found] = _jobs(state, [_find_job(state, job_id)], with_sentiment=may_read)
+    [found] = list_jobs(state, [_find_job(state, job_id)], with_sentiment=may_read)
     if not may_read:
         found = found.model_copy(update=REDACTED)
+    if state.options.web_is_legacy:
+        return legacy_format.etag_json_response(request, *legacy_jobs([found]))
     return etag_response(request, found.model_dump_json().encode())
 
 
-@write_router.post("/jobs/{job_id}/retry", responses=problems(404), status_code=202)
-def retry(state: State, job_id: JobId) -> RetryResult:
-    """Retry a call that failed, or that waits for its next attempt; stored stages are kept."""
+@write_router.post(
+    "/jobs/{job_id}/retry",
+    responses=problems(404, 409),
+    status_code=202,
+    response_model=RetryResult,
+)
+def retry(state: State, job_id: JobId) -> Any:
+    """Retry a call that failed, or that waits for its next attempt; stored stages are kept.
+
+    409: the call was imported from another system, without its recording.
+    """
     call = _find_job(state, job_id)
-    return RetryResult(job_id=job_id, retried=call.call_id in state.storage.ledger.retry([job_id]))
+    if call.source == IMPORTED_BUCKET:
+        raise HTTPException(409, NO_RECORDING)
+    retried = call.call_id in state.storage.ledger.retry([call.call_id])
+    result = RetryResult(job_id=call.call_id, retried=retried)
+    if state.options.web_is_legacy:
+        document = legacy_format.retried_document(result.model_dump(), call.job_uuid)
+        return JSONResponse(document, 202)
+    return result
+
+
+def legacy_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return jobs in the old system's format."""
+    return [legacy_format.job_document(each.model_dump(mode="json")) for each in jobs]
 
 
 def _find_job(state: State, job_id: str) -> CallSummary:
-    found = state.storage.calls.by_id([job_id]) if is_call_id(job_id) else ()
+    call_id = resolve_call_id(state, job_id)
+    found = state.storage.calls.by_id([call_id]) if call_id else ()
     if not found:
         raise HTTPException(404, "Call not found. It may have been deleted.")
     if found[0].state is CallState.ERASED:
@@ -160,13 +198,13 @@ def _find_job(state: State, job_id: str) -> CallSummary:
     return found[0]
 
 
-def _jobs(state: State, calls: Sequence[CallSummary], *, with_sentiment: bool) -> list[Job]:
+def list_jobs(state: AppState, calls: Sequence[CallSummary], *, with_sentiment: bool) -> list[Job]:
     by_id = _originals(state, calls)
     originals = [by_id.get(call.duplicate_of or "", call) for call in calls]
     ids = [original.call_id for original in originals]
     sentiment = state.storage.calls.sentiment_results(ids) if with_sentiment else {}
     estimates = state.tracker.estimates(originals)
-    return [
+    jobs = [
         _job(
             call,
             original,
@@ -175,6 +213,17 @@ def _jobs(state: State, calls: Sequence[CallSummary], *, with_sentiment: bool) -
         )
         for call, original in zip(calls, originals, strict=True)
     ]
+    return [_with_imported_transcripts(state, *each) for each in zip(calls, jobs, strict=True)]
+
+
+def _with_imported_transcripts(state: AppState, call: CallSummary, job: Job) -> Job:
+    """Add the paths of transcripts to an imported call, which has no channels."""
+    if call.source != IMPORTED_BUCKET or Stage.TRANSCRIPTS not in call.stages:
+        return job
+    found = StoredTranscripts(state.storage.database).list_old(limit=2, call_id=call.call_id)
+    sides = {"left_transcript_path": "/left_", "right_transcript_path": "/right_"}
+    paths = {name: next((t.key for t in found if s in t.path), None) for name, s in sides.items()}
+    return job.model_copy(update=paths)
 
 
 def _originals(state: State, calls: Iterable[CallSummary]) -> Mapping[str, CallSummary]:
@@ -190,17 +239,15 @@ def _job(
     estimate: QueueEstimate | None,
 ) -> Job:
     """Return the call with the results of its original, which is the call itself if unique."""
-    left, right = _sides(original)
     status, reason = _status(original)
     return Job(
         id=call.call_id,
+        call_id=call.call_id,
+        uuid=call.job_uuid,
         filename=call.file_name,
         status=status,
         error_message=reason,
-        left_channel_url=left and _audio_url(original, left),
-        right_channel_url=right and _audio_url(original, right),
-        left_transcript_path=left and left.transcript_key,
-        right_transcript_path=right and right.transcript_key,
+        **_channel_fields(original),
         competitors_found=list(original.competitors_found),
         current_step=original.progress.step,
         progress_percentage=original.progress.percentage,
@@ -223,12 +270,18 @@ def _job(
     )
 
 
-def _sides(original: CallSummary) -> tuple[ChannelObjects | None, ChannelObjects | None]:
+def _channel_fields(original: CallSummary) -> dict[str, str | None]:
     """Return the two channels of the contract; of more than two, the first ones."""
     channels = {channel.channel: channel for channel in original.channels}
     first, second = Channel("1"), Channel("2")
     left = next((channels[c] for c in (Channel.LEFT, Channel.MIXED, first) if c in channels), None)
-    return left, channels.get(Channel.RIGHT) or channels.get(second)
+    right = channels.get(Channel.RIGHT) or channels.get(second)
+    return {
+        "left_channel_url": left and _audio_url(original, left),
+        "right_channel_url": right and _audio_url(original, right),
+        "left_transcript_path": left and left.transcript_key,
+        "right_transcript_path": right and right.transcript_key,
+    }
 
 
 def _audio_url(original: CallSummary, channel: ChannelObjects) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi import Path as PathParam
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StringConstraints
 
 from callpipeline import wiring
@@ -43,6 +44,7 @@ from callpipeline.pipeline.ingest.registration import (
 )
 from callpipeline.storage.access import IdempotentRequest
 from callpipeline.storage.calls.ledger import Ledger
+from callpipeline.web import legacy_format
 from callpipeline.web.api.corrections import MetadataValue, sent_metadata
 from callpipeline.web.api.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.problems import problems
@@ -113,10 +115,11 @@ class WebhookRequest(BaseModel):
     "/upload",
     openapi_extra=multipart_body(UploadFields, file_field="file", description="A recording."),
     responses=ERRORS,
+    response_model=SubmittedJob,
 )
 async def upload(
     request: Request, response: Response, state: State, idempotency_key: IdempotencyHeader = None
-) -> SubmittedJob:
+) -> Any:
     """Upload a recording. Files with the same bytes, whatever their names, are one call.
 
     The other fields of the form describe the call.
@@ -131,14 +134,14 @@ async def upload(
         return await _submit(state, _Ingestion(state, form.received, name, sent), key, response)
 
 
-@upload_router.put("/upload/{filename}", responses=ERRORS)
+@upload_router.put("/upload/{filename}", responses=ERRORS, response_model=SubmittedJob)
 async def upload_body(
     request: Request,
     response: Response,
     state: State,
     filename: Annotated[str, PathParam(max_length=4096)],
     idempotency_key: IdempotencyHeader = None,
-) -> SubmittedJob:
+) -> Any:
     """Upload a recording as the request's body, as `curl --upload-file` does.
 
     The parameters of the query describe the call, as the fields of a form do.
@@ -152,14 +155,16 @@ async def upload_body(
         return await _submit(state, _Ingestion(state, received, name, sent), key, response)
 
 
-@webhook_router.post("/webhook", responses=problems(409, 413, 422, 503))
+@webhook_router.post(
+    "/webhook", responses=problems(409, 413, 422, 503), response_model=SubmittedJob
+)
 async def webhook(
     announced: WebhookRequest,
     request: Request,
     response: Response,
     state: State,
     idempotency_key: IdempotencyHeader = None,
-) -> SubmittedJob:
+) -> Any:
     """Register a recording to be downloaded later; the job shows if that fails."""
     key = repeatable_request(
         request, idempotency_key, announced.model_dump_json(), lease_s=WEBHOOK_LEASE_S
@@ -168,7 +173,7 @@ async def webhook(
     def work() -> dict[str, Any]:
         return _announce(state, _announcement(announced, key.key_hash if key else None))
 
-    return SubmittedJob(**await run_once(state.idempotency_keys, key, response, work))
+    return _in_format(state, response, await run_once(state.idempotency_keys, key, response, work))
 
 
 def submission(ledger: Ledger, call_id: str, *, is_new: bool) -> dict[str, Any]:
@@ -202,9 +207,17 @@ def _repeatable(
 
 async def _submit(
     state: AppState, ingestion: "_Ingestion", key: IdempotentRequest | None, response: Response
-) -> SubmittedJob:
+) -> Any:
     async with state.uploads.storing:
-        return SubmittedJob(**await run_once(state.idempotency_keys, key, response, ingestion))
+        job = await run_once(state.idempotency_keys, key, response, ingestion)
+    return _in_format(state, response, job)
+
+
+def _in_format(state: AppState, response: Response, job: dict[str, Any]) -> Any:
+    """Return the job in the format of the settings; `response` has the headers set so far."""
+    if not state.options.web_is_legacy:
+        return SubmittedJob(**job)
+    return JSONResponse(legacy_format.submitted_document(job), headers=dict(response.headers))
 
 
 class _Ingestion:

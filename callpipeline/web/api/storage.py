@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as PathParam
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from callpipeline.pipeline.shared_documents import SharedDocuments
+from callpipeline.web import legacy_format
 from callpipeline.web.problems import problems
 from callpipeline.web.state import AppState, State
 
@@ -38,23 +40,33 @@ class StorageDocument(BaseModel):
 
 
 class StorageResult(BaseModel):
-    """Confirmation of a change."""
+    """Confirmation of a change; `full_path` is where the document is stored."""
 
     success: bool = True
     object_path: str
+    full_path: str
     message: str
 
 
 class PresignedUrl(BaseModel):
     """A URL that anyone can use to read an object, for `expires` seconds."""
 
+    success: bool = True
+    object_path: str
     url: str
     expires: int
+    expires_in_seconds: int
 
 
 class ObjectExistence(BaseModel):
+    success: bool = True
     object_path: str
     exists: bool
+
+
+class StoreHealth(BaseModel):
+    success: bool = True
+    status: str = "healthy"
 
 
 class StoredObjectItem(BaseModel):
@@ -76,12 +88,18 @@ async def keep(document: StorageDocument, state: State) -> StorageResult:
     """Store a document; replace an existing one."""
     content = await asyncio.to_thread(_to_json, document.data)
     await asyncio.to_thread(state.documents.put, document.object_path, content)
-    return StorageResult(object_path=document.object_path, message="The document was stored.")
+    return _result(state, document.object_path, "The document was stored.")
 
 
 @read_router.get("/download/{object_path:path}", responses=problems(404, 422, 503))
 def download(object_path: ObjectPath, state: State) -> Response:
-    """Return a document, or a transcript of a call (`left_transcript_path` of a job)."""
+    """Return a document, or a transcript of a call (`left_transcript_path` of a job).
+
+    `transcripts/<uuid of the job>/<left or right>_transcript.json` is a transcript in the format of
+    the transcription service.
+    """
+    if state.options.web_is_legacy:
+        return legacy_format.stored_document(object_path, state.documents.read(object_path))
     return _object_response(state.documents, object_path)
 
 
@@ -99,7 +117,12 @@ def presigned_url(
         path = request.app.url_path_for("signed_download", token=token)
         return f"{_base_url(state, request)}{path}"
 
-    return PresignedUrl(url=state.documents.address(object_path, expires, sign), expires=expires)
+    return PresignedUrl(
+        object_path=object_path,
+        url=state.documents.address(object_path, expires, sign),
+        expires=expires,
+        expires_in_seconds=expires,
+    )
 
 
 @signed_router.get("/signed/{token}", responses=problems(404, 410, 503))
@@ -117,17 +140,22 @@ def signed_download(token: Annotated[str, PathParam(max_length=2000)], state: St
 def delete(object_path: ObjectPath, state: State) -> StorageResult:
     """Delete a document. Objects of calls can't be deleted here; erase the call instead."""
     state.documents.delete(object_path)
-    return StorageResult(object_path=object_path, message="The document was deleted.")
+    return _result(state, object_path, "The document was deleted.")
 
 
-@read_router.get("/list", responses=problems(422, 503))
+@read_router.get("/list", responses=problems(422, 503), response_model=StoredObjectPage)
 def listing(
     state: State,
     prefix: Annotated[str, Query(max_length=1024)] = "",
     after: Annotated[str | None, Query(max_length=1024)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
-) -> StoredObjectPage:
+) -> Any:
     """List documents by prefix. Transcripts aren't listed; jobs have their paths."""
+    if state.options.web_is_legacy:
+        paths = state.documents.list_old(prefix, after, limit)
+        old: dict[str, Any] = {"success": True, "prefix": prefix, "objects": paths}
+        next_path = paths[-1] if len(paths) == limit else None
+        return JSONResponse(old | {"count": len(paths), "next": next_path})
     found = state.documents.list_below(prefix, after, limit)
     objects = [
         StoredObjectItem(
@@ -146,6 +174,19 @@ def listing(
 def exists(object_path: ObjectPath, state: State) -> ObjectExistence:
     """Check whether a document or a transcript exists."""
     return ObjectExistence(object_path=object_path, exists=state.documents.exists(object_path))
+
+
+@read_router.get("/health", responses=problems(503))
+async def store_health(state: State) -> StoreHealth:
+    """Return whether the object store responds; 503 if it doesn't."""
+    report = await state.health_checker.health()
+    if report.dependencies["results"].state != "up":
+        raise HTTPException(503, "The object store doesn't respond.", {"Retry-After": "5"})
+    return StoreHealth()
+
+
+def _result(state: AppState, path: str, message: str) -> StorageResult:
+    return StorageResult(object_path=path, full_path=state.documents.where(path), message=message)
 
 
 def _base_url(state: AppState, request: Request) -> str:

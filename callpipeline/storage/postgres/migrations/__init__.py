@@ -22,8 +22,12 @@ _LOCK = 7_216_001
 
 
 def migrate(url: str, to: str = "head") -> str | None:
-    """Migrate the schema to revision `to`, and return the revision."""
+    """Migrate the schema to revision `to`, and return the revision.
+
+    Raises SettingsInvalid for the database of the old system.
+    """
     with _connected(url) as connection:
+        _refuse_old_system(connection)
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         connection.execute(text(f"SET LOCAL search_path TO {SCHEMA}"))
@@ -34,8 +38,12 @@ def migrate(url: str, to: str = "head") -> str | None:
 
 
 def pending(url: str) -> tuple[str | None, str | None]:
-    """Return the revision of the database (None if it is empty) and the newest revision."""
+    """Return the revision of the database (None if it is empty) and the newest revision.
+
+    Raises SettingsInvalid for the database of the old system.
+    """
     with _connected(url) as connection:
+        _refuse_old_system(connection)
         newest = cast(str | None, ScriptDirectory.from_config(_config()).get_current_head())
         return _revision(connection), newest
 
@@ -51,6 +59,22 @@ def _connected(url: str) -> Iterator[Connection]:
     except OperationalError as error:
         reason = str(error.orig).partition("\n")[0]
         raise DatabaseUnavailable(f"Postgres did not respond: {reason}.") from error
+
+
+def _refuse_old_system(connection: Connection) -> None:
+    """Refuse a database whose table `jobs` is the old system's: one of Dagster's has its name."""
+    is_old = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.jobs')"
+            " AND attname = 'left_transcript_path')"
+        )
+    )
+    if is_old.scalar_one():
+        raise SettingsInvalid(
+            "DATABASE_URL names the database of the system that callpipeline replaces. Create one "
+            "for callpipeline, name it in CALLPIPELINE_DATABASE_URL, and bring the old calls over "
+            "with `callpipeline import-legacy` (docs/migrating.md)."
+        )
 
 
 def _revision(connection: Connection) -> str | None:
