@@ -30,8 +30,7 @@ import soundfile
 import soxr
 
 from callpipeline.domain.audio import Channel, ChannelAudio, Interval
-from callpipeline.domain.coverage import measure_unheard
-from callpipeline.domain.transcripts import Segment, Transcript, Word
+from callpipeline.domain.transcripts import Segment, Transcript, Word, measure_unheard
 from callpipeline.engines.speech import SileroSpeechDetector
 from callpipeline.engines.transcribe.hints import letters_of
 from tests.builders import a_channel

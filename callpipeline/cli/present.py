@@ -12,8 +12,8 @@ from rich.text import Text
 
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import CallState
-from callpipeline.domain.coverage import MAX_UNHEARD_S
 from callpipeline.domain.sentiment import Sentiment, call_stance
+from callpipeline.domain.transcripts import MAX_UNHEARD_S
 
 COLOURS = {
     "positive": "green",

@@ -15,8 +15,7 @@ import soundfile
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.competitors.spellings import normalise
-from callpipeline.domain.coverage import measure_unheard
-from callpipeline.domain.transcripts import Transcript, Word
+from callpipeline.domain.transcripts import Transcript, Word, measure_unheard
 from callpipeline.engines.speech import SileroSpeechDetector
 from callpipeline.engines.transcribe.hints import letters_of
 from callpipeline.engines.transcribe.whisper import WhisperTranscriber

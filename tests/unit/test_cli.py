@@ -13,7 +13,7 @@ from callpipeline.cli import COMMANDS, app, present
 from callpipeline.cli.calls import status as overview
 from callpipeline.cli.calls.status import LaneView
 from callpipeline.domain.calls.call import CallState, Lane
-from callpipeline.domain.coverage import MAX_UNHEARD_S
+from callpipeline.domain.transcripts import MAX_UNHEARD_S
 from callpipeline.storage.calls.queue import LaneBacklog
 
 NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]

@@ -3,8 +3,13 @@
 import pytest
 
 from callpipeline.domain.audio import Channel, Interval, Speaker, subtract_intervals
-from callpipeline.domain.coverage import measure_unheard, unheard_speech
-from callpipeline.domain.transcripts import Segment, Transcript, Word
+from callpipeline.domain.transcripts import (
+    Segment,
+    Transcript,
+    Word,
+    measure_unheard,
+    unheard_speech,
+)
 
 
 def intervals(*edges: tuple[float, float]) -> tuple[Interval, ...]:

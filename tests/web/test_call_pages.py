@@ -9,7 +9,7 @@ import pytest
 
 from callpipeline.domain.audio import Channel, Flag, QualityFlag
 from callpipeline.domain.calls.call import Stage
-from callpipeline.domain.coverage import MAX_UNHEARD_S
+from callpipeline.domain.transcripts import MAX_UNHEARD_S
 from callpipeline.errors import UnsupportedAudio
 from callpipeline.wiring import Storage
 from tests.builders import a_mention

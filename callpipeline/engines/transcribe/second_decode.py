@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from callpipeline.domain.audio import Interval, merge_intervals
 from callpipeline.domain.competitors.spellings import normalise
-from callpipeline.domain.coverage import unheard_speech
-from callpipeline.domain.transcripts import Word
+from callpipeline.domain.transcripts import Word, unheard_speech
 from callpipeline.engines.transcribe.chunks import RATE_HZ, AudioPiece, pack_windows
 from callpipeline.engines.transcribe.hints import adopt_names, candidate_spans, resembling_names
 

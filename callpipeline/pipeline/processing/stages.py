@@ -28,7 +28,6 @@ from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Mention
-from callpipeline.domain.coverage import measure_unheard
 from callpipeline.domain.sentiment import (
     Judgement,
     JudgeResult,
@@ -38,7 +37,7 @@ from callpipeline.domain.sentiment import (
     judged,
     unjudged,
 )
-from callpipeline.domain.transcripts import SUPPLIED_ENGINE, Transcript, interleave
+from callpipeline.domain.transcripts import SUPPLIED_ENGINE, Transcript, interleave, measure_unheard
 from callpipeline.domain.utterances import form_utterances
 from callpipeline.engines.ports import (
     Conversation,

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from callpipeline.domain.coverage import MAX_UNHEARD_S
 from callpipeline.domain.notifications import Severity
-from callpipeline.domain.transcripts import MIN_RELIABLE_CONFIDENCE
+from callpipeline.domain.transcripts import MAX_UNHEARD_S, MIN_RELIABLE_CONFIDENCE
 
 MIN_SAMPLE = 20
 """With fewer calls a check only warns, since one or two of them are a large share."""

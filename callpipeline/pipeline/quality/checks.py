@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
-from callpipeline.domain.coverage import MAX_UNHEARD_S
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
+from callpipeline.domain.transcripts import MAX_UNHEARD_S
 from callpipeline.errors import EngineUnavailable
 from callpipeline.pipeline.quality import check_rules as rules
 from callpipeline.pipeline.quality.check_rules import CheckContext, CheckResult, Row

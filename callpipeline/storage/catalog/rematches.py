@@ -34,14 +34,9 @@ from callpipeline.storage.ports.rematch import (
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
-from callpipeline.storage.results import (
-    corrections,
-    reviews,
-    serialization,
-    speakers,
-    unjudged,
-)
+from callpipeline.storage.results import serialization, speakers, unjudged
 from callpipeline.storage.results.results import Results
+from callpipeline.storage.reviews import corrections, reviews
 
 SEARCHED_CALLS = 2000
 """Calls whose texts are searched by one query."""

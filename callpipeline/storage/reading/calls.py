@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from callpipeline.domain.audio import Channel, Flag, QualityFlag, Speaker
 from callpipeline.domain.calls.call import CallState, Lane, Stage, Throughput, estimate_remaining_s
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
-from callpipeline.domain.coverage import MAX_UNHEARD_S
-from callpipeline.domain.transcripts import Segment
+from callpipeline.domain.transcripts import MAX_UNHEARD_S, Segment
 from callpipeline.storage.ports.calls import CallSummary, ChannelObjects, CompetitorMentions
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.reading.call_detail import (

@@ -19,8 +19,9 @@ from callpipeline.storage.ports.imports import ImportedCall, ImportOutcome, OldJ
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
-from callpipeline.storage.results import reviews, serialization
+from callpipeline.storage.results import serialization
 from callpipeline.storage.results.serialization import transcript_to_json
+from callpipeline.storage.reviews import reviews
 
 RUN = "import-legacy"
 """First word of the run id of imported stages; the fingerprint follows."""

@@ -11,8 +11,8 @@ from fastapi.responses import Response
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.mentions import Review
-from callpipeline.domain.coverage import MAX_UNHEARD_S
 from callpipeline.domain.transcripts import (
+    MAX_UNHEARD_S,
     MIN_RELIABLE_CONFIDENCE,
     SUPPLIED_ENGINE,
     Segment,

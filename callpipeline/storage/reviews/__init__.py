@@ -1,0 +1,1 @@
+"""Decisions of people on mentions and sentiment, and evaluations with these as labels."""
