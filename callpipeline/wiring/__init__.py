@@ -34,13 +34,13 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.decisions.corrections import SentimentCorrections
+from callpipeline.storage.results.decisions.evaluations import Evaluations
+from callpipeline.storage.results.decisions.reviews import Reviews
 from callpipeline.storage.results.patterns import SentimentPatterns
 from callpipeline.storage.results.results import CallAudio, Results
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
-from callpipeline.storage.reviews.corrections import SentimentCorrections
-from callpipeline.storage.reviews.evaluations import Evaluations
-from callpipeline.storage.reviews.reviews import Reviews
 from callpipeline.storage.sources.imports import (
     ImportedRecordings,
     Imports,

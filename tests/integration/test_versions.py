@@ -14,7 +14,7 @@ from callpipeline.domain.calls.call import CallState, Recording, Registration, S
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import ClaimLost, MissingObject, RecordingChanged, SameRecording
 from callpipeline.pipeline.ingest.registration import ingest_file
-from callpipeline.pipeline.processing.fetching import RecordingFetcher
+from callpipeline.pipeline.processing.workspace import RecordingFetcher
 from callpipeline.storage.calls.versions import RecordingVersions, begins_with
 from callpipeline.storage.objects.folder import FolderStore
 from callpipeline.wiring import Storage

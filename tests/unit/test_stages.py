@@ -20,7 +20,8 @@ from callpipeline.errors import (
     TranscriptIgnored,
     UnsupportedAudio,
 )
-from callpipeline.pipeline.processing.stages import StageSummary, add_silent_channels
+from callpipeline.pipeline.processing.stages import add_silent_channels
+from callpipeline.pipeline.processing.summaries import StageSummary
 from callpipeline.pipeline.processing.workspace import CallWorkspace
 from tests.builders import (
     CATALOG,

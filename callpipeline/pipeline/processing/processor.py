@@ -37,6 +37,8 @@ from callpipeline.errors import (
 )
 from callpipeline.pipeline.processing.stages import (
     Stages,
+)
+from callpipeline.pipeline.processing.summaries import (
     StageSummary,
     SummaryValue,
     summarize_sentiment,

@@ -29,11 +29,8 @@ from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_men
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import (
-    Judgement,
     JudgeResult,
-    UnjudgedMention,
     add_switching_intent,
-    call_stance,
     judged,
     unjudged,
 )
@@ -50,15 +47,22 @@ from callpipeline.engines.ports import (
 )
 from callpipeline.errors import EngineUnavailable, MissingObject, TranscriptIgnored
 from callpipeline.pipeline.notifications.composing import Links
-from callpipeline.pipeline.processing.fetching import RecordingFetcher, VersionStates
+from callpipeline.pipeline.processing.summaries import (
+    StageSummary,
+    summarize_audio,
+    summarize_sentiment,
+    summarize_transcripts,
+)
 from callpipeline.pipeline.processing.voices import transcribe_voices
-from callpipeline.pipeline.processing.workspace import CallWorkspace
+from callpipeline.pipeline.processing.workspace import (
+    CallWorkspace,
+    RecordingFetcher,
+    VersionStates,
+)
 from callpipeline.storage.ports.calls import CallStates, RecordingSource
 from callpipeline.storage.ports.results import ChannelPeaks, ResultStore, StageWrite
 
 T = TypeVar("T")
-SummaryValue = str | int | float | bool
-StageSummary = Mapping[str, SummaryValue]
 
 
 class SuppliedTranscripts(Protocol):
@@ -308,47 +312,6 @@ def add_silent_channels(
     silent = [c for c in split.channels if c.channel not in supplied_channels]
     empty = [Transcript(c.channel, c.speaker, engine=SUPPLIED_ENGINE) for c in silent]
     return (*supplied, *empty)
-
-
-def summarize_sentiment(
-    judgements: Sequence[Judgement],
-    missing: Sequence[UnjudgedMention],
-    mentions: Iterable[Mention],
-) -> StageSummary:
-    """Return the stance towards each competitor and the number of unjudged mentions."""
-    speakers = {mention.mention_id: mention.speaker for mention in mentions}
-    summary: dict[str, SummaryValue] = {
-        name: call_stance(
-            (speakers.get(j.mention_id, Speaker.UNKNOWN), j.sentiment)
-            for j in judgements
-            if j.competitor == name
-        ).describe()
-        for name in sorted({judgement.competitor for judgement in judgements})
-    }
-    return summary | ({"not_judged": len(missing)} if missing else {})
-
-
-def summarize_audio(split: SplitRecording) -> StageSummary:
-    return {
-        "duration_s": round(split.format.duration_s, 1),
-        "format": f"{split.format.container} {split.format.codec} {split.format.sample_rate_hz} Hz",
-        "channels": ", ".join(f"{c.channel} ({c.speaker})" for c in split.channels),
-        "flags": "; ".join(flag.detail for flag in split.flags) or "none",
-    }
-
-
-def summarize_transcripts(transcripts: Sequence[Transcript]) -> StageSummary:
-    confidences = [t.confidence for t in transcripts if t.confidence is not None]
-    summary: dict[str, SummaryValue] = {
-        "words": sum(transcript.word_count for transcript in transcripts),
-        "engine": transcripts[0].engine,
-        "reliable": all(transcript.is_reliable for transcript in transcripts),
-    }
-    if voices := sum(len(transcript.voices) for transcript in transcripts):
-        summary["voices"] = voices
-    if unheard_s := sum(transcript.unheard_s or 0.0 for transcript in transcripts):
-        summary["unheard_s"] = round(unheard_s, 1)
-    return summary | ({"lowest_confidence": round(min(confidences), 2)} if confidences else {})
 
 
 def measure_channel_peaks(split: SplitRecording, folder: Path, measure: PeakMeter) -> ChannelPeaks:

@@ -1,4 +1,4 @@
-"""The working state of a call in a run: a temporary folder, and the results of its stages.
+"""The working state of a call in a run: its recording, a temporary folder, and its results.
 
 Results of earlier stages of this run are in memory; those of earlier runs are loaded once.
 """
@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec, Protocol
 
 from callpipeline.domain.audio import Channel, Interval, SplitRecording
 from callpipeline.domain.calls.call import Call
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.transcripts import SUPPLIED_ENGINE, Transcript
-from callpipeline.errors import MissingObject
+from callpipeline.errors import MissingObject, ObjectReplaced, RecordingChanged
+from callpipeline.pipeline.ingest.registration import sha256_of
+from callpipeline.storage.ports.calls import CallStates, RecordingSource
 from callpipeline.storage.ports.results import ResultStore
 
 P = ParamSpec("P")
@@ -91,3 +93,50 @@ async def run_in_own_thread(work: Callable[P, None], *args: P.args, **kwargs: P.
         await asyncio.wrap_future(thread.submit(work, *args, **kwargs))
     finally:
         thread.shutdown(wait=False)
+
+
+class VersionStates(Protocol):
+    """Withdraws calls of earlier versions of a recording; see `RecordingVersions`."""
+
+    def withdraw(self, call: Call, run_id: str) -> bool: ...
+
+    def supersede_earlier(self, call: Call, run_id: str, recording: Path) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFetcher:
+    """Fetches the recordings of claimed calls, and records their content."""
+
+    recordings: RecordingSource
+    states: CallStates
+    versions: VersionStates | None = None
+
+    async def fetch(self, call: Call, run_id: str, into: Path) -> None:
+        """Copy a recording to a local file, and withdraw calls of its earlier versions.
+
+        Raises SameRecording or DuplicateRecording if another call owns the content, or continues
+        it; RecordingChanged while a longer version is being written.
+        """
+        try:
+            await run_in_own_thread(self.recordings.fetch, call.recording, into)
+        except MissingObject as error:
+            await self._withdraw(call, run_id, error)
+        sha256 = await asyncio.to_thread(sha256_of, into)
+        # Before anything expensive: content that another call owns is not processed twice.
+        await asyncio.to_thread(self.states.own_content, call, run_id, sha256)
+        if self.versions is not None:
+            await asyncio.to_thread(self.versions.supersede_earlier, call, run_id, into)
+
+    async def _withdraw(self, call: Call, run_id: str, error: MissingObject) -> NoReturn:
+        """Raise SameRecording if the recording grew into a later version, else an error.
+
+        A later version is registered only when it is complete: until then, the call waits.
+        """
+        if self.versions is None:
+            raise error
+        has_later = await asyncio.to_thread(self.versions.withdraw, call, run_id)
+        if isinstance(error, ObjectReplaced) and not has_later:
+            raise RecordingChanged(
+                "The recording changed after it was registered; waiting until it is complete."
+            ) from None
+        raise error

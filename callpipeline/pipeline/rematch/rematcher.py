@@ -21,7 +21,8 @@ from callpipeline.pipeline.processing.processor import (
     to_pipeline_error,
     with_timeout,
 )
-from callpipeline.pipeline.processing.stages import Stages, StageSummary, summarize_sentiment
+from callpipeline.pipeline.processing.stages import Stages
+from callpipeline.pipeline.processing.summaries import StageSummary, summarize_sentiment
 from callpipeline.pipeline.rematch.changes import CallChanges, find_changes
 from callpipeline.storage.ports.rematch import (
     RematchInput,

@@ -35,8 +35,8 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization, speakers, unjudged
+from callpipeline.storage.results.decisions import corrections, reviews
 from callpipeline.storage.results.results import Results
-from callpipeline.storage.reviews import corrections, reviews
 
 SEARCHED_CALLS = 2000
 """Calls whose texts are searched by one query."""

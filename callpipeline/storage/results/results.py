@@ -26,13 +26,13 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization, speakers, unjudged
+from callpipeline.storage.results.decisions import corrections, reviews
 from callpipeline.storage.results.serialization import (
     peaks_from_json,
     peaks_to_json,
     transcript_from_json,
     transcript_to_json,
 )
-from callpipeline.storage.reviews import corrections, reviews
 
 Stored = TypeVar("Stored")
 

@@ -20,7 +20,7 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization
-from callpipeline.storage.reviews import corrections
+from callpipeline.storage.results.decisions import corrections
 
 WAITS_S = (120.0, 600.0, 3600.0, *(21_600.0,) * 8)
 """Waits between attempts: 2 and 10 minutes, an hour, then six hours each; two days in all."""

@@ -20,8 +20,8 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization
+from callpipeline.storage.results.decisions import reviews
 from callpipeline.storage.results.serialization import transcript_to_json
-from callpipeline.storage.reviews import reviews
 
 RUN = "import-legacy"
 """First word of the run id of imported stages; the fingerprint follows."""
