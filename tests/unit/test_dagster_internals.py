@@ -83,6 +83,7 @@ NAMES: Mapping[str, set[str]] = {
     "dagster_postgres.utils": {"create_pg_engine", "set_pg_statement_timeout"},
     "dagster_shared.error": {"SerializableErrorInfo"},
     "dagster_shared.serdes": {"deserialize_value", "serialize_value"},
+    "dagster_webserver.webserver": {"DagsterWebserver"},
 }
 """Everything that the package imports from Dagster below its public surface."""
 

@@ -8,7 +8,6 @@ They are defined in `<namespace>.sql` next to the repository that runs them. Eac
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import LiteralString, cast
 
@@ -49,7 +48,7 @@ def statements() -> dict[str, LiteralString]:
 
 def statement_files() -> list[Path]:
     """Return the files of named statements, in order of their paths."""
-    found = chain(_STORAGE.glob("*.sql"), _STORAGE.glob("*/*.sql"))
+    found = (path for path in _STORAGE.rglob("*.sql") if path.parent.name != "versions")
     return sorted(path for path in found if path != SCHEMA_PAGE)
 
 
