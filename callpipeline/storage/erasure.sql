@@ -25,7 +25,7 @@ voice_rows AS (DELETE FROM voices r USING wanted w WHERE r.call_id = w.call_id),
 voices_decided AS (DELETE FROM voice_decisions r USING wanted w WHERE r.call_id = w.call_id),
 corrected AS (DELETE FROM call_corrections r USING wanted w WHERE r.call_id = w.call_id),
 reviewed AS (DELETE FROM reviews r USING wanted w WHERE r.call_id = w.call_id),
-corrected AS (DELETE FROM sentiment_corrections r USING wanted w WHERE r.call_id = w.call_id),
+sentiment_corrected AS (DELETE FROM sentiment_corrections r USING wanted w WHERE r.call_id = w.call_id),
 replaced AS (DELETE FROM replaced_judgements r USING wanted w WHERE r.call_id = w.call_id),
 rematched AS (DELETE FROM rematch_calls r USING wanted w WHERE r.call_id = w.call_id),
 spoken AS (DELETE FROM transcripts r USING wanted w WHERE r.call_id = w.call_id),
@@ -232,7 +232,9 @@ unjudged_rows AS (
         reason = 'The transcript was deleted under your retention policy.', updated_at = now()
     WHERE call_id = %(call_id)s
 ), sentiment_rows AS (
-    UPDATE sentiment SET quote = '', switching_quote = '', rule = regexp_replace(rule, ':.*$', ':')
+    UPDATE sentiment SET quote = '', switching_quote = '', rule = regexp_replace(rule, ':.*$', ':'),
+        judged = CASE WHEN judged IS NOT NULL THEN jsonb_set(
+            judged, '{rule}', to_jsonb(regexp_replace(judged ->> 'rule', ':.*$', ':'))) END
     WHERE call_id = %(call_id)s
 )
 -- The reason of a reviewer's decision quotes nothing.

@@ -155,7 +155,7 @@ class _OpenRematch:
                 required=(Stage.CHANNEL_AUDIO, Stage.CALL_METRICS),
             )
             claimed_ids = [call.call_id for call in claimed]
-            self.storage.rematches.hand_over(self.rematch_id, claimed_ids)
+            self.storage.rematches.hand_over(claimed_ids)
             for call_id in sorted({*call_ids} - {*claimed_ids}):
                 self.storage.rematches.save_failure(call_id, self.rematch_id, NOT_TRANSCRIBED)
                 self.context.log.warning("%s: not transcribed: %s", call_id, NOT_TRANSCRIBED)

@@ -104,4 +104,4 @@ class OldTranscriptPath:
 
 def side_of(channel: Channel) -> Side:
     """Return the side that a channel has in the old system: mono recordings are on the left."""
-    return "right" if channel is Channel.RIGHT else "left"
+    return "right" if channel.value in ("right", "2") else "left"

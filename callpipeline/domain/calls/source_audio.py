@@ -103,3 +103,14 @@ def parse_roles(text: str) -> tuple[Speaker, ...]:
     if len(roles) > MAX_CHANNELS:
         raise ValueError(f"more than {MAX_CHANNELS} roles: no recording has so many channels.")
     return roles
+
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
+    | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
+    | {".mkv", ".mov", ".m4b", ".m4v", ".mp2", ".mpga", ".mpg", ".mpeg", ".avi", ".3g2", ".aifc"}
+    | {".w64", ".rf64", ".ac3", ".snd", ".sph", ".nist", ".amr-nb", ".amr-wb", ".wv", ".tta"}
+    | {".raw", ".pcm"}
+    | RAW_SUFFIXES
+)
+"""Files that are recordings by their names, unless the source says otherwise."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from callpipeline.domain.audio import Flag, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Call
 from callpipeline.domain.calls.side_files import MetadataTable, decode_text, read_records
+from callpipeline.domain.calls.source_audio import AUDIO_SUFFIXES
 from callpipeline.domain.calls.sources import CallAttributes, Source, UnreadableTranscript
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import MetadataInvalid, TranscriptIgnored, TranscriptInvalid
@@ -148,8 +149,29 @@ def transcript_keys(key: str, beside: Iterable[str]) -> list[str]:
         suffix = match["suffix"] if match else ""
         return not (match and match["kind"]), _PREFERENCE.index(suffix), len(other), other
 
-    named = [each for each in beside if each != key and _rest_of(each, stem)]
+    others = _other_stems(key, beside)
+    named = [
+        each
+        for each in beside
+        if each != key and _rest_of(each, stem) and not each.startswith(others)
+    ]
     return sorted(named, key=rank)
+
+
+def _other_stems(key: str, beside: Iterable[str]) -> tuple[str, ...]:
+    """Return the stems of other recordings that the names of their files begin with.
+
+    `x-in.json` belongs to `x-in.wav`, if that is there, and not to `x.wav`; so does `X.json` to
+    `X.wav` beside `x.wav`.
+    """
+    stem = stem_of(key)
+    stems = {
+        stem_of(each)
+        for each in beside
+        if each != key and PurePosixPath(each).suffix.lower() in AUDIO_SUFFIXES
+    }
+    own = stem.casefold()
+    return tuple(each for each in stems if each != stem and each.casefold().startswith(own))
 
 
 def side_files(key: str, beside: Sequence[str]) -> list[str]:

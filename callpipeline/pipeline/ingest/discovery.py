@@ -223,7 +223,8 @@ class Scan:
             return False
         is_wav = PurePosixPath(recording.key).suffix.lower() in WAV_SUFFIXES
         age = self.budget.now - recording.last_modified
-        if not is_wav or age > INCOMPLETE_WAIT or self.header_checks >= MAX_HEADER_CHECKS:
+        is_recent = timedelta() <= age <= INCOMPLETE_WAIT
+        if not is_wav or not is_recent or self.header_checks >= MAX_HEADER_CHECKS:
             return True
         if not isinstance(self.store, RangeReader):
             return True

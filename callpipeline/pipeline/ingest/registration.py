@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from callpipeline.domain.calls.call import Lane, Recording, RegisteredCall, Registration
-from callpipeline.domain.calls.source_audio import RAW_SUFFIXES
+from callpipeline.domain.calls.source_audio import AUDIO_SUFFIXES
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
 from callpipeline.errors import AnnouncementInvalid, MissingObject
@@ -25,16 +25,6 @@ from callpipeline.storage.ports.calls import (
     RecordingBucket,
     announced_recording,
 )
-
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm"}
-    | {".amr", ".awb", ".3gp", ".gsm", ".wma", ".spx", ".aif", ".aiff", ".au", ".caf", ".mka"}
-    | {".mkv", ".mov", ".m4b", ".m4v", ".mp2", ".mpga", ".mpg", ".mpeg", ".avi", ".3g2", ".aifc"}
-    | {".w64", ".rf64", ".ac3", ".snd", ".sph", ".nist", ".amr-nb", ".amr-wb", ".wv", ".tta"}
-    | {".raw", ".pcm"}
-    | RAW_SUFFIXES
-)
-"""Files that are recordings by their names, unless the source says otherwise."""
 
 LIVE_BURST = 50
 """More new recordings than this at once are a backlog."""

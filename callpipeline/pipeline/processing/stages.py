@@ -304,6 +304,7 @@ def add_silent_channels(
 
     Transcripts that separate the speakers of a mono recording are left unchanged.
     """
+    supplied = _numbered_as(split, supplied)
     supplied_channels = {transcript.channel for transcript in supplied}
     if supplied_channels - {Channel.MIXED} and any(
         c.channel is Channel.MIXED for c in split.channels
@@ -312,6 +313,32 @@ def add_silent_channels(
     silent = [c for c in split.channels if c.channel not in supplied_channels]
     empty = [Transcript(c.channel, c.speaker, engine=SUPPLIED_ENGINE) for c in silent]
     return (*supplied, *empty)
+
+
+def _numbered_as(split: SplitRecording, supplied: Sequence[Transcript]) -> Sequence[Transcript]:
+    """Return transcripts on the channels of a recording with more than two, and with their roles.
+
+    A tool that names two sides means the first two channels.
+    """
+    speakers = {channel.channel: channel.speaker for channel in split.channels}
+    if not any(channel.position > Channel.MIXED.position for channel in speakers):
+        return supplied
+    sides = {Channel.LEFT: Channel("1"), Channel.RIGHT: Channel("2")}
+    moved: list[Transcript] = []
+    for each in supplied:
+        channel = sides.get(each.channel, each.channel)
+        speaker = speakers.get(channel, Speaker.UNKNOWN)
+        segments = tuple(
+            replace(
+                segment,
+                channel=channel,
+                speaker=speaker if segment.speaker is Speaker.UNKNOWN else segment.speaker,
+            )
+            for segment in each.segments
+        )
+        role = speaker if each.speaker is Speaker.UNKNOWN else each.speaker
+        moved.append(replace(each, channel=channel, speaker=role, segments=segments))
+    return moved
 
 
 def measure_channel_peaks(split: SplitRecording, folder: Path, measure: PeakMeter) -> ChannelPeaks:

@@ -23,7 +23,7 @@ from callpipeline.pipeline.quality.mention_labels import (
 )
 from callpipeline.pipeline.quality.sentiment_evaluation import (
     LabelledUtterance,
-    evaluate_judge,
+    judge_utterances,
     measure,
     read_utterances,
 )
@@ -152,15 +152,17 @@ async def evaluate_sentiment(
         return known
     if not utterances:
         return Regression(StoredEvaluation(judge.name, labels, {}, {}))
-    evaluation = await evaluate_judge(judge, utterances)
-    scores = measure(evaluation.whole)
+    judged = await judge_utterances(judge, utterances)
+    if not judged:
+        return Regression(StoredEvaluation(judge.name, labels, {}, {}))
+    scores = measure(judged)
     numbers: dict[str, float | None] = {
         "labels": scores.count,
         "macro_f1": scores.macro_f1,
         "accuracy": scores.accuracy,
         "turned_round": scores.turned_round,
     }
-    right = {_hash([_text(each.utterance)]): each.is_right for each in evaluation.whole}
+    right = {_hash([_text(each.utterance)]): each.is_right for each in judged}
     return _stored(store, SENTIMENT, judge.name, labels, right, numbers)
 
 

@@ -18,10 +18,11 @@ from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcripts import Segment
 from callpipeline.domain.utterances import TargetContexts
 from callpipeline.engines.ports import Conversation, SentimentJudge
-from callpipeline.errors import MissingObject, SettingsInvalid
+from callpipeline.errors import MissingObject, PermanentError, SettingsInvalid
 
 SCORED = (Sentiment.NEGATIVE, Sentiment.NEUTRAL, Sentiment.POSITIVE)
 """Labels over which macro-F1 is the mean; a judgement `mixed` is right for no other label."""
+NOT_JUDGED = "not judged:"
 CONFIDENCE_EDGES = (0.0, 0.4, 0.6, 0.8, 0.9, 1.01)
 RESAMPLES = 1000
 SECONDS_PER_WORD = 0.3
@@ -207,6 +208,24 @@ def as_conversation(utterance: LabelledUtterance) -> tuple[Conversation, Mention
     return Conversation(tuple(segments)), mention
 
 
+async def judge_utterances(
+    judge: SentimentJudge, utterances: Sequence[LabelledUtterance]
+) -> tuple[JudgedUtterance, ...]:
+    """Judge each utterance once; one that the judge refuses is left out.
+
+    Raises TransientError.
+    """
+    judged: list[JudgedUtterance] = []
+    for each in utterances:
+        try:
+            found = await _judge_one(judge, each)
+        except PermanentError:
+            continue
+        if not found.rule.startswith(NOT_JUDGED):
+            judged.append(found)
+    return tuple(judged)
+
+
 async def evaluate_judge(
     judge: SentimentJudge, utterances: Sequence[LabelledUtterance]
 ) -> SentimentEvaluation:
@@ -225,7 +244,7 @@ async def _judge_one(judge: SentimentJudge, utterance: LabelledUtterance) -> Jud
     conversation, mention = as_conversation(utterance)
     (result,) = await judge.judge(conversation, [mention])
     if not isinstance(result, Judgement):
-        return JudgedUtterance(utterance, Sentiment.MIXED, f"not judged: {result.reason}")
+        return JudgedUtterance(utterance, Sentiment.MIXED, f"{NOT_JUDGED} {result.reason}")
     return JudgedUtterance(utterance, result.sentiment, result.rule, result.confidence)
 
 

@@ -111,9 +111,9 @@ class RematchQueue:
         rows = self._database.rows("rematches/todo", parameters | {"transcribed": transcribed})
         return [WaitingCall(row["call_id"], _stage(row["stage"])) for row in rows]
 
-    def hand_over(self, rematch_id: int, call_ids: Sequence[str]) -> None:
+    def hand_over(self, call_ids: Sequence[str]) -> None:
         """Remove claimed calls from a rematch: they are processed as other calls are."""
-        parameters = {"rematch_id": rematch_id, "call_ids": list(call_ids)}
+        parameters = {"call_ids": list(call_ids)}
         self._database.with_retry(lambda c: c.execute(query("rematches/hand_over"), parameters))
 
     def engines(self, stage: Stage) -> list[EngineUse]:

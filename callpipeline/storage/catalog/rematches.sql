@@ -105,13 +105,14 @@ FROM unnest(%(call_ids)s::text[], %(stages)s::text[]) AS a (call_id, stage) JOIN
 WHERE state = 'COMPLETED'
 ON CONFLICT (call_id) DO UPDATE SET
     rematch_id = excluded.rematch_id, error = NULL,
-    stage = greatest(rematch_calls.stage, excluded.stage);
+    stage = CASE WHEN rematch_calls.error IS NULL
+                 THEN greatest(rematch_calls.stage, excluded.stage) ELSE excluded.stage END;
 
 -- name: take_over
 -- Add the calls that a person asked for and an earlier rematch has not computed.
-UPDATE rematch_calls c SET rematch_id = %(rematch_id)s FROM rematches r
+UPDATE rematch_calls c SET rematch_id = %(rematch_id)s FROM rematches r, calls k
 WHERE r.rematch_id = c.rematch_id AND r.ended_at IS NOT NULL AND c.stage IS NOT NULL
-  AND c.error IS NULL;
+  AND c.error IS NULL AND k.call_id = c.call_id AND k.state = 'COMPLETED';
 
 -- name: count_calls
 -- Record how many calls a rematch computes.
@@ -122,7 +123,9 @@ WHERE rematch_id = %(rematch_id)s;
 -- name: left_over
 -- Return whether a person asked for calls that no open rematch will compute.
 SELECT EXISTS (SELECT FROM rematch_calls c JOIN rematches r USING (rematch_id)
-               WHERE r.ended_at IS NOT NULL AND c.stage IS NOT NULL AND c.error IS NULL) AS any;
+               JOIN calls k USING (call_id)
+               WHERE r.ended_at IS NOT NULL AND c.stage IS NOT NULL AND c.error IS NULL
+                 AND k.state = 'COMPLETED') AS any;
 
 -- name: mark_current
 -- Record that the results of calls hold under other versions, unless they were made since they
@@ -147,12 +150,13 @@ WHERE r.rematch_id = %(rematch_id)s AND r.ended_at IS NULL AND r.paused_at IS NU
 ORDER BY c.call_id LIMIT %(limit)s;
 
 -- name: hand_over
--- Remove claimed calls from a rematch: from now on, they are processed as other calls are.
-DELETE FROM rematch_calls WHERE rematch_id = %(rematch_id)s AND call_id = ANY(%(call_ids)s);
+-- Remove claimed calls from the rematch, or from one that has taken its place: from now on, they are
+-- processed as other calls are.
+DELETE FROM rematch_calls WHERE call_id = ANY(%(call_ids)s);
 
 -- name: engines
 -- List the engines of a stage in the order in which they were first used, with their calls.
-SELECT m.engine, count(DISTINCT m.call_id) AS calls, min(s.stored_at) AS first_used
+SELECT m.engine, count(DISTINCT m.call_id) AS calls, min(c.created_at) AS first_used
 FROM (
 -- include rematches/made_by
 ) AS m JOIN call_stages s ON s.call_id = m.call_id AND s.stage = %(stage)s
@@ -161,8 +165,10 @@ GROUP BY m.engine ORDER BY first_used, m.engine;
 
 -- name: made_by
 -- Fragment: the calls with the engines that made a stage.
-SELECT call_id, engine FROM transcripts WHERE %(stage)s = 'transcripts' AND engine <> 'supplied'
-UNION SELECT call_id, engine FROM sentiment WHERE %(stage)s = 'competitor_sentiment'
+SELECT call_id, engine FROM transcripts
+WHERE %(stage)s = 'transcripts' AND engine <> 'supplied' AND word_count > 0
+UNION SELECT call_id, engine FROM sentiment
+WHERE %(stage)s = 'competitor_sentiment' AND engine <> 'pattern'
 UNION SELECT call_id, coalesce(engine, 'rules') FROM call_stages
 WHERE %(stage)s = 'competitor_mentions' AND stage = 'competitor_mentions'
 

@@ -215,6 +215,25 @@ def open_folder(root: Path, name: bytes, *, create: bool = False) -> Generator[S
         yield chain
 
 
+def list_files(root: Path, folder: bytes, descriptor: int) -> list[bytes]:
+    """Return the names of the files in an open folder below `root`.
+
+    Links that lead out of `root`, and links that lead nowhere or in circles, are left out.
+    """
+    top, names = os.fsencode(root), list[bytes]()
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            name = os.fsencode(entry.name)
+            with suppress(OSError):
+                is_kept = not entry.is_symlink() or not leads_out(
+                    top,
+                    os.path.join(top, folder, name),  # noqa: PTH118 - bytes
+                )
+                if is_kept and entry.is_file():
+                    names.append(name)
+    return names
+
+
 def open_file(root: Path, name: bytes) -> BinaryIO:
     """Open a regular file below `root` for reading. Raises LinkLeadsOut, FileNotFoundError.
 

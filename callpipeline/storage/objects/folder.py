@@ -169,13 +169,13 @@ class FolderStore(ObjectStore):
         with self._translate_errors():
             self._require_folder()
             try:
-                path = os.fsencode(self._folder / os.fsdecode(name_from_key(parent)))
-                with os.scandir(path) as entries:
-                    found = [key_from_name(each.name) for each in entries if each.is_file()]
-            except (FileNotFoundError, NotADirectoryError):
+                with files.open_folder(self._folder, name_from_key(parent)) as chain:
+                    found = files.list_files(self._folder, name_from_key(parent), chain[-1])
+            except (FileNotFoundError, NotADirectoryError, files.LinkLeadsOut):
                 return []
         wanted = name.casefold()
-        return sorted(f"{parent}{slash}{n}" for n in found if n.casefold().startswith(wanted))
+        names = map(key_from_name, found)
+        return sorted(f"{parent}{slash}{n}" for n in names if n.casefold().startswith(wanted))
 
     def key_of(self, path: Path) -> str | None:
         folder, file = self._folder.resolve(), path.resolve()

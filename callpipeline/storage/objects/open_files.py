@@ -34,7 +34,7 @@ def is_being_written(file: BinaryIO) -> bool:
         return False
     has_writer = _has_writer(file.fileno(), about.st_dev)
     if has_writer is None:
-        return unchanged_s <= MAX_SHORT_S and _is_short(file, about.st_size)
+        return 0 <= unchanged_s <= MAX_SHORT_S and _is_short(file, about.st_size)
     return has_writer
 
 

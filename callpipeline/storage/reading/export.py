@@ -190,22 +190,24 @@ def _write_xlsx(table: ExportTable, file: IO[bytes]) -> int:
 
     options = {
         "constant_memory": True,
+        "use_zip64": True,
         "default_date_format": "yyyy-mm-dd hh:mm:ss",
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "nan_inf_to_errors": True,
     }
     count = 0
-    with xlsxwriter.Workbook(file, options) as book:
-        bold, sheet, at = book.add_format({"bold": True}), None, 0
-        for row in chain([None], table.rows):
-            if sheet is None or at >= MAX_SHEET_ROWS:
-                sheet, at = book.add_worksheet(), 1
-                sheet.freeze_panes(1, 0)
-                sheet.write_row(0, 0, table.columns, bold)
-            if row is not None:
-                sheet.write_row(at, 0, list(map(_excel_value, row)))
-                at, count = at + 1, count + 1
+    book = xlsxwriter.Workbook(file, options)
+    bold, sheet, at = book.add_format({"bold": True}), None, 0
+    for row in chain([None], table.rows):
+        if sheet is None or at >= MAX_SHEET_ROWS:
+            sheet, at = book.add_worksheet(), 1
+            sheet.freeze_panes(1, 0)
+            sheet.write_row(0, 0, table.columns, bold)
+        if row is not None:
+            sheet.write_row(at, 0, list(map(_excel_value, row)))
+            at, count = at + 1, count + 1
+    book.close()  # only now: it writes the file, which takes as long as the rows
     return count
 
 

@@ -113,13 +113,14 @@ SELECT * FROM (
            'transcripts/' || CASE WHEN c.bucket = %(imported)s THEN split_part(c.key, '/', 1)
                 ELSE substr(c.call_id, 12, 8) || '-' || substr(c.call_id, 20, 4)
                      || '-8000-8000-0000' || replace(left(c.call_id, 10), '-', '') END
-           || CASE t.channel WHEN 'right' THEN '/right' ELSE '/left' END || '_transcript.json'
+           || CASE WHEN t.channel IN ('right', '2') THEN '/right'
+                   WHEN t.channel IN ('left', 'mixed', '1') THEN '/left' END || '_transcript.json'
            AS path
     FROM transcripts t JOIN calls c USING (call_id)
          JOIN stored_stages s ON s.call_id = t.call_id AND s.stage = 'transcripts'
     WHERE (%(call_id)s::text IS NULL OR t.call_id = %(call_id)s) AND c.state <> 'ERASED'
 ) AS listed
-WHERE starts_with(path, %(prefix)s) AND (%(after)s::text IS NULL OR path > %(after)s)
+WHERE path IS NOT NULL AND starts_with(path, %(prefix)s) AND (%(after)s::text IS NULL OR path > %(after)s)
 ORDER BY CASE WHEN %(newest)s THEN stored_at END DESC, path COLLATE "C" LIMIT %(limit)s;
 
 -- name: imported_call

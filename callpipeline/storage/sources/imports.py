@@ -1,6 +1,6 @@
 """Calls that are imported from the system that callpipeline replaces, and its database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization
-from callpipeline.storage.results.decisions import reviews
+from callpipeline.storage.results.decisions import corrections, reviews
 from callpipeline.storage.results.serialization import transcript_to_json
 
 RUN = "import-legacy"
@@ -84,6 +84,7 @@ class Imports:
         tables.replace(connection, "mentions", "call_id", [call_id], mentions)
         tables.insert(connection, "sentiment", judged)
         reviews.apply(connection, call_id, call.mentions)
+        corrections.apply(connection, call_id)
 
     def _put_stages(self, connection: Connection[DictRow], call: ImportedCall, run_id: str) -> None:
         """Record the stages that have results. The mentions count as found with today's list."""
@@ -114,6 +115,10 @@ class ImportedRecordings:
     def fetch(self, key: str, into: Path, etag: str | None = None) -> None:
         """Raises MissingObject."""
         raise MissingObject(NO_RECORDING)
+
+    def beside(self, stem: str) -> Sequence[str]:
+        """Return nothing: there are no files beside them."""
+        return ()
 
     def read(self, key: str) -> bytes:
         """Raises MissingObject."""

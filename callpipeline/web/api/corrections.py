@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import AfterValidator, BaseModel, Field, RootModel, StringConstraints
 
-from callpipeline.domain.calls.sources import Source, parse_started_at
+from callpipeline.domain.calls.sources import TIME_GROUPS, Source, parse_started_at
 from callpipeline.storage.calls.descriptions import STARTED_AT, CallDescription
 from callpipeline.web.access import visitor_of
 from callpipeline.web.problems import problems
@@ -97,6 +97,11 @@ def parse_fields(
     Raises HTTPException (422).
     """
     cleaned: dict[str, str | None] = {}
+    for name in fields:
+        if name == "agent_channel" or (name in TIME_GROUPS and name != STARTED_AT):
+            raise HTTPException(
+                422, f"`{name}` can't be corrected here: send `{STARTED_AT}` for the time."
+            )
     for name, value in fields.items():
         attributes = _NEUTRAL.attributes_of({name: value or ""})
         cleaned[name] = attributes.metadata.get(name) or None

@@ -105,6 +105,10 @@ def _refuse_timeless(groups: Mapping[str, list[Record]]) -> None:
             )
 
 
+SIDES = (Channel.LEFT, Channel.RIGHT, Channel.MIXED)
+TWO, MAX_CHANNELS = 2, 99
+
+
 class _Channels:
     """The channels of a document: counted from 0 or 1, or a single one, which says nothing."""
 
@@ -114,6 +118,7 @@ class _Channels:
         one_based = any(is_one_based for _, is_one_based in found)
         self._first = 0 if 0 in numbers or not (one_based or max(numbers, default=0) > 1) else 1
         self._is_single = numbers == {self._first} and count < 2
+        self._are_many = len(numbers) > TWO or max(numbers, default=0) - self._first >= TWO
 
     def find(self, label: str | None) -> Channel | None:
         """Return the channel of the recording that a tool's channel is, None for other labels."""
@@ -121,12 +126,14 @@ class _Channels:
             return None
         folded = label.strip().casefold()
         named = {"l": Channel.LEFT, "r": Channel.RIGHT, "mono": Channel.MIXED}
-        named |= {channel.value: channel for channel in Channel}
+        named |= {channel.value: channel for channel in SIDES}
         if folded in named:
             return named[folded]
         if not (digits := _digits(folded)) or self._is_single:
             return None
         number = int(digits) - self._first
+        if self._are_many:
+            return Channel(str(number + 1)) if 0 <= number < MAX_CHANNELS else None
         return (Channel.LEFT, Channel.RIGHT)[number] if number in (0, 1) else None
 
 
@@ -167,7 +174,7 @@ def _inherit(line: SuppliedLine, document: f.Document, named: Mapping[str, str])
         label = document["speaker"]
     if channel is None and line.channel_label is None:
         stated = str(document.get("channel")).casefold()
-        channel = next((each for each in Channel if each.value == stated), None)
+        channel = next((each for each in SIDES if each.value == stated), None)
     return replace(line, label=named.get(label or "", label), channel=channel)
 
 

@@ -95,7 +95,7 @@ def _transcripts(
     roles = _roles(lines, speakers)
     voices = _voice_numbers(lines, roles)
     segments = [_segment(line, agent_channel, roles, voices) for line in lines]
-    in_order = sorted(segments, key=lambda segment: list(Channel).index(segment.channel))
+    in_order = sorted(segments, key=lambda segment: segment.channel.position)
     return tuple(
         _with_voices(
             Transcript(

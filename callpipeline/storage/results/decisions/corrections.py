@@ -40,7 +40,7 @@ class SentimentCorrections:
         Raises UnknownCall, and UnknownMention if the mention does not count or is not judged.
         """
         call = {"call_id": call_id}
-        mention = call | {"mention_id": mention_id}
+        mention = call | {"mention_id": mention_id, "near_s": MAX_REVIEW_SHIFT_S}
         with self._database.transaction() as connection:
             if connection.execute(query("reviews/lock_call"), call).fetchone() is None:
                 raise UnknownCall(f"Call {call_id!r} not found.")

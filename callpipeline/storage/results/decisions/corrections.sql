@@ -29,6 +29,7 @@ FROM mentions m JOIN sentiment s USING (call_id, mention_id)
 LEFT JOIN LATERAL (
     SELECT * FROM sentiment_corrections c
     WHERE c.call_id = m.call_id AND c.mention_id = m.mention_id
+      AND abs(m.start_s - c.start_s) <= %(near_s)s
     ORDER BY c.correction_id DESC LIMIT 1) AS c ON true
 WHERE m.call_id = %(call_id)s AND m.mention_id = %(mention_id)s AND m.status = 'counted';
 
@@ -40,9 +41,10 @@ VALUES (%(call_id)s, %(mention_id)s, %(start_s)s, %(sentiment)s, %(by)s);
 -- name: corrected_mentions
 -- List the counted mentions whose sentiment people corrected, newest first.
 SELECT m.*, s.sentiment FROM (
-    SELECT DISTINCT ON (call_id, mention_id) * FROM sentiment_corrections
-    ORDER BY call_id, mention_id, correction_id DESC) AS c
+    SELECT DISTINCT ON (c.call_id, c.mention_id) c.* FROM sentiment_corrections c
+    JOIN mentions m USING (call_id, mention_id)
+    WHERE abs(m.start_s - c.start_s) <= %(near_s)s
+    ORDER BY c.call_id, c.mention_id, c.correction_id DESC) AS c
 JOIN mentions m USING (call_id, mention_id) JOIN sentiment s USING (call_id, mention_id)
 WHERE c.sentiment IS NOT NULL AND m.status = 'counted'
-  AND abs(m.start_s - c.start_s) <= %(near_s)s
 ORDER BY c.correction_id DESC LIMIT %(limit)s;
