@@ -156,7 +156,7 @@ DELETE FROM rematch_calls WHERE call_id = ANY(%(call_ids)s);
 
 -- name: engines
 -- List the engines of a stage in the order in which they were first used, with their calls.
-SELECT m.engine, count(DISTINCT m.call_id) AS calls, min(c.created_at) AS first_used
+SELECT m.engine, count(DISTINCT m.call_id) AS calls, min(s.stored_at) AS first_used
 FROM (
 -- include rematches/made_by
 ) AS m JOIN call_stages s ON s.call_id = m.call_id AND s.stage = %(stage)s
@@ -285,7 +285,8 @@ WITH mentions_stage AS (
     WHERE call_id = %(call_id)s AND stage = 'competitor_mentions'
 ), sentiment_stage AS (
     UPDATE call_stages SET catalog_version = %(catalog_version)s, run_id = %(run_id)s,
-        engine = coalesce(%(engine)s, engine), stored_at = clock_timestamp()
+        engine = coalesce(%(engine)s, engine),
+        stored_at = CASE WHEN %(engine)s::text IS NULL THEN stored_at ELSE clock_timestamp() END
     WHERE call_id = %(call_id)s AND stage = 'competitor_sentiment'
 ), touched AS (
     UPDATE calls SET updated_at = now() WHERE call_id = %(call_id)s AND %(is_changed)s
