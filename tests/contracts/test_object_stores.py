@@ -262,3 +262,20 @@ def test_files_beside_a_recording_are_found_by_its_name_in_any_case(store: Store
     assert sorted(store.beside("a/call")) == sorted(beside)
     assert list(store.beside("call")) == ["call.srt"]
     assert list(store.beside("nothing/here")) == []
+
+
+def test_links_beside_a_recording_neither_break_nor_lead_out(tmp_path: Path):
+    outside = tmp_path / "outside"
+    folder = tmp_path / "recordings"
+    (folder / "a").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "call.json").write_text("{}")
+    (folder / "a" / "call.wav").write_text("x")
+    (folder / "a" / "call.loop").symlink_to(folder / "a" / "call.loop")
+    (folder / "a" / "call.below").symlink_to(folder / "a" / "call.wav" / "b")
+    (folder / "a" / "call.json").symlink_to(outside / "call.json")
+    (folder / "a" / "call.srt").symlink_to(folder / "a" / "call.wav")
+    (folder / "b").symlink_to(outside)
+    store = FolderStore("x", folder)
+    assert list(store.beside("a/call")) == ["a/call.srt", "a/call.wav"]
+    assert list(store.beside("b/call")) == []

@@ -8,6 +8,7 @@ from callpipeline.domain.competitors.mentions import Decision
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import ReviewOutdated, UnknownCall, UnknownMention
 from callpipeline.pipeline.quality.sentiment_evaluation import utterance_rows, utterances_of_rows
+from callpipeline.storage.postgres.sql import query
 from callpipeline.wiring import Storage
 from tests.builders import a_judgement, a_write
 from tests.integration.test_reviews import KNOWN, PENDING, SENTIMENT, complete
@@ -118,3 +119,20 @@ def test_erasure_deletes_corrections(storage: Storage, call_id: str) -> None:
     with storage.database.transaction() as connection:
         row = connection.execute("SELECT count(*) AS n FROM sentiment_corrections").fetchone()
     assert row == {"n": 0}
+
+
+def test_retention_of_the_transcript_deletes_what_a_corrected_judgement_quotes(
+    storage: Storage, call_id: str
+) -> None:
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE sentiment SET rule = 'praise: they are great'")
+    correct(storage, call_id, Sentiment.NEGATIVE)
+    execute_named(storage, "erasure/delete_segments", call_id)
+    correct(storage, call_id, None)
+    [judgement] = storage.results.judgements(call_id)
+    assert judgement.rule == "praise:"
+
+
+def execute_named(storage: Storage, name: str, call_id: str) -> None:
+    with storage.database.transaction() as connection:
+        connection.execute(query(name), {"call_id": call_id})

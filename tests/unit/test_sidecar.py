@@ -148,3 +148,11 @@ def test_the_source_may_let_a_recording_be_transcribed_instead():
 def test_all_files_of_a_recording_are_known_for_its_erasure():
     beside = ["call.wav", "call.xml", "call.JSON", "call.wav.csv", "call.vtt", "calls.csv"]
     assert side_files("call.wav", beside) == ["call.JSON", "call.vtt", "call.xml", "call.wav.csv"]
+
+
+def test_files_of_neighbouring_recordings_are_left_to_them():
+    """Asterisk writes x.wav, x-in.wav and x-out.wav; a copy may differ only in case."""
+    beside = ["x-in.wav", "x-in.json", "x-out.json", "x.json", "x-en.srt", "X.WAV", "X.vtt"]
+    # Without x-out.wav, -out could as well be a language.
+    assert side_files("x.wav", ["x.wav", *beside]) == ["x.json", "x-out.json", "x-en.srt"]
+    assert side_files("x-in.wav", ["x.wav", *beside]) == ["x-in.json"]

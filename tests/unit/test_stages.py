@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from callpipeline.domain.audio import Channel, ChannelAudio, Flag, Interval
+from callpipeline.domain.audio import Channel, ChannelAudio, Flag, Interval, Speaker
 from callpipeline.domain.calls.call import Call, Stage
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.sentiment import Sentiment
@@ -346,3 +347,22 @@ def test_summaries_contain_nothing_of_what_was_said(runner: StageRunner, last: S
     )
     text = str(dict(summary)).lower()
     assert not any(word in text for word in ("secret", "cheaper", "blue"))
+
+
+def test_a_supplied_transcript_meets_a_recording_of_more_than_two_channels():
+    """The roles are the recording's; a tool that names two sides means the first two."""
+    split = a_split(
+        a_channel(Channel("1")),
+        a_channel(Channel("2")),
+        replace(a_channel(Channel("3")), speaker=Speaker.CUSTOMER),
+    )
+    third = a_transcript("bye", channel=Channel("3"))
+    sides = (a_transcript("hi", channel=Channel.LEFT), third)
+    found = add_silent_channels(sides, split)
+    assert [(each.channel, each.word_count) for each in found] == [
+        (Channel("1"), 1),
+        (Channel("3"), 1),
+        (Channel("2"), 0),
+    ]
+    assert found[1].speaker is Speaker.CUSTOMER
+    assert {s.channel for each in found for s in each.segments} == {Channel("1"), Channel("3")}

@@ -320,3 +320,10 @@ def test_empty_subtitles_have_no_transcript() -> None:
 def test_other_suffixes_are_refused() -> None:
     with pytest.raises(TranscriptInvalid, match=r"one of \.json, \.srt, \.vtt"):
         parse_supplied("a.docx", b"", "left")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_more_than_two_channels_keep_their_numbers(first: int) -> None:
+    said = [{"start": n, "end": n + 1, "text": f"line {n}", "channel": first + n} for n in range(3)]
+    found = parse("call.json", json.dumps({"segments": said}).encode())
+    assert [each.channel for each in found] == [Channel("1"), Channel("2"), Channel("3")]
