@@ -47,11 +47,12 @@ FROM calls c WHERE c.call_id = ANY(%(call_ids)s);
 
 -- name: is_shared_object
 -- Check whether another call has the same object, or one whose transcript would have the same
--- key.
+-- key. Earlier versions of the call's own recording don't count: their objects are gone.
 SELECT EXISTS (
     SELECT FROM calls c
     WHERE regexp_replace(c.key, '\.[^./]*$', '') = regexp_replace(%(key)s, '\.[^./]*$', '')
       AND c.bucket = %(bucket)s AND c.call_id <> %(call_id)s AND c.state <> 'ERASED'
+      AND NOT (c.key = %(key)s AND c.state = 'DUPLICATE' AND c.duplicate_of = %(call_id)s)
 ) AS is_shared;
 
 -- name: lift_tombstones
@@ -71,10 +72,10 @@ DELETE FROM calls WHERE call_id IN (SELECT same_content.call_id FROM same_conten
 RETURNING call_id;
 
 -- name: list_candidates
--- List these calls, or those of a customer, with all calls of the same bytes: they are the same
--- conversation.
+-- List these calls, or those of a customer, with all calls of the same bytes, and of other versions
+-- of the same recording: they are the same conversation.
 WITH requested AS (
-    SELECT call_id, sha256 FROM calls
+    SELECT call_id, sha256, bucket, key, duplicate_of FROM calls
     WHERE state <> 'ERASED'
       AND (call_id = ANY(%(call_ids)s) OR lower(metadata ->> 'customer') = lower(%(customer)s))
 )
@@ -82,7 +83,10 @@ SELECT call_id, state, coalesce(started_at, last_modified) AS took_place_at, key
        metadata ->> 'customer' AS customer, call_id IN (SELECT call_id FROM requested) AS is_asked_for
 FROM calls
 WHERE state <> 'ERASED'
-  AND (call_id IN (SELECT call_id FROM requested) OR sha256 IN (SELECT sha256 FROM requested))
+  AND (call_id IN (SELECT call_id FROM requested) OR sha256 IN (SELECT sha256 FROM requested)
+       OR EXISTS (SELECT FROM requested r
+                  WHERE r.bucket = calls.bucket AND r.key = calls.key
+                    AND (calls.duplicate_of = r.call_id OR r.duplicate_of = calls.call_id)))
 ORDER BY took_place_at, call_id;
 
 -- name: list_custom_events

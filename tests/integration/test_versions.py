@@ -220,3 +220,28 @@ def test_the_same_upload_is_stored_again_when_its_object_was_removed(
     [call] = storage.claims.claim([first.call_id], "run-1")
     inbox.fetch(call.recording.key, tmp_path / "fetched", call.recording.etag)
     assert (tmp_path / "fetched").read_bytes() == WHOLE
+
+
+def test_what_people_corrected_and_erasure_include_the_earlier_version(folder: Folder):
+    folder.write(HALF)
+    half = folder.register()
+    folder.process(half)
+    with folder.storage.database.transaction() as connection:
+        connection.execute(
+            'INSERT INTO call_corrections (call_id, fields) VALUES (%s, \'{"agent": "Ann"}\')',
+            [half],
+        )
+    folder.write(WHOLE, minutes=2)
+    whole = folder.register()
+    folder.process(whole)
+    with folder.storage.database.transaction() as connection:
+        rows = connection.execute("SELECT call_id, fields FROM call_corrections").fetchall()
+    assert {(row["call_id"], row["fields"]["agent"]) for row in rows} == {
+        (half, "Ann"),
+        (whole, "Ann"),
+    }
+    erasures = folder.storage.erasures
+    for asked in (half, whole):
+        assert {each.call_id for each in erasures.candidates([asked])} == {half, whole}
+    assert not erasures.is_shared_object(folder.bucket.name, KEY, whole)
+    assert erasures.is_shared_object(folder.bucket.name, KEY, half)

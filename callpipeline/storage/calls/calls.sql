@@ -109,9 +109,13 @@ ORDER BY last_modified DESC;
 
 -- name: pass_to_later_version
 -- Make the call of a later version the owner of the content of an earlier one, and the original of
--- its duplicates.
+-- its duplicates. What people corrected holds for it, too.
 WITH owned AS (
     UPDATE contents SET call_id = %(later)s WHERE call_id = %(call_id)s
+), corrected AS (
+    INSERT INTO call_corrections (call_id, fields, corrected_by, previous_day, corrected_at)
+    SELECT %(later)s, fields, corrected_by, previous_day, corrected_at FROM call_corrections
+    WHERE call_id = %(call_id)s ORDER BY correction_id
 )
 UPDATE calls SET duplicate_of = %(later)s WHERE duplicate_of = %(call_id)s;
 
