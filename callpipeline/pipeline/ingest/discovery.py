@@ -41,7 +41,7 @@ EMPTY_SETTLE_S = 60.0
 WAV_SUFFIXES = frozenset({".wav", ".wave"})
 MAX_HEADER_CHECKS = 200
 """Headers read per scan, so that a burst of recordings does not take all of its time."""
-INCOMPLETE_WAIT = timedelta(minutes=10)
+INCOMPLETE_WAIT = timedelta(minutes=5)
 """Longest wait for a WAV file shorter than its header says: it may have been cut off for good."""
 HEADER_BYTES = 4096
 MAX_FUTURE_DATED = 1000
