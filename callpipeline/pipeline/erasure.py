@@ -1,8 +1,8 @@
 """Erasure of calls, and deletion by retention period."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
+from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import MissingObject, PathRefused, StoreUnavailable
-from callpipeline.pipeline.ingest.beside import side_files, stem_of
+from callpipeline.pipeline.ingest.beside import named_metadata_file, side_files, stem_of
 from callpipeline.pipeline.ingest.registration import sha256_of
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore
@@ -73,6 +74,8 @@ class Eraser:
     external: ExternalEraser
     workspace: Path
     quiet_s: float = QUIET_S
+    sources: Mapping[str, Source] = field(default_factory=dict[str, Source])
+    """By bucket."""
 
     def erase_returned(self) -> list[str]:
         """Erase calls with the content of an erased call; return their ids."""
@@ -125,7 +128,8 @@ class Eraser:
                     location = RecordingLocation(
                         erasure.call_id, erasure.bucket, erasure.key, erasure.etag
                     )
-                    items += remove_recording(self.recordings, self.erasures, location)
+                    source = self.sources.get(erasure.bucket)
+                    items += remove_recording(self.recordings, self.erasures, location, source)
                     store.remove_empty_folders(erasure.key)
         except (StoreUnavailable, MissingObject, PathRefused) as error:
             return _Deleted(items, str(error))
@@ -153,11 +157,15 @@ class _Deleted:
 
 
 def remove_recording(
-    recordings: RecordingStores, erasures: ErasureStore, location: RecordingLocation
+    recordings: RecordingStores,
+    erasures: ErasureStore,
+    location: RecordingLocation,
+    source: Source | None = None,
 ) -> int:
     """Delete a recording unless it was replaced; return the number of deleted objects.
 
-    A transcript beside it is deleted too, unless it is also beside another call's recording.
+    Transcripts and metadata that belong to it alone are deleted too; those beside it not if they
+    are also beside another call's recording.
     Raises StoreUnavailable, and MissingObject if the source was removed.
     """
     store = recordings.store(location.bucket)
@@ -169,7 +177,8 @@ def remove_recording(
         return 0
     is_shared = erasures.is_shared_object(location.bucket, location.key, location.call_id)
     beside = () if is_shared else store.beside(stem_of(location.key))
-    object_keys = [location.key, *side_files(location.key, beside)]
+    named = [] if is_shared else named_metadata_file(source, location.key)
+    object_keys = dict.fromkeys([location.key, *side_files(location.key, beside), *named])
     existing = [key for key in object_keys if store.exists(key)]
     for key in existing:
         store.delete(key)
@@ -199,6 +208,8 @@ class Retention:
     store: ObjectStore
     periods: RetentionPeriods
     announcements: AnnouncedUrls
+    sources: Mapping[str, Source] = field(default_factory=dict[str, Source])
+    """By bucket."""
 
     def plan(self, now: datetime) -> list[DeletionResult]:
         """Return what is due for deletion."""
@@ -258,7 +269,8 @@ class Retention:
 
     def _delete_recording(self, row: dict[str, Any]) -> int:
         location = RecordingLocation(row["call_id"], row["bucket"], row["key"], row["etag"])
-        return remove_recording(self.recordings, self.erasures, location)
+        source = self.sources.get(location.bucket)
+        return remove_recording(self.recordings, self.erasures, location, source)
 
     def _delete_audio(self, row: dict[str, Any]) -> int:
         """Delete the audio of each channel, and its waveform, which is not counted."""

@@ -279,6 +279,7 @@ def open_eraser(
         external=external,
         workspace=workspace(settings),
         quiet_s=quiet_s,
+        sources=sources_by_bucket(settings),
     )
 
 
@@ -291,6 +292,7 @@ def open_retention(settings: Settings, storage: Storage) -> Retention:
         store=storage.store,
         periods=retention_periods(settings),
         announcements=storage.announcements,
+        sources=sources_by_bucket(settings),
     )
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, DuplicatePolicy, Registration, Stage
+from callpipeline.domain.calls.side_files import MetadataTable
+from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
 from callpipeline.errors import ClaimLost, EmptyRecording
 from callpipeline.pipeline.erasure import Eraser, ExternalTraces
@@ -246,6 +248,25 @@ def test_recordings_in_the_same_folder_stay_whatever_its_name(storage: Storage):
     eraser_of(storage).finish()
     assert not storage.inbox.exists(one)
     assert storage.inbox.exists(two) and storage.inbox.exists("447700900123/two.srt")
+
+
+def test_metadata_that_the_source_names_after_a_recording_is_erased(storage: Storage):
+    """A table about all recordings of a folder stays."""
+    call_id, other = put(storage, "in/one.wav"), put(storage, "in/two.wav")
+    for key in ("meta/one_info.xml", "meta/two_info.xml", "in/calls.csv"):
+        storage.inbox.put(key, b"x")
+    table = MetadataTable({"agent": ("agent",)}, file="../meta/{stem}_info.xml")
+    source = replace(Source("home", "x"), metadata=table)
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser = replace(eraser_of(storage), sources={storage.inbox.name: source})
+    eraser.finish()
+    keys = {recording.key for recording in storage.inbox.list()}
+    assert not keys & {"in/one.wav", "meta/one_info.xml"}
+    assert keys >= {"in/two.wav", "meta/two_info.xml", "in/calls.csv"}
+    whole = replace(source, metadata=replace(table, file="calls.csv"))
+    storage.erasures.begin([other], keep_recording=False)
+    replace(eraser, sources={storage.inbox.name: whole}).finish()
+    assert storage.inbox.exists("in/calls.csv")
 
 
 def test_empty_folders_are_removed(storage: Storage, settings: Settings):

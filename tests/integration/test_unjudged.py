@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,11 @@ def test_exports_include_unjudged_mentions(storage: Storage, call_id: str, forma
     file = io.BytesIO()
     with open_export(storage.database, Dataset.MENTIONS, None, None) as table:
         assert write_export(table, format, file) == 3
+    if format is ExportFormat.XLSX:
+        with zipfile.ZipFile(file) as book:
+            sheet = book.read("xl/worksheets/sheet1.xml")
+        assert b"<t>waiting</t>" in sheet and b"<t>The judge did not answer.</t>" in sheet
+        return
     if format is ExportFormat.CSV:
         assert b",waiting,The judge did not answer." in file.getvalue()
         return

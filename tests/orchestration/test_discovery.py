@@ -56,8 +56,8 @@ def test_a_file_is_registered_once_and_no_run_is_requested(lab: Lab, home: Sourc
     again = tick(lab, home, cursor="lost")
     assert not first.run_requests
     assert progress(lab, home).full_sweep.listed == 2
-    assert summary(first) == "1 new, all 2 objects scanned."
-    assert summary(again) == "0 new, all 2 objects scanned."
+    assert summary(first) == "1 new, all 2 objects scanned, 1 skipped by name."
+    assert summary(again) == "0 new, all 2 objects scanned, 1 skipped by name."
     assert [call.key for call in lab.storage.ledger.calls()] == ["dropped.wav"]
 
 

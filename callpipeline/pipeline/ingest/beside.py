@@ -183,6 +183,18 @@ def side_files(key: str, beside: Sequence[str]) -> list[str]:
     return [*transcript_keys(key, beside), *(each for each in beside if each.casefold() in folded)]
 
 
+def named_metadata_file(source: Source | None, key: str) -> list[str]:
+    """Return the key of the metadata file that the source names after a recording, if it does.
+
+    A file about all recordings of a folder belongs to none of them.
+    """
+    table = source.metadata if source else None
+    if table is None or table.file is None:
+        return []
+    is_named = "{stem}" in table.file or "{name}" in table.file
+    return table.files(key) if is_named else []
+
+
 def _rest_of(key: str, stem: str) -> re.Match[str] | None:
     """Match what follows the stem, unless the file is another recording's."""
     if not key.casefold().startswith(stem.casefold()):
