@@ -30,7 +30,7 @@ from callpipeline.storage.ports.calls import CallRegistry, ListableStore, RangeR
 IGNORED_SUFFIXES = frozenset(
     # sidecars, checksums, and the unfinished files of copying programs
     {".json", ".srt", ".vtt", ".txt", ".md", ".yaml", ".yml", ".csv", ".py", ".pyc", ".xml", ".tsv"}
-    | {".md5", ".sha1", ".sha256", ".sha512", ".sig", ".html", ".pdf", ".log", ".jsonl"}
+    | {".md5", ".sha1", ".sha256", ".sha512", ".sig", ".log", ".jsonl"}
     | {".part", ".partial", ".tmp", ".crdownload", ".filepart", ".download", ".inprogress"}
 )
 _WRAPPED = frozenset({".pgp", ".gpg", ".asc", ".enc", ".aes", ".gz", ".bz2", ".xz", ".zst", ".zip"})
