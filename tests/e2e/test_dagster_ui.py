@@ -119,7 +119,7 @@ def test_asset_checks_show_their_findings(page: Page, up: Up) -> None:
     until(has_ended, "the end of the checks", 90, every_s=0.5)
     found = up.graphql(CHECKED, run_id)
     schedules = {each["name"]: each for each in found["schedulesOrError"]["results"]}
-    assert schedules.keys() == {"check_calls", "purge_dagster", "purge_calls"}
+    assert schedules.keys() == {"check_calls", "evaluate_quality", "purge_dagster", "purge_calls"}
     assert {each["scheduleState"]["status"] for each in schedules.values()} == {"RUNNING"}
     events = found["runOrError"]["eventConnection"]["events"]
     results = [event["evaluation"] for event in events if event.get("evaluation")]

@@ -1,6 +1,7 @@
 """Transcripts supplied beside a recording."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -156,3 +157,16 @@ def test_files_of_neighbouring_recordings_are_left_to_them():
     # Without x-out.wav, -out could as well be a language.
     assert side_files("x.wav", ["x.wav", *beside]) == ["x.json", "x-out.json", "x-en.srt"]
     assert side_files("x-in.wav", ["x.wav", *beside]) == ["x-in.json"]
+
+
+def test_the_reason_of_an_unreadable_file_does_not_repeat_the_name_of_the_caller():
+    key = "in/mrs zanzibar.transcript.json"
+
+    def parse(name: str, *_: object):
+        raise TranscriptInvalid(f"{PurePosixPath(name).name}: no segments.")
+
+    bucket = InMemoryRecordings()
+    bucket.put(key, b"")
+    found = SidecarTranscripts(OneBucket(bucket), parse)
+    with pytest.raises(TranscriptInvalid, match=r"^\*\.transcript\.json: no segments\.$"):
+        found.find(a_call(a_recording("in/mrs zanzibar.wav")))

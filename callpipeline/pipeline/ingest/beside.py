@@ -62,7 +62,8 @@ class SidecarTranscripts:
             try:
                 read = self.parse(each, content, call.agent_channel, rules.speakers)
             except TranscriptInvalid as error:
-                refused = refused or error
+                reason = str(error).replace(PurePosixPath(each).name, _anonymous(each, key))
+                refused = refused or TranscriptInvalid(reason)
                 continue
             if read is not None:
                 return read
@@ -116,7 +117,7 @@ class SideMetadata:
             try:
                 records = read_records(each, text)
             except ValueError as error:
-                name = PurePosixPath(each).name
+                name = source.metadata.file or _anonymous(each, key)
                 raise MetadataInvalid(f"{name} cannot be read: {error}.") from None
             if fields := source.metadata.find(records, key):
                 return source.attributes_of(fields)
@@ -181,6 +182,14 @@ def side_files(key: str, beside: Sequence[str]) -> list[str]:
     names += [f"{key}{suffix}" for suffix in (".xml", ".csv")]
     folded = {name.casefold() for name in names}
     return [*transcript_keys(key, beside), *(each for each in beside if each.casefold() in folded)]
+
+
+def _anonymous(other: str, key: str) -> str:
+    """Return the name of a file beside a recording without what both have in common.
+
+    Names may say who called, and reasons are shown in Dagster: `*.vtt` is beside the recording.
+    """
+    return f"*{other[len(stem_of(key)) :]}"
 
 
 def named_metadata_file(source: Source | None, key: str) -> list[str]:

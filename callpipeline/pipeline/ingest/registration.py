@@ -4,8 +4,10 @@ An announced recording is downloaded when its call is processed.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -166,13 +168,26 @@ def _copy(file: HashedFile, store: RecordingBucket) -> str:
     """
     key = keys.inbox(file.sha256, file.name)
     # The other files first: a sensor may register the recording as soon as it exists.
-    names = [path.name for path in file.path.parent.iterdir() if path.is_file()]
     own = file.path.name
-    for name in side_files(own, [name for name in names if name != own]):
+    for name in side_files(own, _named_like(file.path)):
         rest = name[len(stem_of(own)) :]
         store.put_new(stem_of(key) + rest, file.path.with_name(name))
     store.put_new(key, file.path)
     return key
+
+
+def _named_like(recording: Path) -> list[str]:
+    """Return the other files in the folder that begin with the recording's name, in any case.
+
+    Only these are looked at: a folder may have tens of thousands.
+    """
+    wanted, names = stem_of(recording.name).casefold(), list[str]()
+    with os.scandir(recording.parent) as entries:
+        for entry in entries:
+            if entry.name.casefold().startswith(wanted) and entry.name != recording.name:
+                with suppress(OSError):
+                    names += [entry.name] if entry.is_file() else []
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,12 +170,11 @@ class FolderStore(ObjectStore):
             self._require_folder()
             try:
                 with files.open_folder(self._folder, name_from_key(parent)) as chain:
-                    found = files.list_files(self._folder, name_from_key(parent), chain[-1])
+                    prefix = name_from_key(name)
+                    found = files.list_files(self._folder, name_from_key(parent), chain[-1], prefix)
             except (FileNotFoundError, NotADirectoryError, files.LinkLeadsOut):
                 return []
-        wanted = name.casefold()
-        names = map(key_from_name, found)
-        return sorted(f"{parent}{slash}{n}" for n in names if n.casefold().startswith(wanted))
+        return sorted(f"{parent}{slash}{key_from_name(each)}" for each in found)
 
     def key_of(self, path: Path) -> str | None:
         folder, file = self._folder.resolve(), path.resolve()
