@@ -170,3 +170,8 @@ def test_the_reason_of_an_unreadable_file_does_not_repeat_the_name_of_the_caller
     found = SidecarTranscripts(OneBucket(bucket), parse)
     with pytest.raises(TranscriptInvalid, match=r"^\*\.transcript\.json: no segments\.$"):
         found.find(a_call(a_recording("in/mrs zanzibar.wav")))
+
+
+def test_other_documents_of_the_same_name_are_no_transcripts():
+    beside = ["call.truth.json", "call.info.json", "call.wav.json", "call.mp3.vtt"]
+    assert side_files("call.wav", ["call.wav", *beside]) == ["call.wav.json", "call.mp3.vtt"]

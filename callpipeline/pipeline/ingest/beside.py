@@ -20,8 +20,9 @@ from callpipeline.errors import MetadataInvalid, TranscriptIgnored, TranscriptIn
 from callpipeline.storage.ports.calls import RecordingSource
 
 _SAYS_TRANSCRIPT = r"transcript(?:ion|s)?|captions?|subtitles?|asr|cc|speakers?|diari[sz]ed"
+_AUDIO = "|".join(re.escape(suffix) for suffix in sorted(AUDIO_SUFFIXES))
 _REST = re.compile(
-    rf"(?:\.[a-z0-9]{{2,5}})?(?P<kind>(?:[._ -](?:audio[._ -]?)?(?:{_SAYS_TRANSCRIPT}))*)"
+    rf"(?:{_AUDIO})?(?P<kind>(?:[._ -](?:audio[._ -]?)?(?:{_SAYS_TRANSCRIPT}))*)"
     r"(?:[._-][a-z]{2,3}(?:-[a-z]{2,4})?)?(?P<suffix>\.json|\.srt|\.vtt)"
 )
 """Follows the name of the recording in the name of its transcript, in lower case."""
