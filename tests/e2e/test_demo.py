@@ -151,7 +151,7 @@ def over_http(
         yield client_home
 
 
-FILE_FIELDS = {"call_id", "took_place_at", "day"}
+FILE_FIELDS = {"call_id", "took_place_at", "day", "link"}
 """Fields that depend on the copy of the sample, so they differ between installations."""
 
 
