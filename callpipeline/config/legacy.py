@@ -129,7 +129,7 @@ NOT_UNDERSTOOD: Mapping[str, str] = {
         "CALLPIPELINE_NOTIFY_RULES"
     ),
 }
-"""What to do about the other names."""
+"""Advice for names that have no setting of the same meaning."""
 
 MARKS = frozenset(
     {"split_url", "transcription_url", "sentiment_url", "analysis_url", "storage_url"}

@@ -25,7 +25,7 @@ from callpipeline.engines.split.signals import MeasuredChannel
 from callpipeline.errors import EngineUnavailable
 
 COMPRESSION = 0.5
-"""Of 0 to 1; the default of 0.625 takes a third more CPU time for files that are 0.5 % smaller."""
+"""From 0 to 1. The default, 0.625, takes a third more CPU time for files that are 0.5 % smaller."""
 
 
 class ChannelFile:
