@@ -16,6 +16,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy.pool import NullPool, QueuePool
 
 from callpipeline.config import CHECKOUT
+from callpipeline.defs.dagster_internals.schema import INHERITED, inherit_schema
 from callpipeline.defs.dagster_internals.storage import (
     POOL_SIZE,
     PooledEventLogStorage,
@@ -183,3 +184,57 @@ def test_tables_are_checked_once_a_process(home: Home) -> None:
         assert executed == []
         instance.get_runs_count()
         assert len(executed) == 1
+
+
+def test_what_the_schema_has_is_asked_once_a_process(home: Home) -> None:
+    """Dagster's own storage asks before nearly every query."""
+    with home.instance() as instance:
+        run = PooledRunStorage(home.database_url)
+        schedules = PooledScheduleStorage(home.database_url)
+        events = PooledEventLogStorage(home.database_url)
+        checks = (
+            run.has_run_stats_index_cols,
+            schedules.has_instigators_table,
+            lambda: schedules.has_built_index("schedule_jobs_selector_id"),
+            lambda: events.has_table("dynamic_partitions"),
+            events.has_asset_key_index_cols,
+        )
+        assert all(check() for check in checks)
+        with statements(sqlalchemy.Engine) as executed:
+            assert all(check() for check in checks)
+            instance.all_instigator_state()
+        assert len(executed) == 1
+
+
+def test_what_the_schema_lacks_is_asked_again(home: Home) -> None:
+    with home.instance():
+        events = PooledEventLogStorage(home.database_url)
+        assert not events.has_table("comes_later")
+        with events.index_connection() as connection:
+            connection.execute(sqlalchemy.text("CREATE TABLE comes_later ()"))
+        assert events.has_table("comes_later")
+
+
+INHERIT = """
+import sys
+from callpipeline.defs.dagster_internals.storage import PooledEventLogStorage
+import sqlalchemy
+
+executed = []
+sqlalchemy.event.listen(
+    sqlalchemy.Engine, "before_cursor_execute", lambda *a: executed.append(a[2])
+)
+assert PooledEventLogStorage(sys.argv[1]).has_asset_key_index_cols()
+assert not executed, executed
+"""
+
+
+def test_child_processes_inherit_what_the_schema_has(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(INHERITED, "")
+    with home.instance() as instance:
+        inherit_schema(instance)
+        command = [sys.executable, "-c", INHERIT, home.database_url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -45,6 +45,7 @@ NAMES: Mapping[str, set[str]] = {
     "dagster._core.storage.compute_log_manager": {"ComputeLogManager"},
     "dagster._core.storage.dagster_run": {"FINISHED_STATUSES", "NOT_FINISHED_STATUSES"},
     "dagster._core.storage.event_log": {"SqlEventLogStorage", "SqlEventLogStorageTable"},
+    "dagster._core.storage.event_log.migration": {"ASSET_KEY_INDEX_COLS"},
     "dagster._core.storage.event_log.schema": {
         "AssetCheckExecutionsTable",
         "AssetEventTagsTable",
@@ -69,6 +70,7 @@ NAMES: Mapping[str, set[str]] = {
         "PARTITION_NAME_TAG",
         "PRIORITY_TAG",
     },
+    "dagster._daemon": {"sensor"},
     "dagster._daemon.daemon": {"SensorDaemon"},
     "dagster._daemon.run_coordinator.queued_run_coordinator_daemon": {
         "QueuedRunCoordinatorDaemon",

@@ -31,6 +31,7 @@ from dagster_postgres.utils import create_pg_engine, set_pg_statement_timeout
 from sqlalchemy import Engine, event
 
 from callpipeline.config import settings
+from callpipeline.defs.dagster_internals.schema import remember, remember_checks
 from callpipeline.defs.partitions import PROCESS_CALLS_OP, REMATCH_OP
 from callpipeline.errors import CallpipelineError
 
@@ -113,6 +114,7 @@ def shared_engine(
         max_overflow=max_overflow,
         pool_recycle=recycle_s,
         pool_pre_ping=True,
+        use_native_hstore=False,  # Dagster has no such columns; it asks on each first connection
     )
     if statement_timeout_ms is not None:
         limit = partial(set_pg_statement_timeout, millis=statement_timeout_ms)
@@ -127,6 +129,10 @@ class _PooledMixin:
 
     postgres_url: str
     _engine: Engine
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        remember_checks(cls)
 
     def __init__(self, postgres_url: str) -> None:
         super().__init__(postgres_url, should_autocreate_tables=False)  # pyright: ignore[reportCallIssue]
@@ -233,10 +239,9 @@ def _is_bufferable(event: EventLogEntry) -> bool:
     return is_materialization and event.step_key in (PROCESS_CALLS_OP, REMATCH_OP)
 
 
-@cache
 def _create_tables(url: str) -> None:
     """Create missing tables once a process: checking costs three connections and 100 ms."""
-    DagsterPostgresStorage(url)
+    remember(url, "tables", check=lambda: bool(DagsterPostgresStorage(url)))
 
 
 if "dagster_webserver" in sys.modules:
