@@ -18,6 +18,7 @@ from callpipeline.defs.checks import (
     quality_checks,
 )
 from callpipeline.defs.dagster_internals.compute_logs import strip_redacted_error_messages
+from callpipeline.defs.dagster_internals.services import is_code_server
 from callpipeline.defs.jobs.missing_judgements import judge_missing_job, unjudged_mentions
 from callpipeline.defs.jobs.process_calls import process_calls_job
 from callpipeline.defs.jobs.rematch import (
@@ -28,6 +29,7 @@ from callpipeline.defs.jobs.rematch import (
 from callpipeline.defs.jobs.retention import retention_jobs, retention_schedules
 from callpipeline.defs.marts import daily_marts, refresh_marts_job, stale_days
 from callpipeline.defs.resources import (
+    KeptStorage,
     OpenStages,
     ResourceFactories,
     io_managers,
@@ -90,12 +92,14 @@ def build(
 
 
 def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> ResourceFactories:
+    kept = KeptStorage(lambda: _open_storage(chosen, None))
+
     @contextmanager
     def open_storage(run_id: str | None) -> Iterator[wiring.Storage]:
-        with (
-            wiring.open_database_url(chosen) as url,
-            wiring.open_storage(chosen, url, run_id=run_id) as storage,
-        ):
+        if run_id is None and is_code_server():
+            yield kept.get()
+            return
+        with _open_storage(chosen, run_id) as storage:
             yield storage
 
     @contextmanager
@@ -111,6 +115,15 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
             storage.database, storage.outbox, chosen.ingestion_quiet_h or None
         ),
     )
+
+
+@contextmanager
+def _open_storage(chosen: Settings, run_id: str | None) -> Iterator[wiring.Storage]:
+    with (
+        wiring.open_database_url(chosen) as url,
+        wiring.open_storage(chosen, url, run_id=run_id) as storage,
+    ):
+        yield storage
 
 
 def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:

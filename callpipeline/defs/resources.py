@@ -5,9 +5,11 @@ redacts the messages of errors raised by user code, since they may quote a call.
 `callpipeline.errors` never do, so they are re-raised as an error of Dagster's own.
 """
 
+import atexit
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,6 +94,27 @@ class ResourceFactories:
     stages: OpenStages
     dispatcher: OpenDispatcher
     monitor: Callable[[Storage], PipelineMonitor]
+
+
+class KeptStorage:
+    """The storage of a process that evaluates sensors, opened once and kept open.
+
+    Opening it for each tick costs as much as most ticks: Postgres starts two processes.
+    """
+
+    def __init__(self, open_storage: Callable[[], AbstractContextManager[Storage]]) -> None:
+        self._open = open_storage
+        self._lock = threading.Lock()
+        self._storage: Storage | None = None
+
+    def get(self) -> Storage:
+        """Return the storage; it is open until the process ends."""
+        with self._lock:
+            if self._storage is None:
+                stack = ExitStack()
+                self._storage = stack.enter_context(self._open())
+                atexit.register(stack.close)
+            return self._storage
 
 
 def resources(factories: ResourceFactories, slack: Mapping[str, SlackBot]) -> dict[str, object]:

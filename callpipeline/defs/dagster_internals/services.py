@@ -5,10 +5,11 @@ with a log without terminal colours, and:
 
 - The code server forks run processes from a process that has imported everything (a forkserver):
   spawned ones import for a second first. If that process dies, the next run starts another.
-- The daemon evaluates sensors as soon as a call waits in the ledger (Postgres notifies it), and
-  launches the run at once. Without notifications, it evaluates them at their usual intervals.
+- The daemon evaluates the sensor of waiting calls as soon as one waits (Postgres notifies it),
+  and launches the run at once. Without notifications, it does both at their usual intervals.
 """
 
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -26,11 +27,14 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from callpipeline.storage.calls.queue import listen_for_waiting_calls
 
 PRELOADED = "callpipeline.defs.dagster_internals.preload"
-REPEAT_S = 1.1
-"""A second wake-up: a sensor that ran just before the first one has to wait for its interval."""
+WOKEN_SENSOR = "waiting_calls"
+REPEATS_S = (0.0, 0.3, 1.0)
+"""Wake-ups after a notification: Dagster passes over a sensor whose last tick is not over."""
 SHORTEST_S = 0.1
 """Wake-ups that are closer together are one."""
 CHECK_SHUTDOWN_S = 0.5
+CODE_SERVER = "CALLPIPELINE_CODE_SERVER"
+"""Variable with the process id of the code server; run processes inherit it."""
 LAUNCH_INTERVAL_S = 2.0
 """Interval at which the daemon looks for runs that another process queued."""
 
@@ -56,10 +60,18 @@ def uncoloured(text: str, **_: object) -> str:
     return text
 
 
+def is_code_server() -> bool:
+    """Return True in the process that evaluates sensors for the daemon."""
+    return os.environ.get(CODE_SERVER) == str(os.getpid())
+
+
 def fork_run_processes() -> None:
     """Make the code server of this process fork the processes of its runs, and warm up."""
     from dagster._grpc.server import DagsterApiServer
 
+    from callpipeline.defs.dagster_internals.schema import inherit_schema
+
+    os.environ[CODE_SERVER] = str(os.getpid())
     original = DagsterApiServer.__init__
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOADED])
@@ -67,6 +79,8 @@ def fork_run_processes() -> None:
     def init(self: Any, *arguments: Any, **options: Any) -> None:
         original(self, *arguments, **options)
         self._mp_ctx = context
+        with dg.DagsterInstance.get() as instance:
+            inherit_schema(instance)
         context.Process(target=int, name="warm-up").start()
 
     DagsterApiServer.__init__ = init
@@ -89,10 +103,10 @@ class WakeableWait:
         self._changed = threading.Condition()
 
     def wake(self) -> None:
-        """End the present wait, and one `REPEAT_S` later."""
+        """End the present wait, and those that follow at `REPEATS_S`."""
         now = self._clock()
         with self._changed:
-            for due in (now, now + REPEAT_S):
+            for due in (now + later_s for later_s in REPEATS_S):
                 if all(abs(due - other) > SHORTEST_S for other in self._due):
                     self._due.append(due)
             self._changed.notify_all()
@@ -111,25 +125,52 @@ class WakeableWait:
         return True
 
 
+class Notified:
+    """Makes a sensor due, whatever its interval, if its last tick began before a notification."""
+
+    def __init__(self, sensor_name: str, is_under_min_interval: Callable[..., bool]) -> None:
+        self._sensor_name = sensor_name
+        self._is_under_min_interval = is_under_min_interval
+        self._at = 0.0
+
+    def note(self) -> None:
+        self._at = time.time()
+
+    def is_under_min_interval(self, state: Any, sensor: Any, *arguments: Any) -> bool:
+        """Return False if the sensor is due; stands for Dagster's function of the same name."""
+        data = state.instigator_data if sensor.name == self._sensor_name else None
+        if data is not None and (data.last_tick_start_timestamp or 0.0) < self._at:
+            return False
+        return self._is_under_min_interval(state, sensor, *arguments)
+
+
 _launchers: list[WakeableWait] = []
 """The waits of this process's daemon that launches queued runs."""
 
 
 def wake_daemon() -> None:
     """Make this process's daemon evaluate sensors when a call waits, and launch runs at once."""
+    from dagster._daemon import sensor as sensors
     from dagster._daemon.daemon import SensorDaemon
     from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
         QueuedRunCoordinatorDaemon,
     )
 
     evaluate, launch = SensorDaemon.core_loop, QueuedRunCoordinatorDaemon.core_loop
+    notified = Notified(WOKEN_SENSOR, sensors.is_under_min_interval)
+    sensors.is_under_min_interval = notified.is_under_min_interval
 
     def evaluate_sensors(self: Any, workspace_process_context: Any, shutdown_event: Any) -> Any:
         wait = WakeableWait(shutdown_event)
+
+        def wake() -> None:
+            notified.note()
+            wait.wake()
+
         url = os.environ["CALLPIPELINE_DATABASE_URL"]
         threading.Thread(
             target=listen_for_waiting_calls,
-            args=[url, wait.wake, shutdown_event],
+            args=[url, wake, shutdown_event],
             name="waiting-calls",
             daemon=True,
         ).start()
@@ -160,5 +201,6 @@ class PromptRunCoordinator(QueuedRunCoordinator):
 
 
 if __name__ == "__main__":
+    # Dagster imports this module by its name: the run coordinator must find that one's launchers.
     with suppress(KeyboardInterrupt):
-        main()
+        importlib.import_module("callpipeline.defs.dagster_internals.services").main()

@@ -31,8 +31,8 @@ def waiting_calls(settings: Callable[[], Settings]) -> dg.SensorDefinition:
         name="waiting_calls",
         job_name=PROCESS_CALLS_JOB,
         default_status=RUNNING,
-        # Evaluated every 5 s, and when Postgres notifies the daemon of a waiting call.
-        minimum_interval_seconds=1,
+        # Also evaluated as soon as Postgres notifies the daemon of a waiting call.
+        minimum_interval_seconds=5,
         description=(
             "Requests a run for each batch of waiting calls: new calls, retries, and calls of runs "
             "that died or were cancelled. Slots are reserved for live calls, so they do not wait "
