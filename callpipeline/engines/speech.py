@@ -7,6 +7,7 @@ recording in memory. docs/decisions/0003-voice-detector.md has the measurements.
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,10 @@ class SileroSpeechDetector:
 
     def __init__(self) -> None:
         self._model = _model_file()
+
+    def load(self) -> None:
+        """Load the model, which the first detection does otherwise."""
+        _session(self._model)
 
     async def detect(self, audio: Path) -> tuple[Interval, ...]:
         """See `SpeechDetector`. Raises UnsupportedAudio for a file that is not mono audio."""
@@ -112,24 +117,26 @@ def _detect(audio: Path, model: Path) -> tuple[Interval, ...]:
     return tuple(Interval(i.start_s, min(i.end_s, duration_s)) for i in intervals)
 
 
-_of_thread = threading.local()
+_loading = threading.Lock()
 
 
 def _session(model: Path) -> Any:
-    """Return this thread's session; a session per file would take longer than a short file."""
-    if getattr(_of_thread, "model", None) != model:
-        import onnxruntime
+    """Return the session of this process: loading one takes longer than most files do."""
+    with _loading:
+        return _load(model)
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # Both keep memory of the largest block until the thread ends.
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        _of_thread.session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-        _of_thread.model = model
-    return _of_thread.session
+
+@cache
+def _load(model: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # It runs in the thread that asks, and the state is passed with each block.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Both keep memory of the largest block until the process ends.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _probabilities(blocks: Iterable["NDArray[Any]"], session: Any) -> Iterator[float]:

@@ -157,6 +157,14 @@ def company_slots() -> "CompanySlotScorer":
     return CompanySlotScorer(_utterance_encoder())
 
 
+def load_networks() -> None:
+    """Load the encoder and the speech detector, for processes that are forked from this one."""
+    from callpipeline.engines.speech import SileroSpeechDetector
+
+    _utterance_encoder().load()
+    SileroSpeechDetector().load()
+
+
 @cache
 def _utterance_encoder() -> "UtteranceEncoder":
     """Return the encoder of this process, which sentiment and names share."""

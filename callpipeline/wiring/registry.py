@@ -132,10 +132,11 @@ def build_engine(
     role: EngineRole, name: str, own: Mapping[str, EngineFactory], context: EngineContext
 ) -> Any:
     """Build the engine of that name. Raises SettingsInvalid."""
-    others = {point.name: point for point in entry_points(group=role.entry_point_group)}
     context.requested_by = f"the engine {name} (CALLPIPELINE_{role.upper()})"
     if name in own:
         return own[name](context)
+    # Reads the metadata of every installed package.
+    others = {point.name: point for point in entry_points(group=role.entry_point_group)}
     if name in others:
         return others[name].load()(context)
     available = ", ".join(sorted({AUTO, *own, *others}))

@@ -64,6 +64,11 @@ class UtteranceEncoder:
         """Return the first characters of the network's SHA-256."""
         return _hash(self._network)[:8]
 
+    def load(self) -> None:
+        """Load network and tokenizer, which the first judgement does otherwise."""
+        with self._lock:
+            self._load()
+
     def probabilities(self, contexts: Sequence[TargetContext]) -> list[LabelProbabilities]:
         """Return the probabilities for each context. They depend on nothing but the context."""
         with self._lock:
