@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.e2e.installation import ROOT
 
@@ -52,7 +52,7 @@ class WatchedPage:
         assert self.console_errors == []
         assert self.external_requests == []
 
-    def until(self, expression: str, within_s: float = 10) -> None:
+    def until(self, expression: str, within_s: float = 60) -> None:
         """Wait until a JavaScript expression is true.
 
         Playwright's `wait_for_function` evaluates a string, which the page's policy forbids.
@@ -78,6 +78,8 @@ class WatchedPage:
 
 
 SERIOUS = ("serious", "critical")
+TIMEOUT_MS = 60_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @contextmanager
@@ -100,7 +102,7 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[WatchedP
     context = browser.new_context(base_url=address, **options)
     context.add_init_script(REPORT_VIOLATIONS)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(TIMEOUT_MS)
     watch = WatchedPage(page)
     page.on("console", watch.record_message)
     page.on("pageerror", lambda error: watch.console_errors.append(str(error)))
