@@ -167,7 +167,7 @@ def test_a_server_without_a_supervisor_is_not_used(folder: Path):
 
 def accepts_connections(url: str) -> bool:
     try:
-        psycopg.connect(url, connect_timeout=2).close()
+        psycopg.connect(url, connect_timeout=30).close()
     except psycopg.OperationalError:
         return False
     return True
