@@ -296,7 +296,11 @@ def test_the_tone_of_a_long_text_takes_seconds(served: Served) -> None:
     assert time.process_time() - began_s < 60
 
 
-@effort(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@effort(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     texts=st.lists(st.text(max_size=30) | st.just("well EE and ee's <target> E E"), max_size=4),
     context=st.sampled_from(["EE", "ee", "<other>", "three people", "É"]) | st.text(min_size=1),

@@ -257,7 +257,7 @@ def test_a_wrong_key_is_refused(sender: Sender) -> None:
 
 @effort(
     max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
 @given(
