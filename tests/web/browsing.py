@@ -29,6 +29,12 @@ REPORT_VIOLATIONS = """
         (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
 """
 
+RECORD_SEEKS = """
+    document.addEventListener("seeking",
+        ({ target }) => { target.dataset.sought = target.currentTime; }, { capture: true });
+"""
+AUDIO = "document.getElementById('audio')"
+
 
 @dataclass
 class WatchedPage:
@@ -61,6 +67,11 @@ class WatchedPage:
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"not within {within_s} s: {expression}"
             self.page.wait_for_timeout(30)
+
+    def until_position(self, second: float) -> None:
+        """Wait until the audio is at a position, or was moved there: it may play on meanwhile."""
+        positions = f"[{AUDIO}?.currentTime, Number({AUDIO}?.dataset.sought)]"
+        self.until(f"{positions}.some((at) => Math.abs(at - {second}) < 0.3)")
 
     def accessibility_issues(self) -> list[str]:
         """Return the serious issues that axe-core finds.
@@ -101,6 +112,7 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[WatchedP
     """Open a page in a new browser context."""
     context = browser.new_context(base_url=address, **options)
     context.add_init_script(REPORT_VIOLATIONS)
+    context.add_init_script(RECORD_SEEKS)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     watch = WatchedPage(page)

@@ -13,7 +13,6 @@ from tests.web.served import Served
 pytestmark = pytest.mark.browser
 
 AT = "document.getElementById('audio').currentTime"
-SOUGHT = "document.getElementById('audio').dataset.sought"
 SHADOW = "document.querySelector('#waves > div').shadowRoot"
 CURSOR = f"parseFloat({SHADOW}.querySelector('.cursor').style.left) / 100"
 NOW = "[...(CSS.highlights.get('current-word') ?? [])].map(String).join('|')"
@@ -45,15 +44,6 @@ def _open(watch: WatchedPage, url: str) -> None:
         page.goto(url)
     watch.until("document.getElementById('audio').readyState >= 1")
     page.wait_for_selector("#markers .marker", state="attached")
-    page.evaluate(
-        """document.getElementById("audio").addEventListener("seeking",
-            ({ target }) => { target.dataset.sought = target.currentTime; })"""
-    )
-
-
-def _expect_position(watch: WatchedPage, second: float) -> None:
-    """Wait until the audio is at a position, or was moved there: it may play on meanwhile."""
-    watch.until(f"[{AT}, Number({SOUGHT})].some((at) => Math.abs(at - {second}) < 0.3)")
 
 
 def test_playing_highlights_the_current_word(watch: WatchedPage) -> None:
@@ -79,7 +69,7 @@ def test_clicking_a_word_plays_it(watch: WatchedPage) -> None:
         return [box.x + box.width / 2, box.y + box.height / 2]; }"""
     )
     page.mouse.click(*box)
-    _expect_position(watch, 6.2)
+    watch.until_position(6.2)
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
 
 
@@ -92,9 +82,9 @@ def test_clicking_a_mention_anywhere_seeks_to_it(watch: WatchedPage) -> None:
     ):
         page.evaluate("document.getElementById('audio').pause()")
         page.evaluate("document.getElementById('audio').currentTime = 0")
-        _expect_position(watch, 0)
+        watch.until_position(0)
         page.click(selector)
-        _expect_position(watch, 6.5)
+        watch.until_position(6.5)
     expect(page.locator("#announcement")).to_have_text("Vodafone, positive, customer, 0:06")
 
 
@@ -121,12 +111,12 @@ def test_shortcuts_seek_and_are_text_in_a_field(watch: WatchedPage) -> None:
         ("Shift+ArrowLeft", 5.0),
     ):
         page.keyboard.press(key)
-        _expect_position(watch, second)
+        watch.until_position(second)
     page.keyboard.press("/")
     page.keyboard.type("sky [ ] ? f")
     expect(page.locator("#query")).to_have_value("sky [ ] ? f")
     expect(page.locator("#shortcuts")).to_be_hidden()
-    _expect_position(watch, 5.0)
+    watch.until_position(5.0)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).to_be_visible()
@@ -138,12 +128,12 @@ def test_shortcuts_seek_and_are_text_in_a_field(watch: WatchedPage) -> None:
 def test_the_url_sets_the_position_and_the_link_copies_it(watch: WatchedPage, call_id: str) -> None:
     page = watch.page
     _open(watch, f"/calls/{call_id}?t=12.5")
-    _expect_position(watch, 12.5)
+    watch.until_position(12.5)
     expect(page.locator("#lines [aria-current]")).to_contain_text("we can match")
     watch.until(f"{NOW} === 'for'")
     watch.until(f"Math.abs({CURSOR} - 12.5 / 20) < 0.02")
     page.keyboard.press("]")
-    _expect_position(watch, 16.0)
+    watch.until_position(16.0)
     link = page.locator("#link")
     expect(link).to_have_attribute("href", "?t=16")
     link.click()
@@ -188,7 +178,7 @@ def test_the_waveform_seeks_by_mouse_and_zooms(watch: WatchedPage) -> None:
     box = page.locator("#waves").bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    _expect_position(watch, 10.0)
+    watch.until_position(10.0)
     expect(page.locator("#waveform")).to_have_attribute("aria-valuetext", "0:10 of 0:20")
     page.click("#zoom-in")
     watch.until(
