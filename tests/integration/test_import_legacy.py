@@ -161,6 +161,7 @@ def test_a_killed_import_is_continued(here: Installation, old: OldSystem, storag
                 until(
                     lambda n=least, it=process: number_of_calls(storage) >= n or has_ended(it),
                     "some calls are imported",
+                    60,
                     every_s=0.01,
                 )
                 assert process.poll() is None, "it ended before it was killed"
