@@ -10,8 +10,9 @@ PATIENCE = 5
 MIN_PATIENCE_S = 60.0
 """Waits are longer than on an idle machine: two cores run three tests, and may stall."""
 
-SERVER_PORTS = range(10_000, 32_000)
-"""Below the ports that Linux gives to outgoing connections, which would take one before its use."""
+SERVER_PORTS = range(11_000, 32_000)
+"""Below the ports that Linux gives to outgoing connections, which would take one before its use,
+and above those that browsers refuse."""
 
 
 def until(
