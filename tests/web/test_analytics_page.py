@@ -36,7 +36,7 @@ def database(postgres: str, template: str) -> Iterator[str]:
 def client(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with (
         serve(database, tmp_path_factory.mktemp("home")) as address,
-        httpx.Client(base_url=address, timeout=60) as client,
+        httpx.Client(base_url=address, timeout=300) as client,
     ):
         yield client
 
@@ -120,7 +120,7 @@ def test_empty_installations_and_filters_have_an_empty_state(
     assert "No results. Try fewer words." in page(client, "/search?words=zzzzz")
     with (
         serve(database_url, settings.home) as empty,
-        httpx.Client(base_url=empty, timeout=60) as other,
+        httpx.Client(base_url=empty, timeout=300) as other,
     ):
         assert "No calls yet" in page(other, "/analytics")
         assert "No calls yet" in page(other, "/search")
@@ -294,7 +294,7 @@ def test_transcripts_and_names_are_escaped(
         execute_sql(url, f"UPDATE sentiment SET quote = '{quoted}'")
         with (
             serve(url, settings.home) as address,
-            httpx.Client(base_url=address, timeout=60) as client,
+            httpx.Client(base_url=address, timeout=300) as client,
         ):
             pages = [
                 page(client, "/analytics"),

@@ -93,7 +93,7 @@ def sending(
     headers = {"X-API-KEY": KEY}
     with (
         serving(options, change) as address,
-        httpx.Client(base_url=address, headers=headers, timeout=60) as client,
+        httpx.Client(base_url=address, headers=headers, timeout=300) as client,
     ):
         yield Sender(client, options, storage)
 
