@@ -44,7 +44,7 @@ def client(empty_app: Served) -> Iterator[httpx.Client]:
         yield sender.client
 
 
-def said(address: str, request: bytes, within_s: float = 60) -> bytes:
+def said(address: str, request: bytes, within_s: float = 300) -> bytes:
     """Return everything the server sends in response to these bytes."""
     parts = urlsplit(address)
     answer = b""

@@ -69,7 +69,7 @@ def app_with_few_files(home: Path, url: str) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: process.poll() is not None or healthy(address), "the app", 30, every_s=0.1)
+        until(lambda: process.poll() is not None or healthy(address), "the app", 120, every_s=0.1)
         assert process.poll() is None
         yield address
     finally:
