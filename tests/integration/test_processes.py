@@ -172,6 +172,7 @@ def _niceness_after(*wanted: int) -> int:
 
 def test_a_priority_is_lowered_and_never_raised_again() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(_niceness_after, 7, 3).result() == 7
+        lowered = max(7, _niceness_after())  # the test run itself may have a low priority
+        assert pool.submit(_niceness_after, 7, 3).result() == lowered
         # Once more in the same process: it adds nothing.
-        assert pool.submit(_niceness_after, 7).result() == 7
+        assert pool.submit(_niceness_after, 7).result() == lowered
