@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -15,6 +16,13 @@ from callpipeline.storage.postgres.migrations import migrate
 from callpipeline.wiring import Storage, open_storage
 from tests import models
 from tests.fakes.services import FaultServer
+
+# An example may take longer than the default of 0.2 s, and its generation than a second, on a
+# machine that is busy or stalls.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 SERVICES = {"postgres", "s3_server"}
 """Fixtures that start a server; parameters that use one have the same name."""

@@ -217,6 +217,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def bucket_on(server: str, prefix: str = "") -> ObjectStore:
     """Create an empty bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
-    httpx.put(f"{server}/{name}").raise_for_status()
+    httpx.put(f"{server}/{name}", timeout=60).raise_for_status()
     access = S3Access(endpoint=server, access_key_id="x", secret_access_key="y")
     return open_store(f"s3://{name}{prefix}", access)

@@ -41,7 +41,7 @@ def recogniser_settings() -> dict[str, str]:
 def command(
     home: Path,
     *arguments: str,
-    timeout_s: float = 180,
+    timeout_s: float = 600,
     settings: Mapping[str, str] | None = None,
     program: Sequence[str] = CALLPIPELINE,
 ) -> subprocess.CompletedProcess[str]:
@@ -87,7 +87,7 @@ class Up:
     def state_of(self, name: str) -> str | None:
         return self.call(name).get("state")
 
-    def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 120) -> int:
+    def stop(self, kind: signal.Signals = signal.SIGTERM, timeout_s: float = 300) -> int:
         if self.process.poll() is None:
             self.process.send_signal(kind)
         code = self.process.wait(timeout=timeout_s)
@@ -112,7 +112,7 @@ def transcript(folder: Path, name: str, text: str) -> None:
     (folder / f"{name}.transcript.json").write_text(json.dumps({"segments": [segment]}))
 
 
-def start_up(home: Path, timeout_s: float = 270, extra: Mapping[str, str] | None = None) -> Up:
+def start_up(home: Path, timeout_s: float = 900, extra: Mapping[str, str] | None = None) -> Up:
     """Start `callpipeline up` on a free port and wait until it is up.
 
     `extra` are additional environment variables.

@@ -118,7 +118,7 @@ def test_the_api_sends_notifications(up: Up, receivers: Receivers) -> None:
     request = {"type": "custom", "severity": "warning", "title": "Recorder 3 is off"}
     url = f"http://127.0.0.1:{receivers.settings['web_port']}/notify"
     wrong = {"X-API-KEY": "another key"}
-    assert httpx.post(url, json=request, headers=wrong).status_code == 401
+    assert httpx.post(url, json=request, headers=wrong, timeout=60).status_code == 401
     reply = httpx.post(url, json=request, headers={"X-API-KEY": SECRETS["api_key"]}, timeout=60)
     assert reply.json()["channels_sent"] == ["email", "slack", "webhook"], reply.text
     assert receivers.mail.mails[-1]["Subject"] == "[WARNING] Recorder 3 is off"

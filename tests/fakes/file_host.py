@@ -75,7 +75,7 @@ class FileHost:
     def _serve(self, plain: socket.socket) -> None:
         # Clients that refuse the response disconnect.
         with plain, contextlib.suppress(OSError):
-            plain.settimeout(5)
+            plain.settimeout(60)
             if self._tls is None:
                 self._converse(plain)
                 return

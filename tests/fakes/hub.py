@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.hub.half_sent.set()
             if self.hub.stalls:
-                self.hub.closing.wait(30)
+                self.hub.closing.wait(60)
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:

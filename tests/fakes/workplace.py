@@ -96,7 +96,7 @@ class Workplace:
         self, *calls: Call, wanted: Collection[Stage] = tuple(Stage), concurrency: int = 4
     ) -> list[CallEvent]:
         """Process calls and return the events; raises TimeoutError after ten seconds."""
-        return asyncio.run(asyncio.wait_for(self._process(calls, wanted, concurrency), 10))
+        return asyncio.run(asyncio.wait_for(self._process(calls, wanted, concurrency), 60))
 
     async def _process(
         self, calls: Sequence[Call], wanted: Collection[Stage], concurrency: int

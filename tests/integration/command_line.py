@@ -17,7 +17,7 @@ from typing import Any
 Done = subprocess.CompletedProcess[str]
 OURS = ("CALLPIPELINE_", "DATABASE_URL", "DAGSTER_")
 """The environment of the test run that commands do not see."""
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 _RUN = "from callpipeline.cli import app; app()"
 _COLUMNS = "200"
 

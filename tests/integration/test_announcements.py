@@ -243,5 +243,5 @@ def test_an_erasure_waits_for_a_recording_that_is_being_stored(storage: Storage,
 
         begun = []
         storage.announcements.store(recording.key, put)
-        assert begun[0].result(10)
+        assert begun[0].result(60)
     assert not list(storage.inbox.list())

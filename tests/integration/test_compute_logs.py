@@ -42,7 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyt
 def bucket(environment: pytest.MonkeyPatch, s3_server: str) -> str:
     """A bucket that the environment sets for results, below `kept/here`."""
     name = f"bucket-{uuid.uuid4().hex}"
-    httpx.put(f"{s3_server}/{name}").raise_for_status()
+    httpx.put(f"{s3_server}/{name}", timeout=60).raise_for_status()
     environment.setenv("CALLPIPELINE_STORAGE", f"s3://{name}/kept/here/")
     environment.setenv("CALLPIPELINE_S3_ENDPOINT", s3_server)
     environment.setenv("CALLPIPELINE_S3_ACCESS_KEY_ID", "id")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from psycopg.rows import DictRow
 from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.postgres.database import TRANSACTION_ATTEMPTS, Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
-from tests.processes import until
+from tests.processes import is_alive, until
 
 
 @pytest.fixture
@@ -143,7 +142,8 @@ def test_a_transaction_that_timed_out_idle_is_retried(database: Database):
         connection.execute("INSERT INTO runs (run_id) VALUES ('a')")
         if len(attempts) == 1:
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
-            time.sleep(0.1)
+            server = connection.info.backend_pid
+            until(lambda: not is_alive(server), "Postgres has ended the session")
         connection.execute("SELECT 1")
 
     database.with_retry(work)

@@ -32,7 +32,7 @@ from tests.fakes.file_host import FileHost, answer, ok, redirect_to
 
 PUBLIC = "127.0.0.1"
 SECRET = "X-Amz-Signature=0ff1ce"
-SMALL = DownloadLimits(max_bytes=1000, connect_s=2, idle_s=2, total_s=5)
+SMALL = DownloadLimits(max_bytes=1000, connect_s=60, idle_s=60, total_s=120)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from callpipeline.errors import DeliveryRefused
 from callpipeline.notify.email import EmailNotifier, SmtpServer, compose
 from tests.builders import a_message
 from tests.fakes.receivers import certificate, mail_server
+from tests.processes import until
 
 FROM, TO = "callpipeline@example.com", ["ops@example.com", "ci@example.com"]
 
@@ -135,6 +136,7 @@ def test_a_silent_server_times_out() -> None:
         server = SmtpServer("127.0.0.1", "none", silent.getsockname()[1])
         with pytest.raises(DeliveryRefused):
             EmailNotifier(server, FROM, TO, step_s=0.3).send(a_message())
+        until(lambda: bool(hold), "the connection is accepted")
         hold[0].close()
 
 

@@ -1,12 +1,15 @@
 """The embedded Postgres: shared, stopped when unused, restarted after a kill."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -165,9 +168,51 @@ def test_a_server_without_a_supervisor_is_not_used(folder: Path):
             assert accepts_connections(new_url)
 
 
+def test_a_server_that_is_being_restarted_is_waited_for(folder: Path):
+    """A second supervisor would hide the server from others until the first one ends."""
+    with embedded(folder).running():
+        server = server_of(folder)
+        supervisor = parent(server)
+        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(server, signal.SIGKILL)
+        until(lambda: not is_alive(server), "the server is dead")
+        with ThreadPoolExecutor(1) as pool:
+            url = pool.submit(lambda: use(folder))
+            until(lambda: is_locked(folder / "start.lock"), "another user looks for the server")
+            time.sleep(0.5)
+            assert supervisors_of(folder) == [supervisor]
+            os.kill(supervisor, signal.SIGCONT)
+            assert accepts_connections(url.result())
+        assert parent(server_of(folder)) == supervisor
+
+
+def use(folder: Path) -> str:
+    with embedded(folder).running() as url:
+        return url
+
+
+def is_locked(lock: Path) -> bool:
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def supervisors_of(folder: Path) -> list[int]:
+    found: list[int] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = file.read_text().split("\0")
+            if "callpipeline.storage.postgres.embedded_server" in words and str(folder) in words:
+                found.append(int(file.parent.name))
+    return found
+
+
 def accepts_connections(url: str) -> bool:
     try:
-        psycopg.connect(url, connect_timeout=2).close()
+        psycopg.connect(url, connect_timeout=30).close()
     except psycopg.OperationalError:
         return False
     return True

@@ -41,7 +41,7 @@ def test_it_stops_listening_and_leaves_no_threads() -> None:
         ask_auth(services, client)
     assert threading.active_count() == before
     with pytest.raises(httpx.ConnectError):
-        httpx.get(services.url("auth"), verify=False)
+        httpx.get(services.url("auth"), verify=False, timeout=60)
 
 
 def test_it_stops_while_clients_are_waiting() -> None:
@@ -144,7 +144,7 @@ def test_the_peak_counts_concurrent_requests(services: FaultServer) -> None:
 
     async def send_concurrently(limit: int) -> None:
         limits = httpx.Limits(max_connections=limit)
-        async with httpx.AsyncClient(limits=limits, verify=False) as client:
+        async with httpx.AsyncClient(limits=limits, verify=False, timeout=60) as client:
             upload = {"file": ("call.wav", b"sound", "audio/wav")}
             url = f"{services.url('split')}/split"
             await asyncio.gather(*(client.post(url, files=upload) for _ in range(8)))
@@ -200,7 +200,7 @@ def test_it_runs_as_a_program_with_statistics() -> None:
             assert time.perf_counter() - began_s >= 0.2
             stats = client.get(urls["stats"]).json()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
     assert answer.status_code == 200
     assert stats["transcription"]["requests"] == stats["transcription"]["peak"] == 1
     assert stats["auth"]["connections"] == 1

@@ -1,7 +1,6 @@
 """Faults look on the wire as their names say."""
 
 import socket
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -141,11 +140,13 @@ def test_413_may_come_before_the_body_is_read(services: FaultServer, client: htt
 @each_service
 def test_a_service_may_never_answer(service: str, services: FaultServer) -> None:
     services.plan(service, READ_TIMEOUT)
-    with a_client(LIMIT_S) as impatient:
+    with a_client(read_s=LIMIT_S) as impatient:
         assert isinstance(outcome(service, services, impatient), httpx.ReadTimeout)
-        assert services.settled()
-        assert services.requests(service)[0].status is None
-        assert ASK[service](services, impatient).status_code == 200
+    assert services.wait_for_attempts(service, 1)
+    assert services.settled()
+    assert services.requests(service)[0].status is None
+    with a_client() as patient:
+        assert ASK[service](services, patient).status_code == 200
 
 
 @pytest.mark.parametrize("fault", [drip(0.02), drip_head(0.02)], ids=str)
@@ -154,15 +155,11 @@ def test_a_slow_response_is_sent_byte_by_byte_and_never_ends(
 ) -> None:
     """Each byte is in time: only a limit on the whole response helps."""
     services.plan("channel", fault)
-    until_s = time.monotonic() + LIMIT_S
-    times = 0
     with socket.create_connection(_address(services, "channel")) as bare:
-        bare.settimeout(1.0)
+        bare.settimeout(60)
         bare.sendall(b"GET /channels/1/left.flac HTTP/1.1\r\n\r\n")
-        while time.monotonic() < until_s:
+        for _ in range(10):
             assert bare.recv(4096)
-            times += 1
-    assert times >= 4
     assert services.settled()
     assert services.requests("channel")[0].fault == str(fault)
 
@@ -176,8 +173,9 @@ def test_a_drip_is_counted_until_the_client_disconnects(
         taken = sum(len(next(stream)) for _ in range(10))
     assert services.settled()
     [request] = services.requests("split")
-    assert taken <= request.sent_bytes <= taken + 5
     assert request.ended_s is not None
+    longest_s = request.ended_s - request.arrived_s
+    assert taken <= request.sent_bytes <= longest_s / 0.01 + 5
 
 
 def _read_until_failure(services: FaultServer) -> tuple[int, int]:

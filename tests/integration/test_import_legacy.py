@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -20,9 +21,10 @@ from callpipeline.domain.sentiment import Sentiment
 from callpipeline.wiring import Storage, open_storage
 from tests.integration.calls import change, erase
 from tests.integration.command_line import Installation
-from tests.integration.databases import new_database
+from tests.integration.databases import execute_sql, new_database
 from tests.integration.old_system import SAID, OldSystem, a_result, old_id, result_id
 from tests.integration.rematching import COMMAND, in_force, rematch
+from tests.processes import until
 
 CATALOG = "competitors:\n- name: EE\n- name: Vodafone\n- name: Sky\n  ambiguous: true\n"
 
@@ -118,23 +120,54 @@ def rows(storage: Storage) -> dict[str, list[Any]]:
         }
 
 
+GATE = """
+CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT count(*) FROM callpipeline.calls) >= {number} THEN
+        PERFORM pg_advisory_xact_lock(4711);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER gate BEFORE INSERT ON callpipeline.calls
+    FOR EACH ROW EXECUTE FUNCTION wait_at_the_gate();
+"""
+
+
+@contextmanager
+def waiting_at(url: str, number: int) -> Iterator[None]:
+    """Let an import wait at this number of calls: it can't end before it is killed."""
+    execute_sql(url, GATE.format(number=number))
+    with psycopg.connect(url, autocommit=True) as gate:
+        gate.execute("SELECT pg_advisory_lock(4711)")
+        yield
+    # Waits for the transaction that was waiting.
+    execute_sql(url, "DROP FUNCTION wait_at_the_gate CASCADE")
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
 def test_a_killed_import_is_continued(here: Installation, old: OldSystem, storage: Storage) -> None:
     numbers = range(400)
     old.add_jobs(*numbers)
     arguments = ["import-legacy", old.url, "--bucket", str(old.bucket)]
     command = [sys.executable, "-c", "from callpipeline.cli import app; app()", *arguments]
     for least in (20, 150):
-        process = subprocess.Popen(
-            command, env=here.environment, cwd=here.home, stderr=subprocess.DEVNULL
-        )
-        try:
-            until = time.monotonic() + 60
-            while number_of_calls(storage) < least and time.monotonic() < until:
+        with waiting_at(storage.database.url, least + 100):
+            process = subprocess.Popen(
+                command, env=here.environment, cwd=here.home, stderr=subprocess.DEVNULL
+            )
+            try:
+                until(
+                    lambda n=least, it=process: number_of_calls(storage) >= n or has_ended(it),
+                    "some calls are imported",
+                    60,
+                    every_s=0.01,
+                )
                 assert process.poll() is None, "it ended before it was killed"
-                time.sleep(0.01)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            finally:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
         assert least <= number_of_calls(storage) < 400
     stored = number_of_calls(storage)
     report = imported(here, old)

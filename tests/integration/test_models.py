@@ -347,7 +347,7 @@ def test_a_second_pull_waits_and_then_finds_the_model(hub: Hub, registry: ModelR
         for _ in range(2)
     ]
     pulls[0].start()
-    assert hub.half_sent.wait(30)
+    assert hub.half_sent.wait(60)
     pulls[1].start()
     while not any(report.source == "other pull to end" for report in reports):
         time.sleep(0.01)

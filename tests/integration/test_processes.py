@@ -25,7 +25,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+def wait_until_gone(pid: int, timeout_s: float = 60.0) -> bool:
     until = time.monotonic() + timeout_s
     while is_running(pid) and time.monotonic() < until:
         time.sleep(0.02)
@@ -91,7 +91,8 @@ def test_a_call_over_the_timeout_is_killed_and_the_next_one_served() -> None:
     async def hang() -> object:
         async with ProcessPool("tester", 1, timeout_s=3) as processes:
             with pytest.raises(EngineUnavailable, match="took over 3 s"):
-                await processes.run(time.sleep, 60)
+                await processes.run(time.sleep, 3600)
+            processes._timeout_s = 60  # the next process may be slow to start
             return await processes.run(abs, -1)
 
     assert asyncio.run(hang()) == 1
@@ -171,6 +172,7 @@ def _niceness_after(*wanted: int) -> int:
 
 def test_a_priority_is_lowered_and_never_raised_again() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(_niceness_after, 7, 3).result() == 7
+        lowered = max(7, _niceness_after())  # the test run itself may have a low priority
+        assert pool.submit(_niceness_after, 7, 3).result() == lowered
         # Once more in the same process: it adds nothing.
-        assert pool.submit(_niceness_after, 7).result() == 7
+        assert pool.submit(_niceness_after, 7).result() == lowered

@@ -255,7 +255,7 @@ def notified(database_url: str) -> Iterator[Queue[None]]:
     arguments = database_url, lambda: told.put(None), stop
     listener = Thread(target=listen_for_waiting_calls, args=arguments)
     listener.start()
-    told.get(timeout=30)
+    told.get(timeout=60)
     yield told
     stop.set()
     listener.join()
@@ -263,17 +263,17 @@ def notified(database_url: str) -> Iterator[Queue[None]]:
 
 def test_a_new_call_notifies_the_planner(storage: Storage, notified: Queue[None]):
     enter(storage, *keys(2))
-    notified.get(timeout=30)
+    notified.get(timeout=60)
 
 
 def test_a_call_that_waits_again_notifies_the_planner(storage: Storage, notified: Queue[None]):
     [call_id] = enter(storage, *keys(1))
-    notified.get(timeout=30)
+    notified.get(timeout=60)
     change(storage, [call_id], state="'ERASED'")
     with pytest.raises(Empty):
         notified.get(timeout=0.5)
     change(storage, [call_id], state="'PENDING'")
-    notified.get(timeout=30)
+    notified.get(timeout=60)
 
 
 def test_a_listener_that_loses_its_connection_listens_again(
@@ -285,6 +285,6 @@ def test_a_listener_that_loses_its_connection_listens_again(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE query LIKE 'LISTEN %' AND datname = current_database()"
         )
-    notified.get(timeout=30)  # for what it may have missed
+    notified.get(timeout=60)  # for what it may have missed
     enter(storage, *keys(1))
-    notified.get(timeout=30)
+    notified.get(timeout=60)

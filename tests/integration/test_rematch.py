@@ -96,7 +96,9 @@ EDITS = st.lists(COMPETITORS, min_size=1, max_size=5).map(as_catalog)
 
 @pytest.mark.slow
 @hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(edit=EDITS, decisions=st.lists(st.sampled_from(list(Decision)), max_size=2))
 def test_a_preview_comes_true_and_an_undo_is_exact(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -35,7 +36,7 @@ from tests.builders import a_channel, a_mention
 from tests.fakes.services import FaultServer, for_competitor, scripted_segments
 from tests.fakes.services import faults as fault
 from tests.fakes.services.bodies import with_change
-from tests.fakes.services.exchange import json_reply
+from tests.fakes.services.exchange import Exchange, json_reply
 from tests.integration.remote_engines import RATE_HZ, EngineBench, a_stereo_recording
 
 
@@ -458,19 +459,25 @@ def test_a_cancelled_request_ends_at_once(bench: EngineBench):
     bench.services.plan("transcription", fault.READ_TIMEOUT, forever=True)
 
     async def run() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await bench.transcribe()
-        assert await asyncio.to_thread(bench.services.settled, 2.0)
+        request = asyncio.create_task(bench.transcribe())
+        assert await asyncio.to_thread(bench.services.wait_for_attempts, "transcription", 1)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert await asyncio.to_thread(bench.services.settled)
 
     bench.run(run())
     assert bench.services.attempts("transcription") == 1 and bench.slept == []
 
 
 def test_during_an_outage_one_request_probes_and_the_others_wait_for_it(bench: EngineBench):
-    now = [0.0]
+    now, go_on = [0.0], threading.Event()
     bench.http = HttpClient(clock=lambda: now[0])
     bench.services.plan("sentiment", fault.STATUS_503, times=3)
+
+    async def hold(exchange: Exchange) -> None:
+        await asyncio.to_thread(go_on.wait)
+        await exchange.reply(await exchange.regular_reply())
 
     async def run() -> tuple[object, ...]:
         with pytest.raises(ServiceUnavailable):
@@ -479,12 +486,13 @@ def test_during_an_outage_one_request_probes_and_the_others_wait_for_it(bench: E
             await bench.judged()
         assert bench.services.attempts("sentiment") == 3
         now[0] += 16
-        bench.services.delay("sentiment", 0.3)
+        bench.services.plan("sentiment", fault.Fault("held", hold))
         asked = [asyncio.create_task(bench.judged()) for _ in range(16)]
         await asyncio.to_thread(bench.services.wait_for_attempts, "sentiment", 4)
         await asyncio.sleep(0.1)
         assert bench.services.attempts("sentiment") == 4
         asked[7].cancel()  # a cancelled waiter cancels no other
+        go_on.set()
         return tuple(await asyncio.gather(*asked, return_exceptions=True))
 
     results = bench.run(run())

@@ -223,7 +223,7 @@ def in_another_process(home: Path, code: str) -> str:
     begin += "from callpipeline.cli.installation.services import sole_operator\n"
     code = f"{begin}home = Path({str(home)!r})\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     return done.stdout.strip()
 

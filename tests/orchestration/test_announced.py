@@ -30,7 +30,7 @@ QUERY = f"?X-Amz-Signature={SECRET}"
 
 @pytest.fixture(scope="module")
 def lab_options() -> dict[str, Any]:
-    return {"fetch_allow": ("127.0.0.1",), "connect_timeout_s": 2}
+    return {"fetch_allow": ("127.0.0.1",), "connect_timeout_s": 30}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from callpipeline.config import CHECKOUT
-from tests.processes import is_alive, until
+from tests.processes import free_port, is_alive, until
 
 pytestmark = pytest.mark.slow
 
@@ -56,12 +55,6 @@ def postgres_runs(data: Path) -> bool:
         return False
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def started(
     command: list[str], folder: Path, environment: dict[str, str]
@@ -83,7 +76,7 @@ def started(
         def answers() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return httpx.get(f"{url}/server_info").status_code == 200
+                return httpx.get(f"{url}/server_info", timeout=60).status_code == 200
             except httpx.HTTPError:
                 return False
 
@@ -101,7 +94,7 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
     for _ in range(4):
         os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             continue
         return
@@ -109,7 +102,7 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
 
 
 def locations(url: str) -> list[dict[str, Any]]:
-    answer = httpx.post(f"{url}/graphql", json={"query": STATE}, timeout=30).json()
+    answer = httpx.post(f"{url}/graphql", json={"query": STATE}, timeout=60).json()
     return answer["data"]["workspaceOrError"]["locationEntries"]
 
 
@@ -133,7 +126,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     return ran.returncode, ran.stdout + ran.stderr
 

@@ -47,7 +47,7 @@ def web_app(environment: dict[str, str], ui: str) -> Iterator[str]:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{url}/health/live").status_code == 204
+            return httpx.get(f"{url}/health/live", timeout=60).status_code == 204
         except httpx.TransportError:
             return False
 
@@ -73,12 +73,12 @@ def test_the_ui_is_guarded_at_its_own_port(checkout: Path, environment: dict[str
     with started(["dagster-webserver", "-w", "workspace.yaml"], checkout, environment) as (url, _):
         until(lambda: repository(url) is not None, "the location is loaded", 60, every_s=0.5)
         for _ in range(6):
-            assert httpx.get(url + ATTACK).status_code == 405
+            assert httpx.get(url + ATTACK, timeout=60).status_code == 405
         foreign = {"Origin": "https://evil.example"}
-        reply = httpx.post(f"{url}/graphql", json={"query": RELOAD}, headers=foreign)
+        reply = httpx.post(f"{url}/graphql", json={"query": RELOAD}, headers=foreign, timeout=60)
         assert reply.status_code == 403
-        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 421
-        assert "Dagster" in httpx.get(f"{url}/runs").text
+        assert httpx.get(url, headers={"Host": "evil.example"}, timeout=60).status_code == 421
+        assert "Dagster" in httpx.get(f"{url}/runs", timeout=60).text
         assert httpx.post(f"{url}/graphql", json={"query": RELOAD}, timeout=60).json()["data"]
         assert repository(url) is not None
 
@@ -93,10 +93,12 @@ def test_the_web_app_serves_the_ui_to_those_who_may(checkout: Path, environment:
         started(["dagster-webserver", "-w", "workspace.yaml"], checkout, environment) as (ui, _),
         web_app(environment, ui) as url,
     ):
-        assert httpx.get(f"{ui}/runs").status_code == 403
-        assert httpx.post(f"{ui}/graphql", json={"query": PERMISSIONS}).status_code == 403
-        assert httpx.get(f"{url}/dagster/runs").status_code == 401
-        page = httpx.get(f"{url}/dagster/runs", headers={"Accept": "text/html"})
+        assert httpx.get(f"{ui}/runs", timeout=60).status_code == 403
+        assert (
+            httpx.post(f"{ui}/graphql", json={"query": PERMISSIONS}, timeout=60).status_code == 403
+        )
+        assert httpx.get(f"{url}/dagster/runs", timeout=60).status_code == 401
+        page = httpx.get(f"{url}/dagster/runs", headers={"Accept": "text/html"}, timeout=60)
         assert page.headers["location"] == "/login?next=%2Fdagster%2Fruns"
         with logged_in(url, "eve") as eve, logged_in(url, "ann") as ann:
             shown = eve.get("/dagster/runs").text

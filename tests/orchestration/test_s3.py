@@ -15,7 +15,7 @@ from tests.orchestration.lab import CountingEngines, Lab
 
 def bucket(server: str) -> str:
     name = f"bucket-{uuid.uuid4().hex}"
-    httpx.put(f"{server}/{name}").raise_for_status()
+    httpx.put(f"{server}/{name}", timeout=60).raise_for_status()
     return f"s3://{name}"
 
 

@@ -23,7 +23,8 @@ from tests.soak.tally import count_missing_in_dagster, tally
 
 pytestmark = pytest.mark.slow
 
-RECOVERED_S = 90.0
+RECOVERED_S = 300.0
+"""On an idle machine it is less than 60 s."""
 TOGETHER = [point for point in (*STAGE_POINTS, *CALL_POINTS) if point != "claim.after"]
 MENTIONS = 2
 

@@ -186,7 +186,7 @@ def web_app(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url).status_code == 204
+        return httpx.get(url, timeout=60).status_code == 204
     except httpx.TransportError:
         return False
 

@@ -11,7 +11,7 @@ from typing import Literal
 from callpipeline.domain.calls.call import Stage
 from callpipeline.errors import StoreUnavailable
 
-ARRIVAL_S = 20.0
+ARRIVAL_S = 60.0
 MOMENTS = ("before", "during", "after")
 STAGE_POINTS = tuple(f"{stage}.{moment}" for stage in Stage for moment in MOMENTS)
 CALL_POINTS = ("claim.after", "complete.before", "complete.after")

@@ -72,7 +72,7 @@ Test = Callable[[Lab], Awaitable[None]]
 
 def run_in_loop(test: Test) -> Callable[[], None]:
     def run() -> None:
-        asyncio.run(asyncio.wait_for(test(Lab()), 5))
+        asyncio.run(asyncio.wait_for(test(Lab()), 60))
 
     run.__name__, run.__doc__ = getattr(test, "__name__", "test"), test.__doc__
     return run

@@ -90,7 +90,7 @@ class RacingRegistry(InMemoryRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        self._both = threading.Barrier(2, timeout=10)
+        self._both = threading.Barrier(2, timeout=60)
         self._turn = threading.Lock()
 
     def call_of_content(self, sha256: str) -> str | None:

@@ -175,7 +175,7 @@ def test_overlapping_mentions_are_all_judged():
     """A StopIteration in the judge's thread once left its caller waiting permanently."""
     conversation = Conversation(a_transcript("sky mobile is great", channel=Channel.RIGHT).segments)
     names = [a_mention("Sky Mobile", char_start=0), a_mention("Mobile", char_start=4)]
-    judged = asyncio.run(asyncio.wait_for(LexiconJudge().judge(conversation, names), 5))
+    judged = asyncio.run(asyncio.wait_for(LexiconJudge().judge(conversation, names), 60))
     assert [j.competitor for j in judged] == ["Sky Mobile", "Mobile"]
 
 
@@ -183,4 +183,4 @@ def test_a_mention_of_another_transcript_is_an_error():
     conversation = Conversation(a_transcript("hello", channel=Channel.RIGHT).segments)
     stale = a_mention("Sky", segment_index=7)
     with pytest.raises(MissingObject, match="older transcript"):
-        asyncio.run(asyncio.wait_for(LexiconJudge().judge(conversation, [stale]), 5))
+        asyncio.run(asyncio.wait_for(LexiconJudge().judge(conversation, [stale]), 60))

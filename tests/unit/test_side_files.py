@@ -92,10 +92,10 @@ def test_the_name_of_a_side_file_may_have_placeholders(file: str, key: str, expe
 def test_a_large_file_is_read_in_linear_time() -> None:
     rows = "\n".join(f"{n}.wav,agent {n}" for n in range(50_000))
     table = MetadataTable({"agent": ("agent",)}, "calls.csv", "file")
-    began = time.monotonic()
+    began_s = time.process_time()
     found = table.find(read_records("calls.csv", f"file,agent\n{rows}"), "49999.wav")
     assert found == {"agent": "agent 49999"}
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began_s < 30
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])

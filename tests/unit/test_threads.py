@@ -15,7 +15,7 @@ def test_blocking_work_does_not_use_up_shared_threads():
     seen: set[int | None] = set()
 
     def work(number: int) -> None:
-        together.wait(10)
+        together.wait(60)
         seen.add(number)
 
     async def all_at_once() -> None:

@@ -44,6 +44,6 @@ def app_client(settings: Settings, **headers: str) -> Iterator[httpx.Client]:
     """Yield a client of the app that sends these headers."""
     with (
         serving(settings) as address,
-        httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+        httpx.Client(base_url=address, headers=headers, timeout=300) as client,
     ):
         yield client

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.e2e.installation import ROOT
 
@@ -28,6 +28,12 @@ REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation",
         (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
 """
+
+RECORD_SEEKS = """
+    document.addEventListener("seeking",
+        ({ target }) => { target.dataset.sought = target.currentTime; }, { capture: true });
+"""
+AUDIO = "document.getElementById('audio')"
 
 
 @dataclass
@@ -52,7 +58,7 @@ class WatchedPage:
         assert self.console_errors == []
         assert self.external_requests == []
 
-    def until(self, expression: str, within_s: float = 10) -> None:
+    def until(self, expression: str, within_s: float = 60) -> None:
         """Wait until a JavaScript expression is true.
 
         Playwright's `wait_for_function` evaluates a string, which the page's policy forbids.
@@ -61,6 +67,11 @@ class WatchedPage:
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"not within {within_s} s: {expression}"
             self.page.wait_for_timeout(30)
+
+    def until_position(self, second: float) -> None:
+        """Wait until the audio is at a position, or was moved there: it may play on meanwhile."""
+        positions = f"[{AUDIO}?.currentTime, Number({AUDIO}?.dataset.sought)]"
+        self.until(f"{positions}.some((at) => Math.abs(at - {second}) < 0.3)")
 
     def accessibility_issues(self) -> list[str]:
         """Return the serious issues that axe-core finds.
@@ -78,6 +89,8 @@ class WatchedPage:
 
 
 SERIOUS = ("serious", "critical")
+TIMEOUT_MS = 60_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @contextmanager
@@ -99,8 +112,9 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[WatchedP
     """Open a page in a new browser context."""
     context = browser.new_context(base_url=address, **options)
     context.add_init_script(REPORT_VIOLATIONS)
+    context.add_init_script(RECORD_SEEKS)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(TIMEOUT_MS)
     watch = WatchedPage(page)
     page.on("console", watch.record_message)
     page.on("pageerror", lambda error: watch.console_errors.append(str(error)))

@@ -21,6 +21,16 @@ def _certificates_loaded_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _patient_app() -> Iterator[None]:
+    """Let apps wait for a database or a disk that is slow, as on a machine that stalls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callpipeline.web.services.availability.ANSWER_WITHIN_S", 60.0)
+        patch.setattr("callpipeline.web.services.monitoring.TIMEOUT_S", 60.0)
+        patch.setattr("callpipeline.web.state.CONNECTION_WITHIN_S", 60.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def module_url(postgres: str, template: str) -> Iterator[str]:
     """The URL of the module's database."""

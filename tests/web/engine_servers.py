@@ -91,7 +91,7 @@ def serving(
         server.should_exit = True
 
     try:
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=300) as client:
             yield Served(url, app.state.engine_server, client, stop)
     finally:
         stop()

@@ -138,7 +138,7 @@ class ProtectedApp:
         for limiter in (*limiters, failed._pairs, failed._addresses, failed._names):  # pyright: ignore[reportPrivateUsage]
             limiter._buckets.clear()  # pyright: ignore[reportPrivateUsage]
         failed._known.clear()  # pyright: ignore[reportPrivateUsage]
-        with httpx.Client(base_url=self.url, timeout=30) as http:
+        with httpx.Client(base_url=self.url, timeout=300) as http:
             yield replace(self, http=http)
 
     def form_token(self, **headers: str) -> str:
@@ -166,7 +166,7 @@ def serving_protected(
     until(lambda: server.started, "the app", 20, every_s=0.02)
     url = f"http://127.0.0.1:{config.port}"
     try:
-        with httpx.Client(base_url=url, timeout=30) as http, Database(database_url) as database:
+        with httpx.Client(base_url=url, timeout=300) as http, Database(database_url) as database:
             yield ProtectedApp(url, http, app.state.authenticator, ApiKeys(database))
     finally:
         server.should_exit = True

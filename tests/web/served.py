@@ -32,7 +32,7 @@ class Served:
 
     @contextmanager
     def client(self, **headers: str) -> Iterator[httpx.Client]:
-        with httpx.Client(base_url=self.address, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=self.address, headers=headers, timeout=300) as client:
             yield client
 
 

@@ -139,7 +139,7 @@ def test_refusals_give_the_reason(served: ProtectedApp) -> None:
 def sent_headers(served: ProtectedApp, head: str) -> bytes:
     """Return the response to a request whose body is never sent."""
     port = int(served.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode())
         return connection.recv(1000)
 

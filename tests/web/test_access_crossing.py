@@ -124,7 +124,9 @@ def test_cross_site_requests_are_refused_even_with_the_token(
     assert (sent.status_code, "another site" in sent.text) == (403, True)
     # A key is no browser's: nothing sends it but who has it.
     with_key = headers | {"X-API-KEY": OWN_KEY}
-    assert httpx.post(f"{served.url}/erase", json={}, headers=with_key).status_code == 200
+    assert (
+        httpx.post(f"{served.url}/erase", json={}, headers=with_key, timeout=60).status_code == 200
+    )
 
 
 @pytest.mark.parametrize("headers", CROSSING)

@@ -135,7 +135,9 @@ def test_keys_are_cached(api_keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> 
         return find(key_id)
 
     monkeypatch.setattr(api_keys, "find", counted)
-    verifier, key, unknown = ApiKeyVerifier(api_keys), added(api_keys), ApiKey.generate()
+    cache: ApiKeyCache = TTLCache(10, CACHE_TTL_S, timer=Clock())
+    verifier = ApiKeyVerifier(api_keys, cache=cache)
+    key, unknown = added(api_keys), ApiKey.generate()
     for _ in range(3):
         assert verified(verifier, key.to_text())
         assert not verified(verifier, unknown.to_text())

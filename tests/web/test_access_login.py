@@ -52,7 +52,7 @@ def cookie_of(reply: httpx.Response, name: str) -> Any:
 def sees(served: ProtectedApp, cookie: str) -> bool:
     """Check whether this cookie alone gives access to pages."""
     headers = {"Cookie": f"{COOKIE}={cookie}"}
-    return httpx.get(f"{served.url}/calls", headers=headers).status_code == 200
+    return httpx.get(f"{served.url}/calls", headers=headers, timeout=60).status_code == 200
 
 
 def test_login_continues_to_the_requested_page(served: ProtectedApp) -> None:
@@ -89,7 +89,7 @@ def test_with_https_plain_cookies_are_ignored(served: ProtectedApp) -> None:
     served.log_in()
     cookie = served.http.cookies[COOKIE]
     headers = HTTPS | {"Cookie": f"{COOKIE}={cookie}"}
-    assert httpx.get(f"{served.url}/calls", headers=headers).status_code == 401
+    assert httpx.get(f"{served.url}/calls", headers=headers, timeout=60).status_code == 401
 
 
 def test_login_replaces_the_session_cookie(served: ProtectedApp) -> None:
@@ -105,7 +105,7 @@ def test_login_replaces_the_session_cookie(served: ProtectedApp) -> None:
 
 def _logged_in_again(served: ProtectedApp, cookie: str) -> httpx.Response:
     """Log in again with a form from before."""
-    with httpx.Client(base_url=served.url) as other:
+    with httpx.Client(base_url=served.url, timeout=60) as other:
         token = token_in(other.get("/login").text)
         other.cookies.set(COOKIE, cookie, domain="127.0.0.1", path="/")
         fields = {"name": "ann", "password": PASSWORD, "csrf_token": token}
@@ -132,7 +132,7 @@ def test_other_sites_cannot_log_people_in_or_out(served: ProtectedApp) -> None:
     assert served.http.get("/calls").status_code == 200
     fields = {"name": "ben", "password": PASSWORD}
     assert served.http.post("/login", data=fields).status_code == 403
-    with httpx.Client(base_url=served.url) as evil:
+    with httpx.Client(base_url=served.url, timeout=60) as evil:
         theirs = token_in(evil.get("/login").text)
     # A token that the other site was shown is bound to its own cookie.
     sent = served.http.post("/login", data=fields | {"csrf_token": theirs})
@@ -285,6 +285,6 @@ def test_circular_redirects_lead_home(text: str) -> None:
 
 def test_the_form_cannot_redirect_elsewhere(served: ProtectedApp) -> None:
     assert served.log_in(next_="//evil.example").headers["location"] == "/"
-    assert 'value="/"' in httpx.get(f"{served.url}/login?next=//evil.example").text
-    shown = httpx.get(f"{served.url}/login", params={"next": '/"><script>'}).text
+    assert 'value="/"' in httpx.get(f"{served.url}/login?next=//evil.example", timeout=60).text
+    shown = httpx.get(f"{served.url}/login", params={"next": '/"><script>'}, timeout=60).text
     assert "<script>" not in shown

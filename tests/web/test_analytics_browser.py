@@ -93,7 +93,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         "request",
         lambda request: None if request.url.startswith(address) else external.append(request.url),
     )
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     yield page
     context.close()
     assert (messages, external) == ([], [])

@@ -36,7 +36,7 @@ def database(postgres: str, template: str) -> Iterator[str]:
 def client(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with (
         serve(database, tmp_path_factory.mktemp("home")) as address,
-        httpx.Client(base_url=address, timeout=30) as client,
+        httpx.Client(base_url=address, timeout=300) as client,
     ):
         yield client
 
@@ -118,7 +118,10 @@ def test_empty_installations_and_filters_have_an_empty_state(
 ) -> None:
     assert "No calls match these filters" in page(client, "/analytics?agent=nobody")
     assert "No results. Try fewer words." in page(client, "/search?words=zzzzz")
-    with serve(database_url, settings.home) as empty, httpx.Client(base_url=empty) as other:
+    with (
+        serve(database_url, settings.home) as empty,
+        httpx.Client(base_url=empty, timeout=300) as other,
+    ):
         assert "No calls yet" in page(other, "/analytics")
         assert "No calls yet" in page(other, "/search")
         assert other.get("/analytics/overview").json()["total_jobs"] == 0
@@ -289,7 +292,10 @@ def test_transcripts_and_names_are_escaped(
         execute_sql(url, f"UPDATE mentions SET competitor = '{quoted}', text = '{quoted}'")
         execute_sql(url, f"UPDATE segments SET text = 'price {quoted} price ⟦'")
         execute_sql(url, f"UPDATE sentiment SET quote = '{quoted}'")
-        with serve(url, settings.home) as address, httpx.Client(base_url=address) as client:
+        with (
+            serve(url, settings.home) as address,
+            httpx.Client(base_url=address, timeout=300) as client,
+        ):
             pages = [
                 page(client, "/analytics"),
                 page(client, f"/analytics?competitor={quote(EVIL)}&agent={quote(EVIL)}"),

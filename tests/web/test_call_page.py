@@ -46,16 +46,13 @@ def _open(watch: WatchedPage, url: str) -> None:
     page.wait_for_selector("#markers .marker", state="attached")
 
 
-def _expect_position(watch: WatchedPage, second: float) -> None:
-    watch.until(f"Math.abs({AT} - {second}) < 0.3")
-
-
 def test_playing_highlights_the_current_word(watch: WatchedPage) -> None:
     page = watch.page
+    page.evaluate("document.getElementById('audio').playbackRate = 0.2")  # a machine may be slow
     page.click("#play")
     watch.until(f"{AT} > 0.6")
     expect(page.locator("#lines [aria-current]")).to_have_count(1)
-    assert page.evaluate(NOW) in ("this", "is", "riverside", "telecom")
+    watch.until(f"['this', 'is', 'riverside', 'telecom'].includes({NOW})")
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
     page.click("#play")
     stopped = page.evaluate(AT)
@@ -72,7 +69,7 @@ def test_clicking_a_word_plays_it(watch: WatchedPage) -> None:
         return [box.x + box.width / 2, box.y + box.height / 2]; }"""
     )
     page.mouse.click(*box)
-    watch.until(f"{AT} >= 6 && {AT} < 6.6")
+    watch.until_position(6.2)
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
 
 
@@ -85,8 +82,9 @@ def test_clicking_a_mention_anywhere_seeks_to_it(watch: WatchedPage) -> None:
     ):
         page.evaluate("document.getElementById('audio').pause()")
         page.evaluate("document.getElementById('audio').currentTime = 0")
+        watch.until_position(0)
         page.click(selector)
-        _expect_position(watch, 6.5)
+        watch.until_position(6.5)
     expect(page.locator("#announcement")).to_have_text("Vodafone, positive, customer, 0:06")
 
 
@@ -113,12 +111,12 @@ def test_shortcuts_seek_and_are_text_in_a_field(watch: WatchedPage) -> None:
         ("Shift+ArrowLeft", 5.0),
     ):
         page.keyboard.press(key)
-        _expect_position(watch, second)
+        watch.until_position(second)
     page.keyboard.press("/")
     page.keyboard.type("sky [ ] ? f")
     expect(page.locator("#query")).to_have_value("sky [ ] ? f")
     expect(page.locator("#shortcuts")).to_be_hidden()
-    _expect_position(watch, 5.0)
+    watch.until_position(5.0)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).to_be_visible()
@@ -130,12 +128,12 @@ def test_shortcuts_seek_and_are_text_in_a_field(watch: WatchedPage) -> None:
 def test_the_url_sets_the_position_and_the_link_copies_it(watch: WatchedPage, call_id: str) -> None:
     page = watch.page
     _open(watch, f"/calls/{call_id}?t=12.5")
-    _expect_position(watch, 12.5)
+    watch.until_position(12.5)
     expect(page.locator("#lines [aria-current]")).to_contain_text("we can match")
     watch.until(f"{NOW} === 'for'")
     watch.until(f"Math.abs({CURSOR} - 12.5 / 20) < 0.02")
     page.keyboard.press("]")
-    _expect_position(watch, 16.0)
+    watch.until_position(16.0)
     link = page.locator("#link")
     expect(link).to_have_attribute("href", "?t=16")
     link.click()
@@ -180,7 +178,7 @@ def test_the_waveform_seeks_by_mouse_and_zooms(watch: WatchedPage) -> None:
     box = page.locator("#waves").bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    _expect_position(watch, 10.0)
+    watch.until_position(10.0)
     expect(page.locator("#waveform")).to_have_attribute("aria-valuetext", "0:10 of 0:20")
     page.click("#zoom-in")
     watch.until(

@@ -41,7 +41,7 @@ def storage(empty_app: Served) -> Storage:
 def client_with(app: Served, *scopes: Scope) -> httpx.Client:
     key = ApiKey.generate()
     ApiKeys(app.storage.database).add(key, "the editor", scopes, by="a test")
-    return httpx.Client(base_url=app.address, headers={"X-API-KEY": key.to_text()}, timeout=30)
+    return httpx.Client(base_url=app.address, headers={"X-API-KEY": key.to_text()}, timeout=300)
 
 
 @pytest.fixture

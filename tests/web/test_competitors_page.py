@@ -50,7 +50,7 @@ def client_with(app: Served, scope: Scope) -> httpx.Client:
     key = ApiKey.generate()
     ApiKeys(app.storage.database).add(key, EDITOR, [scope], by="a test")
     headers = HTML | {"X-API-KEY": key.to_text()}
-    return httpx.Client(base_url=app.address, headers=headers, timeout=30)
+    return httpx.Client(base_url=app.address, headers=headers, timeout=300)
 
 
 @pytest.fixture

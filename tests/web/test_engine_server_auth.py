@@ -81,7 +81,7 @@ def test_transcription_requires_a_valid_token(served: Served) -> None:
 
 def test_a_client_without_token_is_rejected_before_the_upload_is_read(served: Served) -> None:
     host, port = served.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
         kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         connection.sendall((head + kind).encode())

@@ -72,7 +72,7 @@ def test_documents_are_stored_and_read(client: httpx.Client, is_legacy: bool) ->
     signed = client.get(f"/storage/presigned-url/{path}?expires=600").json()
     assert signed["success"] and signed["object_path"] == path
     assert (signed["expires_in_seconds"], signed["expires"]) == (600, 600)
-    assert httpx.get(signed["url"]).json() == DOCUMENT
+    assert httpx.get(signed["url"], timeout=60).json() == DOCUMENT
     assert client.get(f"/storage/exists/{path}").json()["exists"]
     assert client.get("/storage/health").json() == {"success": True, "status": "healthy"}
     assert client.delete(f"/storage/delete/{path}").json()["success"]
@@ -87,7 +87,7 @@ def test_transcripts_are_read_by_their_old_paths(client: httpx.Client, call_id: 
     assert transcript["text"] == segment["text"] == "they say Sky is what they want"
     assert segment["words"][0].keys() == {"word", "start", "end", "probability"}
     signed = client.get(f"/storage/presigned-url/{path}").json()
-    assert httpx.get(signed["url"]).json() == transcript
+    assert httpx.get(signed["url"], timeout=60).json() == transcript
     assert client.get(f"/storage/exists/{path}").json()["exists"]
     missing = path.replace("right", "left")
     assert not client.get(f"/storage/exists/{missing}").json()["exists"]

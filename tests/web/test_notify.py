@@ -149,7 +149,11 @@ def test_a_body_that_is_too_large_is_refused(client: httpx.Client, receiver: Htt
     assert receiver.requests == []
 
 
-@effort(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@effort(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     title=st.text(min_size=1, max_size=50),
     metadata=st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.integers(), max_size=3),

@@ -311,6 +311,6 @@ def test_all_origins_is_not_a_named_origin(
 ) -> None:
     with served(tmp_path, module_url, web_cors_origins=("*",)) as app:
         headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-        assert httpx.get(f"{app.address}/jobs", headers=headers).status_code == 403
+        assert httpx.get(f"{app.address}/jobs", headers=headers, timeout=60).status_code == 403
         forged = headers | {"Origin": "*"}
-        assert httpx.get(f"{app.address}/jobs", headers=forged).status_code == 403
+        assert httpx.get(f"{app.address}/jobs", headers=forged, timeout=60).status_code == 403

@@ -121,7 +121,7 @@ def noted(failures: list[str], operation: Any) -> Iterator[None]:
 
 def ask(case: Any, **headers: str) -> int:
     """Return the status of the response, which must be documented."""
-    reply = case.call(headers=headers, timeout=20)
+    reply = case.call(headers=headers, timeout=60)
     case.validate_response(reply, checks=KEEPS_TO_IT)
     return reply.status_code
 

@@ -141,7 +141,7 @@ def test_a_presigned_url_works_until_it_expires(sender: Sender) -> None:
     keep(sender.client, "a b.json")
     document = sender.client.get("/storage/presigned-url/a b.json?expires=60").json()
     assert document["expires"] == 60
-    assert httpx.get(document["url"]).json() == DOCUMENT  # without a key
+    assert httpx.get(document["url"], timeout=60).json() == DOCUMENT  # without a key
     for expires in (59, 604_801, "soon"):
         reply = sender.client.get(f"/storage/presigned-url/a b.json?expires={expires}")
         assert reply.status_code == 422
@@ -151,15 +151,17 @@ def test_forged_and_expired_urls_are_refused(settings: Settings, storage: Storag
     with sending(settings, storage) as sender:
         keep(sender.client, "a.json")
         url = sender.client.get("/storage/presigned-url/a.json").json()["url"]
-        assert httpx.get(url).status_code == 200
-        assert httpx.get(url + "x").status_code == 404
+        assert httpx.get(url, timeout=60).status_code == 200
+        assert httpx.get(url + "x", timeout=60).status_code == 404
         signer = Signer(installation_secret(settings.home))
         old = signer.sign("storage", "a.json", for_s=-1)
         assert sender.client.get(f"/storage/signed/{old}").status_code == 410
         other = signer.sign("something else", "a.json", for_s=60)
         assert sender.client.get(f"/storage/signed/{other}").status_code == 404
     with sending(settings, storage) as again:  # after a restart
-        assert httpx.get(str(again.client.base_url.copy_with(path=httpx.URL(url).path))).is_success
+        assert httpx.get(
+            str(again.client.base_url.copy_with(path=httpx.URL(url).path)), timeout=60
+        ).is_success
 
 
 def test_transcripts_are_readable_by_the_paths_of_jobs(client: httpx.Client, kept: Storage) -> None:
@@ -244,7 +246,9 @@ def test_invalid_or_too_large_documents_are_refused(client: httpx.Client) -> Non
 
 
 def test_a_wrong_key_is_refused(sender: Sender) -> None:
-    with httpx.Client(base_url=sender.client.base_url, headers={"X-API-KEY": "no"}) as nobody:
+    with httpx.Client(
+        base_url=sender.client.base_url, headers={"X-API-KEY": "no"}, timeout=60
+    ) as nobody:
         assert keep(nobody, "a.json").status_code == 401
         assert nobody.get("/storage/list").status_code == 401
         assert nobody.get("/storage/download/a.json").status_code == 401
@@ -253,7 +257,7 @@ def test_a_wrong_key_is_refused(sender: Sender) -> None:
 
 @effort(
     max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
 @given(

@@ -225,14 +225,14 @@ def _head(sender: Sender, length: int, *more: str) -> bytes:
 def test_too_large_uploads_are_refused_before_they_are_read(
     sender: Sender,
 ) -> None:
-    with socket.create_connection(sender.address, timeout=10) as there:
+    with socket.create_connection(sender.address, timeout=60) as there:
         there.sendall(_head(sender, 5_000_000_000))
         assert there.recv(100).startswith(b"HTTP/1.1 413")
 
 
 def test_expect_continue_is_answered(sender: Sender) -> None:
     content = a_recording()
-    with socket.create_connection(sender.address, timeout=10) as there:
+    with socket.create_connection(sender.address, timeout=60) as there:
         there.sendall(_head(sender, len(content), "Expect: 100-continue"))
         assert there.recv(100).startswith(b"HTTP/1.1 100")
         there.sendall(content)
@@ -351,7 +351,7 @@ def test_the_same_bytes_from_all_sources_are_processed_once(
     for number in range(100 if "LARGE" in os.environ else 10):
         content = a_recording()
         host.answers[f"/{number}.wav"] = ok(content)
-        together = threading.Barrier(5, timeout=10)
+        together = threading.Barrier(5, timeout=60)
 
         def send(name: str, content: bytes = content, together: threading.Barrier = together):
             together.wait()

@@ -37,7 +37,7 @@ def sender(empty_app: Served) -> Iterator[Sender]:
 
 
 def break_off(sender: Sender, after: int, *, rudely: bool) -> None:
-    with socket.create_connection(sender.address, timeout=10) as there:
+    with socket.create_connection(sender.address, timeout=60) as there:
         there.sendall(HEAD + os.urandom(after))
         until(lambda: bool(sender.landed()), "a file comes in")
         if rudely:  # a reset instead of an end
@@ -74,7 +74,7 @@ def test_files_of_a_killed_app_are_swept_and_a_repeat_is_one_call(
 ) -> None:
     process, port = app_in_process
     landed = settings.home / "uploads"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as there:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as there:
         there.sendall(HEAD + os.urandom(1_500_000))
         until(lambda: any(landed.rglob("upload")), "a file comes in", 10, every_s=0.02)
         process.send_signal(signal.SIGKILL)

@@ -118,7 +118,7 @@ def files(folder: Path) -> set[Path]:
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @effort(
     max_examples=10_000 if LARGE else 50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
 @given(name=NAMES)
@@ -165,7 +165,7 @@ def bucket(s3_server: str) -> ObjectStore:
 
 @effort(
     max_examples=2_000 if LARGE else 40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
 @given(name=NAMES)

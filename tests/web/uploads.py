@@ -93,7 +93,7 @@ def sending(
     headers = {"X-API-KEY": KEY}
     with (
         serving(options, change) as address,
-        httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+        httpx.Client(base_url=address, headers=headers, timeout=300) as client,
     ):
         yield Sender(client, options, storage)
 
@@ -133,6 +133,6 @@ def app_process(
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health").status_code in (200, 503)
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code in (200, 503)
     except httpx.TransportError:
         return False

@@ -26,7 +26,8 @@ from callpipeline.config import Settings, settings
 from callpipeline.errors import CatalogInvalid, EngineUnavailable, SettingsInvalid
 from callpipeline.storage.postgres.locks import OperatorLock, hold_operator_lock
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 600.0
+"""A service takes 2-10 s, and minutes on a busy machine; one that stops is noticed at once."""
 CODE = "callpipeline.definitions"
 RUN = ["-m", "callpipeline.defs.dagster_internals.services"]
 """Prefix of commands that run a Dagster module as a service."""
@@ -174,7 +175,7 @@ def _answers(port: int, path: str | None = None, host: str = "127.0.0.1") -> boo
         if path is None:
             socket.create_connection((host, port), timeout=1).close()
             return True
-        connection = http.client.HTTPConnection(host, port, timeout=5)
+        connection = http.client.HTTPConnection(host, port, timeout=10)
         connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:

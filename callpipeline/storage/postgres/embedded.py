@@ -21,8 +21,9 @@ import psycopg
 from callpipeline.errors import DatabaseUnavailable
 
 DATABASE = "callpipeline"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
 """initdb takes 1-3 s, recovery after a kill 2 s; a slow disk may need much more."""
+ANSWER_TIMEOUT_S = 60.0
 
 
 class EmbeddedPostgres:
@@ -44,12 +45,29 @@ class EmbeddedPostgres:
             fcntl.flock(users, fcntl.LOCK_SH)
             with (self._folder / "start.lock").open("w") as start:
                 fcntl.flock(start, fcntl.LOCK_EX)
-                url = self._server_url() or self._start()
+                url = self._running_server() or self._start()
             yield url
+
+    def _running_server(self) -> str | None:
+        """Return the URL of a running server; None if it has to be started.
+
+        A server that has a supervisor may be slow, or just be started again. It is waited for: a
+        second supervisor would delete the file by which others find the server.
+        """
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while (url := self._server_url()) is None and self._has_supervisor():
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"The embedded Postgres in {self._folder} has not answered for "
+                    f"{ANSWER_TIMEOUT_S:.0f} s. Its log is postgres.log."
+                )
+            time.sleep(0.05)
+        return url
 
     def _server_url(self) -> str | None:
         """Return the URL of a running server, unless it lacks a supervisor and is shutting down."""
-        if not self._is_supervised():
+        # An earlier version had no supervisor's lock.
+        if (self._folder / "supervisor.lock").exists() and not self._has_supervisor():
             return None
         try:
             server = json.loads((self._folder / "server.json").read_text())
@@ -63,12 +81,12 @@ class EmbeddedPostgres:
             return None
         return url
 
-    def _is_supervised(self) -> bool:
+    def _has_supervisor(self) -> bool:
         try:
             with (self._folder / "supervisor.lock").open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:  # before the first start
-            return (self._folder / "server.json").exists()
+            return False
         except BlockingIOError:
             return True
         return False

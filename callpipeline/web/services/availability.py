@@ -21,8 +21,6 @@ from callpipeline.http_server.responses import error_response
 INTERVAL_S = 0.3
 LOOK_EVERY_S = 0.1
 ANSWER_WITHIN_S = 0.8
-MAX_LAG_S = 0.2
-"""The silence of Postgres means nothing if this process does not get the processor either."""
 CONNECT: dict[str, Any] = {
     "autocommit": True,
     "connect_timeout": 3,
@@ -33,6 +31,25 @@ GRACE_S = 0.3
 """For requests that need no database, or have what they need in a cache."""
 EXEMPT = ("/health", "/metrics", "/static/", "/upload")
 """Health checks time out by themselves; an upload is received in the meantime."""
+
+
+class Silence:
+    """Measures for how long a question has had no answer, while this process could hear one.
+
+    Postgres is not away because the whole machine stood still, or this process had to wait for the
+    processor: however late a look is, it counts as one interval.
+    """
+
+    def __init__(self) -> None:
+        self._asked_at: float | None = None
+        self._silent_s = 0.0
+
+    def look(self, asked_at: float | None, waited_s: float) -> float:
+        """Return the silence in seconds, `waited_s` after the last look."""
+        is_same = asked_at is not None and asked_at == self._asked_at
+        self._silent_s = self._silent_s + min(waited_s, LOOK_EVERY_S) if is_same else 0.0
+        self._asked_at = asked_at
+        return self._silent_s
 
 
 class DatabaseWatch:
@@ -47,6 +64,7 @@ class DatabaseWatch:
         self._is_away = False
         self._is_refused = False
         self._asked_at: float | None = None
+        self._silence = Silence()
         self._stop = threading.Event()
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -70,15 +88,13 @@ class DatabaseWatch:
             while True:
                 begin = time.monotonic()
                 await asyncio.sleep(LOOK_EVERY_S)
-                is_late = time.monotonic() - begin > LOOK_EVERY_S + MAX_LAG_S
-                if self._is_away or not is_late:
-                    self._look()
+                self._look(time.monotonic() - begin)
         finally:
             self._stop.set()
 
-    def _look(self) -> None:
-        asked_at, was_away = self._asked_at, self._is_away
-        is_silent = asked_at is not None and time.monotonic() - asked_at > ANSWER_WITHIN_S
+    def _look(self, waited_s: float) -> None:
+        was_away = self._is_away
+        is_silent = self._silence.look(self._asked_at, waited_s) > ANSWER_WITHIN_S
         self._is_away = is_silent or self._is_refused
         if self._is_away and not was_away:
             for future in self._waiting:

@@ -80,8 +80,9 @@ class Port:
             connecting = asyncio.get_running_loop().sock_connect(filler, (HOST, self.number))
             await asyncio.wait_for(connecting, 0.02)
         except TimeoutError:
-            filler.close()
-            return False
+            if not _is_connected(filler):  # else this process was slow, and not the queue full
+                filler.close()
+                return False
         self._full.append(filler)
         return True
 
@@ -106,6 +107,14 @@ class Port:
             rows = [line.split() for line in CONNECTIONS.read_text().splitlines()]
             return {row[1] for row in rows if row[2] == here and row[3] == SYN_SENT}
         return set()
+
+
+def _is_connected(filler: socket.socket) -> bool:
+    try:
+        filler.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _bound(number: int) -> socket.socket:

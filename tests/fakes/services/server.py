@@ -131,14 +131,14 @@ class FaultServer:
         """Return counts by service, as `GET /stats` does."""
         return self._log.stats()
 
-    def settled(self, timeout_s: float = 5.0) -> bool:
+    def settled(self, timeout_s: float = 60.0) -> bool:
         """Wait until no request is in progress: a disconnect is detected with a delay.
 
         Requests that have not arrived yet are not waited for; see `wait_for_attempts`.
         """
         return self._log.wait_idle(timeout_s)
 
-    def wait_for_attempts(self, service: str, number: int, timeout_s: float = 5.0) -> bool:
+    def wait_for_attempts(self, service: str, number: int, timeout_s: float = 60.0) -> bool:
         """Wait for a number of attempts; return False after the timeout."""
         return self._log.wait_attempts(_checked(service), number, timeout_s)
 
@@ -204,7 +204,7 @@ class FaultServer:
 
     def _wait(self, work: Coroutine[Any, Any, None]) -> None:
         future: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        future.result(timeout=30)
+        future.result(timeout=60)
 
 
 def _checked(service: str) -> str:
