@@ -5,7 +5,7 @@ BIN := .venv/bin
 PAGES := callpipeline/web/static/vendor/built
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock audit sbom
+.PHONY: help demo up secrets pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock audit sbom
 
 help:  ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: .venv/run.done  ## Process the sample calls and print the competitor menti
 
 up: .venv/run.done $(PAGES)  ## Start the web app, Postgres, sensors and Dagster's UI (Ctrl-C stops them)
 	$(BIN)/callpipeline up
+
+secrets:  ## Write passwords and keys for docker-compose.yml to .env
+	@$(PYTHON) deploy/make_secrets.py
 
 pages: $(PAGES)  ## Fetch the libraries of the web pages from npm
 

@@ -148,6 +148,7 @@ SIGNATURES: Mapping[str, Sequence[str]] = {
     INSTANCE + "get_run_ids": ("filters", "cursor", "limit"),
     INSTANCE + "get_runs_count": ("filters",),
     INSTANCE + "get_ticks": ("origin_id", "selector_id", "limit", "statuses"),
+    INSTANCE + "report_run_canceling": ("run", "message"),
     INSTANCE + "report_run_failed": ("dagster_run", "message"),
 }
 """Parameters that are passed, of methods that are called or overridden."""
