@@ -33,6 +33,11 @@ RUN python3 -m venv --without-pip /opt/callpipeline && \
     rm -rf pyarrow/include pyarrow/tests pyarrow/src pandas/tests numpy/_core/tests && \
     /opt/callpipeline/bin/python -m compileall -q -j 0 .
 
+# The extra celery, at the versions that were tested.
+COPY requirements-dev.lock ./
+RUN /opt/tools/bin/uv pip install -q --no-cache --compile-bytecode \
+        --python /opt/callpipeline/bin/python -c requirements-dev.lock dagster-celery redis
+
 COPY pyproject.toml README.md LICENSE NOTICE dagster.yaml workspace.yaml ./
 COPY samples samples
 COPY callpipeline callpipeline

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from callpipeline.config.values import is_loopback_host
@@ -20,7 +20,7 @@ ServerAddress = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class ServiceSettings(BaseSettings):
-    """Settings of `callpipeline code-server`, `daemon`, `ui` and `web`; see docs/operations.md."""
+    """Settings of the commands that run one service each; see docs/operations.md."""
 
     # The code server listens on the first two, and is reached at the third.
     code_host: str = "127.0.0.1"
@@ -29,6 +29,13 @@ class ServiceSettings(BaseSettings):
     # Dagster's UI likewise; its port is `port`, as that of `up`.
     ui_host: str = "127.0.0.1"
     ui_server: ServerAddress | None = None
+    # Where runs are executed, how many at once, and how many of them in one Celery worker.
+    run_launcher: Literal["default", "celery"] = "default"
+    max_runs: int = Field(default=5, ge=1, le=500)
+    worker_runs: int | None = Field(default=None, ge=1, le=64)
+    celery_broker: SecretStr | None = None
+    celery_backend: SecretStr | None = None
+
     log_format: Literal["text", "json"] = "text"
     stop_grace_s: float = Field(default=25.0, gt=0)
     starter_catalog: bool = True

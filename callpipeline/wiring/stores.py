@@ -40,13 +40,14 @@ def enter_dagster_environment(settings: Settings, database_url: str) -> None:
     environment = dagster_environment(settings, database_url)
     # On a read-only data folder, commands that do not open Dagster's instance still work.
     with suppress(OSError):
-        write_dagster_home(Path(environment["DAGSTER_HOME"]))
+        write_dagster_home(Path(environment["DAGSTER_HOME"]), settings.max_runs)
     os.environ.update(environment)
 
 
-def write_dagster_home(home: Path) -> None:
+def write_dagster_home(home: Path, max_runs: int = 5) -> None:
     """Write dagster.yaml of this version into Dagster's home, unless it is up to date."""
     text = (CHECKOUT / "dagster.yaml").read_text()
+    text = text.replace("max_concurrent_runs: 5\n", f"max_concurrent_runs: {max_runs}\n")
     path = home / "dagster.yaml"
     if path.exists() and path.read_text() == text:
         return

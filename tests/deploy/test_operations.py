@@ -26,7 +26,7 @@ BLOCK = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
 LINES = [line.strip() for block in BLOCK.findall(TEXT) for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("callpipeline ")]
 INLINE = re.findall(r"`(callpipeline [^`…]+)`", TEXT)
-SERVICES = {"code-server", "daemon", "ui", "web", "engines"}
+SERVICES = {"code-server", "daemon", "ui", "web", "worker", "engines"}
 MAY_FAIL = (["doctor"], ["engines", "check"])
 """Commands that exit with 1 if they find something, as in an installation without services."""
 

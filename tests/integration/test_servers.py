@@ -111,6 +111,11 @@ def test_a_taken_port_is_refused(tmp_path: Path, database_url: str, command: str
     assert "can't be used (Address already in use)" in said and f"CALLPIPELINE_{setting}" in said
 
 
+def test_a_worker_needs_the_launcher_that_sends_it_runs(tmp_path: Path, database_url: str):
+    said = refused(tmp_path / "data", database_url, "worker")
+    assert "CALLPIPELINE_RUN_LAUNCHER=celery" in said
+
+
 def test_a_ui_on_the_network_needs_the_key_of_the_web_app(tmp_path: Path, database_url: str):
     said = refused(tmp_path / "data", database_url, "ui", CALLPIPELINE_UI_HOST="0.0.0.0")
     assert "CALLPIPELINE_WEB_KEY" in said

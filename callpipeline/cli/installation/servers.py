@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -41,6 +42,25 @@ def daemon() -> None:
     """Run the daemon: sensors, schedules and the queue of runs. Only one may run."""
     options = _prepare()
     _run(options, [*RUN, "dagster._daemon", "run", *_workspace(options), *_log(options)])
+
+
+def worker() -> None:
+    """Execute runs from Celery's queue (CALLPIPELINE_RUN_LAUNCHER=celery), on any machine.
+
+    Stopped, it hands the calls of its runs back to the queue.
+    """
+    options = _prepare()
+    if options.run_launcher != "celery":
+        raise SettingsInvalid(
+            "Set CALLPIPELINE_RUN_LAUNCHER=celery here and for all other services: by default, the "
+            "code server executes the runs."
+        )
+    if find_spec("dagster_celery") is None:
+        raise SettingsInvalid(
+            "A worker needs the extra celery: pip install 'callpipeline[celery]'."
+        )
+    fetch_model(options)
+    _run(options, ["-m", "callpipeline.defs.dagster_internals.celery_runs"])
 
 
 def ui() -> None:
@@ -128,7 +148,7 @@ def _environment(options: Settings) -> dict[str, str]:
         del environment["CALLPIPELINE_DATABASE_URL"], environment["CALLPIPELINE_DAGSTER_URL"]
     home = Path(environment["DAGSTER_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    wiring.write_dagster_home(home)
+    wiring.write_dagster_home(home, options.max_runs)
     host, port = options.code_address
     wiring.write_workspace(home, port, host)
     return environment
