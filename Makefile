@@ -5,7 +5,7 @@ BIN := .venv/bin
 PAGES := callpipeline/web/static/vendor/built
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up secrets pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock audit sbom
+.PHONY: help demo up secrets pages test test-fast test-all check fix pocketsphinx vosk containers docs wheel lock audit sbom
 
 help:  ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ check: .venv/dev.done  ## Check format, lint, types and import contracts; change
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+containers: .venv/dev.done $(PAGES)  ## Build the image and run docker-compose.yml with podman
+	$(BIN)/python -m tests.deploy.try_containers
 
 fix: .venv/dev.done  ## Format, and apply the linter's fixes
 	$(BIN)/ruff format .

@@ -55,7 +55,7 @@ class Interruption:
             working.cancel()
             await asyncio.wait({working}, timeout=CANCEL_S)
 
-    async def limit(self, events: AsyncGenerator[T, None]) -> AsyncIterator[T]:
+    async def limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """Yield events until the interruption, which cancels the work on the next one."""
         interrupted = asyncio.ensure_future(self._event.wait())
         try:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -191,6 +192,8 @@ def installed(
         chosen = _environment(settings, url) | QUICK | dict(environment or {})
         slots = int(chosen.get("CALLPIPELINE_MAX_RUNS", settings.max_runs))
         wiring.write_dagster_home(home / "dagster", slots)
+        if (code_folder := Path(chosen["PYTHONPATH"])) != CHECKOUT:  # another version
+            shutil.copy(code_folder / "dagster.yaml", home / "dagster")
         storage = stack.enter_context(wiring.open_storage(settings, url))
         wiring.load_catalog(settings, storage.catalogs)
         with _isolated(chosen):

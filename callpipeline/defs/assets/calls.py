@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import aclosing
 
 import dagster as dg
 
@@ -112,9 +113,12 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
         with expose_errors():
             claimed, failures = _claimed(context, storage, call_ids, wanted)
             processor = Processor(stages, run_id)
-            async with holding_claims(context, storage.claims) as interruption:
-                events = process_batch(processor, claimed, wanted, concurrency=concurrency)
-                async for event in interruption.limit(events):
+            events = process_batch(processor, claimed, wanted, concurrency=concurrency)
+            async with (
+                holding_claims(context, storage.claims) as interruption,
+                aclosing(interruption.limit(events)) as limited,
+            ):
+                async for event in limited:
                     if reason := skip_reason(event):
                         context.log.warning("%s: %s", event.call_id, reason)
                     if _is_failure(event):
