@@ -58,7 +58,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data callpipel
 COPY --from=build /opt/callpipeline /opt/callpipeline
 ENV PATH="/opt/callpipeline/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     HOME=/data CALLPIPELINE_HOME=/data CALLPIPELINE_WEB_HOST=0.0.0.0
-# Only /data and /tmp are written to: the root file system can be read-only.
+# Only CALLPIPELINE_HOME and /tmp are written to: the root file system can be read-only.
 WORKDIR /data
 USER 10001:10001
 VOLUME /data

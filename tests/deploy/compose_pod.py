@@ -62,8 +62,10 @@ class Pod:
 
     def up(self) -> None:
         """Create what is missing, in order of dependencies, and wait until all are healthy."""
-        hosts = [f"--add-host={name}:127.0.0.1" for name in self.services]
-        podman("pod", "create", "--name", self.name, "--network", "none", *hosts)
+        # Podman 4.3 leaves names of --add-host out where a pod has no network.
+        names = " ".join(["localhost", *self.services])
+        self.hosts.write_text(f"127.0.0.1 {names}\n")
+        podman("pod", "create", "--name", self.name, "--network", "none")
         waiting = list(self.services)
         while waiting:
             ready = next(n for n in waiting if not self._dependencies(n) & set(waiting))
@@ -79,6 +81,10 @@ class Pod:
             grace = self.services[name].get("stop_grace_period", "10s").rstrip("s")
             podman("stop", "-t", grace, self._container(name), check=False)
         podman("pod", "rm", "-f", self.name, check=False)
+
+    @property
+    def hosts(self) -> Path:
+        return self.env_file.parent / "hosts"
 
     def restart(self, name: str) -> None:
         grace = self.services[name].get("stop_grace_period", "10s").rstrip("s")
@@ -142,11 +148,9 @@ class Pod:
         options += ["--env-file", str(self.env_file)] if "env_file" in service else []
         for variable, value in service.get("environment", {}).items():
             options += ["-e", f"{variable}={value}"]
+        options += ["-v", f"{self.hosts}:/etc/hosts:ro"]
         for volume in service.get("volumes", ()):
-            if isinstance(volume, dict):
-                options += [f"--tmpfs={volume['target']}:mode=1777"]
-            else:
-                options += ["-v", f"{self.name}-{volume}"]
+            options += ["-v", f"{self.name}-{volume}"]
         return options
 
     def _image(self, name: str) -> Sequence[str]:

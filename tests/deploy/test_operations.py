@@ -66,7 +66,7 @@ def _run(installation: Installation, words: list[str], environment: dict[str, st
                 continue
             return
         raise AssertionError(words)
-    installation.run(*words, **environment)
+    installation.run(*words, exit_code=0, **environment)
 
 
 def test_every_command_in_the_text_has_these_words(installation: Installation):

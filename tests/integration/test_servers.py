@@ -125,7 +125,7 @@ def test_env_prints_what_dagsters_commands_need(tmp_path: Path, database_url: st
     home = tmp_path / "with 'quotes'"
     installation = Installation(home, database_url)
     address = {"CALLPIPELINE_CODE_SERVER": "code-server:4266"}
-    printed = installation.run("env", **address).stdout
+    printed = installation.run("env", exit_code=0, **address).stdout
     shell = f"{printed}\nprintenv DAGSTER_HOME CALLPIPELINE_DATABASE_URL"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True, env={})
     assert done.stdout.splitlines() == [str(home / "dagster"), database_url]

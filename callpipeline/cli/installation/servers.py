@@ -188,7 +188,8 @@ def _refuse_taken_port(host: str, port: int, setting: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror)
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error.strerror)
         raise SettingsInvalid(
             f"{host}, port {port}, can't be used ({reason}): stop the other server, or choose "
             f"another port with {setting}."

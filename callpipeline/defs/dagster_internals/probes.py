@@ -28,7 +28,7 @@ def code_server_status(target: str, timeout_s: float) -> str | None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(target) as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check
+        check = health_pb2_grpc.HealthStub(channel).Check  # pyright: ignore[reportAttributeAccessIssue]
         try:
             answer = check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=timeout_s)
         except grpc.RpcError as error:
