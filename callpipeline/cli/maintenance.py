@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -278,14 +279,16 @@ def _print_history(retained: RetentionStore, *, as_json: bool) -> None:
 
 
 def migrate(
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for database and store until they respond.")
+    ] = False,
     buckets: Annotated[
         bool, typer.Option("--create-buckets", help="Also create the S3 buckets that are missing.")
     ] = False,
 ) -> None:
     """Migrate the database to the newest schema, from empty or any earlier version.
 
-    Waits for the database if it is not reachable yet. Also migrates Dagster's tables, and creates a
-    starter competitor list if there is none.
+    Also migrates Dagster's tables, and creates a starter competitor list if there is none.
     """
     from callpipeline.defs.dagster_internals.storage import migrate_dagster_tables
     from callpipeline.storage.postgres.migrations import examine, wait_until_available
@@ -293,9 +296,12 @@ def migrate(
 
     options = settings()
     with wiring.open_database_url(options) as url:
-        wait_until_available(lambda: examine(url), print_note)
+        if wait:
+            wait_until_available(lambda: examine(url), print_note)
         if buckets:
-            for name in wait_until_available(lambda: wiring.create_buckets(options), print_note):
+            create = partial(wiring.create_buckets, options)
+            created = wait_until_available(create, print_note) if wait else create()
+            for name in created:
                 console.print(f"Created the bucket {name}.", highlight=False)
         revision = migrate_database(url)
         # Now, so that services which start together create neither at once.

@@ -47,7 +47,7 @@ def test_workers_take_a_run_only_when_they_can_start_it():
 
 @pytest.mark.parametrize(
     ("waiting", "slots", "size"),
-    [(200, 2, 50), (200, 10, 10), (1, 10, 1), (3, 2, 1), (100_000, 4, 200), (0, 4, 1)],
+    [(200, 2, 56), (200, 10, 16), (16, 2, 8), (1, 10, 1), (3, 2, 2), (100_000, 4, 200), (0, 4, 1)],
 )
 def test_batches_of_workers_fit_to_calls_and_slots(waiting: int, slots: int, size: int):
     assert spread_over_slots(options(run_launcher="celery", max_runs=slots), waiting) == size

@@ -82,12 +82,15 @@ def resumes_work(run: dg.DagsterRun) -> bool:
 def spread_over_slots(options: Settings, waiting: int) -> int:
     """Return the size of batches that lets a burst of calls keep all machines busy.
 
-    Twice as many batches as slots: the slots that are done first take more of them. One machine has
-    nothing to spread, and large batches cost less.
+    Each slot gets its share of a small burst. Of a large one it gets half of its share, so that the
+    slots that are done first take more, in multiples of the calls that a run processes at once: the
+    last of a batch would leave places unused. One machine has nothing to spread.
     """
     if options.run_launcher != "celery":
         return options.batch_size
-    return max(1, min(options.batch_size, math.ceil(waiting / (2 * options.max_runs))))
+    share, at_once = max(1, math.ceil(waiting / options.max_runs)), options.concurrency
+    size = share if share <= at_once else math.ceil(share / 2 / at_once) * at_once
+    return min(options.batch_size, size)
 
 
 def plan_batches(
