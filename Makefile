@@ -5,7 +5,7 @@ BIN := .venv/bin
 PAGES := callpipeline/web/static/vendor/built
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up pages test test-fast test-all check fix pocketsphinx vosk docs wheel lock audit sbom
+.PHONY: help demo up secrets pages test test-fast test-all check fix pocketsphinx vosk containers docs wheel lock audit sbom
 
 help:  ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: .venv/run.done  ## Process the sample calls and print the competitor menti
 
 up: .venv/run.done $(PAGES)  ## Start the web app, Postgres, sensors and Dagster's UI (Ctrl-C stops them)
 	$(BIN)/callpipeline up
+
+secrets:  ## Write passwords and keys for docker-compose.yml to .env
+	@$(PYTHON) deploy/make_secrets.py
 
 pages: $(PAGES)  ## Fetch the libraries of the web pages from npm
 
@@ -39,6 +42,9 @@ check: .venv/dev.done  ## Check format, lint, types and import contracts; change
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+containers: .venv/dev.done $(PAGES)  ## Build the image and run docker-compose.yml with podman
+	$(BIN)/python -m tests.deploy.try_containers
 
 fix: .venv/dev.done  ## Format, and apply the linter's fixes
 	$(BIN)/ruff format .

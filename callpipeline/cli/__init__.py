@@ -15,6 +15,15 @@ from callpipeline.cli.doctor.examination import doctor
 from callpipeline.cli.installation.backup import backup, restore
 from callpipeline.cli.installation.demo import demo
 from callpipeline.cli.installation.legacy import import_legacy
+from callpipeline.cli.installation.servers import (
+    code_server,
+    daemon,
+    env,
+    health,
+    ui,
+    web,
+    worker,
+)
 from callpipeline.cli.installation.up import up
 from callpipeline.cli.maintenance import erase, migrate, retention
 from callpipeline.cli.rematching import recompute
@@ -59,6 +68,13 @@ COMMANDS: list[Callable[..., None]] = [
     erase,
     retention,
     migrate,
+    code_server,
+    daemon,
+    ui,
+    web,
+    worker,
+    health,
+    env,
     backup,
     restore,
     doctor,

@@ -41,6 +41,7 @@ def serve(
     import uvicorn
 
     from callpipeline.engine_server.app import create_app
+    from callpipeline.http_server.access_log import log_config
     from callpipeline.http_server.connections import HeaderLimit
 
     chosen = {"serve_port": port, "serve_host": host}
@@ -55,7 +56,7 @@ def serve(
             served,
             server_header=False,
             access_log=False,
-            log_level="info",
+            log_config=log_config(options.log_format),
             http=HeaderLimit,
             ws="none",
             timeout_graceful_shutdown=GRACE_S,

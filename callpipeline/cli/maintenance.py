@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +13,16 @@ from rich.table import Table
 
 from callpipeline import wiring
 from callpipeline.cli import present
-from callpipeline.cli.session import AsJson, console, open_storage_migrated, print_error
+from callpipeline.cli.session import (
+    AsJson,
+    console,
+    open_storage_migrated,
+    print_error,
+    print_note,
+)
 from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, RetentionClass, RetentionPeriods
-from callpipeline.errors import UnknownCall
+from callpipeline.errors import CatalogInvalid, UnknownCall
 from callpipeline.pipeline.erasure import DeletionResult
 from callpipeline.storage.erasure import ErasureCandidate, Erasures, RetentionStore
 from callpipeline.storage.postgres import compaction
@@ -270,10 +278,35 @@ def _print_history(retained: RetentionStore, *, as_json: bool) -> None:
     console.print(table if rows else "Nothing was deleted in the last 30 days.")
 
 
-def migrate() -> None:
-    """Migrate the database to the newest schema, from empty or any earlier version."""
+def migrate(
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for database and store until they respond.")
+    ] = False,
+    buckets: Annotated[
+        bool, typer.Option("--create-buckets", help="Also create the S3 buckets that are missing.")
+    ] = False,
+) -> None:
+    """Migrate the database to the newest schema, from empty or any earlier version.
+
+    Also migrates Dagster's tables, and creates a starter competitor list if there is none.
+    """
+    from callpipeline.defs.dagster_internals.storage import migrate_dagster_tables
+    from callpipeline.storage.postgres.migrations import examine, wait_until_available
     from callpipeline.storage.postgres.migrations import migrate as migrate_database
 
-    with wiring.open_database_url(settings()) as url:
+    options = settings()
+    with wiring.open_database_url(options) as url:
+        if wait:
+            wait_until_available(lambda: examine(url), print_note)
+        if buckets:
+            create = partial(wiring.create_buckets, options)
+            created = wait_until_available(create, print_note) if wait else create()
+            for name in created:
+                console.print(f"Created the bucket {name}.", highlight=False)
         revision = migrate_database(url)
+        # Now, so that services which start together create neither at once.
+        wiring.enter_dagster_environment(options, url)
+        with wiring.open_storage(options, url) as storage, suppress(CatalogInvalid):
+            wiring.load_catalog(options, storage.catalogs)
+        migrate_dagster_tables()
     console.print(f"The database is at schema version {revision}.", highlight=False)

@@ -16,7 +16,7 @@ from rich.markup import escape
 from callpipeline import wiring
 from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState
-from callpipeline.errors import CallpipelineError, SettingsInvalid
+from callpipeline.errors import CallpipelineError
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT_HELP = (
@@ -98,17 +98,13 @@ def open_storage_migrated() -> Iterator[wiring.Storage]:
     The embedded database is migrated automatically. Raises SettingsInvalid if a configured
     database is not at the newest schema.
     """
-    from callpipeline.storage.postgres.migrations import migrate, pending
+    from callpipeline.storage.postgres.migrations import check_schema, examine, migrate
 
     options = settings()
     with wiring.open_database_url(options) as url:
-        present, newest = pending(url)
-        if present != newest and options.database_url:
-            raise SettingsInvalid(
-                f"The database is at schema version {present or 'none'}, callpipeline needs "
-                f"{newest}: run `callpipeline migrate`."
-            )
-        if present != newest:
+        if options.database_url:
+            check_schema(url)
+        elif not examine(url).works:
             migrate(url)
         wiring.enter_dagster_environment(options, url)
         with wiring.open_storage(options, url) as storage:

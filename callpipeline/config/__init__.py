@@ -19,6 +19,7 @@ from pydantic_settings import (
 from callpipeline.config.engines import EngineSettings, ServingSettings
 from callpipeline.config.legacy import OldNamesSource, variable_of
 from callpipeline.config.notifications import NotificationSettings
+from callpipeline.config.services import ServiceSettings
 from callpipeline.config.values import WebAddress
 from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
 from callpipeline.errors import SettingsInvalid
@@ -42,6 +43,7 @@ class Settings(
     FetchingSettings,
     ServingSettings,
     NotificationSettings,
+    ServiceSettings,
     UploadSettings,
     WebSettings,
 ):

@@ -6,6 +6,7 @@ does not import the program's main module, which takes seconds under Dagster.
 
 import asyncio
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -199,11 +200,28 @@ def serve(fd: int, parent: int, niceness: int) -> None:
         connection.send_bytes(_outcome(call))
 
 
-def available_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
+def available_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the number of CPUs that this process may use, also in a container with a quota."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, min(count, math.ceil(_cpu_quota(cgroups) or count)))
+
+
+def _cpu_quota(cgroups: Path) -> float | None:
+    """Return the CPU quota of this container in CPUs, None without one."""
+    try:
+        quota, period = (cgroups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:  # cgroups of version 1
+            quota = (cgroups / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroups / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+        return None  # `max`, or -1
+    return int(quota) / int(period)
 
 
 def _outcome(call: bytes) -> bytes:

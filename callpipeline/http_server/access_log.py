@@ -1,9 +1,12 @@
 """Access log and last-resort error handling, the outermost middleware of the servers."""
 
 import asyncio
+import json
 import logging
 import time
 import traceback
+from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
@@ -19,6 +22,33 @@ STOPPING = HTTPException(
 INTERNAL_ERROR = HTTPException(500, "Internal server error. The server's log has the details.")
 
 log = logging.getLogger("uvicorn.callpipeline")
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry = {"time": at, "level": record.levelname, "logger": record.name}
+        entry["message"] = record.getMessage()
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def log_config(log_format: str) -> dict[str, Any]:
+    """Return the configuration of a server's logging to standard output, as `text` or `json`."""
+    text = {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    formatter = {"()": JsonFormatter} if log_format == "json" else text
+    stream = {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": formatter},
+        "handlers": {"stdout": stream},
+        "loggers": {"uvicorn": {"handlers": ["stdout"], "level": "INFO", "propagate": False}},
+        "root": {"handlers": ["stdout"], "level": "WARNING"},
+    }
 
 
 class AccessLogMiddleware:

@@ -6,6 +6,7 @@ import sys
 import uvicorn
 
 from callpipeline.config import settings
+from callpipeline.http_server.access_log import log_config
 from callpipeline.http_server.connections import raise_file_limit
 from callpipeline.storage.objects.files import keep_files_private
 from callpipeline.web import access
@@ -20,7 +21,11 @@ def main() -> None:
     # Settings and URLs have IPv6 addresses in brackets, uvicorn takes them without.
     host = options.web_host.strip("[]")
     config = uvicorn.Config(
-        create_app(options), host=host, port=options.web_port, **access.UVICORN_OPTIONS
+        create_app(options),
+        host=host,
+        port=options.web_port,
+        log_config=log_config(options.log_format),
+        **access.UVICORN_OPTIONS,
     )
     server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):

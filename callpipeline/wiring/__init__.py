@@ -76,6 +76,7 @@ from callpipeline.wiring.registry import recogniser_language
 from callpipeline.wiring.stores import (
     HOME_SOURCE,
     clear_workspace,
+    create_buckets,
     dagster_environment,
     disk_shortage,
     egress_policy,
@@ -106,6 +107,7 @@ __all__ = [
     "clear_workspace",
     "company_slots",
     "configured_channels",
+    "create_buckets",
     "dagster_environment",
     "disk_shortage",
     "enter_dagster_environment",
@@ -356,12 +358,14 @@ def open_legacy_import(
 def load_catalog(settings: Settings, catalogs: CatalogVersions) -> Catalog:
     """Return the competitor list in force, after the import of its file if that has changed.
 
-    Without any list, a starter list is created at the default path. Raises CatalogInvalid.
+    Without any list, a starter list is created at the default path, unless the settings forbid it.
+    Raises CatalogInvalid.
     """
     current = catalogs.current()
     path = settings.catalog_path
     starter = CHECKOUT / "samples" / "competitors.yaml"
-    if current is None and settings.catalog is None and not path.exists() and starter.exists():
+    may_start = settings.starter_catalog and settings.catalog is None and starter.exists()
+    if current is None and may_start and not path.exists():
         files.create_file(path, starter.read_bytes())
     current = catalogs.import_file(path) or catalogs.current()
     catalog = catalogs.catalog(current.version) if current else None

@@ -19,6 +19,7 @@ from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.ingest.beside import TranscriptRules
 from callpipeline.storage.objects import files
+from callpipeline.storage.objects.s3 import BucketStore
 from callpipeline.storage.objects.urls import (
     ObjectStore,
     S3Access,
@@ -39,22 +40,23 @@ def enter_dagster_environment(settings: Settings, database_url: str) -> None:
     environment = dagster_environment(settings, database_url)
     # On a read-only data folder, commands that do not open Dagster's instance still work.
     with suppress(OSError):
-        write_dagster_home(Path(environment["DAGSTER_HOME"]))
+        write_dagster_home(Path(environment["DAGSTER_HOME"]), settings.max_runs)
     os.environ.update(environment)
 
 
-def write_dagster_home(home: Path) -> None:
+def write_dagster_home(home: Path, max_runs: int = 5) -> None:
     """Write dagster.yaml of this version into Dagster's home, unless it is up to date."""
     text = (CHECKOUT / "dagster.yaml").read_text()
+    text = text.replace("max_concurrent_runs: 5\n", f"max_concurrent_runs: {max_runs}\n")
     path = home / "dagster.yaml"
     if path.exists() and path.read_text() == text:
         return
     files.replace_file(path, text.encode())
 
 
-def write_workspace(home: Path, port: int) -> Path:
-    """Write a workspace.yaml that names the code server on a port; returns its path."""
-    server = {"host": "127.0.0.1", "port": port, "location_name": "callpipeline"}
+def write_workspace(home: Path, port: int, host: str = "127.0.0.1") -> Path:
+    """Write a workspace.yaml that names the code server; returns its path."""
+    server = {"host": host, "port": port, "location_name": "callpipeline"}
     path = home / "workspace.yaml"
     path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is valid YAML
     return path
@@ -239,6 +241,20 @@ def s3_access(settings: Settings) -> S3Access:
         access_key_id=key.get_secret_value() if key else None,
         secret_access_key=secret.get_secret_value() if secret else None,
     )
+
+
+def create_buckets(settings: Settings) -> list[str]:
+    """Create the buckets of the sources and of the results that are missing; return their names.
+
+    Raises StoreUnavailable.
+    """
+    urls = [*(source.url for source in load_sources(settings)), settings.storage_url]
+    created: list[str] = []
+    for name in dict.fromkeys(urlsplit(url).netloc for url in urls if local_folder(url) is None):
+        store = BucketStore(f"s3://{name}", name, "", s3_access(settings))
+        if store.create_bucket():
+            created.append(name)
+    return created
 
 
 def open_old_bucket(settings: Settings, url: str) -> ObjectStore:

@@ -256,3 +256,37 @@ def test_a_run_stopped_during_a_write_does_not_block_the_reclaim(
             connection.execute("SELECT 1")
         with stamina.set_testing(True, attempts=3), pytest.raises(ClaimLost):
             Claims(database).complete(call_id, "zombie")
+
+
+# Interrupted runs
+
+
+def test_interruptions_cost_a_call_nothing(storage: Storage, claims: Claims, call_id: str):
+    for number in range(2 * MAX_ATTEMPTS):
+        assert claimed(claims, call_id, run_id=f"run-{number}") == [call_id]
+        claims.begin(call_id, f"run-{number}")
+        assert claims.hand_back(f"run-{number}") == 1
+        (call,) = storage.ledger.calls(call_ids=[call_id])
+        assert call.state is CallState.PENDING and call.claimed_by is None
+        counted = "attempts, retries, releases, idle_runs, next_attempt_at <= now()"
+        with storage.database.transaction() as connection:
+            row = connection.execute(f"SELECT {counted} AS is_due FROM calls".encode()).fetchone()
+        assert row and list(row.values()) == [0, 0, 0, 0, True]
+    assert claims.claiming_runs() == []
+
+
+def test_an_interrupted_run_hands_back_its_own_calls_only(storage: Storage, claims: Claims):
+    mine, done, other = enter(storage, "1.wav", "2.wav", "3.wav")
+    claimed(claims, mine, done)
+    claimed(claims, other, run_id="run-2")
+    claims.complete(done, "run-1")
+    change(storage, [done], state="'COMPLETED'")
+    assert claims.hand_back("run-1") == 1
+    states = {call.call_id: call.state for call in storage.ledger.calls()}
+    assert states == {
+        mine: CallState.PENDING,
+        done: CallState.COMPLETED,
+        other: CallState.PROCESSING,
+    }
+    with pytest.raises(ClaimLost):
+        claims.begin(mine, "run-1")

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,7 @@ import dagster as dg
 from pydantic import SecretStr
 
 from callpipeline import wiring
+from callpipeline.cli.installation import guardian
 from callpipeline.cli.installation.services import Services
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane, Registration
@@ -27,6 +30,7 @@ from tests.soak.faults import Faults
 from tests.soak.script import Script
 
 FAULTY, PLAIN = "tests.soak.definitions", "tests.soak.scripted_definitions"
+WORKER = "callpipeline.defs.dagster_internals.celery_runs"
 START_S = 90.0
 OWN_PREFIXES = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
 QUICK = {
@@ -92,6 +96,15 @@ class Installation:
         ui += ["--live-data-poll-rate", "30000"]
         self._start("webserver", ui)
         until(lambda: _listens(port), "the webserver", START_S, every_s=0.1)
+
+    def start_worker(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a Celery worker, as `callpipeline worker` does."""
+        run = [guardian.__file__, "60", sys.executable, "-m", WORKER]
+        process = self._start(name, run)
+        log = self.services.log(name)
+        already = log.read_text().count(" ready.")
+        until(lambda: log.read_text().count(" ready.") > already, f"{name} is ready", START_S)
+        return process
 
     def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         self.running[name] = self.services.start(name, command)
@@ -166,6 +179,7 @@ def installed(
     code: str = FAULTY,
     durable: bool = False,
     daemons: int = 1,
+    schema: str = "head",
 ) -> Iterator[Installation]:
     """Run an installation; `environment` overrides the QUICK settings and those of dagster.yaml."""
     (home / "soak" / "struck").mkdir(parents=True)
@@ -173,9 +187,13 @@ def installed(
     (home / "code-port").write_text(str(free_port()))
     with ExitStack() as stack:
         url = stack.enter_context(EmbeddedPostgres(home / "postgres", durable=durable).running())
-        migrate(url)
+        migrate(url, schema)
         settings = Settings(home=home, database_url=SecretStr(url), _env_file=None)  # pyright: ignore
         chosen = _environment(settings, url) | QUICK | dict(environment or {})
+        slots = int(chosen.get("CALLPIPELINE_MAX_RUNS", settings.max_runs))
+        wiring.write_dagster_home(home / "dagster", slots)
+        if (code_folder := Path(chosen["PYTHONPATH"])) != CHECKOUT:  # another version
+            shutil.copy(code_folder / "dagster.yaml", home / "dagster")
         storage = stack.enter_context(wiring.open_storage(settings, url))
         wiring.load_catalog(settings, storage.catalogs)
         with _isolated(chosen):

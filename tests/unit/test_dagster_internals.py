@@ -34,6 +34,8 @@ NAMES: Mapping[str, set[str]] = {
     "dagster._core.execution.backfill": {"BULK_ACTION_TERMINAL_STATUSES"},
     "dagster._core.execution.plan.objects": {"StepFailureData"},
     "dagster._core.instance.utils": {"RUNLESS_RUN_ID"},
+    "dagster._core.launcher.base": {"CheckRunHealthResult", "RunLauncher", "WorkerStatus"},
+    "dagster._core.launcher.default_run_launcher": {"DefaultRunLauncher"},
     "dagster._core.run_coordinator.base": {"SubmitRunContext"},
     "dagster._core.run_coordinator.queued_run_coordinator": {"QueuedRunCoordinator"},
     "dagster._core.scheduler.instigation": {
@@ -78,6 +80,9 @@ NAMES: Mapping[str, set[str]] = {
     "dagster._grpc.server": {"DagsterApiServer"},
     "dagster._serdes": {"ConfigurableClassData"},
     "dagster_aws.s3.compute_log_manager": {"S3ComputeLogManager"},
+    "dagster_celery.launcher": {"CeleryRunLauncher"},
+    "dagster_celery.tags": {"DAGSTER_CELERY_TASK_ID_TAG"},
+    "dagster_celery.tasks": {"create_execute_job_task", "create_resume_job_task"},
     "dagster_postgres": {"DagsterPostgresStorage"},
     "dagster_postgres.event_log": {"PostgresEventLogStorage"},
     "dagster_postgres.run_storage": {"PostgresRunStorage"},
@@ -150,6 +155,7 @@ SIGNATURES: Mapping[str, Sequence[str]] = {
     INSTANCE + "get_run_ids": ("filters", "cursor", "limit"),
     INSTANCE + "get_runs_count": ("filters",),
     INSTANCE + "get_ticks": ("origin_id", "selector_id", "limit", "statuses"),
+    INSTANCE + "report_run_canceling": ("run", "message"),
     INSTANCE + "report_run_failed": ("dagster_run", "message"),
 }
 """Parameters that are passed, of methods that are called or overridden."""

@@ -2,13 +2,21 @@
 
 Run as a script. It reads one process group id per line from standard input, which its parent keeps
 open. At the end of the input it sends SIGTERM to all groups, and SIGKILL after a grace period.
+
+With a grace period and a command as arguments, it runs this command instead, in a process group
+that it stops as a whole: the code server would leave its runs behind. As the first process of a
+container it also reaps orphans.
 """
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 GRACE_S = 15.0
@@ -18,9 +26,12 @@ FORGET_S = 30.0
 """Interval at which ended groups are dropped, since their ids may be reused."""
 
 STDIN = 0
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main() -> None:
+    if arguments := sys.argv[1:]:
+        sys.exit(run(float(arguments[0]), arguments[1:]))
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     stop(read_groups(STDIN))
@@ -79,6 +90,63 @@ def accepts_signals(group: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def run(grace_s: float, command: Sequence[str]) -> int:
+    """Run a command until it and its descendants have ended; return its exit code.
+
+    SIGTERM, SIGINT and SIGHUP stop all of them, as does the end of the command itself. They are
+    killed after the grace period.
+    """
+    adopt_orphans()
+    process = subprocess.Popen(
+        command,
+        process_group=0,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - there is no other thread
+    )
+    group, exit_code = process.pid, 0
+
+    def stop_group(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
+        if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+            signal.setitimer(signal.ITIMER_REAL, grace_s)
+
+    def kill_group(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, kill_group)
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, stop_group)
+    while True:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            # Its default action ends a process, and Python restores that on exit.
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            return exit_code
+        if pid == group:
+            code = os.waitstatus_to_exitcode(status)
+            exit_code = code if code >= 0 else 128 - code
+            stop_group()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent has ended, on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Let signals end this process again, and SIGTERM it when its parent is killed.
+
+    A script ignores SIGINT for commands that it starts in the background, and they inherit that.
+    """
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import aclosing
 
 import dagster as dg
 
-from callpipeline.defs.dagster_internals.storage import flush_events
+from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.jobs.process_calls import (
     CallSelection,
     is_batch,
@@ -34,7 +35,6 @@ from callpipeline.pipeline.processing.processor import (
 )
 from callpipeline.pipeline.processing.processor import process_calls as process_batch
 from callpipeline.pipeline.processing.stages import Stages
-from callpipeline.storage.calls.claims import heartbeat
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.wiring import Storage
@@ -113,21 +113,18 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
         with expose_errors():
             claimed, failures = _claimed(context, storage, call_ids, wanted)
             processor = Processor(stages, run_id)
-            try:
-                with heartbeat(storage.claims, run_id):
-                    events = process_batch(processor, claimed, wanted, concurrency=concurrency)
-                    async for event in events:
-                        if reason := skip_reason(event):
-                            context.log.warning("%s: %s", event.call_id, reason)
-                        if _is_failure(event):
-                            failures[event.call_id] = reason
-                        if not isinstance(event, CallAbandoned):
-                            yield as_asset_event(event, stages.links)
-            finally:
-                # First: if it fails, the run keeps its claims, and `lost_runs` reports its stages.
-                flush_events(context.instance)
-                # Unprocessed calls of a cancelled or stopped run wait for another run.
-                storage.claims.release(run_id)
+            events = process_batch(processor, claimed, wanted, concurrency=concurrency)
+            async with (
+                holding_claims(context, storage.claims) as interruption,
+                aclosing(interruption.limit(events)) as limited,
+            ):
+                async for event in limited:
+                    if reason := skip_reason(event):
+                        context.log.warning("%s: %s", event.call_id, reason)
+                    if _is_failure(event):
+                        failures[event.call_id] = reason
+                    if not isinstance(event, CallAbandoned):
+                        yield as_asset_event(event, stages.links)
         if failures:
             raise _failure(failures, len(call_ids))
 

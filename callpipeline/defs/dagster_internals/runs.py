@@ -36,6 +36,10 @@ ERASED = "(erased)"
 UNFINISHED = [status.value for status in NOT_FINISHED_STATUSES]
 TAGS = (ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_END_TAG)
 
+INTERRUPTED = (
+    "The process was asked to stop, for example by a deployment. Another run takes over its calls."
+)
+
 MAX_AGE = timedelta(days=2)
 """Older failures are not reported, for example after callpipeline was off for a week."""
 
@@ -65,6 +69,18 @@ def unfinished_runs(instance: dg.DagsterInstance, run_ids: Collection[str]) -> s
 def mark_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
     """End a run whose process is gone, or never started its work."""
     instance.report_run_failed(run, message)
+
+
+def is_canceling(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return True if a person has canceled the run."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status is dg.DagsterRunStatus.CANCELING
+
+
+def report_interruption(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Let an interrupted run end as canceled: Dagster would end it as failed, and notify that."""
+    if run := instance.get_run_by_id(run_id):
+        instance.report_run_canceling(run, INTERRUPTED)
 
 
 def materialized_in(instance: dg.DagsterInstance, run_id: str) -> set[tuple[str, str]]:
@@ -157,11 +173,16 @@ def record_missed_failures(
 
 
 def describe_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> NotificationEvent | None:
-    """Return the failure as an event; None if the run itself lists its failed calls."""
+    """Return the failure as an event.
+
+    None if the run lists its failed calls itself, or was interrupted by a deployment.
+    """
     steps = list(_step_failures(instance, run.run_id))
     if any(_lists_calls(step) for step in steps):
         return None
     cause, message = _step_error(steps[0]) if steps else _run_error(instance, run.run_id)
+    if cause == dg.DagsterExecutionInterruptedError.__name__:
+        return None  # before it had claimed any call
     return NotificationEvent(
         EventKind.RUN_FAILED,
         Severity.ERROR,

@@ -88,6 +88,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         return cls(url, inst_data)
 
 
+def migrate_dagster_tables() -> None:
+    """Create Dagster's tables, or migrate them to this version of Dagster."""
+    with DagsterInstance.get() as instance:
+        instance.upgrade()
+
+
 def flush_events(instance: DagsterInstance) -> None:
     """Write all events that the storage still buffers; raises the database's error."""
     storage = instance.event_log_storage

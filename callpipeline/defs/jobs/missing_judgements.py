@@ -15,6 +15,7 @@ from pydantic import Field
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.runs import mark_failed
 from callpipeline.defs.dagster_internals.tables import NOT_FINISHED_STATUSES, PRIORITY_TAG
+from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME
 from callpipeline.defs.resources import expose_errors
 from callpipeline.defs.sensors.maintenance import never_started_work
@@ -22,7 +23,7 @@ from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.processing.processor import RejudgeEvent, Rejudger, RejudgeResult
 from callpipeline.pipeline.processing.stages import Stages
-from callpipeline.storage.calls.claims import Claims, heartbeat
+from callpipeline.storage.calls.claims import Claims
 from callpipeline.wiring import Storage, load_catalog
 
 JOB = "judge_missing_mentions"
@@ -58,12 +59,10 @@ def judge_missing_job(*, concurrency: int) -> dg.JobDefinition:
         judges = Rejudger(stages, storage.unjudged, run_id)
         with expose_errors():
             storage.unjudged.register_run(run_id)
-            try:
-                with heartbeat(storage.claims, run_id):
-                    async for event in judges.judge_all(config.calls, concurrency=concurrency):
-                        _log_event(context, event)
-            finally:
-                storage.claims.release(run_id)
+            async with holding_claims(context, storage.claims) as interruption:
+                events = judges.judge_all(config.calls, concurrency=concurrency)
+                async for event in interruption.limit(events):
+                    _log_event(context, event)
 
     @dg.job(
         name=JOB,

@@ -6,6 +6,7 @@ sensor would request.
 """
 
 import json
+import math
 import uuid
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.runs import mark_failed
 from callpipeline.defs.dagster_internals.tables import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -77,7 +79,23 @@ def resumes_work(run: dg.DagsterRun) -> bool:
     return BATCH_TAG in run.tags or run.parent_run_id is not None
 
 
-def plan_batches(queue: CallQueue, new_batch_id: str, batch_size: int) -> list[Batch]:
+def spread_over_slots(options: Settings, waiting: int) -> int:
+    """Return the size of batches that lets a burst of calls keep all machines busy.
+
+    Each slot gets its share of a small burst. Of a large one it gets half of its share, so that the
+    slots that are done first take more, in multiples of the calls that a run processes at once: the
+    last of a batch would leave places unused. One machine has nothing to spread.
+    """
+    if options.run_launcher != "celery":
+        return options.batch_size
+    share, at_once = max(1, math.ceil(waiting / options.max_runs)), options.concurrency
+    size = share if share <= at_once else math.ceil(share / 2 / at_once) * at_once
+    return min(options.batch_size, size)
+
+
+def plan_batches(
+    queue: CallQueue, new_batch_id: str, batch_size: int, max_open: int = MAX_OPEN_BATCHES
+) -> list[Batch]:
     """Return the batches that need a run: open ones, and new ones from the waiting calls.
 
     Only a few are open at a time: urgent calls can still overtake those that wait in the ledger,
@@ -86,7 +104,7 @@ def plan_batches(queue: CallQueue, new_batch_id: str, batch_size: int) -> list[B
     batches = queue.open_batches()
     for lane in Lane:
         open_in_lane = sum(batch.lane is lane for batch in batches)
-        for number in range(open_in_lane, MAX_OPEN_BATCHES):
+        for number in range(open_in_lane, max_open):
             batch = queue.assign_batch(f"{new_batch_id}-{lane}-{number}", batch_size, lane=lane)
             if batch is None:
                 break

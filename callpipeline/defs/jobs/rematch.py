@@ -16,8 +16,8 @@ from dagster import SensorEvaluationContext as SensorContext
 from callpipeline.config import Settings
 from callpipeline.defs.assets.calls import as_asset_event, skip_reason
 from callpipeline.defs.assets.metadata import code_reference
-from callpipeline.defs.dagster_internals.storage import flush_events
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
+from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.jobs.missing_judgements import has_active_run
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME, REMATCH_JOB, REMATCH_OP
 from callpipeline.defs.resources import expose_errors
@@ -40,7 +40,6 @@ from callpipeline.pipeline.rematch.rematcher import (
     RematchEvent,
     RematchFailed,
 )
-from callpipeline.storage.calls.claims import heartbeat
 from callpipeline.storage.ports.rematch import RematchProgress, ResultVersions, WaitingCall
 from callpipeline.wiring import Storage, load_catalog
 
@@ -72,15 +71,10 @@ def rematch_job(*, concurrency: int) -> dg.JobDefinition:
         storage: dg.ResourceParam[Storage],
         stages: dg.ResourceParam[Stages],
     ) -> None:
-        run_id = context.run_id
         with expose_errors():
-            storage.unjudged.register_run(run_id)
-            try:
-                with heartbeat(storage.claims, run_id):
-                    await _rematch(context, storage, stages, concurrency)
-            finally:
-                flush_events(context.instance)
-                storage.claims.release(run_id)
+            storage.unjudged.register_run(context.run_id)
+            async with holding_claims(context, storage.claims) as interruption:
+                await interruption.run(_rematch(context, storage, stages, concurrency))
 
     @dg.job(
         name=REMATCH_JOB,

@@ -10,7 +10,12 @@ from dagster import SensorEvaluationContext as SensorContext
 
 from callpipeline.config import Settings
 from callpipeline.defs.assets.metadata import code_reference
-from callpipeline.defs.jobs.process_calls import plan_batches, request_runs
+from callpipeline.defs.jobs.process_calls import (
+    MAX_OPEN_BATCHES,
+    plan_batches,
+    request_runs,
+    spread_over_slots,
+)
 from callpipeline.defs.partitions import PROCESS_CALLS_JOB
 from callpipeline.defs.resources import expose_errors
 from callpipeline.defs.sensors.maintenance import forget_lost_batches, reclaim_lost, stale_runs_from
@@ -59,7 +64,9 @@ def _run_requests(
         load_catalog(options, storage.catalogs)
     except CatalogInvalid as error:
         return dg.SensorResult(skip_reason=f"{counts}: {error}")
-    batches = plan_batches(queue, uuid.uuid4().hex[:12], options.batch_size)
+    size = spread_over_slots(options, sum(lane.calls - lane.delayed for lane in waiting))
+    max_open = max(MAX_OPEN_BATCHES, options.max_runs if options.run_launcher == "celery" else 0)
+    batches = plan_batches(queue, uuid.uuid4().hex[:12], size, max_open)
     requests = request_runs(instance, batches)
     return dg.SensorResult(requests, skip_reason=None if requests else f"{counts}, not due yet.")
 

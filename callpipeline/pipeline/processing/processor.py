@@ -53,6 +53,9 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 EventT = TypeVar("EventT")
 
+CANCEL_S = 5.0
+"""Longest wait for items in process to notice that they are cancelled."""
+
 SHORTAGES = {
     errno.ENOSPC: "no disk space",
     errno.EDQUOT: "no disk space (quota)",
@@ -192,7 +195,7 @@ def to_pipeline_error(error: Exception, call_id: str, stage: Stage) -> Callpipel
 
 async def process_calls(
     processor: Processor, calls: Sequence[Call], wanted: Collection[Stage], *, concurrency: int
-) -> AsyncIterator[CallEvent]:
+) -> AsyncGenerator[CallEvent, None]:
     """Process calls, at most `concurrency` at once, and yield events as they happen."""
     events = run_concurrently(
         lambda call: processor.process(call, wanted), calls, concurrency=concurrency
@@ -236,6 +239,7 @@ async def run_concurrently(
         raise failures.exceptions[0] from None
     finally:
         running.cancel()
+        await asyncio.wait({running}, timeout=CANCEL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +276,12 @@ class Rejudger:
 
     async def judge_all(
         self, call_ids: Sequence[str], *, concurrency: int
-    ) -> AsyncIterator[RejudgeEvent]:
+    ) -> AsyncGenerator[RejudgeEvent, None]:
         """Judge calls, at most `concurrency` at once, and yield results as they arrive."""
-        async for event in run_concurrently(self._events, call_ids, concurrency=concurrency):
-            yield event
+        events = run_concurrently(self._events, call_ids, concurrency=concurrency)
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def _events(self, call_id: str) -> AsyncIterator[RejudgeEvent]:
         yield await self.judge(call_id)

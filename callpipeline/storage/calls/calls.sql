@@ -329,6 +329,15 @@ FROM (SELECT call_id, releases + 1 >= %(max_releases)s AS too_often FROM calls
 WHERE calls.call_id = released.call_id AND claimed_by = %(run_id)s AND state = 'PROCESSING'
 RETURNING calls.call_id;
 
+-- name: hand_back
+-- Return the calls of an interrupted run to the queue. They are due at once, and keep their counters:
+-- neither the calls nor what they need have failed.
+UPDATE calls SET
+    state = 'PENDING', claimed_by = NULL, unavailable_service = NULL, batch_id = NULL,
+    batched_at = NULL, attempts = 0, next_attempt_at = now(), updated_at = now()
+WHERE claimed_by = %(run_id)s AND state = 'PROCESSING'
+RETURNING call_id;
+
 -- name: lock_claim
 -- Lock the row of a call that the run holds; no row means that the claim is lost.
 SELECT 1 FROM calls

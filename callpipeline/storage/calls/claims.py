@@ -195,10 +195,19 @@ class Claims:
         """
         failure = {"error_class": UnexpectedError.__name__, "message": RELEASED_TOO_OFTEN}
         parameters = {"run_id": run_id, "max_releases": MAX_RELEASES, **IDLE_RUN_WAITS, **failure}
+        return self._end_run("calls/release", parameters)
 
+    def hand_back(self, run_id: str) -> int:
+        """Return the calls of an interrupted run to the queue at once, and return how many.
+
+        Nothing is counted against them, however often a deployment interrupts their runs.
+        """
+        return self._end_run("calls/hand_back", {"run_id": run_id})
+
+    def _end_run(self, statement: str, parameters: Row) -> int:
         def end_run(connection: Connection[DictRow]) -> int:
-            released = connection.execute(query("calls/release"), parameters).rowcount
-            connection.execute(query("calls/delete_run"), {"run_id": run_id})
+            released = connection.execute(query(statement), parameters).rowcount
+            connection.execute(query("calls/delete_run"), parameters)
             return released
 
         return self._database.with_retry(end_run)

@@ -174,6 +174,32 @@ class BucketStore(ObjectStore):
     def _get_with_boto(self, key: str) -> dict[str, Any]:
         return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
 
+    def create_bucket(self) -> bool:
+        """Create the bucket unless it exists; return True if it was created.
+
+        Raises StoreUnavailable.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        region = self._access.region or "us-east-1"
+        # The default region has no constraint, and most other stores refuse one.
+        is_default = self._access.endpoint is not None or region == "us-east-1"
+        place = {} if is_default else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            if self._bucket in {each["Name"] for each in self._client.list_buckets()["Buckets"]}:
+                return False
+            self._client.create_bucket(Bucket=self._bucket, **place)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in (
+                "BucketAlreadyOwnedByYou",
+                "BucketAlreadyExists",
+            ):
+                return False
+            raise StoreUnavailable(f"The bucket {describe_error(error)}.") from None
+        except BotoCoreError as error:
+            raise StoreUnavailable(f"The store {describe_error(error)}.") from None
+        return True
+
     @cached_property
     def _client(self) -> Any:
         from boto3.session import Session

@@ -1,6 +1,15 @@
 -- The whole schema on one page. A test compares it with the result of the migrations.
 -- Tables of Dagster are in schema `public` of the same database.
 
+CREATE TABLE compatibility (
+    oldest_schema text NOT NULL,
+    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+COMMENT ON TABLE compatibility IS
+    'The oldest version of callpipeline that works with this schema: one row.';
+COMMENT ON COLUMN compatibility.oldest_schema IS
+    'The newest migration of that version. A migration that removes something raises it.';
+
 CREATE TABLE catalog_versions (
     version     text PRIMARY KEY,
     content     jsonb NOT NULL,

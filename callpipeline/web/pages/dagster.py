@@ -1,8 +1,8 @@
 """Dagster's UI at the web app's address, for visitors who are logged in.
 
-Requests are passed on to the UI's own server on this machine, with the role of the visitor: admins
-may change things there, everyone else reads. Its server accepts the signed role from us only.
-Sockets are not passed on; without one, the UI polls.
+Requests are passed on to the UI's own server, with the role of the visitor: admins may change
+things there, everyone else reads. Its server accepts the signed role from us only. Sockets are
+not passed on; without one, the UI polls.
 """
 
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ PURPOSE = "dagster"
 ROLE_HEADER = "X-Callpipeline-Role"
 ROLE_LIFETIME_S = 60.0
 CONNECT_S, READ_S = 2.0, 120.0
-UNAVAILABLE = "Dagster's UI isn't running. `callpipeline up` starts it with the web app."
+UNAVAILABLE = "Dagster's UI isn't running. `callpipeline up` or `callpipeline ui` starts it."
 
 PASSED_ON = ("accept", "accept-language", "content-type", "if-none-match", "if-modified-since")
 PASSED_BACK = (
@@ -54,11 +54,13 @@ async def dagster_ui(request: Request, path: str, state: State) -> Response:
     headers = {n: request.headers[n] for n in PASSED_ON if n in request.headers}
     headers["Accept-Encoding"] = request.headers.get("accept-encoding", "identity")
     headers[ROLE_HEADER] = state.signer.sign(PURPOSE, role, ROLE_LIFETIME_S)
+    headers["Host"] = "localhost"  # whatever its name is: it refuses foreign names
+    host, port = state.options.ui_address(state.options.port)
     client = httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False)
     try:
         sent = client.build_request(
             request.method,
-            f"http://127.0.0.1:{state.options.port}{_raw_path(request)}",
+            f"http://{f'[{host}]' if ':' in host else host}:{port}{_raw_path(request)}",
             headers=headers,
             content=await request.body() if request.method == "POST" else None,
         )

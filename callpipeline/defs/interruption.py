@@ -1,0 +1,138 @@
+"""Interruption of a run from outside: a deployment, an evicted pod, a machine that shuts down.
+
+An interruption is no failure: the calls go back to the queue at once, and lose no attempt.
+"""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from callpipeline.defs.dagster_internals.runs import is_canceling, report_interruption
+from callpipeline.defs.dagster_internals.storage import flush_events
+from callpipeline.storage.calls.claims import Claims, heartbeat
+
+T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CANCEL_S = 5.0
+"""Longest wait for the work in progress to notice its cancellation."""
+
+
+class Interruption:
+    """A request to stop this process, for the coroutines of one event loop.
+
+    `cut_work_short` is set if that ended work early.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self.is_set = False
+        self.cut_work_short = False
+
+    def interrupt(self) -> None:
+        """Note the interruption; called by a signal handler."""
+        self.is_set = True
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def run(self, work: Coroutine[Any, Any, object]) -> None:
+        """Await work until the interruption, which cancels it."""
+        working = asyncio.ensure_future(work)
+        interrupted = asyncio.ensure_future(self._event.wait())
+        await asyncio.wait({working, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        interrupted.cancel()
+        if working.done():
+            working.result()
+        else:
+            self.cut_work_short = True
+            working.cancel()
+            await asyncio.wait({working}, timeout=CANCEL_S)
+
+    async def limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Yield events until the interruption, which cancels the work on the next one."""
+        interrupted = asyncio.ensure_future(self._event.wait())
+        try:
+            while True:
+                if self.is_set:
+                    self.cut_work_short = True
+                    return
+                following = asyncio.ensure_future(_next(events))
+                await asyncio.wait({following, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait({following}, timeout=CANCEL_S)
+                    continue
+                if not following.result():
+                    return
+                yield following.result()[0]
+        finally:
+            interrupted.cancel()
+            await events.aclose()
+
+
+async def _next(events: AsyncGenerator[T, None]) -> list[T]:
+    """Return the next event; an empty list after the last one."""
+    async for event in events:
+        return [event]
+    return []
+
+
+@contextmanager
+def watch_for_interruption() -> Iterator[Interruption]:
+    """Watch for SIGINT and SIGTERM in place of Dagster's handlers.
+
+    Those raise an error wherever the main thread happens to be, which leaves a coroutine suspended
+    for good: it would neither cancel its work nor release its calls.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption  # only the main thread receives signals
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        interruption.interrupt()
+
+    before = {kind: signal.getsignal(kind) for kind in SIGNALS}
+    for kind in SIGNALS:
+        signal.signal(kind, note)
+    try:
+        yield interruption
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+@asynccontextmanager
+async def holding_claims(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, claims: Claims
+) -> AsyncIterator[Interruption]:
+    """Keep the claims of a run alive meanwhile, and release what is left of them at the end.
+
+    Pass all work through the Interruption. Raises DagsterExecutionInterruptedError if the run was
+    interrupted, or canceled by a person.
+    """
+    run_id, instance = context.run_id, context.instance
+    with watch_for_interruption() as interruption:
+        try:
+            with heartbeat(claims, run_id):
+                yield interruption
+        finally:
+            # If this fails, the run keeps its claims, and `lost_runs` reports its stages.
+            flush_events(instance)
+            if interruption.is_set and not is_canceling(instance, run_id):
+                # At once, since the grace period may be short.
+                claims.hand_back(run_id)
+                if interruption.cut_work_short:
+                    report_interruption(instance, run_id)
+            else:
+                # Unprocessed calls of a canceled or stopped run wait for another run.
+                claims.release(run_id)
+    if interruption.cut_work_short:
+        raise dg.DagsterExecutionInterruptedError

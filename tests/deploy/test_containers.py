@@ -1,0 +1,126 @@
+"""Static checks of the Dockerfile and docker-compose.yml, and the script that makes secrets."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from callpipeline.config import CHECKOUT, Settings
+
+COMPOSE = CHECKOUT / "docker-compose.yml"
+MAKE_SECRETS = CHECKOUT / "deploy" / "make_secrets.py"
+BIN = Path(sys.executable).parent
+OURS = {"migrate", "code-server", "daemon", "ui", "web", "worker", "engines"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load(COMPOSE.read_text())
+
+
+def test_the_compose_file_is_valid():
+    check = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_has_no_finding():
+    hadolint = shutil.which("hadolint", path=str(BIN)) or pytest.skip("hadolint is not installed")
+    done = subprocess.run(
+        [hadolint, "--no-color", str(CHECKOUT / "Dockerfile")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_services_are_confined(compose: dict[str, Any]):
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    for name, service in compose["services"].items():
+        assert service.get("mem_limit"), name
+        assert "privileged" not in service, name
+
+
+def test_services_start_in_order_of_health(compose: dict[str, Any]):
+    services = compose["services"]
+    for name, service in services.items():
+        for other, needed in service.get("depends_on", {}).items():
+            if needed["condition"] == "service_healthy":
+                assert "healthcheck" in services[other], (name, other)
+    for name in OURS - {"migrate", "worker"}:
+        assert services[name]["healthcheck"]["test"][0] == "CMD-SHELL", name
+    assert services["daemon"]["depends_on"]["code-server"]["condition"] == "service_healthy"
+    migrated = services["code-server"]["depends_on"]["migrate"]["condition"]
+    assert migrated == "service_completed_successfully"
+
+
+def test_only_the_web_app_is_published_by_default(compose: dict[str, Any]):
+    published = {
+        name: service["ports"]
+        for name, service in compose["services"].items()
+        if "ports" in service and "profiles" not in service
+    }
+    assert published == {"web": ["${WEB_PUBLISH:-127.0.0.1:8100}:8100"]}
+
+
+def test_no_password_has_a_default():
+    for name, default in re.findall(r"\$\{(\w+):-([^}]+)\}", COMPOSE.read_text()):
+        assert not re.search("PASSWORD|SECRET|KEY", name), (name, default)
+
+
+def test_every_setting_of_the_compose_file_exists(compose: dict[str, Any]):
+    known = {f"CALLPIPELINE_{name.upper()}" for name in Settings.model_fields} | {"DATABASE_URL"}
+    for name in OURS:
+        assert set(compose["services"][name]["environment"]) <= known, name
+
+
+def test_commands_of_the_compose_file_exist(compose: dict[str, Any]):
+    from callpipeline.cli import app
+
+    commands = {command.name or "" for command in app.registered_commands}
+    commands |= {
+        (command.callback.__name__ if command.callback else "").replace("_", "-")
+        for command in app.registered_commands
+    }
+    groups = {
+        group.typer_instance.info.name for group in app.registered_groups if group.typer_instance
+    }
+    for name in OURS:
+        assert compose["services"][name]["command"][0] in commands | groups, name
+
+
+def test_make_secrets_writes_what_the_compose_file_requires(tmp_path: Path):
+    env = tmp_path / ".env"
+    env.write_text("CALLPIPELINE_LANGUAGE=de")
+    run = [sys.executable, str(MAKE_SECRETS), str(env)]
+    said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert "Log in as admin" in said
+    first = env.read_text()
+    assert first.startswith("CALLPIPELINE_LANGUAGE=de\n") and env.stat().st_mode & 0o777 == 0o600
+    required = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
+    values = dict(re.findall(r"^(\w+)=(.*)$", first, re.MULTILINE))
+    assert required <= set(values)
+    assert all(len(values[name]) >= 20 for name in required)
+    (password,) = json.loads(values["CALLPIPELINE_WEB_USERS"].strip("'")).values()
+    options = Settings(_env_file=env)  # pyright: ignore[reportCallIssue]
+    assert options.web_users["admin"].get_secret_value() == password
+    subprocess.run(run, check=True, capture_output=True)
+    assert env.read_text() == first
+
+
+def test_the_image_takes_no_local_files(tmp_path: Path):
+    ignored = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    assert ignored[0] == "*"
+    taken = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    assert not {".env", "data", ".venv", ".git"} & set(taken)
+    assert all((CHECKOUT / name).exists() for name in taken)

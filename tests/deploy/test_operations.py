@@ -1,0 +1,142 @@
+"""Each command of docs/operations.md runs; its files, metrics and services exist."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from callpipeline.config import CHECKOUT, Settings
+from callpipeline.domain.calls.call import Registration
+from callpipeline.wiring import open_storage
+from tests.builders import a_recording
+from tests.integration.command_line import Installation
+from tests.integration.databases import new_database
+from tests.processes import free_port
+
+TEXT = (CHECKOUT / "docs" / "operations.md").read_text()
+BLOCK = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
+LINES = [line.strip() for block in BLOCK.findall(TEXT) for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("callpipeline ")]
+INLINE = re.findall(r"`(callpipeline [^`…]+)`", TEXT)
+SERVICES = {"code-server", "daemon", "ui", "web", "worker", "engines"}
+MAY_FAIL = (["doctor"], ["engines", "check"])
+"""Commands that exit with 1 if they find something, as in an installation without services."""
+
+
+@pytest.fixture
+def installation(postgres: str, template: str, tmp_path: Path) -> Iterator[Installation]:
+    with new_database(postgres, template) as url:
+        home = tmp_path / "data"
+        options = Settings(home=home, _env_file=None)  # pyright: ignore[reportCallIssue]
+        with open_storage(options, url) as storage:
+            recording = a_recording(key="a.wav")
+            storage.ledger.register([Registration(recording, metadata={"customer": "Ann Abbot"})])
+        yield Installation(home, url)
+
+
+def test_every_command_of_a_block_runs(installation: Installation, tmp_path: Path, postgres: str):
+    ports = {name: str(free_port()) for name in ("CODE_PORT", "PORT", "WEB_PORT", "SERVE_PORT")}
+    environment = {f"CALLPIPELINE_{name}": port for name, port in ports.items()}
+    assert len(COMMANDS) >= 9
+    for command in COMMANDS:
+        _, *words = shlex.split(command.replace("/mnt/backup", str(tmp_path)))
+        if words[0] == "restore":
+            with new_database(postgres) as url:
+                Installation(tmp_path / "restored", url).run("migrate")
+                (tmp_path / "restored" / "competitors.yaml").unlink()
+            continue
+        _run(installation, words, environment)
+
+
+def _run(installation: Installation, words: list[str], environment: dict[str, str]) -> None:
+    if words[:2] in MAY_FAIL:
+        words = [*words, "--json"]
+        for code in (0, 1):
+            try:
+                installation.run(*words, exit_code=code, **environment)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(words)
+    installation.run(*words, exit_code=0, **environment)
+
+
+def test_every_command_in_the_text_has_these_words(installation: Installation):
+    call_id = installation.json("status")["calls"][0]["call_id"]
+    for command in sorted(set(INLINE)):
+        _, *words = shlex.split(command.replace("CALL", call_id))
+        if words[0] in SERVICES:
+            words.append("--help")
+        elif words[:2] == ["keys", "create"]:
+            words += ["monitoring", "--scope", "read"]
+        elif words[:2] == ["keys", "revoke"]:
+            words.append("monitoring")
+        elif words[0] in ("health", "env", "migrate", "doctor"):
+            words.append("--help")
+        _run(installation, words, {})
+
+
+def test_dagsters_own_commands_work_in_this_environment(installation: Installation):
+    instructions = [line for line in LINES if line.startswith(("eval", "dagster instance"))]
+    assert len(instructions) == 2
+    shell = 'callpipeline() { python -m callpipeline "$@"; }; '
+    code = f"{sys.executable} -c 'from callpipeline.cli import app; app()' \"$@\""
+    shell = f"callpipeline() {{ {code}; }}; " + "; ".join(instructions)
+    done = subprocess.run(
+        ["sh", "-ec", shell],
+        env=installation.environment
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "schedule_storage" in done.stdout
+
+
+def test_containers_and_targets_that_are_named_exist():
+    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+    docker = [line for line in LINES if line.startswith("docker compose ")]
+    assert len(docker) >= 6
+    words = {"compose", "up", "-d", "ps", "down", "build", "run", "--rm", "restart", "docker"}
+    named = {word for line in docker for word in line.split()} - words
+    assert named <= set(compose["services"])
+    profiles = {
+        profile for each in compose["services"].values() for profile in each.get("profiles", ())
+    }
+    assert set(re.findall(r"--profile (\w+)", TEXT)) == profiles
+    variables = set(re.findall(r"\$\{(\w+)", (CHECKOUT / "docker-compose.yml").read_text()))
+    images = set(re.findall(r"`(\w+_(?:IMAGE|BUCKET|KEY|COMMAND|MEMORY))[`=]", TEXT))
+    assert images - {"CALLPIPELINE_WEB_KEY"} <= variables
+    assert set(re.findall(r"^    make (\S+)", TEXT, re.MULTILINE)) == {"secrets"}
+
+
+def exported_metrics() -> set[str]:
+    source = (CHECKOUT / "callpipeline" / "web" / "services" / "monitoring.py").read_text()
+    names = set(re.findall(r'"(callpipeline_\w+)"', source))
+    return names | {f"{name}{suffix}" for name in names for suffix in ("_total", "_bucket")}
+
+
+def metrics_in(document: Any) -> set[str]:
+    return set(re.findall(r"callpipeline_\w+", json.dumps(document)))
+
+
+def test_alerts_and_dashboard_use_metrics_that_exist():
+    folder = CHECKOUT / "deploy" / "monitoring"
+    alerts = yaml.safe_load((folder / "alerts.yaml").read_text())
+    dashboard = json.loads((folder / "dashboard.json").read_text())
+    used = metrics_in(alerts) | metrics_in([panel["targets"] for panel in dashboard["panels"]])
+    assert used and used <= exported_metrics()
+    for rule in alerts["groups"][0]["rules"]:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+        assert rule["labels"]["severity"] in ("warning", "critical")

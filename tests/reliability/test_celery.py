@@ -1,0 +1,88 @@
+"""Runs on Celery workers: they are canceled, interrupted and killed, and lose no call."""
+
+import signal
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from callpipeline.domain.calls.call import CallState
+from tests.integration.databases import execute_sql
+from tests.processes import until
+from tests.soak.installation import Installation
+from tests.soak.script import Script
+from tests.soak.tally import tally
+from tests.soak.workers import NO_REDIS, REDIS, with_workers
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(REDIS is None, reason=NO_REDIS)]
+
+CALLS = 6
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with with_workers(tmp_path_factory.mktemp("celery"), runs=1, slots=1) as installation:
+        installation.start_worker("worker-1")
+        yield installation
+
+
+def test_a_burst_is_processed_by_the_workers(installation: Installation) -> None:
+    keys = [installation.record(Script(n, 2)) for n in range(CALLS)]
+    call_ids = installation.register(keys)
+    installation.wait_until_final(call_ids, 120)
+    assert set(installation.states(call_ids)) == {CallState.COMPLETED}
+    assert tally(installation.url, installation.store, call_ids).is_clean
+    with installation.instance() as instance:
+        runs = [run for run in instance.get_runs() if run.job_name == "process_waiting_calls"]
+    assert len(runs) >= 2, "the calls were spread over more batches than slots"
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
+    installation: Installation,
+) -> None:
+    call_ids = installation.register([installation.record(Script(100, 1, wait_s=30.0))])
+    run_id = _run_of(installation, call_ids[0])
+    with installation.instance() as instance:
+        assert instance.run_launcher.terminate(run_id)
+        until(lambda: _status(instance, run_id).name == "CANCELED", "the run is canceled", 60)
+    until(lambda: not _holder(installation, call_ids[0], run_id), "its call is released", 60)
+    installation.wait_until_final(call_ids, 240)
+    assert installation.states(call_ids) == [CallState.COMPLETED]
+
+
+def test_a_stopped_worker_hands_its_calls_to_the_next_one(installation: Installation) -> None:
+    call_ids = installation.register([installation.record(Script(200, 1, wait_s=30.0))])
+    run_id = _run_of(installation, call_ids[0])
+    worker = installation.running["worker-1"]
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(120) == 0
+    counted = "SELECT state, attempts, releases, idle_runs FROM calls WHERE call_id = '{}'"
+    assert execute_sql(installation.url, counted.format(call_ids[0])) == [("PENDING", 0, 0, 0)]
+    with installation.instance() as instance:
+        assert _status(instance, run_id) is dg.DagsterRunStatus.CANCELED
+    installation.start_worker("worker-2")
+    installation.wait_until_final(call_ids, 240)
+    assert installation.states(call_ids) == [CallState.COMPLETED]
+
+
+def _run_of(installation: Installation, call_id: str) -> str:
+    """Wait until a run is at work on the call; return it."""
+    begun = f"SELECT claimed_by FROM calls WHERE call_id = '{call_id}' AND attempts > 0"
+
+    def is_at_work() -> bool:
+        found = execute_sql(installation.url, begun)
+        return bool(found and found[0][0])
+
+    until(is_at_work, "a run is at work on the call", 90, every_s=0.2)
+    return execute_sql(installation.url, begun)[0][0]
+
+
+def _holder(installation: Installation, call_id: str, run_id: str) -> bool:
+    return installation.storage.ledger.find(call_id).claimed_by == run_id
+
+
+def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    return run.status
