@@ -29,6 +29,7 @@ sentiment_corrected AS (DELETE FROM sentiment_corrections r USING wanted w WHERE
 replaced AS (DELETE FROM replaced_judgements r USING wanted w WHERE r.call_id = w.call_id),
 rematched AS (DELETE FROM rematch_calls r USING wanted w WHERE r.call_id = w.call_id),
 spoken AS (DELETE FROM transcripts r USING wanted w WHERE r.call_id = w.call_id),
+masked AS (DELETE FROM redactions r USING wanted w WHERE r.call_id = w.call_id),
 mentioned AS (DELETE FROM mentions r USING wanted w WHERE r.call_id = w.call_id)
 DELETE FROM call_stages r USING wanted w WHERE r.call_id = w.call_id;
 

@@ -16,6 +16,7 @@ from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.legacy_import import LegacyImport
+from callpipeline.pipeline.processing.redaction import Redactor
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
@@ -54,6 +55,7 @@ from callpipeline.wiring.engines import (
     company_slots,
     measure_peaks,
     open_engines,
+    mute_channel,
     open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
@@ -87,6 +89,7 @@ from callpipeline.wiring.stores import (
     open_results_store,
     open_source,
     retention_periods,
+    redaction_policies,
     run_workspace,
     source_audio,
     source_problems,
@@ -129,6 +132,7 @@ __all__ = [
     "open_storage",
     "recogniser_language",
     "refuse_to_serve_remote",
+    "redaction_policies",
     "retention_periods",
     "sample_recordings",
     "source_problems",
@@ -336,6 +340,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
 
 @contextmanager
 def open_legacy_import(
+            redactor=Redactor(
+                storage.results, mute_channel, measure_peaks, redaction_policies(settings)
+            ),
     settings: Settings, storage: Storage, database_url: str, bucket_url: str | None
 ) -> Iterator[tuple[LegacyImport, LegacyDatabase]]:
     """Open an import from the old system's database, and from the bucket with its transcripts."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
@@ -198,6 +198,7 @@ def test_a_new_transcript_says_where_earlier_audio_was_muted() -> None:
     assert count_kinds(same) == count_kinds(spans)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

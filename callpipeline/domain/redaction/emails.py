@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from callpipeline.domain.redaction.tokens import Context, Finding, Kind, Token, word_set
+from callpipeline.domain.redaction.tokens import Context, Finding, Kind, SpokenToken, word_set
 
 _WRITTEN = re.compile(r"[^\s@<>,;]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*", re.ASCII)
 _DOMAINS = (
@@ -33,7 +33,7 @@ _MAX_FREE_WORDS = 3
 """Words without a "dot" between them that may form the part before the at, such as "john smith"."""
 
 
-def find_emails(tokens: Sequence[Token], context: Context) -> Iterator[Finding]:
+def find_emails(tokens: Sequence[SpokenToken], context: Context) -> Iterator[Finding]:
     """Yield the addresses among the words of one speaker."""
     free_from = 0
     for at in range(len(tokens)):
@@ -46,7 +46,7 @@ def find_emails(tokens: Sequence[Token], context: Context) -> Iterator[Finding]:
             free_from = end
 
 
-def _address_at(tokens: Sequence[Token], at: int, context: Context) -> tuple[int, int] | None:
+def _address_at(tokens: Sequence[SpokenToken], at: int, context: Context) -> tuple[int, int] | None:
     """Return the range of the address whose at is said by a token, None without one."""
     bare = tokens[at].bare
     if "@" in bare and bare != "@":
@@ -67,7 +67,7 @@ def _address_at(tokens: Sequence[Token], at: int, context: Context) -> tuple[int
     return (start, end) if has_cue or is_mailbox or not is_plain else None
 
 
-def _written_address(tokens: Sequence[Token], at: int) -> tuple[int, int] | None:
+def _written_address(tokens: Sequence[SpokenToken], at: int) -> tuple[int, int] | None:
     """Return the range of an address with an @; its domain may go on in words."""
     bare = tokens[at].bare
     if bare.startswith("@"):
@@ -89,7 +89,7 @@ def _with_end(start: int | None, end: int | None) -> tuple[int, int] | None:
     return (start, end) if start is not None and end is not None else None
 
 
-def _domain_end(tokens: Sequence[Token], start: int) -> int | None:
+def _domain_end(tokens: Sequence[SpokenToken], start: int) -> int | None:
     """Return the end of a domain like "gmail dot com", "gmail.com" or "b t internet dot com"."""
     end = start
     while end < len(tokens) and end - start <= _MAX_FREE_WORDS:
@@ -106,7 +106,7 @@ def _domain_end(tokens: Sequence[Token], start: int) -> int | None:
     return None
 
 
-def _further_labels(tokens: Sequence[Token], end: int) -> int:
+def _further_labels(tokens: Sequence[SpokenToken], end: int) -> int:
     """Return the end of "dot co dot uk" that begins at a token, or the token itself."""
     while (
         end + 1 < len(tokens)
@@ -117,7 +117,7 @@ def _further_labels(tokens: Sequence[Token], end: int) -> int:
     return end
 
 
-def _local_start(tokens: Sequence[Token], at: int) -> int | None:
+def _local_start(tokens: Sequence[SpokenToken], at: int) -> int | None:
     """Return where the part before the at begins; None if no word before it can belong to it.
 
     The words that dots or underscores join belong to it, single letters and digits that spell it,
@@ -147,7 +147,7 @@ def _local_start(tokens: Sequence[Token], at: int) -> int | None:
     return start if start < at else None
 
 
-def _is_spelled(tokens: Sequence[Token], at: int) -> bool:
+def _is_spelled(tokens: Sequence[SpokenToken], at: int) -> bool:
     """Return whether a word is a letter beside other single letters: "s o p h i e"."""
     around = tokens[max(0, at - 1) : at + 2]
     return all(len(token.bare) == 1 for token in around)

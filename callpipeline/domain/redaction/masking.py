@@ -12,7 +12,7 @@ from callpipeline.domain.redaction.tokens import (
     Context,
     Finding,
     Kind,
-    Token,
+    SpokenToken,
     digit_runs,
     streams,
     words_of,
@@ -111,7 +111,7 @@ def redact(
     return _with_earlier(masked, spans, earlier)
 
 
-def _with_gaps(tokens: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
+def _with_gaps(tokens: Sequence[SpokenToken]) -> Iterator[tuple[str, int, int]]:
     """Yield the places of tokens, and of the fillers between two of one segment."""
     for token, following in zip(tokens, (*tokens[1:], None), strict=True):
         yield token.place

@@ -17,7 +17,7 @@ from callpipeline.domain.redaction.tokens import (
     Finding,
     Kind,
     Run,
-    Token,
+    SpokenToken,
     unit_at,
     word_set,
 )
@@ -65,19 +65,20 @@ _OTHER_CUES = word_set(
 _CUE_WORDS = 10
 MIN_PHONE, MIN_NATIONAL, MAX_PHONE = 7, 10, 15
 _MAX_OTHERS = 2
+Tokens = Sequence[SpokenToken]
 
 
 @dataclass(frozen=True, slots=True)
 class NumberRules:
-    """What the numbers of a call are judged by; `regions` are countries of phone numbers."""
+    """Rules that recognise the numbers of a call; `regions` are countries of phone numbers."""
 
     context: Context
     regions: Sequence[str]
 
-    def find(self, tokens: Sequence[Token], runs: Sequence[Run]) -> Iterator[Finding]:
+    def find(self, tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
         """Yield the numbers in the runs of one speaker; each digit belongs to one of them."""
         taken: set[tuple[str, int, int]] = set()
-        kinds: Sequence[Callable[[Sequence[Token], Sequence[Run]], Iterator[Finding]]] = (
+        kinds: Sequence[Callable[[Tokens, Sequence[Run]], Iterator[Finding]]] = (
             self._ibans,
             self._cards,
             self._unchecked_cards,
@@ -95,7 +96,7 @@ class NumberRules:
     def _said(self, run: Run, within_s: float = 25.0, most: int = 30) -> str:
         return " ".join(self.context.before(run[0].tokens[0], within_s, most))
 
-    def _cards(self, _tokens: Sequence[Token], runs: Sequence[Run]) -> Iterator[Finding]:
+    def _cards(self, _tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
         for run in runs:
             said = self._said(run, most=8)
             if _last(_OTHER_NUMBERS, said) >= 0 and _last(_CARD, self._said(run)) < 0:
@@ -104,7 +105,7 @@ class NumberRules:
                 yield _finding(Kind.CARD, window)
         yield from _split_cards(runs)
 
-    def _unchecked_cards(self, _tokens: Sequence[Token], runs: Sequence[Run]) -> Iterator[Finding]:
+    def _unchecked_cards(self, _tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
         """Yield security codes, and cards with a misheard digit, by what was said before."""
         for run in runs:
             digits = _digits(run)
@@ -117,7 +118,7 @@ class NumberRules:
             if is_card:
                 yield _finding(Kind.CARD, run)
 
-    def _bank_numbers(self, _tokens: Sequence[Token], runs: Sequence[Run]) -> Iterator[Finding]:
+    def _bank_numbers(self, _tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
         for run in runs:
             if self._is_bank_number(run):
                 yield _finding(Kind.BANK, run)
@@ -135,7 +136,7 @@ class NumberRules:
         is_account = len(digits) <= 12 and _last(_ACCOUNT, said) >= 0
         return follows_sort_code or (is_account and _last(_BANK, bank) >= 0)
 
-    def _ibans(self, tokens: Sequence[Token], _runs: Sequence[Run]) -> Iterator[Finding]:
+    def _ibans(self, tokens: Tokens, _runs: Sequence[Run]) -> Iterator[Finding]:
         at = 0
         while at < len(tokens):
             length = _iban_length(tokens, at)
@@ -143,11 +144,12 @@ class NumberRules:
                 yield Finding(Kind.BANK, tuple(tokens[at : at + length]))
             at += length or 1
 
-    def _phones(self, _tokens: Sequence[Token], runs: Sequence[Run]) -> Iterator[Finding]:
+    def _phones(self, _tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
         for run in runs:
             cue = self._cue(run)
+            total = len(_digits(run))
             for window in _windows(run, MIN_PHONE, MAX_PHONE, lambda _: True):
-                if self._is_phone(window, len(_digits(run)) - len(_digits(window)), cue):
+                if self._is_phone(window, total - len(_digits(window)), cue):
                     yield _finding(Kind.PHONE, window)
 
     def _cue(self, run: Run) -> str:
@@ -164,8 +166,9 @@ class NumberRules:
         digits = _digits(window)
         if window[0].has_plus:
             return _is_possible(f"+{digits}", None)
-        # Part of a long number is none, but "Three" or "2" may stand beside one.
-        if cue in _OTHER_CUES or _MAX_OTHERS < others < MIN_NATIONAL:
+        # Part of a long number is none, but "Three" or "2" may stand beside one, or another one.
+        may_be_beside = others <= _MAX_OTHERS or (others >= MIN_NATIONAL and digits.startswith("0"))
+        if cue in _OTHER_CUES or not may_be_beside:
             return False
         groups = [len(unit.digits) for unit in window]
         if len(digits) < MIN_NATIONAL:
@@ -224,7 +227,7 @@ _IBAN_PART = re.compile(r"[A-Z0-9]{1,34}", re.ASCII)
 _SPOKEN_PART = re.compile(r"[a-z]|\d+|[a-z]+\d[a-z\d]*|\d+[a-z][a-z\d]*", re.ASCII)
 
 
-def _iban_length(tokens: Sequence[Token], at: int) -> int:
+def _iban_length(tokens: Tokens, at: int) -> int:
     """Return how many tokens from one on say an IBAN; 0 if none begins there."""
     if not _may_be_country(tokens, at):
         return 0
@@ -244,7 +247,7 @@ def _iban_length(tokens: Sequence[Token], at: int) -> int:
     return longest
 
 
-def _may_be_country(tokens: Sequence[Token], at: int) -> bool:
+def _may_be_country(tokens: Tokens, at: int) -> bool:
     """Return whether one token, or two single letters, begin with a country code."""
     bare = tokens[at].bare
     if len(bare) == 1 and at + 1 < len(tokens):

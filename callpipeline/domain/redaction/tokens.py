@@ -23,6 +23,7 @@ CONTEXT_WORDS = 30
 
 
 def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
@@ -51,7 +52,7 @@ _SEPARATORS = re.compile(r"\D+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SpokenToken:
     """A word: its place in the transcripts, and its time.
 
     The times of words without times of their own are spread over their segment; `mute_start_s` and
@@ -90,14 +91,14 @@ class Finding(NamedTuple):
     """The words that say one number or address, in order."""
 
     kind: Kind
-    tokens: tuple[Token, ...]
+    tokens: tuple[SpokenToken, ...]
 
 
 class Unit(NamedTuple):
     """Digits with the tokens that say them: "double four" are two, "4111" is one."""
 
     digits: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[SpokenToken, ...]
     has_plus: bool = False
 
 
@@ -109,17 +110,17 @@ def words_of(segment: Segment) -> list[str]:
     return [word.text for word in segment.words] if segment.words else segment.text.split()
 
 
-def tokens_of(transcript: Transcript) -> list[Token]:
+def tokens_of(transcript: Transcript) -> list[SpokenToken]:
     """Return the words of a channel in order."""
     return [token for segment in transcript.segments for token in _segment_tokens(segment)]
 
 
-def _segment_tokens(segment: Segment) -> Iterator[Token]:
+def _segment_tokens(segment: Segment) -> Iterator[SpokenToken]:
     texts = words_of(segment)
     step_s = (segment.end_s - segment.start_s) / max(1, len(texts))
     for number, text in enumerate(texts):
         word = segment.words[number] if segment.words else None
-        yield Token(
+        yield SpokenToken(
             text,
             segment.channel,
             segment.index,
@@ -131,7 +132,7 @@ def _segment_tokens(segment: Segment) -> Iterator[Token]:
         )
 
 
-def streams(transcripts: Iterable[Transcript]) -> Iterator[list[Token]]:
+def streams(transcripts: Iterable[Transcript]) -> Iterator[list[SpokenToken]]:
     """Yield the words of each channel, and those of each voice where one channel has two."""
     for transcript in transcripts:
         tokens = tokens_of(transcript)
@@ -151,7 +152,7 @@ class Context:
         self._starts = [token.start_s for token in self._tokens]
 
     def before(
-        self, token: Token, within_s: float = CONTEXT_S, most: int = CONTEXT_WORDS
+        self, token: SpokenToken, within_s: float = CONTEXT_S, most: int = CONTEXT_WORDS
     ) -> list[str]:
         """Return up to `most` words from the last `within_s`, oldest first."""
         end = bisect_left(self._starts, token.start_s)
@@ -159,7 +160,7 @@ class Context:
         return [each.bare for each in self._tokens[start:end]]
 
 
-def digit_runs(tokens: Sequence[Token]) -> Iterator[Run]:
+def digit_runs(tokens: Sequence[SpokenToken]) -> Iterator[Run]:
     """Yield the runs of digits among the words of one speaker."""
     run: list[Unit] = []
     fillers, at = 0, 0
@@ -181,7 +182,7 @@ def digit_runs(tokens: Sequence[Token]) -> Iterator[Run]:
         yield run
 
 
-def unit_at(tokens: Sequence[Token], at: int) -> tuple[Unit | None, int]:
+def unit_at(tokens: Sequence[SpokenToken], at: int) -> tuple[Unit | None, int]:
     """Return the unit that begins at a token, and how many tokens it has; None without one."""
     first = tokens[at]
     written = _written(first.text)

@@ -223,9 +223,12 @@ CREATE TABLE recordings (
     duration_s           double precision NOT NULL,
     declared_duration_s  double precision,
     bad_packets          integer NOT NULL,
-    flags                jsonb NOT NULL
+    flags                jsonb NOT NULL,
+    withheld             boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE recordings IS 'Properties of decoded recordings.';
+COMMENT ON COLUMN recordings.withheld IS
+    'Whether the audio can''t be played until numbers in it are muted, when it is transcribed.';
 COMMENT ON COLUMN recordings.flags IS 'Problems of the recording: [{flag, detail, channel}].';
 
 CREATE TABLE channels (
@@ -299,6 +302,21 @@ COMMENT ON COLUMN segments.voice IS
     'In a mono recording with two voices, 1 or 2 in order of first appearance; else null.';
 COMMENT ON COLUMN segments.voice_confidence IS
     'Probability that the segment is of that voice.';
+
+CREATE TABLE redactions (
+    call_id   text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    position  integer NOT NULL,
+    number    integer NOT NULL,
+    kind      text NOT NULL CHECK (kind IN ('card', 'bank', 'phone', 'email')),
+    channel   text NOT NULL CHECK (channel ~ '^(left|right|mixed|[1-9][0-9]?)$'),
+    start_s   double precision NOT NULL,
+    end_s     double precision NOT NULL,
+    PRIMARY KEY (call_id, position)
+);
+COMMENT ON TABLE redactions IS
+    'Numbers and addresses that were masked in transcripts and muted in audio.';
+COMMENT ON COLUMN redactions.number IS
+    'Distinguishes the numbers of a call: one that was said with an interruption has several rows.';
 
 CREATE TABLE voices (
     call_id  text NOT NULL REFERENCES calls ON DELETE CASCADE,
