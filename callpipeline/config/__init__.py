@@ -98,6 +98,7 @@ class Settings(
     keep_transcripts_days: int = Field(default=0, ge=0)
     keep_results_days: int = Field(default=0, ge=0)
     keep_notifications_days: int = Field(default=90, ge=0)
+    keep_audit_days: int = Field(default=365, ge=0)
 
     redact: Annotated[tuple[Kind, ...], NoDecode, comma_separated(_kind)] | None = None
     redact_regions: Annotated[tuple[str, ...], NoDecode, comma_separated(_region)] = ("GB", "US")

@@ -18,6 +18,7 @@ from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.legacy_import import LegacyImport
 from callpipeline.pipeline.processing.redaction import Redactor
 from callpipeline.pipeline.processing.stages import Stages
+from callpipeline.storage.access import AuditLog
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
@@ -54,8 +55,8 @@ from callpipeline.wiring.engines import (
     built_in_phrases,
     company_slots,
     measure_peaks,
-    open_engines,
     mute_channel,
+    open_engines,
     open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
@@ -88,8 +89,8 @@ from callpipeline.wiring.stores import (
     open_old_bucket,
     open_results_store,
     open_source,
-    retention_periods,
     redaction_policies,
+    retention_periods,
     run_workspace,
     source_audio,
     source_problems,
@@ -131,8 +132,8 @@ __all__ = [
     "open_stages",
     "open_storage",
     "recogniser_language",
-    "refuse_to_serve_remote",
     "redaction_policies",
+    "refuse_to_serve_remote",
     "retention_periods",
     "sample_recordings",
     "source_problems",
@@ -184,6 +185,10 @@ class Storage:
     @property
     def evaluations(self) -> Evaluations:
         return Evaluations(self.database)
+
+    @property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.database)
 
     @property
     def descriptions(self) -> Descriptions:
@@ -335,14 +340,14 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             ),
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),
+            redactor=Redactor(
+                storage.results, mute_channel, measure_peaks, redaction_policies(settings)
+            ),
         )
 
 
 @contextmanager
 def open_legacy_import(
-            redactor=Redactor(
-                storage.results, mute_channel, measure_peaks, redaction_policies(settings)
-            ),
     settings: Settings, storage: Storage, database_url: str, bucket_url: str | None
 ) -> Iterator[tuple[LegacyImport, LegacyDatabase]]:
     """Open an import from the old system's database, and from the bucket with its transcripts."""

@@ -937,6 +937,36 @@ COMMENT ON COLUMN web_sessions.password_mark IS
     'Keyed hash of the password at login: a new password ends the session.';
 COMMENT ON COLUMN web_sessions.seen_at IS 'Last request; accurate to about a minute.';
 
+CREATE TABLE audit_log (
+    entry_id  uuid PRIMARY KEY,
+    at        timestamptz NOT NULL,
+    action    text NOT NULL CHECK (action IN
+              ('listened', 'read', 'exported', 'uploaded', 'corrected', 'erased', 'changed',
+               'operated')),
+    actor     text NOT NULL,
+    method    text NOT NULL,
+    address   text,
+    what      text NOT NULL,
+    target    text
+);
+CREATE INDEX audit_log_by_time ON audit_log (at DESC);
+CREATE INDEX audit_log_by_target ON audit_log (target, at DESC) WHERE target IS NOT NULL;
+COMMENT ON TABLE audit_log IS
+    'Who listened to, read, exported, corrected, erased or changed what. Rows are never changed.';
+COMMENT ON COLUMN audit_log.actor IS
+    'User, API key, or user and machine of a command.';
+COMMENT ON COLUMN audit_log.method IS
+    'How the actor is known: login, proxy, key, loopback or command.';
+COMMENT ON COLUMN audit_log.address IS 'Address of the client; null if unknown.';
+COMMENT ON COLUMN audit_log.what IS 'Route or command.';
+COMMENT ON COLUMN audit_log.target IS
+    'The call; null for other things. Not a foreign key: entries outlive calls.';
+
+CREATE VIEW audit_entries AS
+SELECT at, action, actor, method, address, what, target AS call_id FROM audit_log;
+COMMENT ON VIEW audit_entries IS
+    'The audit log, for auditors: GRANT USAGE ON SCHEMA callpipeline and SELECT on this view.';
+
 -- Read models of the web pages: narrow tables without joins, maintained by triggers in the
 -- transaction of the change.
 CREATE TABLE reading_calls (
