@@ -282,4 +282,9 @@ class AuditLog:
         rows = self._database.rows(
             "access/list_audit", filters | {"before": before, "limit": limit}
         )
-        return [AuditEntry(**row | {"action": AuditAction(row["action"])}) for row in rows]
+        return [_audit_entry(row) for row in rows]
+
+
+def _audit_entry(row: Row) -> AuditEntry:
+    values: Row = {**row, "action": AuditAction(row["action"])}
+    return AuditEntry(**values)

@@ -127,6 +127,13 @@ def _open_watched_storage(options: Settings, url: str) -> Iterator[tuple[Storage
         yield storage, watch
 
 
+def _announcer(storage: Storage) -> Callable[[Announcement], AnnouncedCall]:
+    def announce_call(announcement: Announcement) -> AnnouncedCall:
+        return announce(announcement, storage.announcements, storage.home, storage.egress_policy)
+
+    return announce_call
+
+
 def _open_audit(options: Settings, storage: Storage, watch: DatabaseWatch) -> AuditTrail:
     return AuditTrail(AuditSpool(options.home / "audit"), storage.audit, watch.is_away)
 
@@ -145,12 +152,6 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
         metrics.watch(probe)
         tracker = CallTracker(storage.database)
         links = wiring.open_links(options)
-
-        def announce_call(announcement: Announcement) -> AnnouncedCall:
-            return announce(
-                announcement, storage.announcements, storage.home, storage.egress_policy
-            )
-
         yield AppState(
             options=options,
             storage=storage,
@@ -168,7 +169,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             tracker=tracker,
             links=links,
             watcher=CallWatcher(tracker, lambda call: call_fragments(status_view(call, links))),
-            announce=announce_call,
+            announce=_announcer(storage),
             rematch_status=cached(
                 lambda: rematch_status(storage.catalogs, storage.rematches), REMATCH_TTL_S
             ),

@@ -103,6 +103,8 @@ UNAUDITED = frozenset({
 })  # fmt: skip
 """Routes of visitors that the audit log leaves out."""
 
+RecentKeys = TTLCache[tuple[str | None, ...], bool]
+
 log = logging.getLogger(__name__)
 
 
@@ -113,7 +115,7 @@ class AuditTrail:
         self._spool = spool
         self._audit = audit
         self._is_away = is_away
-        self._recent: TTLCache[tuple[str | None, ...], bool] = TTLCache(MAX_REMEMBERED, ONCE_S)
+        self._recent = RecentKeys(MAX_REMEMBERED, ONCE_S)
         self._lock = threading.Lock()
 
     def add(self, entry: AuditEntry) -> None:
