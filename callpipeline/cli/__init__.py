@@ -9,6 +9,7 @@ import typer
 from callpipeline.cli import catalog, engines, evaluate, keys, models, notifications, suggestions
 from callpipeline.cli.calls import results
 from callpipeline.cli.calls.processing import ingest, retry
+from callpipeline.cli.calls.redaction import redact
 from callpipeline.cli.calls.results import search
 from callpipeline.cli.calls.status import show, status
 from callpipeline.cli.doctor.examination import doctor
@@ -65,6 +66,7 @@ COMMANDS: list[Callable[..., None]] = [
     search,
     retry,
     recompute,
+    redact,
     erase,
     retention,
     migrate,

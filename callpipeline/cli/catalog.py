@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from callpipeline.cli.keys import current_user
 from callpipeline.cli.present import escape, grid, moment
 from callpipeline.cli.rematching import (
     NoWait,
@@ -21,6 +20,7 @@ from callpipeline.cli.rematching import (
 from callpipeline.cli.session import (
     AsJson,
     console,
+    current_user,
     open_storage_migrated,
     print_note,
     report_errors,

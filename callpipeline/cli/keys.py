@@ -1,9 +1,7 @@
 """The command group keys: API keys for programs."""
 
-import getpass
 import json
 import re
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ from callpipeline.cli import present
 from callpipeline.cli.session import (
     AsJson,
     console,
+    current_user,
     errors,
     open_storage_migrated,
     parse_moment,
@@ -100,15 +99,6 @@ def _end(text: str, now: datetime) -> datetime:
     if end <= now:
         raise typer.BadParameter(f"{text} is in the past", param_hint="--expires")
     return end
-
-
-def current_user() -> str:
-    """Return the user and machine that run the command."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = "unknown"
-    return f"{user} on {socket.gethostname()}"
 
 
 def _state(key: ApiKeyRecord, now: datetime) -> str:

@@ -10,10 +10,10 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callpipeline.cli.installation.services import Services, is_operated
-from callpipeline.cli.keys import current_user
 from callpipeline.cli.session import (
     MOMENT_HELP,
     console,
+    current_user,
     errors,
     open_storage_migrated,
     parse_moment,

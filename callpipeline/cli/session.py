@@ -1,12 +1,16 @@
-"""Shared by the commands: options, the console, error reports, and the storage they open."""
+"""Shared by the commands: options, console, error reports, audit log, and the storage they open."""
 
 import functools
+import getpass
 import os
 import re
+import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
@@ -15,8 +19,10 @@ from rich.markup import escape
 
 from callpipeline import wiring
 from callpipeline.config import settings
+from callpipeline.domain.access import AuditAction, AuditEntry
 from callpipeline.domain.calls.call import CallState
 from callpipeline.errors import CallpipelineError
+from callpipeline.storage.access import AuditSpool
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT_HELP = (
@@ -72,6 +78,7 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = _entries.set(tuple(_audit_entries(command, kwargs)))
         try:
             return command(*args, **kwargs)
         except CallpipelineError as error:
@@ -87,8 +94,94 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt as interrupt:
             print_error("Stopped. Nothing is lost: run the same command to continue.")
             raise typer.Exit(130) from interrupt
+        finally:
+            _entries.reset(token)
 
     return run
+
+
+A = AuditAction
+AUDITED: Mapping[str, tuple[str, AuditAction]] = {
+    "installation.backup.backup": ("backup", A.EXPORTED),
+    "suggestions.accept": ("catalog accept", A.CHANGED),
+    "catalog.apply": ("catalog apply", A.CHANGED),
+    "catalog.cancel": ("catalog cancel", A.OPERATED),
+    "suggestions.refuse": ("catalog refuse", A.CHANGED),
+    "catalog.resume": ("catalog resume", A.OPERATED),
+    "catalog.revert": ("catalog revert", A.CHANGED),
+    "maintenance.erase": ("erase", A.ERASED),
+    "evaluate.mentions.labels": ("evaluate labels", A.EXPORTED),
+    "calls.results.call": ("export call", A.EXPORTED),
+    "calls.results.calls": ("export calls", A.EXPORTED),
+    "calls.results.mentions": ("export mentions", A.EXPORTED),
+    "calls.results.segments": ("export segments", A.EXPORTED),
+    "installation.legacy.import_legacy": ("import-legacy", A.UPLOADED),
+    "calls.processing.ingest": ("ingest", A.UPLOADED),
+    "keys.create": ("keys create", A.CHANGED),
+    "keys.revoke": ("keys revoke", A.CHANGED),
+    "notifications.resend": ("notifications resend", A.OPERATED),
+    "notifications.send": ("notifications send", A.OPERATED),
+    "rematching.recompute": ("recompute", A.OPERATED),
+    "calls.redaction.redact": ("redact", A.ERASED),
+    "calls.processing.retry": ("retry", A.OPERATED),
+    "calls.results.search": ("search", A.READ),
+    "calls.status.show": ("show", A.READ),
+    "calls.status.status": ("status", A.READ),
+}
+"""Commands in the audit log, by their functions."""
+MAX_CALLS = 100
+_CALL = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}")
+_entries: ContextVar[tuple[AuditEntry, ...]] = ContextVar("audit entries", default=())
+
+
+def current_user() -> str:
+    """Return the user and machine that run the command."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    return f"{user} on {socket.gethostname()}"
+
+
+def _audit_entries(
+    command: Callable[..., object], parameters: Mapping[str, object]
+) -> Iterator[AuditEntry]:
+    """Yield an entry for each call that a command names, or a single one; none for a preview."""
+    function = f"{command.__module__}.{command.__name__}".removeprefix("callpipeline.cli.")
+    if function not in AUDITED or parameters.get("dry_run"):
+        return
+    name, action = AUDITED[function]
+    # Where the user logged in from by SSH; on the machine itself, there is no address.
+    address = os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or None
+    what = f"callpipeline {name}"
+    for target in _calls_in(parameters)[:MAX_CALLS] or [None]:
+        yield AuditEntry(action, current_user(), "command", address, what, target)
+
+
+def _calls_in(parameters: Mapping[str, object]) -> list[str]:
+    found: list[str] = []
+    for value in parameters.values():
+        texts = value if isinstance(value, list | tuple) else [value]
+        found += [text for text in texts if isinstance(text, str) and _CALL.fullmatch(text)]
+    return found
+
+
+@contextmanager
+def _recorded(storage: wiring.Storage) -> Iterator[None]:
+    """Add the running command to the audit log when it ends, whether it succeeds or not.
+
+    Without the database, the entry waits in a file for the next command or the web app.
+    """
+    ending = " (stopped)"
+    try:
+        yield
+        ending = ""
+    finally:
+        spool = AuditSpool(settings().home / "audit")
+        now = datetime.now(UTC)
+        spool.append(*(replace(e, what=e.what + ending, at=now) for e in _entries.get()))
+        with suppress(CallpipelineError):
+            spool.drain(storage.audit.add)
 
 
 @contextmanager
@@ -107,5 +200,5 @@ def open_storage_migrated() -> Iterator[wiring.Storage]:
         elif not examine(url).works:
             migrate(url)
         wiring.enter_dagster_environment(options, url)
-        with wiring.open_storage(options, url) as storage:
+        with wiring.open_storage(options, url) as storage, _recorded(storage):
             yield storage

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from callpipeline.cli.catalog import Note
-from callpipeline.cli.keys import current_user
 from callpipeline.cli.present import clock, escape, plain
 from callpipeline.cli.rematching import NoWait, progress_of_calls, report_change
 from callpipeline.cli.session import (
     AsJson,
     console,
+    current_user,
     open_storage_migrated,
     print_note,
 )

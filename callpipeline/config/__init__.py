@@ -6,11 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import phonenumbers
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -20,8 +22,9 @@ from callpipeline.config.engines import EngineSettings, ServingSettings
 from callpipeline.config.legacy import OldNamesSource, variable_of
 from callpipeline.config.notifications import NotificationSettings
 from callpipeline.config.services import ServiceSettings
-from callpipeline.config.values import WebAddress
+from callpipeline.config.values import WebAddress, comma_separated
 from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.errors import SettingsInvalid
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "packaged"
@@ -36,6 +39,19 @@ _OWNER = r"^(team:\S+|[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+)$"
 
 def _default_home() -> Path:
     return (CHECKOUT if IS_CHECKOUT else Path.cwd()) / "data"
+
+
+def _kind(text: str) -> Kind:
+    try:
+        return Kind(text)
+    except ValueError:
+        raise ValueError(f"{text} is none of {', '.join(Kind)}") from None
+
+
+def _region(text: str) -> str:
+    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError(f"{text} is not a country: use two letters, such as GB")
+    return text.upper()
 
 
 class Settings(
@@ -84,6 +100,10 @@ class Settings(
     keep_transcripts_days: int = Field(default=0, ge=0)
     keep_results_days: int = Field(default=0, ge=0)
     keep_notifications_days: int = Field(default=90, ge=0)
+    keep_audit_days: int = Field(default=365, ge=0)
+
+    redact: Annotated[tuple[Kind, ...], NoDecode, comma_separated(_kind)] | None = None
+    redact_regions: Annotated[tuple[str, ...], NoDecode, comma_separated(_region)] = ("GB", "US")
 
     marts_from: date = date(2020, 1, 1)
 

@@ -1,12 +1,13 @@
-"""Scopes of the API, and the API keys that grant them."""
+"""Scopes of the API, the API keys that grant them, and entries of the audit log."""
 
 import base64
 import hashlib
 import re
 import secrets
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
@@ -76,3 +77,35 @@ class ApiKeyRecord:
     def is_valid(self, at: datetime) -> bool:
         """Return true unless the key has been revoked or has expired by then."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+class AuditAction(StrEnum):
+    """A class of actions in the audit log; `operated` is retries, rematches and notifications."""
+
+    LISTENED = "listened"
+    READ = "read"
+    EXPORTED = "exported"
+    UPLOADED = "uploaded"
+    CORRECTED = "corrected"
+    ERASED = "erased"
+    CHANGED = "changed"
+    OPERATED = "operated"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An action of a user or program, with a route or command as `what`; never the words of a call.
+
+    `actor` is a user, a key, or the user and machine of a command, and `method` how that is known:
+    login, proxy, key, loopback or command. `address` is the client's, None if unknown. `target` is
+    a call, None for other things.
+    """
+
+    action: AuditAction
+    actor: str
+    method: str
+    address: str | None
+    what: str
+    target: str | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    entry_id: str = field(default_factory=lambda: str(uuid.uuid4()))

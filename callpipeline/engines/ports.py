@@ -95,6 +95,17 @@ class PeakMeter(Protocol):
         ...
 
 
+class AudioMuter(Protocol):
+    """Silences parts of a channel."""
+
+    def __call__(self, flac: Path, intervals: Sequence[Interval], into: Path) -> tuple[int, str]:
+        """Write a copy of a mono FLAC file with silence in the intervals into a folder.
+
+        Returns its size and SHA-256. Raises EngineUnavailable.
+        """
+        ...
+
+
 @runtime_checkable
 class SupportsHints(Protocol):
     """Transcriber that accepts names which are likely to be said."""

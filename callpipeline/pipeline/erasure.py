@@ -223,9 +223,13 @@ class Retention:
             for data_class, older_than in self.periods.cutoffs(now, *by_call)
         ]
         notifications = self.periods.cutoffs(now, RetentionClass.NOTIFICATIONS)
-        return due + [
+        due += [
             DeletionResult(data_class, older_than, self.retained.due_notifications(older_than))
             for data_class, older_than in notifications
+        ]
+        return due + [
+            DeletionResult(data_class, older_than, self.retained.due_audit(older_than))
+            for data_class, older_than in self.periods.cutoffs(now, RetentionClass.AUDIT)
         ]
 
     def apply(self, now: datetime) -> list[DeletionResult]:
@@ -239,6 +243,9 @@ class Retention:
         ]
         for data_class, older_than in self.periods.cutoffs(now, RetentionClass.NOTIFICATIONS):
             count = self.retained.delete_notifications(older_than)
+            done.append(DeletionResult(data_class, older_than, count))
+        for data_class, older_than in self.periods.cutoffs(now, RetentionClass.AUDIT):
+            count = self.retained.delete_audit(older_than)
             done.append(DeletionResult(data_class, older_than, count))
         self.announcements.delete_old_urls(now - ADDRESS_RETENTION)
         return done

@@ -89,3 +89,21 @@ RETURNING key_hash;
 UPDATE idempotent_requests SET answer = coalesce(answer, %(answer)s)
 WHERE key_hash = %(key_hash)s AND fingerprint = %(fingerprint)s
 RETURNING answer;
+
+-- name: add_audit
+-- Add entries of the audit log that are not there yet.
+INSERT INTO audit_log (entry_id, at, action, actor, method, address, what, target)
+SELECT entry_id, at, action, actor, method, address, what, target
+FROM jsonb_to_recordset(%(entries)s) AS given (
+    entry_id uuid, at timestamptz, action text, actor text, method text, address text, what text,
+    target text)
+ON CONFLICT (entry_id) DO NOTHING RETURNING entry_id;
+
+-- name: list_audit
+-- List entries of the audit log before a time, newest first.
+SELECT entry_id::text, at, action, actor, method, address, what, target FROM audit_log
+WHERE (%(action)s::text IS NULL OR action = %(action)s)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(target)s::text IS NULL OR target = %(target)s)
+  AND (%(before)s::timestamptz IS NULL OR at < %(before)s)
+ORDER BY at DESC, entry_id LIMIT %(limit)s;

@@ -297,6 +297,19 @@ class RetentionStore:
         self._database.rows("erasure/delete_incidents", {"incidents": over["incidents"]})
         return deleted
 
+    def due_audit(self, older_than: datetime) -> int:
+        [row] = self._database.rows("erasure/due_audit", {"older_than": older_than})
+        return row["items"]
+
+    def delete_audit(self, older_than: datetime) -> int:
+        """Delete entries of the audit log; return their number."""
+        some = {"older_than": older_than, "limit": EXPIRY_BATCH_SIZE}
+        deleted = 0
+        while gone := self._database.rows("erasure/delete_audit", some)[0]["items"]:
+            deleted += gone
+            self.record("audit", gone, older_than)
+        return deleted
+
     def retirable_keys(self, keys: Collection[str], older_than: datetime) -> list[str]:
         """Return those partition keys whose calls ended before a time or are erased."""
         parameters = {"keys": list(keys), "older_than": older_than}

@@ -1,3 +1,12 @@
+-- name: delete_audit
+-- Delete entries of the audit log older than a time, a batch at a time.
+WITH deleted AS (
+    DELETE FROM audit_log WHERE entry_id IN (
+        SELECT entry_id FROM audit_log WHERE at < %(older_than)s ORDER BY at LIMIT %(limit)s)
+    RETURNING entry_id
+)
+SELECT count(*) AS items FROM deleted;
+
 -- name: delete_announcements
 -- Delete the URLs that the recordings of calls were to be fetched from.
 DELETE FROM announced WHERE call_id = ANY(%(call_ids)s);
@@ -20,6 +29,7 @@ DELETE FROM outbox WHERE event_id IN (SELECT event_id FROM deleted);
 WITH wanted AS (SELECT unnest(%(call_ids)s::text[]) AS call_id),
 audio AS (DELETE FROM recordings r USING wanted w WHERE r.call_id = w.call_id),
 channel_rows AS (DELETE FROM channels r USING wanted w WHERE r.call_id = w.call_id),
+masked AS (DELETE FROM redactions r USING wanted w WHERE r.call_id = w.call_id),
 metrics AS (DELETE FROM call_metrics r USING wanted w WHERE r.call_id = w.call_id),
 voice_rows AS (DELETE FROM voices r USING wanted w WHERE r.call_id = w.call_id),
 voices_decided AS (DELETE FROM voice_decisions r USING wanted w WHERE r.call_id = w.call_id),
@@ -267,6 +277,10 @@ SELECT c.call_id, c.bucket FROM calls c JOIN stored_stages s USING (call_id)
 WHERE c.first_ended_at < %(older_than)s AND c.state IN ('COMPLETED', 'FAILED')
   AND s.stage = 'channel_audio' AND c.call_id > %(after)s
 ORDER BY c.call_id LIMIT %(limit)s;
+
+-- name: due_audit
+-- Count entries of the audit log older than a time.
+SELECT count(*) AS items FROM audit_log WHERE at < %(older_than)s;
 
 -- name: due_notifications
 -- Count delivered events older than a time.

@@ -35,12 +35,13 @@ from callpipeline.web.api.openapi import install_openapi
 from callpipeline.web.live import events
 from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
+from callpipeline.web.pages import audit, competitors, dagster, review
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
-from callpipeline.web.pages import competitors, dagster, review
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.problems import install_error_handlers
+from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
 from callpipeline.web.state import AppState, open_state
@@ -94,6 +95,7 @@ PAGE_ROUTERS = (
     analytics_page.router,
     api_page.router,
     dagster.router,
+    audit.router,
 )
 """Pages require scope READ; some of their routes require more."""
 
@@ -143,7 +145,11 @@ def create_app(options: Settings) -> FastAPI:
     install_openapi(app)
     app.add_middleware(BodyLimit, limits=BODY_LIMITS)
     access.install(
-        app, options, login_page, streamed=("/upload",), around=(DatabaseAwayMiddleware,)
+        app,
+        options,
+        login_page,
+        streamed=("/upload",),
+        around=(DatabaseAwayMiddleware, AuditMiddleware),
     )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app

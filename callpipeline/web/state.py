@@ -27,7 +27,7 @@ from callpipeline.pipeline.notifications.composing import Links
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
 from callpipeline.pipeline.rematch.planning import RematchStatus, rematch_status
 from callpipeline.pipeline.shared_documents import SharedDocuments
-from callpipeline.storage.access import IdempotencyKeys
+from callpipeline.storage.access import AuditSpool, IdempotencyKeys
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.postgres.database import DatabaseLimits
@@ -35,6 +35,7 @@ from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscrip
 from callpipeline.storage.reading.calls import CallTracker
 from callpipeline.web.live.watch import CallWatcher
 from callpipeline.web.pages.status_view import call_fragments, status_view
+from callpipeline.web.services.audit import AuditTrail
 from callpipeline.web.services.availability import DatabaseWatch
 from callpipeline.web.services.exporter import Exporter
 from callpipeline.web.services.monitoring import HealthChecker, Metrics
@@ -115,6 +116,7 @@ class AppState:
     watcher: CallWatcher
     announce: Callable[[Announcement], AnnouncedCall]
     rematch_status: Callable[[], RematchStatus | None]
+    audit: AuditTrail
 
 
 @contextmanager
@@ -123,6 +125,17 @@ def _open_watched_storage(options: Settings, url: str) -> Iterator[tuple[Storage
     limits = DatabaseLimits(CONNECTION_WITHIN_S, watch.is_away)
     with wiring.open_storage(options, url, limits=limits) as storage:
         yield storage, watch
+
+
+def _announcer(storage: Storage) -> Callable[[Announcement], AnnouncedCall]:
+    def announce_call(announcement: Announcement) -> AnnouncedCall:
+        return announce(announcement, storage.announcements, storage.home, storage.egress_policy)
+
+    return announce_call
+
+
+def _open_audit(options: Settings, storage: Storage, watch: DatabaseWatch) -> AuditTrail:
+    return AuditTrail(AuditSpool(options.home / "audit"), storage.audit, watch.is_away)
 
 
 @contextmanager
@@ -134,16 +147,11 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
         storage.database.dedicated_connection(timeout_s=2) as probe,
         closing(Exporter(storage.database)) as exporter,
         UploadFolder(options.home / "uploads") as upload_folder,
+        _open_audit(options, storage, watch).running() as audit_trail,
     ):
         metrics.watch(probe)
         tracker = CallTracker(storage.database)
         links = wiring.open_links(options)
-
-        def announce_call(announcement: Announcement) -> AnnouncedCall:
-            return announce(
-                announcement, storage.announcements, storage.home, storage.egress_policy
-            )
-
         yield AppState(
             options=options,
             storage=storage,
@@ -161,10 +169,11 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             tracker=tracker,
             links=links,
             watcher=CallWatcher(tracker, lambda call: call_fragments(status_view(call, links))),
-            announce=announce_call,
+            announce=_announcer(storage),
             rematch_status=cached(
                 lambda: rematch_status(storage.catalogs, storage.rematches), REMATCH_TTL_S
             ),
+            audit=audit_trail,
         )
 
 

@@ -16,7 +16,9 @@ from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.legacy_import import LegacyImport
+from callpipeline.pipeline.processing.redaction import Redactor
 from callpipeline.pipeline.processing.stages import Stages
+from callpipeline.storage.access import AuditLog
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
@@ -53,6 +55,7 @@ from callpipeline.wiring.engines import (
     built_in_phrases,
     company_slots,
     measure_peaks,
+    mute_channel,
     open_engines,
     open_sound_finder,
     refuse_to_serve_remote,
@@ -87,6 +90,7 @@ from callpipeline.wiring.stores import (
     open_old_bucket,
     open_results_store,
     open_source,
+    redaction_policies,
     retention_periods,
     run_workspace,
     source_audio,
@@ -130,6 +134,7 @@ __all__ = [
     "open_stages",
     "open_storage",
     "recogniser_language",
+    "redaction_policies",
     "refuse_to_serve_remote",
     "retention_periods",
     "sample_recordings",
@@ -182,6 +187,10 @@ class Storage:
     @property
     def evaluations(self) -> Evaluations:
         return Evaluations(self.database)
+
+    @property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.database)
 
     @property
     def descriptions(self) -> Descriptions:
@@ -333,6 +342,9 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             ),
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),
+            redactor=Redactor(
+                storage.results, mute_channel, measure_peaks, redaction_policies(settings)
+            ),
         )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import cachetools
 
 from callpipeline.config import Settings
-from callpipeline.domain.audio import Peaks
+from callpipeline.domain.audio import Interval, Peaks
 from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.sentiment import PatternKind, PatternLists, ReadPatterns, Sentiment
 from callpipeline.engines.ports import (
@@ -193,6 +193,13 @@ def measure_peaks(flac: Path, sha256: str) -> Peaks:
     from callpipeline.engines.split import channel_files
 
     return channel_files.measure_peaks(flac, sha256)
+
+
+def mute_channel(flac: Path, intervals: Sequence[Interval], into: Path) -> tuple[int, str]:
+    """Silence parts of a channel; numpy and soundfile are imported on first use."""
+    from callpipeline.engines.split import channel_files
+
+    return channel_files.mute_channel(flac, intervals, into)
 
 
 REMOTE = "remote"

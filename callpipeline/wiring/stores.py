@@ -16,6 +16,7 @@ from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
 from callpipeline.domain.calls.source_audio import SourceAudio
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
+from callpipeline.domain.redaction.masking import RedactionPolicy
 from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.ingest.beside import TranscriptRules
 from callpipeline.storage.objects import files
@@ -167,6 +168,18 @@ def transcript_rules(settings: Settings) -> dict[str, TranscriptRules]:
         for source in sources
     }
     return rules | {ANNOUNCED_BUCKET: rules[_bucket_of(settings, sources[0])]}
+
+
+def redaction_policies(settings: Settings) -> dict[str, RedactionPolicy]:
+    """Return what is masked by bucket; announced calls have the policy of uploads."""
+    sources = load_sources(settings)
+
+    def policy(source: Source) -> RedactionPolicy:
+        kinds = source.redact if source.redact is not None else frozenset(settings.redact or ())
+        return RedactionPolicy(kinds, settings.redact_regions)
+
+    policies = {_bucket_of(settings, source): policy(source) for source in sources}
+    return policies | {ANNOUNCED_BUCKET: policies[_bucket_of(settings, sources[0])]}
 
 
 def sources_by_bucket(settings: Settings) -> dict[str, Source]:

@@ -112,8 +112,9 @@ def test_an_erased_call_is_nowhere_and_does_not_come_back(up: Up, tmp_path: Path
     shutil.copyfile(source, copy)
     done = command(up.home, "erase", call_id, "--because", "ticket 7", "--yes", "--json")
     assert done.returncode == 0, done.stderr
-    # Only the tombstone, its copy for lists, and the record of the erasure have the call's ID.
-    tables = ("calls", "reading_calls", "erasures", "deletions")
+    # Only the tombstone, its copy for lists, the record of the erasure and the audit log have the
+    # call's ID.
+    tables = ("calls", "reading_calls", "erasures", "deletions", "audit_log")
     allowed = {f"callpipeline.{table}" for table in tables}
     assert in_database(url, SECRETS) == []
     assert set(in_database(url, [call_id])) <= allowed | {"callpipeline.contents"}

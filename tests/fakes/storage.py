@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from callpipeline.domain.calls.call import (
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.redaction.masking import MaskedSpan
 from callpipeline.domain.sentiment import Judgement, JudgeResult, UnjudgedMention, judged, unjudged
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.errors import (
@@ -32,7 +33,7 @@ from callpipeline.errors import (
     ServiceUnavailable,
     TransientError,
 )
-from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, StageWrite
+from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, Redaction, StageWrite
 
 
 class InMemoryRecordings:
@@ -341,6 +342,8 @@ class InMemoryResults:
         self._audio: dict[str, SplitRecording] = {}
         self.peaks: dict[str, ChannelPeaks] = {}
         self._files: dict[tuple[str, Channel], bytes] = {}
+        self._redactions: dict[str, tuple[MaskedSpan, ...]] = {}
+        self.withheld: set[str] = set()
         self._metrics: dict[str, CallMetrics] = {}
         self._transcripts: dict[str, tuple[Transcript, ...]] = {}
         self._mentions: dict[str, dict[str, Mention]] = {}
@@ -354,23 +357,49 @@ class InMemoryResults:
         return write.call_id
 
     def save_audio(
-        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NO_PEAKS
+        self,
+        write: StageWrite,
+        split: SplitRecording,
+        folder: Path,
+        peaks: ChannelPeaks = NO_PEAKS,
+        *,
+        withheld: bool = False,
     ) -> None:
         for channel in split.channels:
             content = (folder / f"{channel.channel}.flac").read_bytes()
             self._files[write.call_id, channel.channel] = content
         self._audio[self._write(write)] = split
         self.peaks[write.call_id] = dict(peaks)
+        self.withheld = self.withheld - {write.call_id} | ({write.call_id} if withheld else set())
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None:
         self._metrics[self._write(write)] = metrics
 
     def save_transcripts(
-        self, write: StageWrite, transcripts: Sequence[Transcript]
+        self,
+        write: StageWrite,
+        transcripts: Sequence[Transcript],
+        redaction: Redaction | None = None,
     ) -> tuple[Transcript, ...]:
+        if redaction:
+            self._redactions[write.call_id] = redaction.spans
+            self._replace_audio(write.call_id, redaction)
+        self.withheld -= {write.call_id}
         in_order = sorted(transcripts, key=lambda transcript: transcript.channel)
         self._transcripts[self._write(write)] = tuple(in_order)
         return tuple(transcripts)
+
+    def _replace_audio(self, call_id: str, redaction: Redaction) -> None:
+        if redaction.folder is None:
+            return
+        for channel in redaction.channels:
+            content = (redaction.folder / f"{channel.channel}.flac").read_bytes()
+            self._files[call_id, channel.channel] = content
+        self._audio[call_id] = replace(self._audio[call_id], channels=redaction.channels)
+        self.peaks[call_id] = dict(redaction.peaks)
+
+    def redactions(self, call_id: str) -> tuple[MaskedSpan, ...]:
+        return self._redactions.get(call_id, ())
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
         call_id = self._write(write)

@@ -11,6 +11,7 @@ from callpipeline.storage.postgres.sql import SCHEMA
 
 CLEARED_TABLES = (
     "sentiment_patterns",
+    "audit_log",
     "calls",
     "runs",
     "rematches",

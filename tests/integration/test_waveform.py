@@ -12,7 +12,7 @@ from callpipeline.domain.calls.call import Stage
 from callpipeline.engines.split import LocalSplitter
 from callpipeline.engines.split.channel_files import measure_peaks
 from callpipeline.errors import ClaimLost, MissingObject
-from callpipeline.pipeline.processing.stages import measure_channel_peaks
+from callpipeline.pipeline.processing.redaction import measure_channel_peaks
 from callpipeline.pipeline.reading.playback import waveform
 from callpipeline.storage.objects import keys
 from callpipeline.wiring import Storage

@@ -28,9 +28,10 @@ from callpipeline.engines.split import LocalSplitter
 from callpipeline.engines.transcribe.supplied import parse_supplied
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts
 from callpipeline.pipeline.ingest.registration import ingest_file
+from callpipeline.pipeline.processing.redaction import Redactor
 from callpipeline.pipeline.processing.stages import Engines, Stages
-from callpipeline.wiring import Storage, load_catalog
-from callpipeline.wiring.engines import measure_peaks
+from callpipeline.wiring import Storage, load_catalog, redaction_policies
+from callpipeline.wiring.engines import measure_peaks, mute_channel
 from tests.builders import a_transcript
 
 SAID = "i am switching to vodafone because it is cheaper"
@@ -104,6 +105,9 @@ class Lab:
             catalog=catalog,
             matcher=Matcher(catalog),
             measure_peaks=measure_peaks,
+            redactor=Redactor(
+                storage.results, mute_channel, measure_peaks, redaction_policies(self.settings)
+            ),
         )
 
     def add_call(self, name: str, *, said: str | None = SAID, audio: bytes | None = None) -> str:

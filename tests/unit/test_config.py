@@ -33,6 +33,8 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("BATCH_SIZE", "1001"),
         ("DATABASE_URL", "mysql://host/name"),
         ("SETTLE_S", "-1"),
+        ("REDACT", "card,names"),
+        ("REDACT_REGIONS", "England"),
         ("PORT", "65536"),
         ("AGENT_CHANNEL", "middle"),
         ("SPLIT_URL", "split.example.com"),

@@ -10,6 +10,7 @@ from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.source_audio import RawFormat
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source, UnreadableTranscript
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.errors import MissingObject, SettingsInvalid, StoreUnavailable
 from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import Recordings
@@ -20,7 +21,7 @@ from callpipeline.wiring import (
     open_source,
     source_problems,
 )
-from callpipeline.wiring.stores import first_speakers
+from callpipeline.wiring.stores import first_speakers, redaction_policies
 
 
 def read(folder: Path, text: str) -> tuple[Source, ...]:
@@ -105,6 +106,7 @@ def one(field: str) -> str:
             "`speakers:` Ann must be agent, customer or unknown",
         ),
         (one("unreadable_transcript: skip"), "must be one of fail, transcribe, not skip"),
+        (one("redact: names"), "must be a list of card, bank, phone, email, or off"),
         (one("include: []"), "`include:` must be a list of patterns in quotation marks"),
         (one("exclude: [3]"), "`exclude:` must be a list of patterns in quotation marks"),
         (one("timezone: 3"), "`timezone:` must be text: put 3 in"),
@@ -351,3 +353,29 @@ def test_a_recording_of_a_removed_source_asks_to_add_it_again(settings: Settings
     recordings = all_recordings(settings)
     with pytest.raises(MissingObject, match="came from branches.*add it to"):
         recordings.read("branches", "a.wav")
+
+
+def test_each_source_may_mask_other_numbers_than_the_settings(tmp_path: Path):
+    file = tmp_path / "sources.yaml"
+    entries = {"cards": "[card, bank]", "sales": "off", "other": ""}
+    lines = [
+        f"  - {{name: {name}, url: ./{name}{f', redact: {kinds}' if kinds else ''}}}"
+        for name, kinds in entries.items()
+    ]
+    file.write_text("\n".join(["sources:", *lines]))
+    settings = Settings(
+        home=tmp_path / "data",
+        sources=file,
+        redact=(Kind.EMAIL,),
+        redact_regions=("DE",),
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+    )
+    found = {bucket: policy.kinds for bucket, policy in redaction_policies(settings).items()}
+    assert {policy.regions for policy in redaction_policies(settings).values()} == {("DE",)}
+    assert found == {
+        "recordings": {Kind.EMAIL},
+        "announced/": {Kind.EMAIL},
+        "cards": {Kind.CARD, Kind.BANK},
+        "sales": set(),
+        "other": {Kind.EMAIL},
+    }

@@ -22,7 +22,7 @@ from callpipeline.domain.calls.call import Registration, Stage
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
 from callpipeline.domain.transcripts import Segment, Transcript
 from callpipeline.engines.split.channel_files import measure_peaks
-from callpipeline.pipeline.processing.stages import measure_channel_peaks
+from callpipeline.pipeline.processing.redaction import measure_channel_peaks
 from callpipeline.storage.ports.results import StageWrite
 from callpipeline.storage.results.results import Results
 from callpipeline.wiring import Storage

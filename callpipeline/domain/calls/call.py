@@ -152,9 +152,10 @@ def mask_call_ids(text: str, call_ids: Collection[str], by: str) -> str:
 class RetentionClass(StrEnum):
     """A class of data with its own retention period, counted from when a call first ended.
 
-    The period of `dagster` counts from the call's latest end, since a call that is processed again
-    shows up in Dagster again. After the period of `results` the whole call is erased; its
-    tombstone prevents a remaining recording from being imported again.
+    The periods of notifications and of the audit log count from each entry. That of `dagster`
+    counts from the call's latest end, since a call that is processed again shows up in Dagster
+    again. After the period of `results` the whole call is erased; its tombstone prevents a
+    remaining recording from being imported again.
     """
 
     DAGSTER = "dagster"
@@ -163,6 +164,7 @@ class RetentionClass(StrEnum):
     TRANSCRIPTS = "transcripts"
     RESULTS = "results"
     NOTIFICATIONS = "notifications"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import DuplicatePolicy, Lane
 from callpipeline.domain.calls.side_files import MetadataTable
 from callpipeline.domain.calls.source_audio import RawFormat, SourceAudio
+from callpipeline.domain.redaction.tokens import Kind
 
 MAX_SEARCHED_CHARS = 1024
 """Only this many characters at the end of a key are searched for a pattern."""
@@ -106,7 +107,8 @@ class Source:
     pattern without a slash is one of file names. Without `include`, a source takes audio files.
 
     `day_folders` is the pattern of folders named after days, such as `%Y/%m/%d`; a scan for new
-    recordings then lists only the newest. If `lane` is None, a call's age decides.
+    recordings then lists only the newest. If `lane` is None, a call's age decides. `redact` are the
+    kinds of numbers that are masked; None for those of the settings.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Source:
     exclude: tuple[str, ...] = ()
     raw: RawFormat | None = None
     channel_roles: tuple[Speaker, ...] = ()
+    redact: frozenset[Kind] | None = None
 
     @property
     def audio(self) -> SourceAudio:

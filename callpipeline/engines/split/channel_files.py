@@ -1,7 +1,7 @@
 """Files of single channels: written as FLAC, measured, and described."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,6 +14,7 @@ from callpipeline.domain.audio import (
     MAX_PEAK,
     Channel,
     ChannelAudio,
+    Interval,
     Peaks,
     Speaker,
     window_samples,
@@ -94,6 +95,27 @@ class ChannelFile:
     def __exit__(self, *_: object) -> None:
         with _write_errors():
             self._file.close()
+
+
+def mute_channel(flac: Path, intervals: Sequence[Interval], into: Path) -> tuple[int, str]:
+    """Write a copy of a mono file with silence in the intervals into a folder.
+
+    Returns its size and SHA-256. Raises EngineUnavailable.
+    """
+    try:
+        with soundfile.SoundFile(flac) as source:
+            rate, frames = source.samplerate, source.frames
+            holes = [(round(i.start_s * rate), round(i.end_s * rate)) for i in intervals]
+            with ChannelFile(into, Channel(flac.stem), rate) as copy:
+                for start in range(0, max(1, frames), BLOCK_SAMPLES):
+                    block = source.read(BLOCK_SAMPLES, "int16").astype(np.int16, copy=False)
+                    for first, last in holes:
+                        block[max(0, first - start) : max(0, last - start)] = 0
+                    copy.write(block)
+    except soundfile.LibsndfileError as error:
+        raise EngineUnavailable("a channel could not be read to be muted.") from error
+    muted = copy.finish(Speaker.UNKNOWN)
+    return muted.size_bytes, muted.sha256
 
 
 def measure_peaks(flac: Path, sha256: str) -> Peaks:

@@ -7,7 +7,6 @@ contain what was said.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
@@ -16,7 +15,6 @@ from callpipeline.domain.audio import (
     Channel,
     ChannelAudio,
     Flag,
-    Peaks,
     QualityFlag,
     Speaker,
     SplitRecording,
@@ -45,8 +43,13 @@ from callpipeline.engines.ports import (
     Splitter,
     Transcriber,
 )
-from callpipeline.errors import EngineUnavailable, MissingObject, TranscriptIgnored
+from callpipeline.errors import MissingObject, TranscriptIgnored
 from callpipeline.pipeline.notifications.composing import Links
+from callpipeline.pipeline.processing.redaction import (
+    Redactor,
+    measure_channel_peaks,
+    summarize_redaction,
+)
 from callpipeline.pipeline.processing.summaries import (
     StageSummary,
     summarize_audio,
@@ -60,7 +63,7 @@ from callpipeline.pipeline.processing.workspace import (
     VersionStates,
 )
 from callpipeline.storage.ports.calls import CallStates, RecordingSource
-from callpipeline.storage.ports.results import ChannelPeaks, ResultStore, StageWrite
+from callpipeline.storage.ports.results import ResultStore, StageWrite
 
 T = TypeVar("T")
 
@@ -95,7 +98,8 @@ class Stages:
     `workspace` is the folder for temporary files, the system's own by default. `first_speakers`
     says by bucket who speaks first in its mono recordings; without an entry, what they say decides.
     `mention_engine` names the encoder that judges ambiguous names, None without one.
-    `source_audio` is what the source of each bucket says about its recordings.
+    `source_audio` is what the source of each bucket says about its recordings. With
+    `keeps_transcripts`, stored transcripts are masked, and nothing is transcribed.
     """
 
     engines: Engines
@@ -114,6 +118,8 @@ class Stages:
     side_metadata: CallMetadata | None = None
     versions: VersionStates | None = None
     source_audio: Mapping[str, SourceAudio] = field(default_factory=dict[str, SourceAudio])
+    redactor: Redactor | None = None
+    keeps_transcripts: bool = False
 
     async def run(self, stage: Stage, workspace: CallWorkspace, run_id: str) -> StageSummary:
         """Run one stage of a call and store its result."""
@@ -143,13 +149,17 @@ class Stages:
             recording, workspace.folder, call.agent_channel, file_name=name, **source
         )
         recording.unlink()
+        if self.redactor:
+            split = await self.redactor.mute_again(call, split, workspace.folder)
         peaks = await asyncio.to_thread(
             measure_channel_peaks, split, workspace.folder, self.measure_peaks
         )
         split = await self._detect_speech(split, workspace.folder)
         split = replace(split, flags=(*split.flags, *unread))
         write = timer.write(engine=splitter.name)
-        await asyncio.to_thread(self.results.save_audio, write, split, workspace.folder, peaks)
+        withheld = bool(self.redactor and self.redactor.withholds(call))
+        save, folder = self.results.save_audio, workspace.folder
+        await asyncio.to_thread(save, write, split, folder, peaks, withheld=withheld)
         workspace.new_audio = split
         return summarize_audio(split)
 
@@ -174,6 +184,20 @@ class Stages:
         }
 
     async def _transcripts(self, workspace: CallWorkspace, timer: "_StageTimer") -> StageSummary:
+        heard = await self._stored_or_new(workspace)
+        write = timer.write(engine=heard[0].engine)
+        redaction = None
+        if self.redactor:
+            heard, redaction = await self.redactor.redact(workspace, heard)
+        transcripts = await asyncio.to_thread(
+            self.results.save_transcripts, write, heard, redaction
+        )
+        workspace.new_transcripts = transcripts
+        return {**summarize_transcripts(transcripts), **summarize_redaction(redaction)}
+
+    async def _stored_or_new(self, workspace: CallWorkspace) -> tuple[Transcript, ...]:
+        if self.keeps_transcripts:
+            return await workspace.transcripts()
         split = await workspace.audio()
         ignored: tuple[QualityFlag, ...] = ()
         try:
@@ -183,13 +207,8 @@ class Stages:
             supplied = None
         if supplied is None:
             heard = await self._transcribe(workspace, split)
-            transcripts = (replace(heard[0], flags=ignored), *heard[1:])
-        else:
-            transcripts = add_silent_channels(supplied, split)
-        write = timer.write(engine=transcripts[0].engine)
-        transcripts = await asyncio.to_thread(self.results.save_transcripts, write, transcripts)
-        workspace.new_transcripts = transcripts
-        return summarize_transcripts(transcripts)
+            return (replace(heard[0], flags=ignored), *heard[1:])
+        return add_silent_channels(supplied, split)
 
     async def _transcribe(
         self, workspace: CallWorkspace, split: SplitRecording
@@ -339,16 +358,3 @@ def _numbered_as(split: SplitRecording, supplied: Sequence[Transcript]) -> Seque
         role = speaker if each.speaker is Speaker.UNKNOWN else each.speaker
         moved.append(replace(each, channel=channel, speaker=role, segments=segments))
     return moved
-
-
-def measure_channel_peaks(split: SplitRecording, folder: Path, measure: PeakMeter) -> ChannelPeaks:
-    """Measure the peaks of each `folder/<channel>.flac`.
-
-    Channels that can't be measured are left out: a waveform is not worth failing a call.
-    """
-    peaks: dict[Channel, Peaks] = {}
-    for each in split.channels:
-        with suppress(EngineUnavailable):
-            file = folder / f"{each.channel}.flac"
-            peaks[each.channel] = measure(file, each.sha256)
-    return peaks

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.mentions import Mention, Review
+from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.transcripts import Segment, as_srt, as_vtt, escape_formula, interleave
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.ports.results import (
@@ -77,6 +78,7 @@ def call_document(storage: CallDocumentSource, record: CallSummary) -> dict[str,
             for voice in transcript.voices
         ],
         "mentions": _mentions(storage, call_id),
+        "redactions": count_kinds(results.redactions(call_id)),
     }
 
 

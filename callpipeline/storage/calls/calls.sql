@@ -305,7 +305,8 @@ d2 AS (DELETE FROM channels USING call WHERE channels.call_id = call.call_id),
 d3 AS (DELETE FROM call_metrics USING call WHERE call_metrics.call_id = call.call_id),
 d4 AS (DELETE FROM transcripts USING call WHERE transcripts.call_id = call.call_id),
 d5 AS (DELETE FROM mentions USING call WHERE mentions.call_id = call.call_id),
-d6 AS (DELETE FROM replaced_judgements r USING call WHERE r.call_id = call.call_id)
+d6 AS (DELETE FROM replaced_judgements r USING call WHERE r.call_id = call.call_id),
+d7 AS (DELETE FROM redactions r USING call WHERE r.call_id = call.call_id)
 DELETE FROM call_stages USING call WHERE call_stages.call_id = call.call_id;
 
 -- name: release

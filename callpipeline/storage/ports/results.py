@@ -1,16 +1,23 @@
 """Results of the stages: writing, reading, and reviewing them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from callpipeline.domain.audio import CallMetrics, Channel, Peaks, SplitRecording
+from callpipeline.domain.audio import (
+    CallMetrics,
+    Channel,
+    ChannelAudio,
+    Peaks,
+    SplitRecording,
+)
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Mention, Review
+from callpipeline.domain.redaction.masking import MaskedSpan
 from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment, UnjudgedMention
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.domain.transcripts import Transcript
@@ -20,6 +27,19 @@ ChannelPeaks = Mapping[Channel, Peaks]
 NO_PEAKS: ChannelPeaks = {}
 MAX_REVIEW_SHIFT_S = 1.0
 """Largest difference in time of a mention that is found again: word times vary by tenths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Masked stretches of the transcripts of a call, and the channels whose audio is muted.
+
+    The files are `folder/<channel>.flac`; without `folder`, no audio changes.
+    """
+
+    spans: tuple[MaskedSpan, ...]
+    channels: tuple[ChannelAudio, ...] = ()
+    folder: Path | None = None
+    peaks: ChannelPeaks = field(default_factory=dict[Channel, Peaks])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +59,33 @@ class ResultStore(Protocol):
     """Stores the result of each stage. Saving raises ClaimLost, loading MissingObject."""
 
     def save_audio(
-        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NO_PEAKS
-    ) -> None: ...
+        self,
+        write: StageWrite,
+        split: SplitRecording,
+        folder: Path,
+        peaks: ChannelPeaks = NO_PEAKS,
+        *,
+        withheld: bool = False,
+    ) -> None:
+        """Store channels; `withheld` ones can't be played until their transcripts are stored."""
+        ...
 
     def save_metrics(self, write: StageWrite, metrics: CallMetrics) -> None: ...
 
     def save_transcripts(
-        self, write: StageWrite, transcripts: Sequence[Transcript]
+        self,
+        write: StageWrite,
+        transcripts: Sequence[Transcript],
+        redaction: Redaction | None = None,
     ) -> tuple[Transcript, ...]:
-        """Store transcripts; return them with the roles that a person gave to the voices."""
+        """Store transcripts; return them with the roles that a person gave to the voices.
+
+        With `redaction`, store what was masked, and the muted audio, in the same transaction.
+        """
+        ...
+
+    def redactions(self, call_id: str) -> tuple[MaskedSpan, ...]:
+        """Return what was masked in a call, in the order of the numbers."""
         ...
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
@@ -188,6 +226,8 @@ class ResultReader(Protocol):
     def mentions(self, call_id: str) -> tuple[Mention, ...]: ...
 
     def judgements(self, call_id: str) -> tuple[Judgement, ...]: ...
+
+    def redactions(self, call_id: str) -> tuple[MaskedSpan, ...]: ...
 
 
 class DecisionReader(Protocol):

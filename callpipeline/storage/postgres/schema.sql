@@ -232,9 +232,12 @@ CREATE TABLE recordings (
     duration_s           double precision NOT NULL,
     declared_duration_s  double precision,
     bad_packets          integer NOT NULL,
-    flags                jsonb NOT NULL
+    flags                jsonb NOT NULL,
+    withheld             boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE recordings IS 'Properties of decoded recordings.';
+COMMENT ON COLUMN recordings.withheld IS
+    'Whether the audio can''t be played until numbers in it are muted, when it is transcribed.';
 COMMENT ON COLUMN recordings.flags IS 'Problems of the recording: [{flag, detail, channel}].';
 
 CREATE TABLE channels (
@@ -308,6 +311,21 @@ COMMENT ON COLUMN segments.voice IS
     'In a mono recording with two voices, 1 or 2 in order of first appearance; else null.';
 COMMENT ON COLUMN segments.voice_confidence IS
     'Probability that the segment is of that voice.';
+
+CREATE TABLE redactions (
+    call_id   text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    position  integer NOT NULL,
+    number    integer NOT NULL,
+    kind      text NOT NULL CHECK (kind IN ('card', 'bank', 'phone', 'email')),
+    channel   text NOT NULL CHECK (channel ~ '^(left|right|mixed|[1-9][0-9]?)$'),
+    start_s   double precision NOT NULL,
+    end_s     double precision NOT NULL,
+    PRIMARY KEY (call_id, position)
+);
+COMMENT ON TABLE redactions IS
+    'Numbers and addresses that were masked in transcripts and muted in audio.';
+COMMENT ON COLUMN redactions.number IS
+    'Distinguishes the numbers of a call: one that was said with an interruption has several rows.';
 
 CREATE TABLE voices (
     call_id  text NOT NULL REFERENCES calls ON DELETE CASCADE,
@@ -927,6 +945,36 @@ COMMENT ON TABLE web_sessions IS 'Sessions of the web app. Only a hash of the co
 COMMENT ON COLUMN web_sessions.password_mark IS
     'Keyed hash of the password at login: a new password ends the session.';
 COMMENT ON COLUMN web_sessions.seen_at IS 'Last request; accurate to about a minute.';
+
+CREATE TABLE audit_log (
+    entry_id  uuid PRIMARY KEY,
+    at        timestamptz NOT NULL,
+    action    text NOT NULL CHECK (action IN
+              ('listened', 'read', 'exported', 'uploaded', 'corrected', 'erased', 'changed',
+               'operated')),
+    actor     text NOT NULL,
+    method    text NOT NULL,
+    address   text,
+    what      text NOT NULL,
+    target    text
+);
+CREATE INDEX audit_log_by_time ON audit_log (at DESC);
+CREATE INDEX audit_log_by_target ON audit_log (target, at DESC) WHERE target IS NOT NULL;
+COMMENT ON TABLE audit_log IS
+    'Who listened to, read, exported, corrected, erased or changed what. Rows are never changed.';
+COMMENT ON COLUMN audit_log.actor IS
+    'User, API key, or user and machine of a command.';
+COMMENT ON COLUMN audit_log.method IS
+    'How the actor is known: login, proxy, key, loopback or command.';
+COMMENT ON COLUMN audit_log.address IS 'Address of the client; null if unknown.';
+COMMENT ON COLUMN audit_log.what IS 'Route or command.';
+COMMENT ON COLUMN audit_log.target IS
+    'The call; null for other things. Not a foreign key: entries outlive calls.';
+
+CREATE VIEW audit_entries AS
+SELECT at, action, actor, method, address, what, target AS call_id FROM audit_log;
+COMMENT ON VIEW audit_entries IS
+    'The audit log, for auditors: GRANT USAGE ON SCHEMA callpipeline and SELECT on this view.';
 
 -- Read models of the web pages: narrow tables without joins, maintained by triggers in the
 -- transaction of the change.

@@ -8,11 +8,18 @@ from psycopg import Connection
 from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
 
-from callpipeline.domain.audio import CallMetrics, Channel, Peaks, SplitRecording
+from callpipeline.domain.audio import (
+    CallMetrics,
+    Channel,
+    ChannelAudio,
+    Peaks,
+    SplitRecording,
+)
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.redaction.masking import MaskedSpan
 from callpipeline.domain.sentiment import Judgement, UnjudgedMention
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.domain.voices import assign_roles
@@ -21,7 +28,7 @@ from callpipeline.storage.catalog.versions import save_version
 from callpipeline.storage.erasure import explain_deletion
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore, RangeFile
-from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, StageWrite
+from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, Redaction, StageWrite
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
@@ -45,18 +52,22 @@ class Results:
         self._store = store
 
     def save_audio(
-        self, write: StageWrite, split: SplitRecording, folder: Path, peaks: ChannelPeaks = NO_PEAKS
+        self,
+        write: StageWrite,
+        split: SplitRecording,
+        folder: Path,
+        peaks: ChannelPeaks = NO_PEAKS,
+        *,
+        withheld: bool = False,
     ) -> None:
-        """Store each channel's `folder/<channel>.flac`, its peaks, and their metadata."""
-        call_id = write.call_id
-        recording = serialization.recording_row(call_id, split)
-        channels = [serialization.channel_row(call_id, channel) for channel in split.channels]
+        """Store each channel's `folder/<channel>.flac`, its peaks, and their metadata.
 
-        objects: dict[str, bytes | Path] = {
-            keys.channel_audio(call_id, channel.channel): folder / f"{channel.channel}.flac"
-            for channel in split.channels
-        }
-        objects |= {keys.peaks(call_id, c): peaks_to_json(found) for c, found in peaks.items()}
+        If `withheld`, it can't be played until transcripts are stored, with muted audio.
+        """
+        call_id = write.call_id
+        recording = serialization.recording_row(call_id, split) | {"withheld": withheld}
+        channels = [serialization.channel_row(call_id, channel) for channel in split.channels]
+        objects = _audio_objects(call_id, split.channels, folder, peaks)
 
         def store(connection: Connection[DictRow]) -> None:
             tables.replace(connection, "recordings", "call_id", [call_id], [recording])
@@ -75,14 +86,26 @@ class Results:
         self._write(write, store)
 
     def save_transcripts(
-        self, write: StageWrite, transcripts: Sequence[Transcript]
+        self,
+        write: StageWrite,
+        transcripts: Sequence[Transcript],
+        redaction: Redaction | None = None,
     ) -> tuple[Transcript, ...]:
-        """Store transcripts and return them with the roles that a person gave to the voices."""
+        """Store transcripts and return them with the roles that a person gave to the voices.
+
+        With `redaction`, also store what was masked, and replace the audio by the muted one.
+        """
         call_id = write.call_id
         heads = [serialization.transcript_row(call_id, transcript) for transcript in transcripts]
         segments = [serialization.segment_row(call_id, s) for t in transcripts for s in t.segments]
         voices = [serialization.voice_row(call_id, v) for t in transcripts for v in t.voices]
-        objects = {keys.transcript(call_id, t.channel): transcript_to_json(t) for t in transcripts}
+        objects: dict[str, bytes | Path] = {
+            keys.transcript(call_id, t.channel): transcript_to_json(t) for t in transcripts
+        }
+        if redaction and redaction.folder:
+            objects |= _audio_objects(
+                call_id, redaction.channels, redaction.folder, redaction.peaks
+            )
 
         def store(connection: Connection[DictRow]) -> int | None:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
@@ -92,11 +115,17 @@ class Results:
                 speakers.apply_to_segments(connection, call_id)
             speakers.apply_to_metrics(connection, call_id)
             agent_voice = speakers.agent_voice(connection, call_id) if voices else None
+            _save_redaction(connection, call_id, redaction)
             self._put(connection, write, objects)
             return agent_voice
 
         agent_voice = self._write(write, store)
         return tuple(assign_roles(each, agent_voice) for each in transcripts)
+
+    def redactions(self, call_id: str) -> tuple[MaskedSpan, ...]:
+        """Return what was masked in a call, in the order of the numbers."""
+        found = sorted(self._rows("redactions", call_id), key=lambda row: row["position"])
+        return tuple(map(serialization.masked_span, found))
 
     def save_mentions(self, write: StageWrite, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
         """Store mentions and return them with the decisions of reviewers applied.
@@ -229,6 +258,31 @@ class Results:
         self._store.put_all(objects, lambda: _check_claim(connection, write))
 
 
+def _audio_objects(
+    call_id: str, channels: Sequence[ChannelAudio], folder: Path, peaks: ChannelPeaks
+) -> dict[str, bytes | Path]:
+    audio: dict[str, bytes | Path] = {
+        keys.channel_audio(call_id, each.channel): folder / f"{each.channel}.flac"
+        for each in channels
+    }
+    return audio | {keys.peaks(call_id, c): peaks_to_json(found) for c, found in peaks.items()}
+
+
+def _save_redaction(
+    connection: Connection[DictRow], call_id: str, redaction: Redaction | None
+) -> None:
+    """Store what was masked and the hashes of muted audio, which may be played from now on."""
+    if redaction:
+        spans = [serialization.masked_row(call_id, *each) for each in enumerate(redaction.spans)]
+        tables.replace(connection, "redactions", "call_id", [call_id], spans)
+        for each in redaction.channels:
+            muted = {"channel": each.channel, "sha256": each.sha256, "size": each.size_bytes}
+            connection.execute(query("results/mute_channel"), muted | {"call_id": call_id})
+        # Their quotes are older than the masks.
+        connection.execute(query("results/forget_replaced"), {"call_id": call_id})
+    connection.execute(query("results/release_audio"), {"call_id": call_id})
+
+
 def _claim(write: StageWrite) -> Row:
     return {"call_id": write.call_id, "run_id": write.run_id}
 
@@ -253,7 +307,13 @@ class CallAudio:
         self._results = Results(database, store)
 
     def split_recording(self, call_id: str) -> SplitRecording:
-        """Return the split recording of a call."""
+        """Return the split recording of a call, unless its numbers are still to be muted."""
+        found = self._database.rows("results/is_withheld", {"call_id": call_id})
+        if found and found[0]["withheld"]:
+            raise MissingObject(
+                f"The audio of call {call_id} can be played once card numbers and the like are "
+                "muted in it, which happens when it is transcribed."
+            )
         return self._results.audio(call_id)
 
     def open_channel(self, call_id: str, channel: Channel) -> RangeFile:

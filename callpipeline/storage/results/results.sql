@@ -2,6 +2,14 @@
 -- Delete the mentions of a call that were not found this time.
 DELETE FROM mentions WHERE call_id = %(call_id)s AND NOT (mention_id = ANY(%(mention_ids)s::text[]));
 
+-- name: forget_replaced
+-- Delete the judgements that were kept for an earlier catalog.
+DELETE FROM replaced_judgements WHERE call_id = %(call_id)s;
+
+-- name: is_withheld
+-- Check whether the audio of a call can't be played yet.
+SELECT withheld FROM recordings WHERE call_id = %(call_id)s;
+
 -- name: lock_audio
 -- Lock a call that no run has claimed while objects are stored beside its audio. Returns its
 -- channels if their audio is still stored.
@@ -11,6 +19,15 @@ WITH call AS MATERIALIZED (
 )
 SELECT channel, sha256 FROM channels JOIN call USING (call_id)
 WHERE EXISTS (SELECT FROM stored_stages s WHERE s.call_id = call.call_id AND s.stage = 'channel_audio');
+
+-- name: mute_channel
+-- Record the hash and the size of a channel's audio after it was muted.
+UPDATE channels SET sha256 = %(sha256)s, size_bytes = %(size)s
+WHERE call_id = %(call_id)s AND channel = %(channel)s;
+
+-- name: release_audio
+-- Let the audio of a call be played.
+UPDATE recordings SET withheld = false WHERE call_id = %(call_id)s AND withheld;
 
 -- name: save_stage
 -- Record that a stage of a call is stored.

@@ -22,6 +22,8 @@ from callpipeline.domain.audio import (
 )
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.redaction.masking import MaskedSpan
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.domain.transcripts import Segment, Transcript, Voice
@@ -61,6 +63,15 @@ def _channel(row: Row) -> ChannelAudio:
         "speech": tuple(Interval(*edges) for edges in row["speech"]),
     }
     return ChannelAudio(**(facts | typed))
+
+
+def masked_row(call_id: str, position: int, span: MaskedSpan) -> Row:
+    return {"call_id": call_id, "position": position, **asdict(span)}
+
+
+def masked_span(row: Row) -> MaskedSpan:
+    kind, channel = Kind(row["kind"]), Channel(row["channel"])
+    return MaskedSpan(row["number"], kind, channel, row["start_s"], row["end_s"])
 
 
 def metrics_row(call_id: str, metrics: CallMetrics) -> Row:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.side_files import MetadataTable
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.errors import SettingsInvalid
 
 _ROLES = {
@@ -103,6 +104,20 @@ def parse_patterns(field: str) -> Callable[[object], tuple[str, ...]]:
         return tuple(patterns)
 
     return parse
+
+
+def parse_redact(value: object) -> frozenset[Kind]:
+    """Parse the kinds of numbers to mask: a list, one kind, or off."""
+    if value is False or value == "off":  # YAML reads a bare off as false
+        return frozenset()
+    listed = cast("list[object]", value) if isinstance(value, list) else [value]
+    try:
+        return frozenset(Kind(str(each)) for each in listed)
+    except ValueError:
+        raise SettingsInvalid(
+            f"`redact:` must be a list of {', '.join(Kind)}, or off: for example "
+            "`redact: [card, bank]`."
+        ) from None
 
 
 def _label(value: object) -> str:

@@ -25,6 +25,7 @@ from callpipeline.storage.sources.patterns import LinearPattern, compile_pattern
 from callpipeline.storage.sources.source_tables import (
     parse_metadata,
     parse_patterns,
+    parse_redact,
     parse_speakers,
     parse_time_format,
 )
@@ -238,6 +239,7 @@ _TABLES: dict[str, Callable[[object], Any]] = {
     "metadata": parse_metadata,
     "include": parse_patterns("include"),
     "exclude": parse_patterns("exclude"),
+    "redact": parse_redact,
 }
 
 

@@ -43,16 +43,21 @@ class TrustedProxies:
 
     def client(self, request: HTTPConnection) -> str:
         """Return the client's address, as far as it can be trusted, for rate limits."""
+        address = self.address(request)
+        return _rate_limit_key(address) if address else "unknown"
+
+    def address(self, request: HTTPConnection) -> Address | None:
+        """Return the client's address, as far as it can be trusted; None if it is unknown."""
         nearest = peer_address(request)
         if nearest is None:
-            return "unknown"
+            return None
         hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
         for hop in reversed(hops):
             further = parse_address(hop)
             if not self._is_trusted(nearest) or further is None:
                 break
             nearest = further
-        return _rate_limit_key(nearest)
+        return nearest
 
     def is_https(self, request: HTTPConnection) -> bool:
         """Check whether the browser uses https, to us or to a trusted proxy."""

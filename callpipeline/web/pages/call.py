@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from fastapi.responses import Response
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.mentions import Review
+from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.transcripts import (
     MAX_UNHEARD_S,
     MIN_RELIABLE_CONFIDENCE,
@@ -59,6 +61,14 @@ class TalkTime:
     share: float
 
 
+KIND_LABELS: Mapping[str, str] = {
+    "card": "card number",
+    "bank": "bank details",
+    "phone": "phone number",
+    "email": "email address",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class VoicesView:
     """A question about the roles of a mono call's voices, and its answers: voice and label."""
@@ -89,7 +99,9 @@ def _results(state: AppState, detail: CallDetail) -> dict[str, Any]:
     call_id = detail.call_id
     segments = state.storage.calls.segments(call_id)
     reviews = state.storage.reviews.in_force(call_id)
-    context = results_context(detail, segments, state.storage.calls.deletions(call_id), reviews)
+    masked = count_kinds(state.storage.results.redactions(call_id))
+    deletions = state.storage.calls.deletions(call_id)
+    context = results_context(detail, segments, deletions, reviews, masked)
     voices = state.storage.speakers.voices(call_id) if segments else ()
     is_outdated = has_older_list(state, detail)
     context |= {"voices": voices_view(voices), "is_outdated": is_outdated}
@@ -125,10 +137,12 @@ def results_context(
     segments: Sequence[Segment],
     deletions: Mapping[Stage, datetime],
     reviews: Mapping[str, Review],
+    masked: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the template context for everything below the header.
 
-    `deletions` are stages deleted by retention, `reviews` the decisions in force by mention.
+    `deletions` are stages deleted by retention, `reviews` the decisions in force by mention, and
+    `masked` the numbers that were masked by kind.
     """
     call_id = detail.call_id
     mentions = mention_list(detail.mentions, reviews)
@@ -142,7 +156,7 @@ def results_context(
         "words_url": f"/calls/{call_id}/words" if has_transcript else "",
         "warnings": list(_warnings(detail)),
         "talk_times": list(_talk_times(detail.metrics)) if detail.metrics else [],
-        "details": list(_details(detail)),
+        "details": [*_details(detail), *_masked(masked)],
         "flags": [_flag(flag) for flag in detail.flags],
         "downloads": list(_downloads(call_id, has_audio=has_audio, has_transcript=has_transcript)),
         **mentions_context(detail, reviews),
@@ -183,8 +197,10 @@ def _player(detail: CallDetail) -> PlayerView | None:
         return None
     channels = sorted(detail.channels, key=lambda c: c.channel.position)
     base = f"/calls/{detail.call_id}"
-    stored_at = next(s.stored_at for s in detail.stage_records if s.stage is Stage.CHANNEL_AUDIO)
-    version = f"{stored_at.timestamp():.0f}"  # splitting again changes the audio
+    # Splitting again changes the audio, and numbers are muted when it is transcribed.
+    changing = (Stage.CHANNEL_AUDIO, Stage.TRANSCRIPTS)
+    stored_at = max(s.stored_at for s in detail.stage_records if s.stage in changing)
+    version = f"{stored_at.timestamp():.0f}"
     return PlayerView(
         url=f"{base}/audio.wav?v={version}",
         peaks_url=f"{base}/peaks?v={version}",
@@ -287,6 +303,12 @@ def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     if version := _catalog_version(detail):
         yield "Competitor list", f"version {version}"
     yield "Call ID", detail.call_id
+
+
+def _masked(counts: Mapping[str, int]) -> Iterator[tuple[str, object]]:
+    if counts:
+        listed = ", ".join(f"{count} × {KIND_LABELS[kind]}" for kind, count in counts.items())
+        yield "Masked and muted", listed
 
 
 def _channel(channel: ChannelDetail) -> str:

@@ -1,0 +1,13 @@
+"""Keep an audit log."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0034"
+down_revision = "0033"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))
