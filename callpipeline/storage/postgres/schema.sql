@@ -513,13 +513,22 @@ CREATE TABLE rematch_calls (
     rematch_id  bigint NOT NULL REFERENCES rematches ON DELETE CASCADE,
     error       text,
     stage       text
-        CHECK (stage IN ('transcripts', 'competitor_mentions', 'competitor_sentiment'))
+        CHECK (stage IN ('transcripts', 'competitor_mentions', 'competitor_sentiment')),
+    deferrals   integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    deferred_because text
 );
 CREATE INDEX rematch_calls_by_rematch ON rematch_calls (rematch_id, call_id);
 COMMENT ON TABLE rematch_calls IS
     'Calls that a rematch still has to compute, or could not; a row goes with the new results.';
 COMMENT ON COLUMN rematch_calls.stage IS
     'The first stage that a person asked to be computed again; null if the list has changed.';
+COMMENT ON COLUMN rematch_calls.deferrals IS
+    'Attempts that failed because the judge was away or overloaded.';
+COMMENT ON COLUMN rematch_calls.next_attempt_at IS
+    'When a deferred call is due again; null if it is due.';
+COMMENT ON COLUMN rematch_calls.deferred_because IS
+    'The error of the last deferred attempt; without words of the call.';
 
 CREATE TABLE replaced_judgements (
     call_id     text NOT NULL REFERENCES calls ON DELETE CASCADE,
