@@ -87,6 +87,8 @@ CREATE TABLE calls (
     first_ended_at       timestamptz,
     unavailable_since    timestamptz,
     unavailable_service  text,
+    metadata_due_at      timestamptz,
+    beginning_sha256     text,
     UNIQUE (bucket, key, etag),
     CONSTRAINT calls_state_check CHECK (state IN
         ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
@@ -114,6 +116,7 @@ CREATE INDEX calls_by_unavailable_since ON calls (unavailable_since)
 CREATE INDEX calls_by_unavailable_service ON calls (unavailable_service)
     WHERE unavailable_service IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
+CREATE INDEX calls_by_metadata_due ON calls (metadata_due_at) WHERE metadata_due_at IS NOT NULL;
 -- Used only if the expression is identical to that of `day` in the views.
 CREATE INDEX calls_by_day
     ON calls (((coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date));
@@ -128,6 +131,10 @@ COMMENT ON COLUMN calls.releases IS 'How many of these runs had claimed the call
 COMMENT ON COLUMN calls.attempts IS 'Attempts since the last run that ended normally.';
 COMMENT ON COLUMN calls.retries IS 'Attempts that ended in a transient error.';
 COMMENT ON COLUMN calls.first_ended_at IS 'When the call completed or failed for the first time.';
+COMMENT ON COLUMN calls.metadata_due_at IS
+    'When to look again for a metadata file that was not beside the recording yet; null if none is expected.';
+COMMENT ON COLUMN calls.beginning_sha256 IS
+    'Hash of a part near the beginning of the recording, read when it was discovered: tells a longer version from another recording.';
 COMMENT ON COLUMN calls.unavailable_since IS
     'Since when the call waits for an unavailable service; null if it does not.';
 COMMENT ON COLUMN calls.unavailable_service IS
