@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from callpipeline import config
 from callpipeline.config import Settings
@@ -15,6 +17,11 @@ from callpipeline.storage.postgres.migrations import migrate
 from callpipeline.wiring import Storage, open_storage
 from tests import models
 from tests.fakes.services import FaultServer
+
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any machine")
 
 SERVICES = {"postgres", "s3_server"}
 """Fixtures that start a server; parameters that use one have the same name."""

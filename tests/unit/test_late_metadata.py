@@ -6,7 +6,7 @@ from callpipeline.domain.audio import QualityFlag
 from callpipeline.domain.calls.call import Call
 from callpipeline.domain.calls.side_files import MetadataTable
 from callpipeline.domain.calls.sources import CallAttributes, Source
-from callpipeline.errors import StoreUnavailable
+from callpipeline.errors import PathRefused, StoreUnavailable
 from callpipeline.pipeline.ingest.beside import SideMetadata
 from callpipeline.pipeline.ingest.late_metadata import LateMetadataResult, read_late_metadata
 from tests.builders import a_call, a_recording
@@ -108,3 +108,20 @@ def test_a_tick_ends_when_its_time_is_over():
     times = iter([0.0, 1.0, 99.0])
     result = read_late_metadata(side, descriptions, budget_s=10.0, clock=lambda: next(times))
     assert (result.examined, list(descriptions.postponed)) == (1, IDS[:1])
+
+
+def test_a_file_that_may_not_be_read_is_a_flag_of_its_call_alone():
+    class LinkOut(OneBucket):
+        def read(self, bucket: str, key: str) -> bytes:
+            if key == "a.json":
+                raise PathRefused("a.json is a link that leads out of the folder.")
+            return super().read(bucket, key)
+
+    bucket, descriptions = InMemoryRecordings(), Descriptions(CALLS)
+    for name in ("a.json", "b.json"):
+        bucket.put(name, b'{"agent": "Ann"}')
+    source = Source("calls", "/calls", metadata=AGENT)
+    side = SideMetadata(LinkOut(bucket), {bucket.name: source}, descriptions)
+    assert read_late_metadata(side, descriptions).described == 1
+    flag = descriptions.postponed[IDS[0]]
+    assert flag and flag.detail.startswith("*.json cannot be read: it was removed, or is a link")

@@ -21,7 +21,13 @@ from callpipeline.domain.calls.side_files import (
 from callpipeline.domain.calls.source_audio import AUDIO_SUFFIXES
 from callpipeline.domain.calls.sources import CallAttributes, Source, UnreadableTranscript
 from callpipeline.domain.transcripts import Transcript
-from callpipeline.errors import MetadataInvalid, TranscriptIgnored, TranscriptInvalid
+from callpipeline.errors import (
+    MetadataInvalid,
+    MissingObject,
+    PathRefused,
+    TranscriptIgnored,
+    TranscriptInvalid,
+)
 from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import RecordingSource
 
@@ -150,12 +156,15 @@ class SideMetadata:
         return source.metadata if source else None
 
     def _read(self, bucket: str, each: str, table: MetadataTable, key: str) -> list[FlatRecord]:
-        text, _ = decode_text(self.recordings.read(bucket, each))
+        name = table.file or _anonymous(each, key)
         try:
+            text, _ = decode_text(self.recordings.read(bucket, each))
             return read_records(each, text)
         except ValueError as error:
-            name = table.file or _anonymous(each, key)
             raise MetadataInvalid(f"{name} cannot be read: {error}.") from None
+        except (MissingObject, PathRefused):
+            reason = "it was removed, or is a link that leads out of the source"
+            raise MetadataInvalid(f"{name} cannot be read: {reason}.") from None
 
     def _existing(self, bucket: str, key: str, table: MetadataTable) -> Iterator[str]:
         wanted = metadata_files(table, key)

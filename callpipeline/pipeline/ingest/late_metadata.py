@@ -12,7 +12,7 @@ from typing import Protocol
 from callpipeline.domain.audio import Flag, QualityFlag
 from callpipeline.domain.calls.call import Call
 from callpipeline.domain.calls.sources import CallAttributes
-from callpipeline.errors import MetadataInvalid, MissingObject, TransientError
+from callpipeline.errors import CallpipelineError, MetadataInvalid
 from callpipeline.pipeline.ingest.beside import SideFiles, SideMetadata
 
 MAX_CALLS = 200
@@ -62,8 +62,8 @@ def _describe(metadata: SideMetadata, calls: LateDescriptions, call: Call, read:
         found = metadata.find(call, read)
     except MetadataInvalid as error:
         found, unreadable = None, QualityFlag(Flag.UNREADABLE_METADATA, str(error))
-    except (MissingObject, TransientError):
-        found = None  # removed between listing and reading, or its store is away
+    except CallpipelineError:
+        found = None  # its store is away, or its folder is gone
     if found is not None and calls.describe_late(call.call_id, found):
         return True
     calls.postpone(call.call_id, unreadable)
