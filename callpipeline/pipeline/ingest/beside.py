@@ -64,8 +64,8 @@ class SidecarTranscripts:
     def find(self, call: Call) -> tuple[Transcript, ...] | None:
         """Return the supplied transcripts, None without any.
 
-        Raises TranscriptInvalid if no file can be read, TranscriptIgnored if the recording is to be
-        transcribed then: the source wants that, or the file has only a text without times.
+        Raises TranscriptInvalid if no file can be read, TranscriptIgnored to have the recording
+        transcribed: the source wants that, or the file has only a text without times.
         """
         bucket, key = call.recording.bucket, call.recording.key
         rules = self.rules.get(bucket, TranscriptRules())

@@ -242,7 +242,7 @@ class Scan:
         return header is None or (header.data_end or 0) <= recording.size_bytes
 
     def _with_beginning(self, recording: Recording) -> Recording:
-        """Add the hash of the beginning, which tells if a later version is another recording.
+        """Add the hash of the beginning, by which a later version may be another recording.
 
         Some stay without: they are short, or there are too many to read in a scan.
         """

@@ -134,7 +134,7 @@ COMMENT ON COLUMN calls.first_ended_at IS 'When the call completed or failed for
 COMMENT ON COLUMN calls.metadata_due_at IS
     'When to look again for a metadata file that was not beside the recording yet; null if none is expected.';
 COMMENT ON COLUMN calls.beginning_sha256 IS
-    'Hash of a part near the beginning of the recording, read when it was discovered: tells a longer version from another recording.';
+    'Hash of a part near the beginning of the recording, read when it was discovered: a longer version has the same, another recording has not.';
 COMMENT ON COLUMN calls.unavailable_since IS
     'Since when the call waits for an unavailable service; null if it does not.';
 COMMENT ON COLUMN calls.unavailable_service IS

@@ -6,4 +6,4 @@ CREATE INDEX calls_by_metadata_due ON callpipeline.calls (metadata_due_at)
 COMMENT ON COLUMN callpipeline.calls.metadata_due_at IS
     'When to look again for a metadata file that was not beside the recording yet; null if none is expected.';
 COMMENT ON COLUMN callpipeline.calls.beginning_sha256 IS
-    'Hash of a part near the beginning of the recording, read when it was discovered: tells a longer version from another recording.';
+    'Hash of a part near the beginning of the recording, read when it was discovered: a longer version has the same, another recording has not.';
