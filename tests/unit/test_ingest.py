@@ -12,7 +12,7 @@ import pytest
 
 from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
 from callpipeline.domain.calls.side_files import MetadataTable
-from callpipeline.domain.calls.sources import Source
+from callpipeline.domain.calls.sources import CallAttributes, Source
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.registration import IngestResult, ingest_file
 from callpipeline.storage.objects.urls import S3Access, open_store
@@ -190,9 +190,9 @@ def described(inbox: Inbox, source: Source, result: IngestResult) -> dict[str, s
     """Return the metadata that processing reads for an ingested call."""
 
     class Unused:
-        def describe(self, *_: object) -> None: ...
+        def describe(self, call: Call, run_id: str, attributes: CallAttributes) -> None: ...
 
-        def await_file(self, *_: object) -> None: ...
+        def await_file(self, call: Call, run_id: str) -> None: ...
 
     side = SideMetadata(OneBucket(inbox.bucket), {inbox.bucket.name: source}, Unused())
     recording = inbox.registry.recordings[result.call_id]

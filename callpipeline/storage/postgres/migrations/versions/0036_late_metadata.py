@@ -1,4 +1,4 @@
-"""Read metadata that arrives late, and tell recordings of one name apart."""
+"""Read metadata that arrives late, and distinguish recordings of one name."""
 
 from pathlib import Path
 
