@@ -36,7 +36,13 @@ from callpipeline.defs.resources import (
     resources,
     slack_resources,
 )
-from callpipeline.defs.sensors.ingest import discovery_sensors, lost_runs, recordings, waiting_calls
+from callpipeline.defs.sensors.ingest import (
+    discovery_sensors,
+    late_metadata_sensors,
+    lost_runs,
+    recordings,
+    waiting_calls,
+)
 from callpipeline.defs.sensors.maintenance import erasures_sensor
 from callpipeline.defs.sensors.notifications import (
     failed_runs_sensor,
@@ -127,8 +133,10 @@ def _open_storage(chosen: Settings, run_id: str | None) -> Iterator[wiring.Stora
 
 
 def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
+    sources = wiring.load_sources(chosen)
     return [
-        *discovery_sensors(wiring.load_sources(chosen), chosen),
+        *discovery_sensors(sources, chosen),
+        *late_metadata_sensors(sources, chosen),
         waiting_calls(lambda: chosen),
         lost_runs(lambda: chosen),
         unjudged_mentions(lambda: chosen),

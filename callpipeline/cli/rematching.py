@@ -148,6 +148,11 @@ def wait_for_rematch(storage: Storage, catalog: Catalog) -> None:
             _watch(storage, catalog, lambda: run.poll() is None)
             run.wait()
     last = storage.rematches.last()
+    if last and last.is_open and last.is_deferred and not last.paused_at:
+        raise EngineUnavailable(
+            f"{last.describe()}. `callpipeline up` continues by itself; `callpipeline catalog "
+            "resume` tries now."
+        )
     if _is_needed(storage, catalog) and not (last and last.paused_at):
         left = last.describe() if last else count_older(storage, catalog).describe()
         raise EngineUnavailable(
@@ -166,10 +171,10 @@ def _is_needed(storage: Storage, catalog: Catalog) -> bool:
 
 
 def _may_continue(storage: Storage, began: float) -> bool:
-    """Return False if the rematch was stopped, or did not start in time."""
+    """Return False if the rematch was stopped, did not start in time, or waits for its judge."""
     current = storage.rematches.current()
     if current is not None:
-        return current.paused_at is None
+        return current.paused_at is None and not current.is_deferred
     return time.monotonic() - began < LONGEST_START_S
 
 

@@ -129,6 +129,7 @@ __all__ = [
     "open_notifiers",
     "open_results_store",
     "open_retention",
+    "open_side_metadata",
     "open_sound_finder",
     "open_source",
     "open_stages",
@@ -307,6 +308,11 @@ def open_retention(settings: Settings, storage: Storage) -> Retention:
     )
 
 
+def open_side_metadata(settings: Settings, storage: Storage) -> SideMetadata:
+    """Build the reader of metadata files beside recordings."""
+    return SideMetadata(storage.recordings, sources_by_bucket(settings), storage.descriptions)
+
+
 @contextmanager
 def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) -> Iterator[Stages]:
     """Open the stages with the configured engines; recognisers stop on exit."""
@@ -337,9 +343,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             links=open_links(settings),
             first_speakers=first_speakers(settings),
             mention_engine=slots.name,
-            side_metadata=SideMetadata(
-                storage.recordings, sources_by_bucket(settings), storage.descriptions
-            ),
+            side_metadata=open_side_metadata(settings, storage),
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),
             redactor=Redactor(

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from psycopg import Connection
 from pydantic import SecretStr
 
+from callpipeline.cli.doctor import operations
+from callpipeline.cli.doctor.findings import FindingLevel
 from callpipeline.config import Settings
+from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION, find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
@@ -21,6 +24,10 @@ from callpipeline.domain.competitors.mentions import Decision
 from callpipeline.errors import CatalogConflict, CatalogInvalid
 from callpipeline.pipeline.processing.processor import Rejudger
 from callpipeline.pipeline.rematch.previews import Previewer, PreviewLimits
+from callpipeline.pipeline.rematch.recomputation import (
+    plan_recomputation,
+    request_recomputation,
+)
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin, ResultVersions
 from callpipeline.wiring import Storage, open_storage
@@ -255,3 +262,23 @@ def test_two_people_do_not_overwrite_each_other(storage: Storage) -> None:
     late = NewChange(ChangeOrigin.PAGE, "anna", expected=first.version)
     with pytest.raises(CatalogConflict):
         storage.catalogs.apply(Catalog((Competitor("O2"),)), late)
+
+
+def test_doctor_says_that_calls_wait_for_their_judge_and_where_the_list_comes_from(
+    storage: Storage, tmp_path: Path
+) -> None:
+    fill(storage)
+    catalog = in_force(storage)
+    options = Settings(home=tmp_path, database_url=None, _env_file=None)  # pyright: ignore[reportCallIssue]
+    findings = operations.competitors(options, storage.database)
+    assert "UTC (command)" in findings[0].detail
+    plan = plan_recomputation(storage.rematches, Stage.COMPETITOR_MENTIONS)
+    request_recomputation(storage.rematches, catalog, plan, "anna")
+    opened = storage.rematches.current()
+    assert opened
+    for call in storage.rematches.todo(opened.rematch_id, 100):
+        storage.rematches.defer(call.call_id, opened.rematch_id, "The judge is away.", 600.0)
+    found = operations.outdated_calls(storage.database)
+    assert not isinstance(found, str)
+    assert found[0].level == FindingLevel.WARN
+    assert "5 wait for the judge" in found[0].detail

@@ -13,6 +13,8 @@ import pytest
 from callpipeline.domain.calls.call import CallState, Recording, Registration, Stage
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import ClaimLost, MissingObject, RecordingChanged, SameRecording
+from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
+from callpipeline.pipeline.ingest.discovery import ScanBudget, discover
 from callpipeline.pipeline.ingest.registration import ingest_file
 from callpipeline.pipeline.processing.workspace import RecordingFetcher
 from callpipeline.storage.calls.versions import RecordingVersions, begins_with
@@ -129,6 +131,53 @@ def test_another_recording_of_the_same_name_is_another_call(folder: Folder):
     folder.process(second)
     assert folder.state(first) == (CallState.COMPLETED, None)
     assert folder.state(second) == (CallState.COMPLETED, None)
+
+
+def discovered(folder: Folder) -> str:
+    """Register what discovery finds: it reads a part near the beginning."""
+    source = Source("recordings", str(folder.path))
+    budget = ScanBudget(datetime.now(UTC), settle_s=0.0)
+    found = discover(source, folder.bucket, folder.storage.ledger, DiscoveryCursor(), budget)
+    [registered] = [each for each in found.result.registered if each.is_new]
+    return registered.call_id
+
+
+LONG = wav(os.urandom(120_000))
+
+
+@pytest.mark.parametrize("first_first", [True, False])
+def test_a_recording_overwritten_by_another_one_before_it_was_read_is_not_passed_over(
+    folder: Folder, first_first: bool
+):
+    folder.write(LONG[:60_000])
+    first = discovered(folder)
+    folder.write(wav(os.urandom(90_000)), minutes=2)
+    second = discovered(folder)
+    if not first_first:
+        folder.process(second)
+    with pytest.raises(MissingObject, match="was replaced"):
+        folder.process(first)
+    if first_first:
+        folder.process(second)
+    assert folder.state(first)[0] is not CallState.DUPLICATE
+    assert folder.state(second) == (CallState.COMPLETED, None)
+
+
+@pytest.mark.parametrize("first_first", [True, False])
+def test_a_discovered_beginning_is_withdrawn_by_the_whole(folder: Folder, first_first: bool):
+    early = bytearray(LONG[:60_000])
+    early[4:8] = early[40:44] = bytes(4)
+    folder.write(bytes(early))
+    half = discovered(folder)
+    folder.write(LONG, minutes=2)
+    whole = discovered(folder)
+    if first_first:
+        with pytest.raises(SameRecording):
+            folder.process(half)
+    folder.process(whole)
+    assert folder.state(half) == (CallState.DUPLICATE, whole)
+    assert folder.state(whole) == (CallState.COMPLETED, None)
+    assert events(folder.storage) == 0
 
 
 def test_a_vanished_beginning_is_withdrawn_without_a_failure(folder: Folder):

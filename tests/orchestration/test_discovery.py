@@ -1,5 +1,6 @@
 """Discovery sensors: the calls they register, their cursors and their summaries."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -10,15 +11,20 @@ from pydantic import SecretStr
 
 from callpipeline.config import Settings
 from callpipeline.defs.resources import UserFacingError
-from callpipeline.defs.sensors.ingest import discovery_sensors, summarize
-from callpipeline.domain.calls.call import RegisteredCall
+from callpipeline.defs.sensors.ingest import (
+    discovery_sensors,
+    late_metadata_sensors,
+    summarize,
+)
+from callpipeline.domain.calls.call import CallState, RegisteredCall
 from callpipeline.domain.calls.sources import Source
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor, Sweep
 from callpipeline.pipeline.ingest.discovery import Discovery, ScanResult
 from callpipeline.storage.sources.patterns import compile_pattern
 from callpipeline.storage.sources.recordings import DiscoveryPositions
-from callpipeline.wiring import HOME_SOURCE
+from callpipeline.wiring import HOME_SOURCE, load_sources
 from tests.orchestration.lab import Lab
+from tests.orchestration.test_sensors import change
 
 
 def tick(
@@ -190,3 +196,30 @@ def test_a_scan_is_summarized_in_a_sentence():
         "1 new, 1 still being written, sweep at 40,000 objects, 2 × cannot be imported: A folder "
         "cannot be read: permission denied, the listing was interrupted: calls did not answer."
     )
+
+
+def test_metadata_that_arrives_late_is_read_without_processing(lab: Lab, tmp_path: Path):
+    sources = tmp_path / "sources.yaml"
+    about = {"name": HOME_SOURCE, "url": lab.settings.recordings_url}
+    about |= {"metadata": {"fields": {"agent": "Agent"}}}
+    sources.write_text(json.dumps({"sources": [about]}))
+    options = lab.settings.model_copy(update={"sources": sources})
+    [sensor] = late_metadata_sensors(load_sources(options), options)
+    assert late_metadata_sensors([Source("other", "/other")], options) == []
+
+    def looked() -> str:
+        change(lab, "UPDATE calls SET metadata_due_at = now()")
+        with dg.build_sensor_context(lab.instance, resources={"storage": lab.storage}) as context:
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        return summary(result)
+
+    call_id = lab.add_call("call")
+    assert lab.run([call_id]).success
+    lab.engines.used.clear()
+    assert looked() == "0 of 1 calls that were due got metadata."
+    recording = Path(lab.settings.recordings_url) / lab.storage.ledger.find(call_id).key
+    recording.with_suffix(".xml").write_text("<call><Agent>Ann</Agent></call>")
+    assert looked() == "1 of 1 calls that were due got metadata."
+    found = lab.storage.ledger.find(call_id)
+    assert (found.agent, found.state, lab.engines.used) == ("Ann", CallState.COMPLETED, [])

@@ -8,11 +8,19 @@ import pytest
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.sentiment import Sentiment
-from callpipeline.errors import CatalogConflict, EngineUnavailable, SettingsInvalid
+from callpipeline.errors import (
+    CallpipelineError,
+    CatalogConflict,
+    EngineRefused,
+    EngineUnavailable,
+    ServiceUnavailable,
+    SettingsInvalid,
+)
 from callpipeline.pipeline.rematch.recomputation import (
     plan_recomputation,
     request_recomputation,
 )
+from callpipeline.pipeline.rematch.rematcher import MAX_DEFERRALS
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.wiring import load_catalog
@@ -39,9 +47,9 @@ def a_list(lab: Lab) -> None:
 class OtherJudge(ScriptedJudge):
     """A judge under another name, which finds everything negative."""
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: CallpipelineError | None = None) -> None:
         super().__init__(
-            {"Vodafone": EngineUnavailable("The judge is away.")} if fails else None,
+            {"Vodafone": fails} if fails else None,
             thinks={"Vodafone": Sentiment.NEGATIVE},
         )
         self.name = "other-judge"
@@ -52,6 +60,14 @@ class OtherJudge(ScriptedJudge):
             dataclasses.replace(each, engine=self.name) if hasattr(each, "engine") else each
             for each in results
         )
+
+
+AWAY = EngineUnavailable("The judge is away.")
+
+
+def is_due(lab: Lab) -> None:
+    """Let the time pass that deferred calls wait."""
+    change(lab, "UPDATE rematch_calls SET next_attempt_at = now() WHERE error IS NULL")
 
 
 def ask(lab: Lab, stage: Stage, **selection: object) -> int:
@@ -107,17 +123,91 @@ def test_calls_are_selected_by_time_and_by_engine(lab: Lab) -> None:
 def test_a_judge_that_is_away_leaves_the_judgements(lab: Lab) -> None:
     ids = calls(lab)
     before = contents(lab)
-    lab.judge = OtherJudge(fails=True)
+    lab.judge = OtherJudge(fails=AWAY)
     ask(lab, Stage.COMPETITOR_SENTIMENT)
     assert rematch(lab).success
     assert contents(lab) == before
-    done = lab.storage.rematches.last()
-    assert done and (done.failed, done.outcome) == (2, "done")
+    current = lab.storage.rematches.current()
+    assert current and (current.waiting, current.deferred, current.failed) == (2, 2, 0)
+    assert current.is_deferred
+    assert "2 wait for the judge, next attempt at " in current.describe()
+    assert "(The judge is away)" in current.describe()
+    waits = tick(lab)
+    assert not waits.run_requests
+    assert "wait for the judge" in str(waits.skip_reason)
+    lab.judge = OtherJudge()
+    is_due(lab)
+    assert tick(lab).run_requests
+    assert rematch(lab).success
+    assert sentiments(lab, ids["old"]) == {("negative", "other-judge")}
+    assert lab.storage.rematches.current() is None
+
+
+def test_a_person_can_try_a_judge_that_was_away_at_once(lab: Lab) -> None:
+    ids = calls(lab)
+    lab.judge = OtherJudge(fails=AWAY)
+    ask(lab, Stage.COMPETITOR_SENTIMENT)
+    assert rematch(lab).success
     lab.judge = OtherJudge()
     lab.storage.rematches.resume()
     assert tick(lab).run_requests
     assert rematch(lab).success
     assert sentiments(lab, ids["old"]) == {("negative", "other-judge")}
+
+
+def test_calls_wait_for_a_service_that_is_down_as_long_as_it_is(lab: Lab) -> None:
+    ids = calls(lab)
+    lab.judge = OtherJudge(fails=ServiceUnavailable("The service is down.", 1.0, "judge"))
+    ask(lab, Stage.COMPETITOR_SENTIMENT)
+    for attempt in range(MAX_DEFERRALS + 3):
+        assert rematch(lab).success
+        current = lab.storage.rematches.current()
+        assert current and (current.deferred, current.failed) == (2, 0), attempt
+        is_due(lab)
+    lab.judge = OtherJudge()
+    assert rematch(lab).success
+    assert sentiments(lab, ids["both"]) == {("negative", "other-judge")}
+
+
+def test_a_judge_that_fails_only_some_calls_gives_them_up(lab: Lab) -> None:
+    ids = calls(lab)
+    before = sentiments(lab, ids["old"])
+    lab.judge = OtherJudge(fails=AWAY)
+    ask(lab, Stage.COMPETITOR_SENTIMENT)
+    for _ in range(MAX_DEFERRALS + 1):
+        assert rematch(lab).success
+        is_due(lab)
+    done = lab.storage.rematches.last()
+    assert done and (done.failed, done.deferred, done.outcome) == (2, 0, "done")
+    assert sentiments(lab, ids["old"]) == before
+    lab.judge = OtherJudge()
+    lab.storage.rematches.resume()
+    assert rematch(lab).success
+    assert sentiments(lab, ids["old"]) == {("negative", "other-judge")}
+
+
+def test_an_answer_that_can_never_succeed_fails_at_once(lab: Lab) -> None:
+    calls(lab)
+    lab.judge = OtherJudge(fails=EngineRefused("The judge refused."))
+    ask(lab, Stage.COMPETITOR_SENTIMENT)
+    assert rematch(lab).success
+    done = lab.storage.rematches.last()
+    assert done and (done.failed, done.outcome) == (2, "done")
+
+
+def test_calls_that_are_due_wait_with_those_of_the_same_judge(lab: Lab) -> None:
+    calls(lab)
+    ask(lab, Stage.COMPETITOR_SENTIMENT)
+    rematches = lab.storage.rematches
+    opened = rematches.current()
+    assert opened
+    [first, second] = rematches.todo(opened.rematch_id, 10)
+    rematches.defer(first.call_id, opened.rematch_id, "The service is down.", 600.0)
+    assert rematches.todo(opened.rematch_id, 10) == [second]
+    rematches.defer_rest(opened.rematch_id)
+    assert rematches.todo(opened.rematch_id, 10) == []
+    current = rematches.current()
+    assert current and current.is_deferred
 
 
 def test_a_list_changed_meanwhile_does_not_forget_what_was_asked(lab: Lab) -> None:

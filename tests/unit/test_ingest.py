@@ -4,14 +4,16 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from callpipeline.domain.calls.call import Call, Lane, Recording, RegisteredCall, Registration
-from callpipeline.domain.calls.sources import Source
-from callpipeline.pipeline.ingest.beside import SidecarTranscripts
+from callpipeline.domain.calls.side_files import MetadataTable
+from callpipeline.domain.calls.sources import CallAttributes, Source
+from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.registration import IngestResult, ingest_file
 from callpipeline.storage.objects.urls import S3Access, open_store
 from callpipeline.storage.sources.patterns import compile_pattern
@@ -177,3 +179,73 @@ def test_an_unreadable_file_changes_nothing(inbox: Inbox):
         inbox.ingest(inbox.folder / "gone.wav")
     assert not inbox.bucket.objects
     assert not inbox.registry.recordings
+
+
+FIELDS = {"agent": ("agent", "Agent.Name"), "customer": ("who",)}
+NAMED = MetadataTable(FIELDS, "../meta/{stem}.xml")
+XML = b"<call><agent>Ann</agent><who>Bob</who></call>"
+
+
+def described(inbox: Inbox, source: Source, result: IngestResult) -> dict[str, str] | None:
+    """Return the metadata that processing reads for an ingested call."""
+
+    class Unused:
+        def describe(self, call: Call, run_id: str, attributes: CallAttributes) -> None: ...
+
+        def await_file(self, call: Call, run_id: str) -> None: ...
+
+    side = SideMetadata(OneBucket(inbox.bucket), {inbox.bucket.name: source}, Unused())
+    recording = inbox.registry.recordings[result.call_id]
+    found = side.find(Call(result.call_id, recording))
+    return None if found is None else dict(found.metadata)
+
+
+def test_a_metadata_file_with_a_name_of_its_own_is_copied(inbox: Inbox):
+    source = Source("recordings", "/recordings", metadata=NAMED)
+    inbox.file("meta/call.xml", XML)
+    result = inbox.ingest(inbox.file("today/call.wav"), source)
+    assert described(inbox, source, result) == {"agent": "Ann", "customer": "Bob"}
+    other = inbox.ingest(inbox.file("elsewhere/today/call.wav", b"other"), source)
+    assert described(inbox, source, other) is None
+
+
+def test_metadata_is_copied_beside_a_transcript_of_the_same_form(inbox: Inbox):
+    table = replace(NAMED, file="{stem}_info.json")
+    source = Source("recordings", "/recordings", metadata=table)
+    inbox.file("call_info.json", b'{"agent": "Ann"}')
+    transcript = inbox.file("call.json", b'{"segments": [{"start": 0, "end": 1, "text": "hi"}]}')
+    result = inbox.ingest(inbox.file("call.wav"), source)
+    assert described(inbox, source, result) == {"agent": "Ann"}
+    folder = PurePosixPath(inbox.registry.recordings[result.call_id].key).parent
+    assert inbox.bucket.read(f"{folder}/call.json") == transcript.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("calls.csv", "file,who,agent\ncall.wav,Bob,Ann\nother.wav,Eve,Secret\n"),
+        ("calls.json", '[{"file": "call.wav", "Agent": {"Name": "Ann"}, "who": "Bob"},'
+         ' {"file": "other.wav", "who": "Secret"}]'),
+        ("calls.xml", '<calls><call file="call.wav" agent="Ann" who="Bob"/>'
+         '<call file="other.wav" agent="Secret"/></calls>'),
+        ("calls.txt", "file;who;agent\ncall.wav;Bob;Ann\nother.wav;Eve;Secret\n"),
+    ],
+)  # fmt: skip
+def test_of_a_file_about_many_calls_only_the_record_of_this_one_is_copied(
+    inbox: Inbox, name: str, text: str
+):
+    table = MetadataTable(NAMED.fields, name, "file")
+    source = Source("recordings", "/recordings", metadata=table)
+    inbox.file(name, text.encode())
+    result = inbox.ingest(inbox.file("call.wav"), source)
+    assert described(inbox, source, result) == {"agent": "Ann", "customer": "Bob"}
+    contents = [inbox.bucket.read(key) for key in inbox.bucket.objects]
+    assert not any(b"Secret" in content for content in contents)
+
+
+def test_a_metadata_file_that_never_ends_or_is_missing_does_not_block(inbox: Inbox):
+    source = Source("recordings", "/recordings", metadata=NAMED)
+    (inbox.folder / "meta").mkdir()
+    os.mkfifo(inbox.folder / "meta/call.xml")
+    assert inbox.ingest(inbox.file("today/call.wav"), source).is_new
+    assert inbox.ingest(inbox.file("today/other.wav", b"other"), source).is_new

@@ -175,3 +175,16 @@ def test_the_reason_of_an_unreadable_file_does_not_repeat_the_name_of_the_caller
 def test_other_documents_of_the_same_name_are_no_transcripts():
     beside = ["call.truth.json", "call.info.json", "call.wav.json", "call.mp3.vtt"]
     assert side_files("call.wav", ["call.wav", *beside]) == ["call.wav.json", "call.mp3.vtt"]
+
+
+@pytest.mark.parametrize("rule", list(UnreadableTranscript))
+def test_a_text_without_times_never_fails_the_call(rule: UnreadableTranscript):
+    bucket = InMemoryRecordings()
+    bucket.put("call.json", b"")
+
+    def ignore(*_: object):
+        raise TranscriptIgnored("call.json: it has a text without times")
+
+    rules = {bucket.name: TranscriptRules(unreadable=rule)}
+    with pytest.raises(TranscriptIgnored, match=r"^\*.json: it has a text without times$"):
+        SidecarTranscripts(OneBucket(bucket), ignore, rules).find(a_call(a_recording("call.wav")))

@@ -71,6 +71,8 @@ ALTERATIONS: list[dict[str, Any]] = [
     {"invert": True, "gain_db": -3.0, "delay": 27},
     {"offset": 0.1},
     {"gain_db": -12.0, "offset": -0.05, "delay": 400, "invert": True},
+    {"delay": 1200},
+    {"gain_db": -9.0, "delay": 2800},
 ]
 
 
@@ -103,6 +105,8 @@ LEAKS: list[dict[str, Any]] = [
     {"gain_db": -12.0, "delay": 320},
     {"gain_db": -20.0, "invert": True},
     {"gain_db": -34.0, "delay": 400},
+    {"gain_db": -18.0, "delay": 960},
+    {"gain_db": -18.0, "delay": 2400},
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from callpipeline.domain.audio import Channel, Flag, Speaker
 from callpipeline.domain.transcripts import Segment, Transcript, Word
 from callpipeline.engines.transcribe.supplied import parse_supplied
-from callpipeline.errors import TranscriptInvalid
+from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
 
 SEGMENT = {"start": 1.5, "end": 3, "text": "Good morning, all."}
 
@@ -327,3 +327,64 @@ def test_more_than_two_channels_keep_their_numbers(first: int) -> None:
     said = [{"start": n, "end": n + 1, "text": f"line {n}", "channel": first + n} for n in range(3)]
     found = parse("call.json", json.dumps({"segments": said}).encode())
     assert [each.channel for each in found] == [Channel("1"), Channel("2"), Channel("3")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"text": "i am moving to vodafone"},
+        {"transcript": "i am moving to vodafone"},
+        {"results": [{"transcript": "i am moving to vodafone"}]},
+        [{"text": "i am moving to vodafone"}],
+    ],
+)
+def test_a_text_without_times_is_reported_and_the_recording_transcribed(document):
+    content = json.dumps(document).encode()
+    with pytest.raises(TranscriptIgnored, match=r"call.json: it has a text without times"):
+        parse_supplied("call.json", content, "left")
+    with pytest.raises(TranscriptInvalid, match="it has a text without times") as refused:
+        parse_supplied("call.transcript.json", content, "left")
+    assert not isinstance(refused.value, TranscriptIgnored)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"agent": {"name": "Ann"}, "queue": "Sales"},
+        {"text": "short"},
+        {"notes": [{"text": "the customer called about a bill"}]},
+    ],
+)
+def test_a_document_about_something_else_is_passed_over(document):
+    assert parse_supplied("call.json", json.dumps(document).encode(), "left") is None
+
+
+@pytest.mark.parametrize("name", ["call.vtt", "call.srt"])
+def test_cues_without_a_blank_line_between_them_are_read(name: str):
+    head = "WEBVTT\n\n" if name.endswith("vtt") else ""
+    cues = "00:00:01.000 --> 00:00:02.000\nhello there\n00:00:03.000 --> 00:00:04.000\ngood bye\n"
+    found = parse_supplied(name, (head + cues).encode(), "left") or ()
+    texts = [segment.text for transcript in found for segment in transcript.segments]
+    assert texts == ["hello there", "good bye"]
+
+
+def test_sentences_have_the_speaker_of_their_turn() -> None:
+    turns = [
+        {
+            "speakerId": "7",
+            "topic": "greeting",
+            "sentences": [said(0, 1, "hello"), said(1, 2, "sir")],
+        },
+        {"speakerId": "9", "sentences": [said(2, 4, "i am moving to vodafone")]},
+    ]
+    content = json.dumps({"callTranscripts": [{"callId": "1", "transcript": turns}]}).encode()
+    roles = {"7": Speaker.AGENT, "9": Speaker.CUSTOMER}
+    found = parse_supplied("call.json", content, "left", roles) or ()
+    assert [(t.speaker, [s.text for s in t.segments]) for t in found] == [
+        (Speaker.AGENT, ["hello", "sir"]),
+        (Speaker.CUSTOMER, ["i am moving to vodafone"]),
+    ]
+
+
+def said(start_s: int, end_s: int, text: str) -> dict[str, object]:
+    return {"start": start_s * 1000, "end": end_s * 1000, "text": text}

@@ -11,9 +11,14 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import Decision
 from callpipeline.pipeline.rematch.planning import continue_rematch
+from callpipeline.pipeline.rematch.recomputation import (
+    plan_recomputation,
+    request_recomputation,
+)
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.wiring import Storage, open_storage
@@ -174,6 +179,29 @@ DELETE FROM rematch_calls WHERE call_id IN (SELECT call_id FROM rematch_calls LI
 def execute(storage: Storage, statement: str) -> None:
     with storage.database.transaction() as connection:
         connection.execute(statement.encode())
+
+
+def test_calls_that_wait_for_a_judge_say_so(page: WatchedPage, site: Site) -> None:
+    def ask(storage: Storage) -> None:
+        rematches = storage.rematches
+        plan = plan_recomputation(rematches, Stage.COMPETITOR_MENTIONS)
+        request_recomputation(rematches, in_force(storage), plan, "anna")
+        opened = rematches.current()
+        assert opened
+        for call in rematches.todo(opened.rematch_id, 1000):
+            rematches.defer(call.call_id, opened.rematch_id, "The judge did not answer.", 900.0)
+
+    site.do(ask)
+    tab = page.page
+    tab.goto("/competitors")
+    status = tab.locator("#rematch")
+    expect(status).to_contain_text("Past calls wait for the judge, which is away.")
+    expect(status).to_contain_text("40 wait for the judge, next attempt at")
+    expect(status).to_contain_text("(The judge did not answer)")
+    page.screenshot("competitors-judge-away")
+    tab.get_by_role("button", name="Try now").click()
+    expect(status).to_contain_text("Past calls are being searched with the changed list.")
+    page.check()
 
 
 def test_problems_are_shown_at_their_fields(page: WatchedPage) -> None:

@@ -1,6 +1,7 @@
 """Examine competitor list, queue, outages, runs, erasures, channels and the outbox."""
 
 from collections.abc import Iterator
+from datetime import UTC
 
 from callpipeline import wiring
 from callpipeline.cli.doctor.findings import DoctorFinding, FindingLevel
@@ -13,7 +14,7 @@ from callpipeline.storage.catalog.rematches import RematchQueue
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures
 from callpipeline.storage.notifications import ChannelBacklog, Notifications, Outbox
-from callpipeline.storage.ports.rematch import ResultVersions
+from callpipeline.storage.ports.rematch import CatalogChange, ChangeOrigin, ResultVersions
 from callpipeline.storage.postgres.database import Database
 
 LONGEST_WAIT_S = 15 * 60
@@ -32,7 +33,8 @@ def competitors(options: Settings, database: Database) -> list[DoctorFinding]:
     catalogs = CatalogVersions(database)
     in_force = wiring.load_catalog(options, catalogs)
     count = len(in_force.competitors)
-    detail = f"{count} competitors, version {in_force.version}, from {options.catalog_path}"
+    origin = _origin(catalogs.current(), options)
+    detail = f"{count} competitors, version {in_force.version}, {origin}"
     findings = [DoctorFinding("competitors", FindingLevel.OK, detail)]
     for file in catalogs.files():
         if file.problem:
@@ -46,6 +48,14 @@ def competitors(options: Settings, database: Database) -> list[DoctorFinding]:
     return findings
 
 
+def _origin(change: CatalogChange | None, options: Settings) -> str:
+    """Return where the list in force comes from: its file, or a change made elsewhere since."""
+    if change is None or change.origin is ChangeOrigin.FILE:
+        return f"from {options.catalog_path}"
+    by = f", {change.made_by}" if change.made_by else ""
+    return f"changed on {change.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({change.origin}{by})"
+
+
 def outdated_calls(database: Database) -> list[DoctorFinding] | str:
     """Report completed calls with results of an older list or older rules."""
     current = CatalogVersions(database).current()
@@ -53,10 +63,13 @@ def outdated_calls(database: Database) -> list[DoctorFinding] | str:
     if current is None:
         return "no list is in force yet"
     staleness = rematches.staleness(ResultVersions(current.version, RULE_VERSION))
+    rematch = rematches.current()
+    if rematch and rematch.is_deferred:
+        detail = f"{rematch.describe()}; it goes on by itself when the judge is back"
+        return [DoctorFinding("calls on the list", FindingLevel.WARN, detail)]
     if not staleness.calls:
         return f"all {staleness.completed:,} on version {current.version}"
     detail = staleness.describe()
-    rematch = rematches.current()
     if rematch and rematch.paused_at:
         detail += "; the rematch is paused: `callpipeline catalog resume` continues it"
     elif staleness.waiting:

@@ -36,6 +36,7 @@ from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.pipeline.rematch.planning import continue_rematch
 from callpipeline.pipeline.rematch.rematcher import (
     CallRematched,
+    RematchDeferred,
     Rematcher,
     RematchEvent,
     RematchFailed,
@@ -126,9 +127,13 @@ class _OpenRematch:
             calls = self._next(BATCH, after, transcribed=False)
             if not calls:
                 break
+            is_away = False
             async for event in worker.rematch_all(calls, concurrency=self.concurrency):
                 failed += isinstance(event, RematchFailed)
+                is_away |= isinstance(event, RematchDeferred) and event.service is not None
                 _log_event(self.context, event)
+            if is_away:
+                self.storage.rematches.defer_rest(self.rematch_id)
             after = calls[-1].call_id
         return failed
 
@@ -195,6 +200,10 @@ def _log_event(context: dg.OpExecutionContext, event: RematchEvent) -> None:
             )
     elif isinstance(event, RematchFailed):
         context.log.warning("%s: not rematched: %s", call_id, event.reason)
+    elif isinstance(event, RematchDeferred):
+        context.log.warning(
+            "%s: keeps its results; tried again in %.0f s: %s", call_id, event.wait_s, event.reason
+        )
     else:
         context.log.info("%s: skipped: it is being processed, or was rematched already", call_id)
 
@@ -240,6 +249,8 @@ def _reason_to_wait(instance: dg.DagsterInstance, storage: Storage, catalog: Cat
     target = ResultVersions(catalog.version, RULE_VERSION)
     if current and _is_for(current, target) and current.paused_at:
         return "The rematch is paused: `callpipeline catalog resume` continues it."
+    if current and _is_for(current, target) and current.is_deferred:
+        return f"{current.describe()}."
     staleness = storage.rematches.staleness(target)
     if not staleness.waiting and not current and not storage.rematches.has_left_over():
         return f"All {staleness.completed:,} calls are on version {catalog.version}."

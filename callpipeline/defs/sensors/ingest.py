@@ -23,8 +23,16 @@ from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
 from callpipeline.pipeline.ingest.discovery import Discovery, ScanBudget, discover
+from callpipeline.pipeline.ingest.late_metadata import read_late_metadata
 from callpipeline.storage.sources.recordings import DiscoveryPositions
-from callpipeline.wiring import HOME_SOURCE, Storage, clear_workspace, load_catalog, open_source
+from callpipeline.wiring import (
+    HOME_SOURCE,
+    Storage,
+    clear_workspace,
+    load_catalog,
+    open_side_metadata,
+    open_source,
+)
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
@@ -97,6 +105,31 @@ def lost_runs(settings: Callable[[], Settings]) -> dg.SensorDefinition:
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(result.cursor))
 
     return sensor
+
+
+def late_metadata_sensors(
+    sources: Sequence[Source], settings: Settings
+) -> list[dg.SensorDefinition]:
+    """Return the sensor of metadata files that arrive late, if a source has such files."""
+    if not any(source.metadata for source in sources):
+        return []
+
+    @dg.sensor(
+        name="late_metadata",
+        default_status=RUNNING,
+        minimum_interval_seconds=15,
+        description=(
+            "Reads metadata files that arrive after their call was processed: 30 seconds after its "
+            "end, then after half of the time since, for a week. Nothing is processed again."
+        ),
+    )
+    def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
+        with expose_errors():
+            result = read_late_metadata(open_side_metadata(settings, storage), storage.descriptions)
+        reason = f"{result.described} of {result.examined} calls that were due got metadata."
+        return dg.SensorResult(skip_reason=reason)
+
+    return [sensor]
 
 
 def discovery_sensors(sources: Sequence[Source], settings: Settings) -> list[dg.SensorDefinition]:

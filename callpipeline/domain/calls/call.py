@@ -72,13 +72,18 @@ def missing_dependencies(wanted: Collection[Stage]) -> list[Stage]:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An object in a bucket, or a file in a folder that serves as a bucket."""
+    """An object in a bucket, or a file in a folder that serves as a bucket.
+
+    `beginning_sha256` is the hash of a part near its beginning, if that was read: it stays the same
+    while a recording grows.
+    """
 
     bucket: str
     key: str
     etag: str
     size_bytes: int
     last_modified: datetime
+    beginning_sha256: str | None = field(default=None, compare=False)
 
     @property
     def call_id(self) -> str:

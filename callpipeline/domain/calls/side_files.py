@@ -38,6 +38,11 @@ class MetadataTable:
     file: str | None = None
     key: str | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether one file is about many recordings."""
+        return self.file is not None and not re.search(r"\{(?:stem|name)\}", self.file)
+
     def files(self, recording_key: str) -> list[str]:
         """Return the keys of the side files of a recording, in order of preference."""
         path = PurePosixPath(recording_key)
@@ -55,6 +60,14 @@ class MetadataTable:
             return None
         found = {field: _value(record, names) for field, names in self.fields.items()}
         return {field: value for field, value in found.items() if value}
+
+    def excerpt(self, name: str, text: str, recording_key: str) -> bytes | None:
+        """Return a file of the same form with the record of one recording; None without one.
+
+        Raises ValueError if the file can't be read.
+        """
+        record = self._record(read_records(name, text), recording_key)
+        return write_record(PurePosixPath(name).suffix.lower(), record) if record else None
 
     def _record(self, records: Sequence[FlatRecord], key: str) -> FlatRecord | None:
         if self.key is None:
@@ -109,6 +122,26 @@ def read_records(name: str, text: str) -> list[FlatRecord]:
     if suffix in (".json", ".xml"):
         raise ValueError(f"it is not {suffix[1:].upper()}")
     return _read_csv(text)
+
+
+def suffix_of(text: str) -> str:
+    """Return the suffix of the form that a side file has: .json, .xml or .csv."""
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    return ".xml" if start == "<" else ".json" if start in ("{", "[") else ".csv"
+
+
+def write_record(suffix: str, record: FlatRecord) -> bytes:
+    """Return a side file with one record, whose fields have the same names when it is read."""
+    if suffix == ".json":
+        return json.dumps(dict(record)).encode()
+    if suffix == ".xml":
+        root = ElementTree.Element("call")
+        for name, value in record.items():
+            ElementTree.SubElement(root, "field", name=name, value=value)
+        return ElementTree.tostring(root, encoding="utf-8")
+    written = io.StringIO()
+    csv.writer(written).writerows([record.keys(), record.values()])
+    return written.getvalue().encode()
 
 
 def _read_json(text: str) -> list[FlatRecord]:

@@ -16,7 +16,8 @@ from callpipeline.engines.split.signals import MeasuredChannel, Samples, best_la
 
 WINDOW_S = 0.25
 """Length of the windows whose energy is measured while a channel is written."""
-MAX_LAG_S = 0.1
+MAX_LAG_S = 0.4
+"""Echo comes back from mobile networks after up to 0.3 s; recorders delay a side by less."""
 AUDIBLE = 1e-8
 """Mean square (full scale = 1) of a window worth comparing: -80 dB."""
 STRETCH_WINDOWS = 60

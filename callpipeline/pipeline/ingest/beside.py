@@ -12,11 +12,23 @@ from typing import Protocol
 
 from callpipeline.domain.audio import Flag, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Call
-from callpipeline.domain.calls.side_files import MetadataTable, decode_text, read_records
+from callpipeline.domain.calls.side_files import (
+    FlatRecord,
+    MetadataTable,
+    decode_text,
+    read_records,
+)
 from callpipeline.domain.calls.source_audio import AUDIO_SUFFIXES
 from callpipeline.domain.calls.sources import CallAttributes, Source, UnreadableTranscript
 from callpipeline.domain.transcripts import Transcript
-from callpipeline.errors import MetadataInvalid, TranscriptIgnored, TranscriptInvalid
+from callpipeline.errors import (
+    MetadataInvalid,
+    MissingObject,
+    PathRefused,
+    TranscriptIgnored,
+    TranscriptInvalid,
+)
+from callpipeline.storage.objects import keys
 from callpipeline.storage.ports.calls import RecordingSource
 
 _SAYS_TRANSCRIPT = r"transcript(?:ion|s)?|captions?|subtitles?|asr|cc|speakers?|diari[sz]ed"
@@ -52,33 +64,45 @@ class SidecarTranscripts:
     def find(self, call: Call) -> tuple[Transcript, ...] | None:
         """Return the supplied transcripts, None without any.
 
-        Raises TranscriptInvalid if no file can be read, TranscriptIgnored if the source wants
-        the recording transcribed then.
+        Raises TranscriptInvalid if no file can be read, TranscriptIgnored to have the recording
+        transcribed: the source wants that, or the file has only a text without times.
         """
         bucket, key = call.recording.bucket, call.recording.key
         rules = self.rules.get(bucket, TranscriptRules())
         refused: TranscriptInvalid | None = None
+        ignored: TranscriptIgnored | None = None
         for each in transcript_keys(key, self.recordings.beside(bucket, stem_of(key))):
             content = self.recordings.read(bucket, each)
             try:
                 read = self.parse(each, content, call.agent_channel, rules.speakers)
             except TranscriptInvalid as error:
                 reason = str(error).replace(PurePosixPath(each).name, _anonymous(each, key))
-                refused = refused or TranscriptInvalid(reason)
+                if isinstance(error, TranscriptIgnored):
+                    ignored = ignored or TranscriptIgnored(reason)
+                else:
+                    refused = refused or TranscriptInvalid(reason)
                 continue
             if read is not None:
                 return read
         if refused and rules.unreadable is UnreadableTranscript.TRANSCRIBE:
             raise TranscriptIgnored(str(refused)) from refused
-        if refused:
-            raise refused
+        if found := refused or ignored:
+            raise found
         return None
+
+
+SideFiles = dict[tuple[str, str], list[FlatRecord]]
+"""Records of files about many calls, by bucket and key."""
 
 
 class CallDescriptions(Protocol):
     """Stores what is known about a claimed call. Raises ClaimLost."""
 
     def describe(self, call: Call, run_id: str, attributes: CallAttributes) -> None: ...
+
+    def await_file(self, call: Call, run_id: str) -> None:
+        """Note that the side file is not there yet, or can't be read."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +116,58 @@ class SideMetadata:
     def describe(self, call: Call, run_id: str) -> tuple[Call, tuple[QualityFlag, ...]]:
         """Store what a side file says about a call that a run holds.
 
-        Returns the call with its agent's channel, and a flag if the file can't be read. Raises
-        ClaimLost.
+        Returns the call with its agent's channel, and a flag if the file can't be read. A file that
+        arrives later is read later. Raises ClaimLost.
         """
+        unread: tuple[QualityFlag, ...] = ()
+        found = None
         try:
             found = self.find(call)
         except MetadataInvalid as error:
-            return call, (QualityFlag(Flag.UNREADABLE_METADATA, str(error)),)
+            unread = (QualityFlag(Flag.UNREADABLE_METADATA, str(error)),)
         if found is None:
-            return call, ()
+            if self._table(call) is not None:
+                self.descriptions.await_file(call, run_id)
+            return call, unread
         self.descriptions.describe(call, run_id, found)
         return replace(call, agent_channel=found.agent_channel or call.agent_channel), ()
 
-    def find(self, call: Call) -> CallAttributes | None:
+    def find(self, call: Call, read: "SideFiles | None" = None) -> CallAttributes | None:
         """Return what a side file says about a call; None without a file or a record of the call.
 
-        Raises MetadataInvalid if the file can't be read.
+        Files in `read` are not read again, and those for many calls are added. Raises
+        MetadataInvalid if the file can't be read.
         """
         bucket, key = call.recording.bucket, call.recording.key
-        source = self.sources.get(bucket)
-        if source is None or source.metadata is None:
+        source, table = self.sources.get(bucket), self._table(call)
+        if source is None or table is None:
             return None
-        for each in self._existing(bucket, key, source.metadata):
-            text, _ = decode_text(self.recordings.read(bucket, each))
-            try:
-                records = read_records(each, text)
-            except ValueError as error:
-                name = source.metadata.file or _anonymous(each, key)
-                raise MetadataInvalid(f"{name} cannot be read: {error}.") from None
-            if fields := source.metadata.find(records, key):
+        known = {} if read is None else read
+        for each in self._existing(bucket, key, table):
+            records = known.get((bucket, each)) or self._read(bucket, each, table, key)
+            if table.is_shared:
+                known[bucket, each] = records
+            if fields := table.find(records, key):
                 return source.attributes_of(fields)
         return None
 
+    def _table(self, call: Call) -> MetadataTable | None:
+        source = self.sources.get(call.recording.bucket)
+        return source.metadata if source else None
+
+    def _read(self, bucket: str, each: str, table: MetadataTable, key: str) -> list[FlatRecord]:
+        name = table.file or _anonymous(each, key)
+        try:
+            text, _ = decode_text(self.recordings.read(bucket, each))
+            return read_records(each, text)
+        except ValueError as error:
+            raise MetadataInvalid(f"{name} cannot be read: {error}.") from None
+        except (MissingObject, PathRefused):
+            reason = "it was removed, or is a link that leads out of the source"
+            raise MetadataInvalid(f"{name} cannot be read: {reason}.") from None
+
     def _existing(self, bucket: str, key: str, table: MetadataTable) -> Iterator[str]:
-        wanted = table.files(key)
+        wanted = metadata_files(table, key)
         if table.file is not None:
             yield from (each for each in wanted if self.recordings.exists(bucket, each))
             return
@@ -201,8 +243,19 @@ def named_metadata_file(source: Source | None, key: str) -> list[str]:
     table = source.metadata if source else None
     if table is None or table.file is None:
         return []
-    is_named = "{stem}" in table.file or "{name}" in table.file
-    return table.files(key) if is_named else []
+    return [] if table.is_shared else table.files(key)
+
+
+def metadata_files(table: MetadataTable, key: str) -> list[str]:
+    """Return the keys of the metadata files of a recording, in order of preference.
+
+    Uploads share all folders but their own: there, the file has the name of the recording, whatever
+    the source calls it.
+    """
+    named = table.files(key)
+    if table.file is None or not keys.is_upload(key):
+        return named
+    return [*replace(table, file=None).files(key), *named]
 
 
 def _rest_of(key: str, stem: str) -> re.Match[str] | None:

@@ -4,6 +4,7 @@ The ledger is the truth: a lost or wrong cursor makes discovery slower, but lose
 single listing is trusted to be complete, since keys appear in any order; full sweeps repeat.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,8 @@ MAX_HEADER_CHECKS = 200
 INCOMPLETE_WAIT = timedelta(minutes=5)
 """Longest wait for a WAV file shorter than its header says: it may have been cut off for good."""
 HEADER_BYTES = 4096
+BEGINNING = range(2048, 2048 + 32 * 1024)
+"""Bytes that stay the same while a recording grows: behind what is rewritten in its header."""
 MAX_FUTURE_DATED = 1000
 FUTURE_DATED_TTL = timedelta(days=1)
 
@@ -131,6 +134,7 @@ class Scan:
     began: float
     pages: int = 0
     header_checks: int = 0
+    beginnings_read: int = 0
     result: ScanResult = field(default_factory=ScanResult)
     finished_sweep: bool = False
     newest: NewestKeys = field(default_factory=NewestKeys)
@@ -199,6 +203,7 @@ class Scan:
                     break
                 new = self._new_in(page)
                 took_s = self.budget.clock() - started
+                new = [self._with_beginning(recording) for recording in new]
                 self.result.registered += register(self.registry, self.source, new) if new else ()
                 self.pages += 1
                 yield page, took_s
@@ -235,6 +240,24 @@ class Scan:
             return True
         header = read_wav_header(BytesIO(head))
         return header is None or (header.data_end or 0) <= recording.size_bytes
+
+    def _with_beginning(self, recording: Recording) -> Recording:
+        """Add the hash of the beginning, by which a later version may be another recording.
+
+        Some stay without: they are short, or there are too many to read in a scan.
+        """
+        is_late = self.elapsed_s > self.budget.budget_s / 2
+        is_short = recording.size_bytes < BEGINNING.stop
+        if is_short or is_late or self.beginnings_read >= MAX_HEADER_CHECKS:
+            return recording
+        if not isinstance(self.store, RangeReader):
+            return recording
+        self.beginnings_read += 1
+        try:
+            content = self.store.read_range(recording.key, BEGINNING.start, len(BEGINNING))
+        except CallpipelineError:
+            return recording
+        return replace(recording, beginning_sha256=hashlib.sha256(content).hexdigest())
 
     def _count_unreadable(self, reason: str) -> None:
         self.result.unreadable[reason] = self.result.unreadable.get(reason, 0) + 1

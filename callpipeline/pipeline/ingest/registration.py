@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from callpipeline.domain.calls.call import Lane, Recording, RegisteredCall, Registration
+from callpipeline.domain.calls.side_files import MetadataTable, decode_text, suffix_of
 from callpipeline.domain.calls.source_audio import AUDIO_SUFFIXES
 from callpipeline.domain.calls.sources import DEFAULT_FILENAME, Source, clean_filename
 from callpipeline.domain.egress import EgressPolicy, HttpAddress, parse_http_address
@@ -134,15 +135,17 @@ def ingest_hashed(
     discovery, continues with the same object: it remains one call.
     """
     if call_id := registry.call_of_content(file.sha256):
-        _restore_missing(file, store, registry)
+        _restore_missing(file, store, registry, source)
         return IngestResult(file.path, call_id, is_new=False)
-    recording = store.recording(store.key_of(file.path) or _copy(file, store))
+    recording = store.recording(store.key_of(file.path) or _copy(file, store, source))
     [registered] = register(registry, source, [recording], lane=lane, priority=priority, file=file)
     is_new = registered.is_new and not registered.duplicate_of
     return IngestResult(file.path, registered.duplicate_of or registered.call_id, is_new)
 
 
-def _restore_missing(file: HashedFile, store: RecordingBucket, registry: ContentRegistry) -> None:
+def _restore_missing(
+    file: HashedFile, store: RecordingBucket, registry: ContentRegistry, source: Source
+) -> None:
     """Store the content again if its call still waits, and its object has vanished."""
     waiting = registry.waiting_recording(file.sha256, store.name)
     if waiting is None:
@@ -151,7 +154,7 @@ def _restore_missing(file: HashedFile, store: RecordingBucket, registry: Content
     try:
         store.recording(key)
     except MissingObject:
-        registry.move_recording(call_id, store.recording(_copy(file, store)))
+        registry.move_recording(call_id, store.recording(_copy(file, store, source)))
 
 
 def sha256_of(path: Path) -> str:
@@ -160,7 +163,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _copy(file: HashedFile, store: RecordingBucket) -> str:
+def _copy(file: HashedFile, store: RecordingBucket, source: Source) -> str:
     """Copy a recording and the files beside it; return the recording's key.
 
     They get a folder of their own, since recordings of the same name would share transcripts. An
@@ -169,11 +172,40 @@ def _copy(file: HashedFile, store: RecordingBucket) -> str:
     key = keys.inbox(file.sha256, file.name)
     # The other files first: a sensor may register the recording as soon as it exists.
     own = file.path.name
-    for name in side_files(own, _named_like(file.path)):
-        rest = name[len(stem_of(own)) :]
-        store.put_new(stem_of(key) + rest, file.path.with_name(name))
+    beside = {
+        stem_of(key) + name[len(stem_of(own)) :]: file.path.with_name(name)
+        for name in side_files(own, _named_like(file.path))
+    }
+    for other, path in beside.items():
+        store.put_new(other, path)
+    if metadata := _named_metadata(file.path, source.metadata):
+        suffix, content = metadata
+        names = (key + suffix, stem_of(key) + suffix)
+        store.put_new(next((each for each in names if each not in beside), names[0]), content)
     store.put_new(key, file.path)
     return key
+
+
+def _named_metadata(recording: Path, table: MetadataTable | None) -> tuple[str, bytes] | None:
+    """Return the metadata file that the source names after a recording, with a suffix for it.
+
+    Of a file about many recordings, this is the record of this one. None without a file or record.
+    """
+    if table is None or table.file is None:
+        return None
+    [given] = table.files(recording.absolute().as_posix())
+    path = Path("/") / given
+    if not path.is_file():
+        return None
+    try:
+        content = path.read_bytes()
+        text = decode_text(content)[0]
+        suffix = suffix_of(text)
+        if table.is_shared:
+            content = table.excerpt(path.with_suffix(suffix).name, text, recording.name)
+    except (OSError, ValueError):
+        return None
+    return (suffix, content) if content else None
 
 
 def _named_like(recording: Path) -> list[str]:

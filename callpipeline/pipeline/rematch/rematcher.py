@@ -57,7 +57,25 @@ class RematchFailed:
     reason: str
 
 
-RematchEvent = CallRematched | RematchSkipped | RematchFailed
+@dataclass(frozen=True, slots=True)
+class RematchDeferred:
+    """A call keeps its old results until the judge is back, and is tried again in `wait_s`.
+
+    `service` is the service that is down; None if the judge could not answer for another reason.
+    """
+
+    call_id: str
+    reason: str
+    wait_s: float
+    service: str | None
+
+
+RematchEvent = CallRematched | RematchSkipped | RematchFailed | RematchDeferred
+
+WAITS_S = (30.0, 120.0, 480.0, 900.0)
+"""Waits between attempts while the judge is away; the last one repeats."""
+MAX_DEFERRALS = 8
+"""Attempts for which a judge may fail in passing, unless its service is known to be down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +104,7 @@ class Rematcher:
             examined = await asyncio.to_thread(self._examine, call_id, judges_all)
             if examined is None:
                 return RematchSkipped(call_id)
-            return await self._store(*examined, judges_all=judges_all)
+            return await self._store(*examined, call)
         except (TransientError, ClaimLost):
             raise
         except Exception as error:
@@ -97,6 +115,22 @@ class Rematcher:
         save_failure = self.results.save_failure
         await asyncio.to_thread(save_failure, call_id, self.rematch_id, reason)
         return RematchFailed(call_id, reason)
+
+    async def _defer(
+        self, call: WaitingCall, missing: Sequence[UnjudgedMention]
+    ) -> RematchDeferred | RematchFailed:
+        """Let a call wait for the judge, or fail it if waiting can't help."""
+        permanent = next((each for each in missing if not each.transient), None)
+        if permanent:
+            return await self._fail(call.call_id, permanent.reason)
+        reason = missing[0].reason
+        service = next(filter(None, (each.unavailable_service for each in missing)), None)
+        if service is None and call.deferrals >= MAX_DEFERRALS:
+            return await self._fail(call.call_id, reason)
+        wait_s = WAITS_S[min(call.deferrals, len(WAITS_S) - 1)]
+        defer = self.results.defer
+        await asyncio.to_thread(defer, call.call_id, self.rematch_id, reason, wait_s)
+        return RematchDeferred(call.call_id, reason, wait_s, service)
 
     def _examine(
         self, call_id: str, judges_all: bool
@@ -114,9 +148,9 @@ class Rematcher:
         stored: RematchInput,
         changes: CallChanges,
         kept: Mapping[str, Judgement],
-        *,
-        judges_all: bool,
+        call: WaitingCall,
     ) -> RematchEvent:
+        judges_all = call.stage is Stage.COMPETITOR_SENTIMENT
         asked = [
             mention
             for mention in changes.found
@@ -125,7 +159,7 @@ class Rematcher:
         new, missing = await self._judge(stored, asked)
         if judges_all and missing:
             # A call keeps the judgements that it has if the judge is away.
-            return await self._fail(stored.call_id, missing[0].reason)
+            return await self._defer(call, missing)
         judgements = [*kept.values(), *new]
         write = replace(
             self._write(stored, changes, judgements, missing),

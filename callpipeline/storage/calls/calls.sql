@@ -86,26 +86,36 @@ UPDATE calls SET bucket = %(to_bucket)s WHERE bucket = %(bucket)s;
 
 -- name: earlier_versions
 -- Return the calls of earlier, shorter versions of an object. The object of one that was never read
--- is gone, if the versions follow each other closely.
-SELECT call_id, size_bytes, sha256,
-       sha256 IS NULL
-           AND last_modified > %(last_modified)s - %(period_s)s * interval '1 second' AS is_gone
-FROM calls
-WHERE bucket = %(bucket)s AND key = %(key)s AND call_id <> %(call_id)s
-  AND size_bytes < %(size_bytes)s AND last_modified < %(last_modified)s
-  AND state NOT IN ('DUPLICATE', 'ERASED')
-ORDER BY last_modified;
+-- is gone, if the versions follow each other closely and do not begin differently.
+SELECT c.call_id, c.size_bytes, c.sha256,
+       c.sha256 IS NULL
+           AND c.last_modified > %(last_modified)s - %(period_s)s * interval '1 second'
+           AND
+-- include calls/may_begin_alike
+       AS is_gone
+FROM calls c LEFT JOIN calls k ON k.call_id = %(call_id)s
+WHERE c.bucket = %(bucket)s AND c.key = %(key)s AND c.call_id <> %(call_id)s
+  AND c.size_bytes < %(size_bytes)s AND c.last_modified < %(last_modified)s
+  AND c.state NOT IN ('DUPLICATE', 'ERASED')
+ORDER BY c.last_modified;
+
+-- name: may_begin_alike
+-- Fragment: recordings that begin alike, as far as is known.
+coalesce(c.beginning_sha256 = k.beginning_sha256, true)
 
 -- name: later_versions
 -- Return the calls of later versions of an object, and whether each continues this one: it is
--- longer, and was written soon after.
-SELECT call_id,
-       size_bytes > %(size_bytes)s
-           AND last_modified < %(last_modified)s + %(period_s)s * interval '1 second' AS continues
-FROM calls
-WHERE bucket = %(bucket)s AND key = %(key)s AND call_id <> %(call_id)s
-  AND last_modified > %(last_modified)s AND state NOT IN ('DUPLICATE', 'ERASED')
-ORDER BY last_modified DESC;
+-- longer, begins alike, and was written soon after.
+SELECT c.call_id,
+       c.size_bytes > %(size_bytes)s
+           AND c.last_modified < %(last_modified)s + %(period_s)s * interval '1 second'
+           AND
+-- include calls/may_begin_alike
+       AS continues
+FROM calls c LEFT JOIN calls k ON k.call_id = %(call_id)s
+WHERE c.bucket = %(bucket)s AND c.key = %(key)s AND c.call_id <> %(call_id)s
+  AND c.last_modified > %(last_modified)s AND c.state NOT IN ('DUPLICATE', 'ERASED')
+ORDER BY c.last_modified DESC;
 
 -- name: pass_to_later_version
 -- Make the call of a later version the owner of the content of an earlier one, and the original of
@@ -422,12 +432,13 @@ FROM owner LEFT JOIN calls c USING (call_id);
 -- Insert recordings as calls. Recordings that are registered already, or were before they were
 -- erased, are not returned.
 INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, agent_channel, sha256,
-                   started_at, metadata, lane, priority, duplicates)
+                   started_at, metadata, lane, priority, duplicates, beginning_sha256)
 SELECT new.* FROM unnest(
     %(call_id)s::text[], %(bucket)s::text[], %(key)s::text[], %(etag)s::text[],
     %(size_bytes)s::bigint[], %(last_modified)s::timestamptz[], %(agent_channel)s::text[],
     %(sha256)s::text[], %(started_at)s::timestamptz[], %(metadata)s::jsonb[], %(lane)s::text[],
-    %(priority)s::smallint[], %(duplicates)s::text[]) AS new (call_id)
+    %(priority)s::smallint[], %(duplicates)s::text[], %(beginning_sha256)s::text[])
+    AS new (call_id)
 WHERE NOT EXISTS (SELECT FROM calls e
                   WHERE e.state = 'ERASED' AND right(e.call_id, 12) = right(new.call_id, 12))
 -- On any key: an object with a new modification date has a new id but is the same object.

@@ -5,20 +5,26 @@ Corrections have precedence over all else, also when a call is processed again. 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from callpipeline.domain.calls.call import Call
+from callpipeline.domain.audio import QualityFlag
+from callpipeline.domain.calls.call import Call, Recording
 from callpipeline.domain.calls.sources import CallAttributes
 from callpipeline.errors import ClaimLost, UnknownCall
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 
 STARTED_AT = "started_at"
+WAIT_S = 30.0
+"""Time until a missing side file is looked for again; longer, the longer it is missing."""
+LONGEST_WAIT_S = 12 * 3600.0
+GIVE_UP_S = 7 * 86_400.0
+"""Time after the end of a call after which no side file is expected any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,49 @@ class Descriptions:
         rows = self._database.rows("descriptions/describe", described)
         if not rows:
             raise ClaimLost(f"Call {call.call_id} is claimed by another run now.")
+
+    def await_file(self, call: Call, run_id: str) -> None:
+        """Note that the side file of a claimed call is missing or unreadable. Raises ClaimLost."""
+        expected = {"call_id": call.call_id, "run_id": run_id, "wait_s": WAIT_S}
+        if not self._database.rows("descriptions/await_file", expected):
+            raise ClaimLost(f"Call {call.call_id} is claimed by another run now.")
+
+    def due(self, limit: int) -> list[Call]:
+        """Return calls that ended without a side file and are due for another look."""
+        rows = self._database.rows("descriptions/due", {"limit": limit})
+        return [Call(row.pop("call_id"), Recording(**row)) for row in rows]
+
+    def postpone(self, call_id: str, unreadable: QualityFlag | None = None) -> None:
+        """Look again later: in half of the time since the call ended, until GIVE_UP_S."""
+        waits = {"wait_s": WAIT_S, "longest_wait_s": LONGEST_WAIT_S, "give_up_s": GIVE_UP_S}
+        parameters = {"call_id": call_id} | waits
+        self._database.with_retry(lambda c: c.execute(query("descriptions/postpone"), parameters))
+        if unreadable:
+            flagged = _flagged(call_id, unreadable)
+            self._database.with_retry(
+                lambda c: c.execute(query("descriptions/set_unreadable"), flagged)
+            )
+
+    def describe_late(self, call_id: str, attributes: CallAttributes) -> bool:
+        """Add what a side file says about a call that has ended; return False if it has not.
+
+        The channel of the agent stays: transcripts and mentions have the speakers already.
+        """
+        given = {
+            "call_id": call_id,
+            "metadata": Jsonb(dict(attributes.metadata)),
+            "started_at": attributes.started_at,
+        }
+
+        def store(connection: Connection[DictRow]) -> bool:
+            connection.execute(query("reviews/lock_call"), given)
+            connection.execute(query("descriptions/insert_moved_day"), given)
+            stored = connection.execute(query("descriptions/describe_late"), given).fetchone()
+            if stored:
+                connection.execute(query("descriptions/set_unreadable"), _flagged(call_id))
+            return stored is not None
+
+        return self._database.with_retry(store)
 
     def find(self, call_id: str) -> CallDescription:
         """Return what is known about a call. Raises UnknownCall, also for an erased call."""
@@ -101,3 +150,8 @@ class Descriptions:
 
         self._database.with_retry(store)
         return self.find(call_id)
+
+
+def _flagged(call_id: str, flag: QualityFlag | None = None) -> Row:
+    flags = [asdict(flag)] if flag else []
+    return {"call_id": call_id, "flags": Jsonb(flags)}

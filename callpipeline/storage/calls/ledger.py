@@ -229,4 +229,5 @@ def _row(registration: Registration) -> Row:
         "lane": registration.lane,
         "priority": registration.priority,
         "duplicates": registration.duplicates,
+        "beginning_sha256": recording.beginning_sha256,
     }

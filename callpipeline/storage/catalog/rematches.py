@@ -103,13 +103,18 @@ class RematchQueue:
     def todo(
         self, rematch_id: int, limit: int, after: str = "", *, transcribed: bool = False
     ) -> list[WaitingCall]:
-        """Return calls left to compute, by id; none once the rematch is paused or superseded.
+        """Return calls to compute now, by id; none once the rematch is paused or superseded.
 
         Those that are `transcribed` again are listed apart.
         """
         parameters = {"rematch_id": rematch_id, "limit": limit, "after": after}
         rows = self._database.rows("rematches/todo", parameters | {"transcribed": transcribed})
-        return [WaitingCall(row["call_id"], _stage(row["stage"])) for row in rows]
+        return [WaitingCall(row["call_id"], _stage(row["stage"]), row["deferrals"]) for row in rows]
+
+    def defer_rest(self, rematch_id: int) -> None:
+        """Let all calls wait that are due for a judge that is away for others."""
+        parameters = {"rematch_id": rematch_id}
+        self._database.with_retry(lambda c: c.execute(query("rematches/defer_rest"), parameters))
 
     def hand_over(self, call_ids: Sequence[str]) -> None:
         """Remove claimed calls from a rematch: they are processed as other calls are."""
@@ -145,7 +150,7 @@ class RematchQueue:
         return bool(self._database.rows("rematches/pause", parameters))
 
     def resume(self) -> None:
-        """Continue a paused rematch, and forget failures, so that these calls are tried again."""
+        """Continue a paused rematch; calls that failed or wait for a judge are tried again now."""
         self._database.with_retry(lambda c: c.execute(query("rematches/retry_failed")))
         self.pause(False)
 
@@ -227,6 +232,12 @@ class Rematches(RematchQueue):
         """Record that a call could not be rematched; it keeps its results."""
         failed = {"call_id": call_id, "rematch_id": rematch_id, "error": sanitize_text(error)}
         self._database.with_retry(lambda c: c.execute(query("rematches/save_failure"), failed))
+
+    def defer(self, call_id: str, rematch_id: int, reason: str, wait_s: float) -> None:
+        """Let a call wait until the judge may be back; it keeps its results."""
+        deferred = {"call_id": call_id, "rematch_id": rematch_id, "reason": sanitize_text(reason)}
+        parameters = deferred | {"wait_s": wait_s}
+        self._database.with_retry(lambda c: c.execute(query("rematches/defer"), parameters))
 
 
 def _open(connection: Connection[DictRow], new: NewRematch) -> bool:

@@ -63,23 +63,29 @@ FROM (SELECT call_id, string_agg(text, ' ' ORDER BY segment_index) AS text FROM 
       WHERE call_id = ANY(%(call_ids)s) GROUP BY call_id, channel) AS spoken
 WHERE lower(text) ~ %(pattern)s OR text ~ '[^\x01-\x7f£€“”‘’…–—]|[&+]';
 
+-- name: with_progress
+-- Fragment: rematches with their progress. Deferred calls are among those that wait.
+SELECT r.*, p.*
+FROM rematches r CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE c.error IS NULL) AS waiting,
+           count(*) FILTER (WHERE c.error IS NOT NULL) AS failed,
+           count(*) FILTER (WHERE c.next_attempt_at > clock_timestamp()) AS deferred,
+           min(c.next_attempt_at) FILTER (WHERE c.next_attempt_at > clock_timestamp())
+               AS next_attempt_at,
+           min(c.deferred_because) FILTER (WHERE c.next_attempt_at > clock_timestamp())
+               AS deferred_because
+    FROM rematch_calls c WHERE c.rematch_id = r.rematch_id
+) AS p
+
 -- name: open
 -- Return the open rematch with its progress.
-SELECT r.*,
-       (SELECT count(*) FROM rematch_calls c
-        WHERE c.rematch_id = r.rematch_id AND c.error IS NULL) AS waiting,
-       (SELECT count(*) FROM rematch_calls c
-        WHERE c.rematch_id = r.rematch_id AND c.error IS NOT NULL) AS failed
-FROM rematches r WHERE r.ended_at IS NULL;
+-- include rematches/with_progress
+WHERE r.ended_at IS NULL;
 
 -- name: last
 -- Return the last rematch with its progress.
-SELECT r.*,
-       (SELECT count(*) FROM rematch_calls c
-        WHERE c.rematch_id = r.rematch_id AND c.error IS NULL) AS waiting,
-       (SELECT count(*) FROM rematch_calls c
-        WHERE c.rematch_id = r.rematch_id AND c.error IS NOT NULL) AS failed
-FROM rematches r ORDER BY r.rematch_id DESC LIMIT 1;
+-- include rematches/with_progress
+ORDER BY r.rematch_id DESC LIMIT 1;
 
 -- name: supersede
 -- End the open rematch, because another one takes its place. Calls that a person asked for stay.
@@ -104,7 +110,8 @@ SELECT call_id, %(rematch_id)s, a.stage
 FROM unnest(%(call_ids)s::text[], %(stages)s::text[]) AS a (call_id, stage) JOIN calls USING (call_id)
 WHERE state = 'COMPLETED'
 ON CONFLICT (call_id) DO UPDATE SET
-    rematch_id = excluded.rematch_id, error = NULL,
+    rematch_id = excluded.rematch_id, error = NULL, deferrals = 0, next_attempt_at = NULL,
+    deferred_because = NULL,
     stage = CASE WHEN rematch_calls.error IS NULL
                  THEN greatest(rematch_calls.stage, excluded.stage) ELSE excluded.stage END;
 
@@ -141,11 +148,13 @@ WHERE s.call_id = ANY(%(call_ids)s) AND s.stage IN ('competitor_mentions', 'comp
   AND m.rule_version IS NOT DISTINCT FROM %(made_by_rules)s;
 
 -- name: todo
--- List calls that a rematch still has to compute, unless it is paused or has ended: those that are
+-- List calls that a rematch has to compute now, unless it is paused or has ended: those that are
 -- transcribed again, or the others.
-SELECT c.call_id, c.stage FROM rematch_calls c JOIN rematches r USING (rematch_id)
+SELECT c.call_id, c.stage, c.deferrals
+FROM rematch_calls c JOIN rematches r USING (rematch_id)
 WHERE r.rematch_id = %(rematch_id)s AND r.ended_at IS NULL AND r.paused_at IS NULL
   AND c.error IS NULL AND c.call_id > %(after)s
+  AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= clock_timestamp())
   AND (c.stage IS NOT DISTINCT FROM 'transcripts') = %(transcribed)s
 ORDER BY c.call_id LIMIT %(limit)s;
 
@@ -205,16 +214,34 @@ UPDATE rematches SET paused_at = CASE WHEN %(paused)s THEN clock_timestamp() END
 WHERE ended_at IS NULL RETURNING rematch_id;
 
 -- name: retry_failed
--- Forget failures, so that these calls are rematched again.
+-- Forget failures and deferrals, so that these calls are rematched again now.
 WITH asked AS (
-    UPDATE rematch_calls SET error = NULL WHERE error IS NOT NULL AND stage IS NOT NULL
+    UPDATE rematch_calls SET error = NULL, deferrals = 0, next_attempt_at = NULL,
+                             deferred_because = NULL
+    WHERE stage IS NOT NULL AND (error IS NOT NULL OR next_attempt_at IS NOT NULL)
 )
 DELETE FROM rematch_calls WHERE error IS NOT NULL AND stage IS NULL;
 
 -- name: save_failure
 -- Record that a call could not be rematched.
-UPDATE rematch_calls SET error = %(error)s
+UPDATE rematch_calls SET error = %(error)s, next_attempt_at = NULL, deferred_because = NULL
 WHERE call_id = %(call_id)s AND rematch_id = %(rematch_id)s;
+
+-- name: defer
+-- Let a call wait until the judge may be back.
+UPDATE rematch_calls SET deferrals = deferrals + 1, deferred_because = %(reason)s,
+    next_attempt_at = clock_timestamp() + %(wait_s)s * interval '1 second'
+WHERE call_id = %(call_id)s AND rematch_id = %(rematch_id)s AND error IS NULL;
+
+-- name: defer_rest
+-- Let the calls that are due for the same judge wait as long as those that it was away for.
+UPDATE rematch_calls c SET
+    deferred_because = d.deferred_because, next_attempt_at = d.next_attempt_at
+FROM (SELECT deferred_because, next_attempt_at FROM rematch_calls
+      WHERE rematch_id = %(rematch_id)s AND error IS NULL AND next_attempt_at > clock_timestamp()
+      ORDER BY next_attempt_at LIMIT 1) AS d
+WHERE c.rematch_id = %(rematch_id)s AND c.error IS NULL AND c.stage = 'competitor_sentiment'
+  AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= clock_timestamp());
 
 -- name: skip
 -- Drop calls that are no longer complete: the run that completes them applies the catalog in force.

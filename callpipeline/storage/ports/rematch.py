@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -99,7 +99,11 @@ class Staleness:
 
 @dataclass(frozen=True, slots=True)
 class RematchProgress:
-    """A rematch: `calls` are computed again, of which `waiting` are left and `failed` could not."""
+    """A rematch: `calls` are computed again, of which `waiting` are left and `failed` could not.
+
+    Of those that wait, `deferred` ones are due again at `next_attempt_at` or later: their judge
+    was away.
+    """
 
     rematch_id: int
     catalog_version: str
@@ -115,6 +119,14 @@ class RematchProgress:
     outcome: str | None
     waiting: int
     failed: int
+    deferred: int = 0
+    next_attempt_at: datetime | None = None
+    deferred_because: str | None = None
+
+    @property
+    def is_deferred(self) -> bool:
+        """Return whether no call is due before the judge may be back."""
+        return 0 < self.waiting <= self.deferred
 
     @property
     def done(self) -> int:
@@ -129,6 +141,12 @@ class RematchProgress:
         text = f"{self.done:,} of {self.calls:,} calls rematched, {self.unaffected:,} unaffected"
         if self.failed:
             text += f", {self.failed:,} failed"
+        if self.deferred and self.next_attempt_at and self.is_open:
+            because = (self.deferred_because or "").rstrip(".")
+            text += (
+                f", {self.deferred:,} wait for the judge, next attempt at "
+                f"{self.next_attempt_at.astimezone(UTC):%H:%M} UTC ({because})"
+            )
         return f"{text}; stopped" if self.paused_at and self.is_open else text
 
 
@@ -137,10 +155,12 @@ class WaitingCall:
     """A call that a rematch has to compute.
 
     `stage` is the first one that a person asked to be computed again; None if the list changed.
+    The judge was away for `deferrals` attempts.
     """
 
     call_id: str
     stage: Stage | None = None
+    deferrals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +241,10 @@ class RematchResults(Protocol):
         ...
 
     def save_failure(self, call_id: str, rematch_id: int, error: str) -> None: ...
+
+    def defer(self, call_id: str, rematch_id: int, reason: str, wait_s: float) -> None:
+        """Let a call wait until the judge may be back; it keeps its results."""
+        ...
 
 
 class RematchPlans(Protocol):

@@ -96,6 +96,8 @@ CREATE TABLE calls (
     first_ended_at       timestamptz,
     unavailable_since    timestamptz,
     unavailable_service  text,
+    metadata_due_at      timestamptz,
+    beginning_sha256     text,
     UNIQUE (bucket, key, etag),
     CONSTRAINT calls_state_check CHECK (state IN
         ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')),
@@ -123,6 +125,7 @@ CREATE INDEX calls_by_unavailable_since ON calls (unavailable_since)
 CREATE INDEX calls_by_unavailable_service ON calls (unavailable_service)
     WHERE unavailable_service IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
+CREATE INDEX calls_by_metadata_due ON calls (metadata_due_at) WHERE metadata_due_at IS NOT NULL;
 -- Used only if the expression is identical to that of `day` in the views.
 CREATE INDEX calls_by_day
     ON calls (((coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date));
@@ -137,6 +140,10 @@ COMMENT ON COLUMN calls.releases IS 'How many of these runs had claimed the call
 COMMENT ON COLUMN calls.attempts IS 'Attempts since the last run that ended normally.';
 COMMENT ON COLUMN calls.retries IS 'Attempts that ended in a transient error.';
 COMMENT ON COLUMN calls.first_ended_at IS 'When the call completed or failed for the first time.';
+COMMENT ON COLUMN calls.metadata_due_at IS
+    'When to look again for a metadata file that was not beside the recording yet; null if none is expected.';
+COMMENT ON COLUMN calls.beginning_sha256 IS
+    'Hash of a part near the beginning of the recording, read when it was discovered: a longer version has the same, another recording has not.';
 COMMENT ON COLUMN calls.unavailable_since IS
     'Since when the call waits for an unavailable service; null if it does not.';
 COMMENT ON COLUMN calls.unavailable_service IS
@@ -540,13 +547,22 @@ CREATE TABLE rematch_calls (
     rematch_id  bigint NOT NULL REFERENCES rematches ON DELETE CASCADE,
     error       text,
     stage       text
-        CHECK (stage IN ('transcripts', 'competitor_mentions', 'competitor_sentiment'))
+        CHECK (stage IN ('transcripts', 'competitor_mentions', 'competitor_sentiment')),
+    deferrals   integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    deferred_because text
 );
 CREATE INDEX rematch_calls_by_rematch ON rematch_calls (rematch_id, call_id);
 COMMENT ON TABLE rematch_calls IS
     'Calls that a rematch still has to compute, or could not; a row goes with the new results.';
 COMMENT ON COLUMN rematch_calls.stage IS
     'The first stage that a person asked to be computed again; null if the list has changed.';
+COMMENT ON COLUMN rematch_calls.deferrals IS
+    'Attempts that failed because the judge was away or overloaded.';
+COMMENT ON COLUMN rematch_calls.next_attempt_at IS
+    'When a deferred call is due again; null if it is due.';
+COMMENT ON COLUMN rematch_calls.deferred_because IS
+    'The error of the last deferred attempt; without words of the call.';
 
 CREATE TABLE replaced_judgements (
     call_id     text NOT NULL REFERENCES calls ON DELETE CASCADE,

@@ -93,7 +93,10 @@ class CatalogFileItem(BaseModel):
 
 
 class RematchItem(BaseModel):
-    """A rematch: of `calls` to compute, `waiting` are left and `failed` could not be."""
+    """A rematch: of `calls` to compute, `waiting` are left and `failed` could not be.
+
+    The judge was away for the `deferred` ones of those that wait.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -103,6 +106,8 @@ class RematchItem(BaseModel):
     done: int
     waiting: int
     failed: int
+    deferred: int
+    next_attempt_at: datetime | None
     unaffected: int
     created_at: datetime
     paused_at: datetime | None

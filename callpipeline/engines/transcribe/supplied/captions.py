@@ -127,8 +127,10 @@ def _without_counter(
         return trimmed[:-1] if is_stray and (len(trimmed) == 1 or not trimmed[-2]) else trimmed
     if lines[-1].isdigit() and (is_numbered or is_vtt):
         return lines[:-1]
-    is_alone = len(lines) == 1 or not lines[-2]
-    return lines[:-1] if is_alone and (is_vtt or lines[-1].isdigit()) else lines
+    # A name follows a blank line: a single line is rather the text of this cue.
+    is_apart = len(lines) > 1 and not lines[-2]
+    is_counter = lines[-1].isdigit() and (is_apart or len(lines) == 1)
+    return lines[:-1] if is_counter or (is_apart and is_vtt) else lines
 
 
 def _text_of_block(lines: Sequence[str], repairs: Repairs, *, is_vtt: bool) -> list[str]:

@@ -41,8 +41,10 @@ from callpipeline.engines.transcribe.supplied.timing import (
     split_by_word,
 )
 from callpipeline.engines.transcribe.supplied.tools import arrange, channel_count, people
-from callpipeline.errors import TranscriptInvalid
+from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
 
+MIN_WORDS = 3
+TEXT_HOLDERS = {"result", "results", "transcripts", "channels", "output", "response", "data"}
 _BETWEEN = re.compile(r"[\s,\x1e]*")
 
 
@@ -69,14 +71,18 @@ def lines_of_document(
 ) -> list[SuppliedLine] | None:
     """Return the lines of a transcript, None if the document has no shape of a transcript.
 
-    Raises TranscriptInvalid with the field, if the document is a transcript but can't be read.
+    Raises TranscriptInvalid with the field, if the document is a transcript but can't be read, and
+    TranscriptIgnored if it has no more than a text.
     """
     arranged = arrange(document)
     groups = group_records(arranged)
     chosen = choose_transcript(groups)
     if chosen is None:
         _refuse_timeless(groups)
-        return [] if is_empty_transcript(arranged) else None
+        if is_empty_transcript(arranged):
+            return []
+        _report_text(groups)
+        return None
     records = groups[chosen]
     set_times(records, repairs)
     if are_words(records):
@@ -103,6 +109,18 @@ def _refuse_timeless(groups: Mapping[str, list[Record]]) -> None:
             raise TranscriptInvalid(
                 f"{said.place} of the transcript: it has a text but no time. {ACCEPTED}"
             )
+
+
+def _report_text(groups: Mapping[str, list[Record]]) -> None:
+    """Raise TranscriptIgnored for a text as a whole: it has no times to place it.
+
+    Notes and the like further below are not the words of the call.
+    """
+    for group, records in groups.items():
+        name = group.rstrip("[]").rpartition(".")[2].lower()
+        said = next((each for each in records if len(each.text.split()) >= MIN_WORDS), None)
+        if said and (name == "" or name in TEXT_HOLDERS):
+            raise TranscriptIgnored(f"it has a text without times. {ACCEPTED}")
 
 
 SIDES = (Channel.LEFT, Channel.RIGHT, Channel.MIXED)

@@ -21,7 +21,7 @@ from callpipeline.engines.transcribe.supplied.captions import lines_of_captions
 from callpipeline.engines.transcribe.supplied.documents import lines_of_document, parse_json
 from callpipeline.engines.transcribe.supplied.lines import ACCEPTED, Repairs, SuppliedLine, decode
 from callpipeline.engines.transcribe.supplied.speakers import SpeakerMap, role_of
-from callpipeline.errors import TranscriptInvalid
+from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
 
 SUFFIXES = (".json", ".srt", ".vtt")
 _IS_NAMED_TRANSCRIPT = re.compile(r"transcript|caption|subtitle", re.IGNORECASE)
@@ -40,20 +40,22 @@ def parse_supplied(
     The first has a flag if the file was repaired. The form is found by the content. A line of the
     agent or the customer is on their channel, any other line on the mixed channel. `speakers` are
     roles by label. Raises TranscriptInvalid with the file and the line or field, never with the
-    text.
+    text; TranscriptIgnored for a text without times in a file that may be about something else.
     """
     repairs, roles = Repairs(), SpeakerMap(speakers)
     try:
         lines = _lines(name, content, roles, repairs)
     except TranscriptInvalid as error:
-        raise TranscriptInvalid(f"{PurePath(name).name}: {error}") from error
+        is_ignored = isinstance(error, TranscriptIgnored) and not _is_named_transcript(name)
+        kind = TranscriptIgnored if is_ignored else TranscriptInvalid
+        raise kind(f"{PurePath(name).name}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The structures of tools change: not a reason to lose the call with an internal error.
         raise TranscriptInvalid(
             f"{PurePath(name).name}: its structure is not known. {ACCEPTED}"
         ) from error
     if lines is None:
-        if _IS_NAMED_TRANSCRIPT.search(PurePath(name).name):
+        if _is_named_transcript(name):
             raise TranscriptInvalid(
                 f"{PurePath(name).name}: no list of segments with text and times. {ACCEPTED}"
             )
@@ -65,6 +67,10 @@ def parse_supplied(
         flag = QualityFlag(Flag.REPAIRED_TRANSCRIPT, detail)
         return (replace(found[0], flags=(flag,)), *found[1:])
     return found
+
+
+def _is_named_transcript(name: str) -> bool:
+    return _IS_NAMED_TRANSCRIPT.search(PurePath(name).name) is not None
 
 
 def _storable(line: SuppliedLine, repairs: Repairs) -> SuppliedLine:

@@ -54,23 +54,29 @@ def group_records(document: Any) -> dict[str, list[Record]]:
 
 
 def _objects(
-    value: Any, place: str, group: str, depth: int
+    value: Any, place: str, group: str, depth: int, said_by: str | None = None
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield all objects; those inside a turn without a text of its own have its speaker."""
     if depth > MAX_DEPTH:
         return
     if isinstance(value, Mapping):
         document = cast("f.Document", value)
         fields = f.folded(document)
+        own = f.speaker_label(fields)
+        is_turn = place.endswith("]") and f.text_of_fields(fields) is None
+        if said_by is not None and own is None and f.channel_label(fields)[0] is None:
+            fields["speaker"] = said_by
+        said_by = own or said_by if is_turn else None
         yield place, group, fields
         for name, inner in document.items():
             is_choice = name.lower() in {"alternatives", "nbest"}
             chosen = f.best_alternative(fields) if is_choice else inner
             if isinstance(chosen, list | Mapping):
                 below = f"{place}.{name}" if place else name
-                yield from _objects(chosen, below, f"{group}.{name}", depth + 1)
+                yield from _objects(chosen, below, f"{group}.{name}", depth + 1, said_by)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
-            yield from _objects(inner, f"{place}[{index}]", f"{group}[]", depth + 1)
+            yield from _objects(inner, f"{place}[{index}]", f"{group}[]", depth + 1, said_by)
 
 
 def choose_transcript(groups: Mapping[str, list[Record]]) -> str | None:
