@@ -136,6 +136,21 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     return ByteRange(start, end)
 
 
+def ranged_response(
+    header: str | None, content: bytes, media_type: str, headers: Mapping[str, str]
+) -> Response:
+    """Respond with the part of the content that a Range header asks for, or with all of it."""
+    size, sent = len(content), {**headers, "Accept-Ranges": "bytes"}
+    try:
+        wanted = parse_range(header, size)
+    except RangeNotSatisfiable:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    if wanted is None:
+        return Response(content, headers=sent, media_type=media_type)
+    sent["Content-Range"] = wanted.content_range(size)
+    return Response(content[wanted.start : wanted.end], 206, sent, media_type=media_type)
+
+
 def if_range_matches(header: str | None, etag: str) -> bool:
     """Evaluate If-Range. A date never matches: responses have no Last-Modified."""
     return header is None or header.strip() == etag

@@ -40,6 +40,7 @@ from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import competitors, dagster, review
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
+from callpipeline.web.pages.insights import competitor, moments, overview
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
@@ -86,11 +87,14 @@ API_ROUTERS = (
 )
 
 PAGE_ROUTERS = (
+    overview.router,
     calls_page.router,
     call_page.router,
     review.router,
+    moments.router,
     corrections_page.router,
     competitors.router,
+    competitor.router,
     analytics_page.router,
     api_page.router,
     dagster.router,

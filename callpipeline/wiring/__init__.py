@@ -33,6 +33,7 @@ from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
+from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
 from callpipeline.storage.results.decisions.corrections import SentimentCorrections
 from callpipeline.storage.results.decisions.evaluations import Evaluations
@@ -176,6 +177,10 @@ class Storage:
     @property
     def corrections(self) -> SentimentCorrections:
         return SentimentCorrections(self.database)
+
+    @property
+    def insights(self) -> Insights:
+        return Insights(self.database)
 
     @property
     def evaluations(self) -> Evaluations:

@@ -49,7 +49,7 @@ def uploaded(browser: Browser, up: Up) -> dict[str, str]:
     """Upload both files, wait until they are processed, return their call IDs by file name."""
     with watched(browser, up.web, viewport=VIEWPORTS["desktop"]) as watch:
         page = watch.page
-        page.goto("/")
+        page.goto("/upload")
         page.set_input_files("#files", FILES)
         links = page.locator("#uploads a")
         expect(links).to_have_count(2, timeout=30_000)
@@ -146,7 +146,7 @@ def test_a_failed_call_shows_the_reason_and_is_retried(watch: WatchedPage, up: U
 
 def test_a_file_that_is_not_audio_is_rejected(watch: WatchedPage, up: Up) -> None:
     page = watch.page
-    page.goto("/")
+    page.goto("/upload")
     page.set_input_files("#files", [BROKEN])
     expect(page.locator("#uploads li")).to_contain_text("HTML page", timeout=20_000)
     # The browser logs the expected 415.
@@ -160,7 +160,9 @@ def test_every_page_is_accessible_and_fits(
     browser: Browser, up: Up, uploaded: dict[str, str], viewport: str, scheme: str
 ) -> None:
     pages = {
-        "upload": "/",
+        "overview": "/",
+        "upload": "/upload",
+        "moments": "/moments",
         "calls": "/calls",
         "call": f"/calls/{uploaded[FILES[0].name]}",
         "analytics": "/analytics",

@@ -105,8 +105,8 @@ def count_rows(page: Page, table: str, link: str) -> int:
     return len(list(csv.reader(text.splitlines()))) - 1
 
 
-def test_a_point_of_a_chart_links_to_its_calls(page: Page) -> None:
-    page.route("**/calls?*", lambda route: route.fulfill(body="<title>Calls</title>"))
+def test_a_point_of_a_chart_links_to_its_moments(page: Page) -> None:
+    page.route("**/moments?*", lambda route: route.fulfill(body="<title>Moments</title>"))
     page.goto(f"/analytics?{DAYS}")
     chart = page.locator("figure[data-chart]").nth(1)
     expect(chart).to_have_attribute("data-drawn", re.compile(r"[3-5]"))
@@ -123,7 +123,7 @@ def test_a_point_of_a_chart_links_to_its_calls(page: Page) -> None:
     value = int(chart.locator("button[aria-pressed='true'] output").inner_text().replace(",", ""))
     page.mouse.down()
     page.mouse.up()
-    page.wait_for_url(re.compile(r"/calls\?"))
+    page.wait_for_url(re.compile(r"/moments\?"))
     assert "sentiment=positive" in page.url
     assert count_rows(page, "mentions", page.url) == value
 

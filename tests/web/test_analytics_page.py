@@ -20,9 +20,11 @@ from tests.integration.databases import execute_sql
 from tests.web.synthetic_app import serve, synthetic_database
 
 LINK = re.compile(
-    r'<a href="(/calls[^"]*)" data-counts="(\w+)"(?: data-count="(\d+)")?>([^<]*)</a>'
+    r'<a href="(/(?:calls|moments)[^"]*)" data-counts="(\w+)"(?: data-count="(\d+)")?>([^<]*)</a>'
 )
-TILE = re.compile(r'<li><a href="(/calls[^"]*)"><strong>([\d,.]+)%?</strong> <span>([^<]*)</span>')
+TILE = re.compile(
+    r'<li><a href="(/(?:calls|moments)[^"]*)"><strong>([\d,.]+)%?</strong> <span>([^<]*)</span>'
+)
 EVIL = "\"><script>alert('x')</script></script><img src=x onerror=alert(1)>"
 
 

@@ -15,9 +15,8 @@ from callpipeline.domain.time_buckets import BucketSize, TimeBucket
 from callpipeline.pipeline.reading.analytics import AnalyticsPage, load_analytics
 from callpipeline.storage.ports.analytics import AgentNumbers, MentionTrend
 from callpipeline.web.filters import DownloadLinks, FilterForm, QueryFilters, url_with_filters
-from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
+from callpipeline.web.pages.insights.moments import entry_context, moment_views, moments_url
 from callpipeline.web.pages.rendering import SENTIMENT_LABELS, page, rate
-from callpipeline.web.pages.status_view import calls_by_id
 from callpipeline.web.state import State
 
 router = APIRouter()
@@ -116,7 +115,8 @@ COLOURS = {
 class ChartLine:
     """Line of a chart: values to draw and mentions per bucket, selected by `filters`.
 
-    `colour` is a number of the style sheet, 1 to 7.
+    `colour` is a number of the style sheet, 1 to 7. `days` are the line's own buckets, where they
+    are not those of the chart.
     """
 
     name: str
@@ -124,14 +124,16 @@ class ChartLine:
     counts: Sequence[int]
     filters: CallFilters
     colour: int
+    days: Sequence[TimeBucket] = ()
 
     @property
     def link(self) -> str:
-        """Return the link to its calls; scripts add the days of a point."""
-        return url_with_filters("/calls", self.filters)
+        """Return the link to its moments; scripts add the days of a point."""
+        return moments_url(self.filters)
 
-    def bucket_link(self, bucket: TimeBucket) -> str:
-        return url_with_filters("/calls", self.filters.between(bucket.first, bucket.last))
+    def bucket_link(self, index: int, bucket: TimeBucket) -> str:
+        own = self.days[index] if index < len(self.days) else bucket
+        return moments_url(self.filters.between(own.first, own.last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +160,22 @@ class Chart:
                     "values": line.values,
                     "link": line.link,
                     "colour": line.colour,
+                    "buckets": [_days(each) for each in line.days],
                 }
                 for line in self.lines
             ],
         }
 
-    def rows(self) -> Iterator[tuple[TimeBucket, list[tuple[ChartLine, float | None, int]]]]:
-        """Yield the buckets with mentions, newest first, with value and count of each line."""
+    def rows(self) -> Iterator[tuple[TimeBucket, list[tuple[str, float | None, int]]]]:
+        """Yield the buckets with mentions, newest first: link, value and count of each line."""
         for index in reversed(range(len(self.buckets))):
-            cells = [(line, line.values[index], line.counts[index]) for line in self.lines]
+            bucket = self.buckets[index]
+            cells = [
+                (line.bucket_link(index, bucket), line.values[index], line.counts[index])
+                for line in self.lines
+            ]
             if any(count for *_, count in cells):
-                yield self.buckets[index], cells
+                yield bucket, cells
 
 
 @router.get(PATH)
@@ -183,10 +190,10 @@ def analytics(
     results = load_analytics(
         state.storage.analytics, filters, state.filter_choices(), today=today, after=after
     )
-    calls = calls_by_id(state.storage.calls, results.newest.mentions if results.newest else ())
-    context = analytics_context(results, today, sorting)
+    context = analytics_context(results, today, sorting) | entry_context(request)
+    newest = moment_views(results.newest.mentions) if results.newest else []
     status = state.rematch_status()
-    return page(request, "analytics.html", calls=calls, rematch_status=status, **context)
+    return page(request, "analytics.html", moments=newest, rematch_status=status, **context)
 
 
 def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting) -> dict[str, Any]:
@@ -202,7 +209,6 @@ def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting
         ],
         "url_with_filters": url_with_filters,
         "replace": replace,
-        "speaker_labels": SPEAKER_LABELS,
         "rate_title": rate_title,
         "change_title": change_title,
         "states": CallState,
