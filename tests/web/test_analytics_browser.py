@@ -155,14 +155,15 @@ def test_filters_are_in_the_url_and_numbers_link_to_their_calls(page: Page) -> N
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url(re.compile(r"/analytics\?agent=Ann\+Abbot&competitor=Vodafone$"))
-    page.get_by_role("link", name="Positive").click()
+    agents = page.get_by_role("region", name="Agents")
+    agents.get_by_role("link", name="Positive").click()
     page.wait_for_url(re.compile(r"agent=Ann\+Abbot&competitor=Vodafone&sort=positive"))
     page.reload()
     expect(page.locator("select[name=agent]")).to_have_value("Ann Abbot")
     link = page.locator("table:has-text('By agent') tbody a[data-counts=calls]").first
     count, target = int(link.inner_text()), link.get_attribute("href") or ""
     assert count_rows(page, "calls", target) == count > 0
-    quote = page.locator(".quotes .text a").first
+    quote = page.locator(".moments .meta a").first
     assert re.fullmatch(r"/calls/[\w-]+\?t=\d+\.\d", quote.get_attribute("href") or "")
 
 
