@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from callpipeline.config import Settings
 from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit
+from callpipeline.http_server.responses import HeadMiddleware
 from callpipeline.web import access
 from callpipeline.web.access import Scope, require
 from callpipeline.web.api import (
@@ -150,6 +151,7 @@ def create_app(options: Settings) -> FastAPI:
         app, options, login_page, streamed=("/upload",), around=(DatabaseAwayMiddleware,)
     )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(HeadMiddleware, own=("/audio.wav",))
     return app
 
 

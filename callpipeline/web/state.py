@@ -137,7 +137,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     ):
         metrics.watch(probe)
         tracker = CallTracker(storage.database)
-        links = wiring.open_links(options)
+        links = wiring.page_links(options)
 
         def announce_call(announcement: Announcement) -> AnnouncedCall:
             return announce(

@@ -66,6 +66,7 @@ from callpipeline.wiring.notifiers import (
     open_dispatcher,
     open_links,
     open_notifiers,
+    page_links,
 )
 from callpipeline.wiring.recognisers import (
     can_fall_back,
@@ -128,6 +129,7 @@ __all__ = [
     "open_source",
     "open_stages",
     "open_storage",
+    "page_links",
     "recogniser_language",
     "refuse_to_serve_remote",
     "retention_periods",

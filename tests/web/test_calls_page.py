@@ -17,6 +17,7 @@ from callpipeline.web.pages.rendering import timestamp
 from callpipeline.web.problems import DEFAULT_ADVICE, advice
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, row
+from tests.integration.databases import execute_sql
 from tests.web import calls_by_state
 from tests.web.served import Served, served
 from tests.web.uploads import a_recording
@@ -224,6 +225,22 @@ def test_redirects_stay_on_the_site(client: httpx.Client) -> None:
 def test_retrying_an_invalid_call_id_is_rejected(client: httpx.Client) -> None:
     for call_id in [[], ["nonsense"], ["2026-03-02-000000000000"] * 501]:
         assert client.post("/calls/retry", data={"call_id": call_id}).status_code == 422
+
+
+def test_retry_is_no_main_button_where_it_cannot_help(
+    client: httpx.Client, calls: dict[str, str], empty_app: Served
+) -> None:
+    """A file that is not audio has to be exported again."""
+    main = f'name="call_id" value="{calls["failed"]}">Retry'
+    url = empty_app.settings.database_url
+    assert url
+    statement = "UPDATE calls SET error_class = '{}' WHERE state = 'FAILED'"
+    execute_sql(url.get_secret_value(), statement.format("UnsupportedAudio"))
+    html = client.get(f"/calls/{calls['failed']}").text
+    assert main not in html
+    assert f'value="{calls["failed"]}" class="outline secondary">Retry' in html
+    execute_sql(url.get_secret_value(), statement.format("EngineRefused"))
+    assert main in client.get(f"/calls/{calls['failed']}").text
 
 
 def test_buttons_work_without_scripts(client: httpx.Client, calls: dict[str, str]) -> None:

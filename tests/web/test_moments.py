@@ -42,7 +42,7 @@ def test_a_moment_has_its_words_and_plays(client: httpx.Client, call_id: str) ->
     html = client.get("/moments").text
     assert "<strong>1</strong> moment in <strong>1</strong> call" in html
     assert "i saw that <mark>vodafone</mark> is cheaper" in html
-    [clip] = re.findall(r'<a class="play" href="([^"]+)"', html)
+    [clip] = re.findall(r'<a class="play-clip" href="([^"]+)"', html)
     reply = client.get(unescape(clip))
     samples, rate = soundfile.read(io.BytesIO(reply.content))
     assert (reply.headers["content-type"], rate) == ("audio/wav", RATE_HZ)

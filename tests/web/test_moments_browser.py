@@ -57,7 +57,7 @@ def test_moments_are_played_and_decided_by_keyboard(watch: WatchedPage) -> None:
     expect(moments.nth(1)).to_be_focused()
     page.keyboard.press("k")
     page.keyboard.press("Space")
-    play = moments.nth(0).locator("a.play")
+    play = moments.nth(0).locator("a.play-clip")
     expect(play).to_have_class(re.compile("playing"), timeout=60_000)
     expect(play).to_have_attribute("aria-label", re.compile("^Pause Vodafone"))
     page.keyboard.press("Space")
@@ -91,7 +91,7 @@ def test_without_scripts_moments_play_and_are_decided(browser: Browser, address:
         page = watch.page
         page.set_default_timeout(60_000)
         page.goto("/moments?competitor=Vodafone")
-        clip = page.locator("a.play").first.get_attribute("href")
+        clip = page.locator("a.play-clip").first.get_attribute("href")
         assert page.request.get(str(clip)).status == 200
         page.get_by_role("button", name=re.compile("^Dismiss")).first.click()
         expect(page.locator("[data-moment]")).to_have_count(3, timeout=60_000)
