@@ -14,13 +14,8 @@ from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.pipeline.reading.competitor import CompetitorPage, load_competitor
 from callpipeline.storage.ports.analytics import AgentAnswer, FilterChoices, MentionTrend
 from callpipeline.web.filters import FilterForm, QueryFilters, url_with_filters
-from callpipeline.web.pages.analytics import (
-    Chart,
-    ChartLine,
-    change_title,
-    rate_title,
-    sentiment_chart,
-)
+from callpipeline.web.pages.analytics import change_title, rate_title
+from callpipeline.web.pages.insights.charts import Chart, ChartLine, sentiment_chart
 from callpipeline.web.pages.insights.moments import (
     clip_url,
     entry_context,
