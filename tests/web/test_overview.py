@@ -36,6 +36,7 @@ def address(
                     WHERE c.call_id = m.call_id AND c.{first_month}"""
         execute_sql(url, f"{early} AND competitor = 'Sky'")
         execute_sql(url, f"{early} AND competitor = 'EE' AND right(m.call_id, 1) < 'e'")
+        execute_sql(url, "UPDATE sentiment SET switching = NULL")
         execute_sql(
             url,
             """UPDATE sentiment SET switching = 'leaving_to', switching_quote = 'we are leaving'
