@@ -226,7 +226,7 @@ def test_results_link_to_their_recording(client: httpx.Client) -> None:
         (
             "/analytics?competitor=EE",
             '<ol class="moments"',
-            r"([\w-]+)\?t=[^>]+in <bdi>([^<]+)</bdi>",
+            r"([\w-]+)\?t=[^<]+in <bdi>([^<]+)</bdi>",
         ),
     ):
         first = page(client, path).partition(start)[2].partition("</li>")[0]
