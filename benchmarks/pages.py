@@ -35,7 +35,9 @@ from callpipeline.web.filters import url_with_filters
 from callpipeline.wiring import open_results_store
 
 Paths = Sequence[str]
-TARGETS = {"/calls": 100, "/jobs": 100, "/calls/": 200, "/analytics": 300, "/search": 300}
+TARGETS = {"/calls": 100, "/jobs": 100, "/calls/": 200} | dict.fromkeys(
+    ("/", "/moments", "/competitor", "/analytics", "/search"), 300
+)
 STOP_WORDS = 40
 """Number of the most common words, which are rarely searched for: `the`, `to`."""
 
@@ -134,7 +136,7 @@ def _addresses(environment: Mapping[str, str], times: int) -> dict[str, Paths]:
         choices, cursors = readers.analytics.filter_choices(), page_cursors(readers)
         store = open_results_store(Settings(home=Path(environment["CALLPIPELINE_HOME"])))
         calls = store_words(database, store, times, RNG)
-    words = list(_words(times))
+    words, names = list(_words(times)), choices.competitors
 
     def filters() -> CallFilters:
         return CallFilters() if RNG.random() < 0.2 else random_filters(choices)
@@ -153,6 +155,10 @@ def _addresses(environment: Mapping[str, str], times: int) -> dict[str, Paths]:
         "/jobs by skip": some(lambda n: f"/jobs?skip={RNG.randrange(len(calls), 90_000)}"),
         "/calls/ one call": [f"/calls/{call}" for call in calls],
         "/calls/ word times": [f"/calls/{call}/words" for call in calls],
+        "/ overview": some(lambda n: f"/?days={(7, 28, 90)[n % 3]}"),
+        "/moments": some(lambda _: url_with_filters("/moments", filters().mentioning_any())),
+        "/moments no filter": some(lambda _: "/moments"),
+        "/competitor": some(lambda _: f"/competitor?{urlencode({'name': RNG.choice(names)})}"),
         "/analytics": some(lambda _: url_with_filters("/analytics", filters())),
         "/analytics no filter": some(lambda _: "/analytics"),
         "/search": some(lambda n: url_with_filters("/search", filters(), words=words[n])),

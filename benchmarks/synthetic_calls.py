@@ -36,6 +36,8 @@ SIDES = (("left", "agent"), ("right", "customer"))
 SENTIMENTS = ("positive", "neutral", "negative", "mixed")
 SCORES = {"positive": 0.6, "neutral": 0.0, "negative": -0.6, "mixed": 0.0}
 ENGINES = ("pyav", "silero", "faster-whisper base", None, "lexicon")
+SWITCHING = {0: "leaving_to", 25: "considering"}
+"""Switching intents by the number of the mention: one in 25 has one."""
 CATALOG = "synthetic"
 
 
@@ -157,7 +159,7 @@ def _copy_mentions(
     _copy(connection, "mentions", (row[:15] for row in rows))
     _copy(connection, "sentiment", (
         (row[0], row[1], row[2], row[15], SCORES[row[15]] + 0.01 * (n % 30), "praise: 'good'",
-         f"about {row[4]}", "lexicon")
+         f"about {row[4]}", "lexicon", None, SWITCHING.get(n % 50))
         for n, row in enumerate(rows) if row[15] and row[13] == "counted"))  # fmt: skip
     _copy(connection, "unjudged", (
         (*row[:3], "The judge did not respond.", "EngineUnavailable", True)

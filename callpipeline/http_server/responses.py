@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MIN_GZIP_BYTES = 1_000
 MAX_STEM_CHARS = 120
@@ -136,6 +137,21 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     return ByteRange(start, end)
 
 
+def ranged_response(
+    header: str | None, content: bytes, media_type: str, headers: Mapping[str, str]
+) -> Response:
+    """Respond with the part of the content that a Range header asks for, or with all of it."""
+    size, sent = len(content), {**headers, "Accept-Ranges": "bytes"}
+    try:
+        wanted = parse_range(header, size)
+    except RangeNotSatisfiable:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    if wanted is None:
+        return Response(content, headers=sent, media_type=media_type)
+    sent["Content-Range"] = wanted.content_range(size)
+    return Response(content[wanted.start : wanted.end], 206, sent, media_type=media_type)
+
+
 def if_range_matches(header: str | None, etag: str) -> bool:
     """Evaluate If-Range. A date never matches: responses have no Last-Modified."""
     return header is None or header.strip() == etag
@@ -156,3 +172,32 @@ def etag_response(request: Request, body: bytes, media_type: str = "application/
     if if_none_match_matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
+
+
+class HeadMiddleware:
+    """Answer HEAD like GET, but without the body; routes that end in `own` answer it themselves.
+
+    FastAPI answers 405 to HEAD on routes for GET.
+    """
+
+    def __init__(self, app: ASGIApp, own: tuple[str, ...] = ()) -> None:
+        self._app = app
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head or scope["path"].endswith(self._own):
+            await self._app(scope, receive, send)
+            return
+        is_over = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal is_over
+            if message["type"] == "http.response.body":
+                if is_over:
+                    return
+                is_over = True  # of a stream, too: the server then reports that the client left
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)

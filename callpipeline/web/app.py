@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from callpipeline.config import Settings
 from callpipeline.http_server.limits import MAX_BODY_BYTES, BodyLimit
+from callpipeline.http_server.responses import HeadMiddleware
 from callpipeline.web import access
 from callpipeline.web.access import Scope, require
 from callpipeline.web.api import (
@@ -40,6 +41,7 @@ from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
+from callpipeline.web.pages.insights import competitor, moments, overview
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -87,11 +89,14 @@ API_ROUTERS = (
 )
 
 PAGE_ROUTERS = (
+    overview.router,
     calls_page.router,
     call_page.router,
     review.router,
+    moments.router,
     corrections_page.router,
     competitors.router,
+    competitor.router,
     analytics_page.router,
     api_page.router,
     dagster.router,
@@ -152,6 +157,7 @@ def create_app(options: Settings) -> FastAPI:
         around=(DatabaseAwayMiddleware, AuditMiddleware),
     )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(HeadMiddleware, own=("/audio.wav",))
     return app
 
 

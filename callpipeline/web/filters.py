@@ -21,7 +21,9 @@ from callpipeline.domain.calls.filters import (
     NO_AGENT,
     CallFilters,
     MentionSentiment,
+    MomentId,
 )
+from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.reading.export import ExportFormat
 
@@ -34,6 +36,7 @@ ALL_COUNTED, NO_STATES = "counted", "none"
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MAX_NAMES = 100
+MAX_MOMENTS = 200
 
 FORMAT_LABELS = {
     ExportFormat.CSV: "CSV",
@@ -113,6 +116,20 @@ NamedParam = Annotated[
 ]
 FileNameParam = Annotated[NameParam | None, Blank, Query(description="Words in the file name")]
 
+SwitchingParam = Annotated[
+    list[SwitchingIntent],
+    Blanks,
+    Query(max_length=10, description="What the customer says about changing to or from it; any"),
+]
+MomentsParam = Annotated[
+    list[Annotated[str, Field(max_length=1200)]],
+    Blanks,
+    Query(
+        max_length=MAX_MOMENTS,
+        description="Single mentions, as call ID, slash and mention ID; any of these",
+    ),
+]
+
 
 def query_filters(  # noqa: PLR0913, PLR0917 (one for each query parameter)
     from_: FromDay = None,
@@ -125,6 +142,8 @@ def query_filters(  # noqa: PLR0913, PLR0917 (one for each query parameter)
     state: StatesParam = [],  # noqa: B006
     named: NamedParam = None,
     name: FileNameParam = None,
+    switching: SwitchingParam = [],  # noqa: B006
+    moment: MomentsParam = [],  # noqa: B006
 ) -> CallFilters:
     """Parse the filters of a request. Raises HTTPException (422) for reversed dates."""
     if from_ and to and from_ > to:
@@ -140,6 +159,8 @@ def query_filters(  # noqa: PLR0913, PLR0917 (one for each query parameter)
         named=bool(named),
         states=_states(state),
         name=name or "",
+        switching=tuple(dict.fromkeys(switching)),
+        moments=_moments(moment),
     )
 
 
@@ -168,9 +189,19 @@ def filter_parameters(filters: CallFilters) -> list[tuple[str, str]]:
             "state": _state_parameters(filters.states),
             "named": ["yes"] if filters.named else [],
             "name": _as_list(filters.name or None),
+            "switching": [str(each) for each in filters.switching],
+            "moment": [str(each) for each in filters.moments],
         }.items()
         for value in values
     ]
+
+
+def _moments(texts: list[str]) -> tuple[MomentId, ...]:
+    """Parse the ids of moments. Raises HTTPException (422)."""
+    try:
+        return tuple(dict.fromkeys(map(MomentId.parse, texts)))
+    except ValueError as error:
+        raise HTTPException(422, f"moment: {error}.") from None
 
 
 def _as_list(value: object) -> list[str]:
@@ -207,7 +238,7 @@ class FilterForm:
     """Filter form that submits to `path`.
 
     `extra_params` are parameters other than filters, `extra_fields` are filters with fields on
-    this page only.
+    this page only. Without `has_competitors`, the page itself is about one.
     """
 
     path: str
@@ -216,6 +247,7 @@ class FilterForm:
     today: date
     extra_params: tuple[tuple[str, str], ...] = ()
     extra_fields: frozenset[str] = frozenset()
+    has_competitors: bool = True
 
     sentiments = tuple(MentionSentiment)
     speakers = (Speaker.AGENT, Speaker.CUSTOMER)

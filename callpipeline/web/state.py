@@ -151,7 +151,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     ):
         metrics.watch(probe)
         tracker = CallTracker(storage.database)
-        links = wiring.open_links(options)
+        links = wiring.page_links(options)
         yield AppState(
             options=options,
             storage=storage,

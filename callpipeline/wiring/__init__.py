@@ -35,6 +35,7 @@ from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
+from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
 from callpipeline.storage.results.decisions.corrections import SentimentCorrections
 from callpipeline.storage.results.decisions.evaluations import Evaluations
@@ -68,6 +69,7 @@ from callpipeline.wiring.notifiers import (
     open_dispatcher,
     open_links,
     open_notifiers,
+    page_links,
 )
 from callpipeline.wiring.recognisers import (
     can_fall_back,
@@ -134,6 +136,7 @@ __all__ = [
     "open_source",
     "open_stages",
     "open_storage",
+    "page_links",
     "recogniser_language",
     "redaction_policies",
     "refuse_to_serve_remote",
@@ -184,6 +187,10 @@ class Storage:
     @property
     def corrections(self) -> SentimentCorrections:
         return SentimentCorrections(self.database)
+
+    @property
+    def insights(self) -> Insights:
+        return Insights(self.database)
 
     @property
     def evaluations(self) -> Evaluations:

@@ -1,5 +1,6 @@
 """Configured notification channels, and the notification policy."""
 
+from dataclasses import replace
 from datetime import time
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,17 @@ def open_links(settings: Settings) -> Links:
     app_url = (settings.web_url or f"{loopback}:{settings.web_port}").rstrip("/")
     own_port = f"{loopback}:{settings.port}" if settings.web_is_open else f"{app_url}/dagster"
     return Links(app_url=app_url, dagster_url=(settings.dagster_ui_url or own_port).rstrip("/"))
+
+
+def page_links(settings: Settings) -> Links:
+    """Return the base URLs for links on the pages of the web app itself.
+
+    Behind its login they are relative: users reach the app by addresses that no setting names.
+    """
+    links = open_links(settings)
+    if settings.web_is_open or settings.dagster_ui_url:
+        return links
+    return replace(links, dagster_url="/dagster")
 
 
 def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:

@@ -49,7 +49,7 @@ def uploaded(browser: Browser, up: Up) -> dict[str, str]:
     """Upload both files, wait until they are processed, return their call IDs by file name."""
     with watched(browser, up.web, viewport=VIEWPORTS["desktop"]) as watch:
         page = watch.page
-        page.goto("/")
+        page.goto("/upload")
         page.set_input_files("#files", FILES)
         links = page.locator("#uploads a")
         expect(links).to_have_count(2)
@@ -103,7 +103,7 @@ def test_a_search_result_opens_the_call_at_its_second(
     watch.until_position(second)
 
 
-def test_a_number_links_to_its_calls_and_they_are_downloaded(
+def test_a_number_links_to_its_moments_and_they_are_downloaded(
     watch: WatchedPage, uploaded: dict[str, str], tmp_path: Path
 ) -> None:
     page = watch.page
@@ -112,17 +112,18 @@ def test_a_number_links_to_its_calls_and_they_are_downloaded(
     tile = page.locator(".tiles a", has_text="mention a competitor")
     [count] = map(int, re.findall(r"\((\d+)\)", tile.inner_text()))
     tile.click()
-    page.wait_for_url(re.compile("competitor=Vodafone"))
-    expect(page.locator('tr[id^="row-"]')).to_have_count(count)
+    page.wait_for_url(re.compile(r"/moments\?.*competitor=Vodafone"))
+    expect(page.locator("main [role=status] strong").nth(1)).to_have_text(str(count))
     assert count >= 1
     with page.expect_download() as download:
-        page.locator('[data-export="calls"]', has_text="CSV").click()
-    saved = tmp_path / "calls.csv"
+        page.get_by_role("button", name="CSV").click()
+    saved = tmp_path / "mentions.csv"
     download.value.save_as(saved)
     with saved.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == count
-    assert uploaded[FILES[0].name] in {row["call_id"] for row in rows}
+    call_ids = {row["call_id"] for row in rows}
+    assert len(call_ids) == count
+    assert uploaded[FILES[0].name] in call_ids
 
 
 def test_a_failed_call_shows_the_reason_and_is_retried(watch: WatchedPage, up: Up) -> None:
@@ -146,7 +147,7 @@ def test_a_failed_call_shows_the_reason_and_is_retried(watch: WatchedPage, up: U
 
 def test_a_file_that_is_not_audio_is_rejected(watch: WatchedPage, up: Up) -> None:
     page = watch.page
-    page.goto("/")
+    page.goto("/upload")
     page.set_input_files("#files", [BROKEN])
     expect(page.locator("#uploads li")).to_contain_text("HTML page")
     # The browser logs the expected 415.
@@ -160,7 +161,9 @@ def test_every_page_is_accessible_and_fits(
     browser: Browser, up: Up, uploaded: dict[str, str], viewport: str, scheme: str
 ) -> None:
     pages = {
-        "upload": "/",
+        "overview": "/",
+        "upload": "/upload",
+        "moments": "/moments",
         "calls": "/calls",
         "call": f"/calls/{uploaded[FILES[0].name]}",
         "analytics": "/analytics",

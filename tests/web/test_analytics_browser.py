@@ -105,8 +105,8 @@ def count_rows(page: Page, table: str, link: str) -> int:
     return len(list(csv.reader(text.splitlines()))) - 1
 
 
-def test_a_point_of_a_chart_links_to_its_calls(page: Page) -> None:
-    page.route("**/calls?*", lambda route: route.fulfill(body="<title>Calls</title>"))
+def test_a_point_of_a_chart_links_to_its_moments(page: Page) -> None:
+    page.route("**/moments?*", lambda route: route.fulfill(body="<title>Moments</title>"))
     page.goto(f"/analytics?{DAYS}")
     chart = page.locator("figure[data-chart]").nth(1)
     expect(chart).to_have_attribute("data-drawn", re.compile(r"[3-5]"))
@@ -123,7 +123,7 @@ def test_a_point_of_a_chart_links_to_its_calls(page: Page) -> None:
     value = int(chart.locator("button[aria-pressed='true'] output").inner_text().replace(",", ""))
     page.mouse.down()
     page.mouse.up()
-    page.wait_for_url(re.compile(r"/calls\?"))
+    page.wait_for_url(re.compile(r"/moments\?"))
     assert "sentiment=positive" in page.url
     assert count_rows(page, "mentions", page.url) == value
 
@@ -155,14 +155,15 @@ def test_filters_are_in_the_url_and_numbers_link_to_their_calls(page: Page) -> N
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url(re.compile(r"/analytics\?agent=Ann\+Abbot&competitor=Vodafone$"))
-    page.get_by_role("link", name="Positive").click()
+    agents = page.get_by_role("region", name="Agents")
+    agents.get_by_role("link", name="Positive").click()
     page.wait_for_url(re.compile(r"agent=Ann\+Abbot&competitor=Vodafone&sort=positive"))
     page.reload()
     expect(page.locator("select[name=agent]")).to_have_value("Ann Abbot")
     link = page.locator("table:has-text('By agent') tbody a[data-counts=calls]").first
     count, target = int(link.inner_text()), link.get_attribute("href") or ""
     assert count_rows(page, "calls", target) == count > 0
-    quote = page.locator(".quotes .text a").first
+    quote = page.locator(".moments .meta a").first
     assert re.fullmatch(r"/calls/[\w-]+\?t=\d+\.\d", quote.get_attribute("href") or "")
 
 

@@ -20,9 +20,11 @@ from tests.integration.databases import execute_sql
 from tests.web.synthetic_app import serve, synthetic_database
 
 LINK = re.compile(
-    r'<a href="(/calls[^"]*)" data-counts="(\w+)"(?: data-count="(\d+)")?>([^<]*)</a>'
+    r'<a href="(/(?:calls|moments)[^"]*)" data-counts="(\w+)"(?: data-count="(\d+)")?>([^<]*)</a>'
 )
-TILE = re.compile(r'<li><a href="(/calls[^"]*)"><strong>([\d,.]+)%?</strong> <span>([^<]*)</span>')
+TILE = re.compile(
+    r'<li><a href="(/(?:calls|moments)[^"]*)"><strong>([\d,.]+)%?</strong> <span>([^<]*)</span>'
+)
 EVIL = "\"><script>alert('x')</script></script><img src=x onerror=alert(1)>"
 
 
@@ -102,6 +104,68 @@ def test_agents_are_sorted_by_the_query(client: httpx.Client) -> None:
     assert 'aria-sort="ascending"' in table
 
 
+def competitors_in_order(html: str) -> list[str]:
+    table = html.partition('id="competitors"')[2].partition("</table>")[0]
+    return re.findall(r'<th scope="row"><a [^>]*><bdi>([^<]*)', table)
+
+
+def test_competitors_are_sorted_by_the_query(client: httpx.Client) -> None:
+    by_name = page(client, "/analytics?by=competitor&by_order=up")
+    names = competitors_in_order(by_name)
+    assert names == sorted(names, key=str.casefold)
+    assert len(names) == 9
+    assert 'aria-sort="ascending"' in by_name
+    found = client.get("/analytics/competitors/list").json()["competitors"]
+    most_first = competitors_in_order(page(client, "/analytics"))
+    assert most_first == [each["name"] for each in found]
+    [link] = re.findall(
+        r'href="([^"]*by=mentions[^"]*by_order=up[^"]*)"', page(client, "/analytics")
+    )
+    counts = {each["name"]: each["mention_count"] for each in found}
+    least_first = competitors_in_order(page(client, unescape(link).partition("#")[0]))
+    assert [counts[name] for name in least_first] == sorted(counts.values())
+    for key in ("calls", "by_agent", "negative", "customer_score", "agent_score", "change"):
+        html = page(client, f"/analytics?by={key}&from=2026-03-01&to=2026-03-31")
+        assert len(competitors_in_order(html)) > 5, key
+    assert client.get("/analytics?by=nonsense").status_code == 422
+
+
+def charted(html: str) -> list[str]:
+    island = re.findall(r'application/json">(.*?)</script>', html, re.DOTALL)[0]
+    return [line["name"] for line in json.loads(island)["lines"]]
+
+
+def test_the_chart_has_the_top_five_and_those_picked(client: httpx.Client) -> None:
+    html = page(client, "/analytics")
+    names = competitors_in_order(html)
+    assert charted(html) == [*names[:5], "All others"]
+    assert f"<option>{names[7]}</option>" in html
+    picked = page(client, f"/analytics?line={quote(names[7])}&line=nonsense")
+    assert charted(picked) == [*names[:5], names[7], "All others"]
+    sorting = re.findall(r'href="(/analytics[^"]*by=calls[^"]*)"', picked)
+    assert all("line=" in link for link in sorting)
+
+
+def test_reversed_dates_can_be_swapped(client: httpx.Client) -> None:
+    html = page(
+        client, "/analytics?from=2026-03-31&to=2026-03-01&competitor=EE&competitor=Sky", 422
+    )
+    [link] = re.findall(r'href="([^"]*)">Swap the dates', html)
+    swapped = page(client, unescape(link))
+    assert 'value="2026-03-01"' in swapped
+    assert 'name="competitor" value="EE" checked' in swapped
+    assert 'name="competitor" value="Sky" checked' in swapped
+
+
+def test_head_is_answered_like_get(client: httpx.Client) -> None:
+    for path in ("/analytics", "/", "/jobs", "/export/calls.csv", "/static/icon.svg", "/health"):
+        head, got = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-type"] == got.headers["content-type"], path
+    assert client.head("/nowhere").status_code == 404
+    assert client.head("/upload/a.wav").status_code == 405
+
+
 def test_the_share_of_one_competitor_is_of_all_mentions(client: httpx.Client) -> None:
     everything = client.get("/analytics/competitors/list").json()["competitors"]
     total = sum(each["mention_count"] for each in everything)
@@ -156,11 +220,20 @@ def test_the_words_are_marked(client: httpx.Client) -> None:
 
 def test_results_link_to_their_recording(client: httpx.Client) -> None:
     """Search results also link to the competitors of the call."""
-    for path in ("/search?words=price&competitor=EE", "/analytics?competitor=EE"):
-        first = page(client, path).partition('<ol class="quotes"')[2].partition("</li>")[0]
-        name, call_id = re.findall(r'<a href="/calls/([\w-]+)"><bdi>([^<]+)</bdi></a>', first)[0][
-            ::-1
-        ]
+    for path, start, link in (
+        (
+            "/search?words=price&competitor=EE",
+            '<ol class="quotes"',
+            r'([\w-]+)"><bdi>([^<]+)</bdi></a>',
+        ),
+        (
+            "/analytics?competitor=EE",
+            '<ol class="moments"',
+            r"([\w-]+)\?t=[^<]+in <bdi>([^<]+)</bdi>",
+        ),
+    ):
+        first = page(client, path).partition(start)[2].partition("</li>")[0]
+        call_id, name = re.findall(f'<a href="/calls/{link}', first)[0]
         assert f'href="/calls/{call_id}?t=' in first
         assert client.get(f"/jobs/{call_id}").json()["filename"] == name
     hits = page(client, "/search?words=price&competitor=EE").partition('id="hits"')[2]
@@ -301,6 +374,8 @@ def test_transcripts_and_names_are_escaped(
                 page(client, f"/analytics?competitor={quote(EVIL)}&agent={quote(EVIL)}"),
                 page(client, "/search?words=price"),
                 page(client, f"/search?words={quote(EVIL)}&source={quote(EVIL)}"),
+                page(client, f"/moments?competitor={quote(EVIL)}"),
+                page(client, f"/competitor?name={quote(EVIL)}&from=2026-01-01&to=2026-04-30"),
             ]
             one = client.get(f"/analytics/competitor/{quote(EVIL, safe='')}").json()
     assert one["competitor_name"] == EVIL

@@ -44,7 +44,7 @@ def test_a_completed_call_shows_player_transcript_and_mentions(
     assert page.count("<li class=") >= 4
     assert 'class="mention positive" href="?t=6.5"' in page
     assert 'class="mention review"' in page
-    assert '<a href="/analytics?competitor=Vodafone"' in page
+    assert '<a href="/competitor?name=Vodafone"' in page
     assert "Anna &lt;Smith&gt;" in page
     for ending in ("call.json", "segments.csv", "transcript.srt", "transcript.vtt"):
         assert f"/calls/{call_id}/{ending}" in page

@@ -17,6 +17,7 @@ from callpipeline.web.pages.rendering import timestamp
 from callpipeline.web.problems import DEFAULT_ADVICE, advice
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter, row
+from tests.integration.databases import execute_sql
 from tests.web import calls_by_state
 from tests.web.served import Served, served
 from tests.web.uploads import a_recording
@@ -146,7 +147,7 @@ def test_pagination_keeps_the_filter(client: httpx.Client, storage: Storage) -> 
 
 def test_file_names_are_escaped(client: httpx.Client, storage: Storage) -> None:
     call_ids = enter(storage, *calls_by_state.NAMES)
-    for path in ("/", "/calls", *(f"/calls/{call_id}" for call_id in call_ids)):
+    for path in ("/upload", "/calls", *(f"/calls/{call_id}" for call_id in call_ids)):
         reply = client.get(path)
         assert reply.status_code == 200
         assert "<b>" not in reply.text.replace("<bdi>", "")
@@ -226,6 +227,22 @@ def test_retrying_an_invalid_call_id_is_rejected(client: httpx.Client) -> None:
         assert client.post("/calls/retry", data={"call_id": call_id}).status_code == 422
 
 
+def test_retry_is_no_main_button_where_it_cannot_help(
+    client: httpx.Client, calls: dict[str, str], empty_app: Served
+) -> None:
+    """A file that is not audio has to be exported again."""
+    main = f'name="call_id" value="{calls["failed"]}">Retry'
+    url = empty_app.settings.database_url
+    assert url
+    statement = "UPDATE calls SET error_class = '{}' WHERE state = 'FAILED'"
+    execute_sql(url.get_secret_value(), statement.format("UnsupportedAudio"))
+    html = client.get(f"/calls/{calls['failed']}").text
+    assert main not in html
+    assert f'value="{calls["failed"]}" class="outline secondary">Retry' in html
+    execute_sql(url.get_secret_value(), statement.format("EngineRefused"))
+    assert main in client.get(f"/calls/{calls['failed']}").text
+
+
 def test_buttons_work_without_scripts(client: httpx.Client, calls: dict[str, str]) -> None:
     html = client.get("/calls").text
     button = f'form="retry" name="call_id" value="{calls["failed"]}"'
@@ -233,10 +250,10 @@ def test_buttons_work_without_scripts(client: httpx.Client, calls: dict[str, str
     assert f'form="retry-all" name="call_id" value="{calls["failed"]}"' in html
 
 
-def test_the_home_page_has_an_upload_form_and_the_newest_calls(
+def test_the_upload_page_has_a_form_and_the_newest_calls(
     client: httpx.Client, calls: dict[str, str]
 ) -> None:
-    html = client.get("/").text
+    html = client.get("/upload").text
     assert 'type="file" name="file"' in html
     assert 'data-max-bytes="2048000000"' in html
     assert rows_of(html)[0] == calls["duplicate"]
@@ -248,9 +265,10 @@ def test_readers_see_no_upload_form(
 ) -> None:
     key = ApiKey.generate()
     ApiKeys(storage.database).add(key, "a reader", [Scope.READ], by="a test")
-    html = client.get("/", headers={"X-API-KEY": key.to_text()}).text
-    assert calls["completed"] in rows_of(html)
-    assert 'type="file"' not in html and "upload/page.js" not in html and ">Upload<" not in html
+    as_reader = {"X-API-KEY": key.to_text()}
+    html = client.get("/", headers=as_reader).text
+    assert "Overview" in html and 'href="/upload"' not in html
+    assert client.get("/upload", headers=as_reader).status_code == 403
 
 
 def test_a_recording_is_uploaded_without_scripts(client: httpx.Client, tmp_path: Path) -> None:

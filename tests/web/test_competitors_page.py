@@ -88,7 +88,7 @@ def refusal(client: httpx.Client, expected: int, **form: str) -> str:
 def test_the_list_shows_names_numbers_and_where_it_comes_from(client: httpx.Client) -> None:
     page = client.get("/competitors").text
     assert "also <bdi>voda phone</bdi>" in page
-    assert '<a href="/calls?competitor=Vodafone" title="2 calls">2</a>' in page
+    assert '<a href="/moments?competitor=Vodafone" title="2 calls">2</a>' in page
     assert "Ambiguous</span>" in page
     assert "<bdi>&lt;b&gt;&#34;Riverside&#34;&lt;/b&gt;</bdi>" in page
     assert "0 found</td>" in page

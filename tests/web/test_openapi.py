@@ -41,7 +41,7 @@ TRY = effort(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 OPEN = {"/health", "/health/live", "/health/ready", "/storage/signed/{token}"}
-SOUND = ("/audio.wav", "/peaks")
+SOUND = ("/audio.wav", "/peaks", "/clip.{format}")
 """None of these calls has audio."""
 
 

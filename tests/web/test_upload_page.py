@@ -101,7 +101,7 @@ def test_each_upload_ends_with_a_link_or_a_reason(page: Page) -> None:
             accept(route)
 
     keys = stub_uploads(page, reply)
-    page.goto("/")
+    page.goto("/upload")
     choose(
         page,
         ("good \u202e<b>.wav", "audio/wav", b"sound"),
@@ -132,7 +132,7 @@ def test_the_details_of_the_call_are_sent_with_its_recording(page: Page) -> None
         accept(route)
 
     stub_uploads(page, reply)
-    page.goto("/")
+    page.goto("/upload")
     page.get_by_text("Details of the call").click()
     page.get_by_label("Agent").fill("Ann Abbot")
     page.get_by_label("Direction").select_option("outbound")
@@ -154,7 +154,7 @@ def test_a_lost_connection_is_retried_under_the_same_key(page: Page) -> None:
             route.abort("connectionreset")
 
     keys = stub_uploads(page, reply)
-    page.goto("/")
+    page.goto("/upload")
     choose(page, ("a.wav", "audio/wav", b"sound"))
     expect(item(page, "a.wav")).to_contain_text("Connection lost. Retrying in 1 s")
     expect(item(page, "a.wav").get_by_role("link")).to_be_visible()
@@ -164,7 +164,7 @@ def test_a_lost_connection_is_retried_under_the_same_key(page: Page) -> None:
 def test_three_uploads_run_at_once_and_leaving_is_confirmed(page: Page) -> None:
     held = list[Route]()
     stub_uploads(page, held.append)
-    page.goto("/")
+    page.goto("/upload")
     choose(page, *((f"{number}.wav", "audio/wav", b"sound") for number in range(5)))
     expect(page.locator('#uploads [data-state="uploading"]')).to_have_count(3)
     expect(page.locator('#uploads [data-state="queued"]')).to_have_count(2)
@@ -193,7 +193,7 @@ def until_held(page: Page, held: list[Route], count: int) -> None:
 
 def test_dropped_files_are_uploaded(page: Page) -> None:
     stub_uploads(page, accept)
-    page.goto("/")
+    page.goto("/upload")
     page.evaluate(
         """() => {
           const dataTransfer = new DataTransfer();
@@ -209,7 +209,7 @@ def test_rows_are_updated_and_new_calls_appear(
     page: Page, storage: Storage, tmp_path: Path
 ) -> None:
     call_id = calls_by_state.claimed(storage, "at-work.wav")
-    page.goto("/")
+    page.goto("/upload")
     row = page.locator(f"#row-{call_id}")
     expect(row).to_contain_text("Processing")
     calls_by_state.split(storage, call_id, tmp_path)

@@ -7,11 +7,12 @@ lists the calls that `by_competitor` counts for EE.
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from callpipeline.domain.audio import Speaker
-from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.call import CallState, is_call_id
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.domain.switching import SwitchingIntent
 
 COUNTED_STATES = (CallState.PENDING, CallState.PROCESSING, CallState.COMPLETED, CallState.FAILED)
 """States of the calls that analytics count: neither duplicates nor erased."""
@@ -33,14 +34,32 @@ class MentionSentiment(StrEnum):
     UNJUDGED = "unjudged"
 
 
+class MomentId(NamedTuple):
+    """Identifies a mention among all calls."""
+
+    call_id: str
+    mention_id: str
+
+    def __str__(self) -> str:
+        return f"{self.call_id}/{self.mention_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the ID of its text form. Raises ValueError."""
+        call_id, _, mention_id = text.partition("/")
+        if not is_call_id(call_id) or not mention_id:
+            raise ValueError("this is not the ID of a moment")
+        return cls(call_id, mention_id)
+
+
 @dataclass(frozen=True, slots=True)
 class CallFilters:
     """Conditions on calls and their mentions; the default matches all.
 
     Days are UTC and inclusive. Names are case-insensitive. One counted mention must match all of
-    `competitors`, `sentiment` and `speaker`; any of them, or `named`, limits the filter to calls
-    with such a mention. `name` is words of the recording's path. `states` defaults to
-    LISTED_STATES.
+    `competitors`, `sentiment`, `speaker` and `switching`, and be one of `moments`; any of them, or
+    `named`, limits the filter to calls with such a mention. `name` is words of the recording's
+    path. `states` defaults to LISTED_STATES.
     """
 
     from_day: date | None = None
@@ -53,11 +72,14 @@ class CallFilters:
     named: bool = False
     states: tuple[CallState, ...] | None = None
     name: str = ""
+    switching: tuple[SwitchingIntent, ...] = ()
+    moments: tuple[MomentId, ...] = ()
 
     @property
     def requires_mention(self) -> bool:
         """Return true if only calls that mention a competitor match."""
-        return self.named or bool(self.competitors or self.sentiment or self.speaker)
+        wanted = (self.competitors, self.sentiment, self.speaker, self.switching, self.moments)
+        return self.named or any(wanted)
 
     def counted(self) -> Self:
         """Limit the filter to COUNTED_STATES; duplicates are listed but not counted."""

@@ -5,6 +5,7 @@ Imports numpy and soundfile: import this module on first use.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from io import BytesIO
 
 import numpy as np
 import soundfile  # pyright: ignore[reportMissingTypeStubs]
@@ -96,3 +97,22 @@ def read_pcm(
             block = np.stack([track.samples(at, count) for track in tracks], axis=1)
             offset = at * wav.frame_bytes
             yield block.astype("<i2", copy=False).tobytes()[max(0, start - offset) : end - offset]
+
+
+def encode_mp3(pcm: bytes, wav: WavLayout, rates_hz: Sequence[int]) -> bytes:
+    """Encode interleaved samples as MP3, at the next of these rates; more than two channels as one.
+
+    MP3 knows neither more channels nor other rates.
+    """
+    samples = np.frombuffer(pcm, "<i2").reshape(-1, wav.channels)
+    if wav.channels > 2:
+        samples = samples.mean(axis=1, keepdims=True).astype(np.int16)
+    rate_hz = next((each for each in rates_hz if each >= wav.sample_rate_hz), rates_hz[-1])
+    if rate_hz != wav.sample_rate_hz:
+        count = len(samples) * rate_hz // wav.sample_rate_hz
+        at = np.arange(count) * (wav.sample_rate_hz / rate_hz)
+        columns = [np.interp(at, np.arange(len(samples)), each) for each in samples.T]
+        samples = np.stack(columns, axis=1).astype(np.int16)
+    file = BytesIO()
+    soundfile.write(file, samples, rate_hz, format="MP3")
+    return file.getvalue()

@@ -174,6 +174,38 @@ class MentionPage:
     after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class MomentCount:
+    """Number of counted mentions, and of the calls with them."""
+
+    moments: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaidAbout:
+    """Words of a mention of a competitor, and the name in them."""
+
+    call_id: str
+    mention_id: str
+    stance: str
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswer:
+    """A customer's words about a competitor, and what the agent said next."""
+
+    call_id: str
+    mention_id: str
+    agent: str | None
+    start_s: float
+    end_s: float
+    question: str
+    answer: str
+
+
 class TrendReader(Protocol):
     """Reads mentions over time."""
 
@@ -194,6 +226,20 @@ class CompetitorCounter(TrendReader, Protocol):
         ...
 
 
+class InsightReader(Protocol):
+    """Reads what stands behind the numbers of the calls that match filters."""
+
+    def count(self, filters: CallFilters) -> MomentCount: ...
+
+    def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:
+        """Return those of the competitors that no call before the day mentions."""
+        ...
+
+    def said_about(self, filters: CallFilters, *, limit: int) -> Sequence[SaidAbout]: ...
+
+    def answers(self, filters: CallFilters, *, limit: int) -> Sequence[AgentAnswer]: ...
+
+
 class AnalyticsReader(Protocol):
     """Reads the numbers and mentions of the calls that match filters."""
 
@@ -201,4 +247,14 @@ class AnalyticsReader(Protocol):
         self, filters: CallFilters, *, earlier: CallFilters | None, days: tuple[date, date] | None
     ) -> AnalyticsNumbers: ...
 
-    def mentions(self, filters: CallFilters, *, limit: int, after: str | None) -> MentionPage: ...
+    def rates(self, filters: CallFilters) -> PeriodRates: ...
+
+    def by_competitor(self, filters: CallFilters) -> Sequence[CompetitorNumbers]: ...
+
+    def by_agent(self, filters: CallFilters) -> Sequence[AgentNumbers]: ...
+
+    def over_time(self, filters: CallFilters) -> MentionTrend: ...
+
+    def mentions(
+        self, filters: CallFilters, *, limit: int, after: str | None = None
+    ) -> MentionPage: ...

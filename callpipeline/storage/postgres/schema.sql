@@ -1022,18 +1022,20 @@ CREATE TABLE reading_mentions (
     speaker     text NOT NULL,
     stance      text NOT NULL,
     score       double precision,
+    switching   text,
     PRIMARY KEY (call_id, mention_id),
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
 COMMENT ON TABLE reading_mentions IS
     'Read model of counted mentions for charts; triggers on mentions, sentiment and calls maintain it.';
 COMMENT ON COLUMN reading_mentions.stance IS 'The sentiment, or unjudged.';
+COMMENT ON COLUMN reading_mentions.switching IS 'The switching intent; null if there is none.';
 
 CREATE FUNCTION read_call_mentions(which text, mention text DEFAULT NULL)
 RETURNS void LANGUAGE sql SET search_path = callpipeline AS $$
     INSERT INTO reading_mentions
     SELECT m.call_id, m.mention_id, c.day, c.agent, c.source, m.competitor, m.speaker,
-           coalesce(s.sentiment, 'unjudged'), s.score
+           coalesce(s.sentiment, 'unjudged'), s.score, s.switching
     FROM mentions m JOIN reading_calls c USING (call_id)
     LEFT JOIN sentiment s USING (call_id, mention_id)
     WHERE m.call_id = which AND (mention IS NULL OR m.mention_id = mention)
@@ -1098,7 +1100,8 @@ SET search_path = callpipeline AS $$
 BEGIN
     UPDATE reading_mentions
     SET stance = CASE WHEN TG_OP = 'DELETE' THEN 'unjudged' ELSE NEW.sentiment END,
-        score = CASE WHEN TG_OP <> 'DELETE' THEN NEW.score END
+        score = CASE WHEN TG_OP <> 'DELETE' THEN NEW.score END,
+        switching = CASE WHEN TG_OP <> 'DELETE' THEN NEW.switching END
     WHERE call_id = coalesce(NEW.call_id, OLD.call_id)
       AND mention_id = coalesce(NEW.mention_id, OLD.mention_id);
     RETURN NULL;
@@ -1113,6 +1116,10 @@ CREATE INDEX reading_mentions_by_competitor ON reading_mentions (competitor, cal
     INCLUDE (day, agent, source, speaker, stance, score);
 CREATE INDEX reading_mentions_by_agent ON reading_mentions (agent, call_id)
     INCLUDE (day, competitor, source, speaker, stance, score);
+CREATE INDEX reading_mentions_by_day ON reading_mentions (day, call_id)
+    INCLUDE (agent, source, competitor, speaker, stance, score);
+CREATE INDEX reading_mentions_switching ON reading_mentions (day DESC, switching)
+    WHERE switching IS NOT NULL;
 
 CREATE TRIGGER read_call AFTER INSERT OR UPDATE OF
     state, created_at, started_at, last_modified, metadata, bucket, key

@@ -166,8 +166,7 @@ class Analytics:
         matching = resolve_competitors(self._database, filters.in_state(CallState.COMPLETED))
         every = replace(matching, competitors=(), sentiment=None, speaker=None, named=False)
         [completed] = select(self._database, "reading/count_calls", every)
-        [naming] = select(self._database, "reading/count_calls", replace(matching, named=True))
-        rows = select(self._database, "reading/completed_mentions", matching)
+        *rows, naming = select(self._database, "reading/completed_mentions", matching)
         of = completed["calls"]
         return PeriodRates(
             of, naming["calls"], {row["competitor"]: _rates(row, of) for row in rows}

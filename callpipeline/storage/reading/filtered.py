@@ -59,7 +59,9 @@ def list_competitors(database: Database) -> list[str]:
 
 def statement(name: str, filters: CallFilters) -> LiteralString:
     """Return the text of a named query with the conditions that the filters need."""
-    limits_calls = filters.states is not None or bool(filters.name)
+    # The read model of mentions has no others than those of calls that count.
+    is_narrow = filters.states is not None and not set(filters.states) >= set(COUNTED_STATES)
+    limits_calls = is_narrow or bool(filters.name)
     return _statement(name, filters.requires_mention, limits_calls)
 
 
@@ -87,6 +89,9 @@ def parameters(filters: CallFilters) -> Row:
         "sentiment": filters.sentiment and str(filters.sentiment),
         "speaker": filters.speaker and str(filters.speaker),
         "states": [str(state) for state in states],
+        "switching": [str(each) for each in filters.switching] or None,
+        "moment_calls": [each.call_id for each in filters.moments] or None,
+        "moment_mentions": [sanitize_text(each.mention_id) for each in filters.moments] or None,
         "name_patterns": [f"%{_escape_pattern(word)}%" for word in words] or None,
     }
 

@@ -45,15 +45,22 @@ WHERE c.call_id = ANY(%(call_ids)s) ORDER BY c.created_at DESC, c.call_id DESC;
 
 -- name: completed_mentions
 -- Count the filtered mentions by competitor, those by customers and by agents, and the calls with
--- them.
-SELECT m.competitor, count(*) AS mentions, count(DISTINCT m.call_id) AS calls,
-       count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
-       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'customer') AS customer_calls,
-       count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent,
-       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'agent') AS agent_calls
-FROM reading_mentions m WHERE
+-- them; in a row without a competitor, those of all.
+WITH by_call AS (
+    SELECT m.competitor, m.call_id, count(*) AS mentions,
+           count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
+           count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent
+    FROM reading_mentions m WHERE
     -- include reading/mention_conditions
-GROUP BY m.competitor;
+    GROUP BY m.competitor, m.call_id
+)
+SELECT competitor, sum(mentions)::bigint AS mentions, count(*) AS calls,
+       sum(by_customer)::bigint AS by_customer,
+       count(*) FILTER (WHERE by_customer > 0) AS customer_calls,
+       sum(by_agent)::bigint AS by_agent, count(*) FILTER (WHERE by_agent > 0) AS agent_calls
+FROM by_call GROUP BY competitor
+UNION ALL
+SELECT NULL, 0, count(DISTINCT call_id), 0, 0, 0, 0 FROM by_call;
 
 -- name: competitors_of_calls
 -- Count the mentions in calls by competitor, speaker and sentiment, in order of time.
@@ -91,12 +98,15 @@ FROM reading_calls WHERE state = ANY(%(states)s) GROUP BY source, agent;
     EXISTS (SELECT FROM reading_mentions m WHERE m.call_id = r.call_id
             AND (%(competitors)s::text[] IS NULL OR m.competitor = ANY(%(competitors)s))
             AND (%(sentiment)s::text IS NULL OR m.stance = %(sentiment)s)
-            AND (%(speaker)s::text IS NULL OR m.speaker = %(speaker)s))
+            AND (%(speaker)s::text IS NULL OR m.speaker = %(speaker)s) AND
+            -- include reading/moment_conditions
+    )
 
 -- name: in_filtered_call
 -- Condition on mentions m: the call is in one of the states, and its name matches.
     EXISTS (SELECT FROM reading_calls r WHERE r.call_id = m.call_id
-            AND r.state = ANY(%(states)s)
+            AND r.state = ANY(%(states)s) AND
+            -- include reading/day_conditions
             AND (%(name_patterns)s::text[] IS NULL OR r.name LIKE ALL (%(name_patterns)s)))
 
 -- name: is_transcript
@@ -215,7 +225,8 @@ ORDER BY w.took_place_at DESC, w.call_id DESC, w.mention_id DESC;
     AND (%(source)s::text IS NULL OR m.source = %(source)s)
     AND (%(competitors)s::text[] IS NULL OR m.competitor = ANY(%(competitors)s))
     AND (%(sentiment)s::text IS NULL OR m.stance = %(sentiment)s)
-    AND (%(speaker)s::text IS NULL OR m.speaker = %(speaker)s)
+    AND (%(speaker)s::text IS NULL OR m.speaker = %(speaker)s) AND
+    -- include reading/moment_conditions
     /* AND in_filtered_call */
 
 -- name: mention_counts
@@ -292,6 +303,13 @@ GROUP BY competitor;
 SELECT duration_s, agent_talk_s, customer_talk_s, unknown_talk_s, silence_s, longest_silence_s,
        overlap_s, speech_detector
 FROM call_metrics WHERE call_id = %(call_id)s;
+
+-- name: moment_conditions
+-- Conditions on reading_mentions m: switching intents, and mentions by their ids.
+    (%(switching)s::text[] IS NULL OR m.switching = ANY(%(switching)s))
+    AND (%(moment_calls)s::text[] IS NULL
+         OR m.call_id = ANY(%(moment_calls)s) AND (m.call_id, m.mention_id) IN (
+            SELECT * FROM unnest(%(moment_calls)s::text[], %(moment_mentions)s::text[])))
 
 -- name: queue_positions
 -- Count the calls ahead of each of these calls in the order of calls/assign_batch, lane by lane,

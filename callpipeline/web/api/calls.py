@@ -23,7 +23,9 @@ from callpipeline.http_server.responses import (
     if_none_match_matches,
     if_range_matches,
     parse_range,
+    ranged_response,
 )
+from callpipeline.pipeline.reading.clips import MAX_CLIP_S, ClipFormat, open_clip
 from callpipeline.pipeline.reading.documents import CallFormat, download
 from callpipeline.pipeline.reading.playback import open_playback, waveform
 from callpipeline.storage.postgres.database import sanitize_text
@@ -131,6 +133,48 @@ async def audio_chunks(blocks: Iterator[bytes]) -> AsyncGenerator[bytes]:
     finally:
         if isinstance(blocks, Generator):
             blocks.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRequest:
+    """Query of a clip: its times in seconds from the start of the call."""
+
+    start: Annotated[float, Query(ge=0, le=1e6)]
+    end: Annotated[float, Query(gt=0, le=1e6, description=f"At most {MAX_CLIP_S:g} s later")]
+    download: bool = False
+
+
+@playback_router.get(
+    "/clip.{format}",
+    response_class=Response,
+    responses=problems(404, 416, 422, 503)
+    | {status: {"content": {each.media_type: {} for each in ClipFormat}} for status in (200, 206)},
+)
+def clip(
+    state: State,
+    call_id: CallId,
+    format: ClipFormat,
+    headers: RangeHeaders,
+    query: Annotated[ClipRequest, Depends()],
+) -> Response:
+    """Return a few seconds of a call's audio, with a channel for each speaker."""
+    if not query.start < query.end <= query.start + MAX_CLIP_S:
+        raise HTTPException(422, f"end: use a time up to {MAX_CLIP_S:g} s after the start.")
+    found = open_clip(state.storage.audio, call_id, query.start, query.end)
+    sent = {"ETag": f'"{found.etag}-{format}"', "Cache-Control": REVALIDATED}
+    if if_none_match_matches(headers.if_none_match, sent["ETag"]):
+        return Response(status_code=304, headers=sent)
+    if query.download:
+        stem = call_summary(state, call_id).file_name.rpartition(".")[0]
+        sent["Content-Disposition"] = content_disposition(
+            f"{stem} at {query.start:.0f} s.{format}", format
+        )
+    return ranged_response(
+        headers.range if if_range_matches(headers.if_range, sent["ETag"]) else None,
+        found.content(format),
+        format.media_type,
+        sent,
+    )
 
 
 @playback_router.get("/peaks", responses=problems(404, 503))

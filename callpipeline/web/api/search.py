@@ -1,4 +1,4 @@
-"""`/search/segments`, `/export/…`, and `/find-competitors` for competitors in a text."""
+"""`/search/…`, `/export/…`, and `/find-competitors` for competitors in a text."""
 
 import asyncio
 from datetime import datetime
@@ -8,8 +8,12 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, StringConstraints
 
+from callpipeline.domain.calls.filters import MentionSentiment, MomentId
 from callpipeline.domain.competitors.find_mentions import find_mentions_in_text
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.switching import SwitchingIntent
+from callpipeline.pipeline.reading.clips import clip_times
+from callpipeline.storage.ports.analytics import ListedMention
 from callpipeline.storage.reading.export import Dataset, ExportFormat
 from callpipeline.web.api.analytics import NOT_MODIFIED, document_response
 from callpipeline.web.filters import QueryFilters
@@ -66,6 +70,33 @@ class SegmentPage(BaseModel):
     next_cursor: str | None
 
 
+class Moment(BaseModel):
+    """A counted mention; `clip` is the path of the audio around it, `id` fits filter `moment`."""
+
+    id: str
+    call_id: str
+    mention_id: str
+    competitor: str
+    speaker: str
+    sentiment: MentionSentiment
+    score: float | None
+    switching: SwitchingIntent | None
+    agent: str | None
+    took_place_at: datetime
+    start_s: float
+    end_s: float
+    text: str
+    quote: str | None
+    clip: str
+
+
+class MomentPage(BaseModel):
+    """Moments of the newest calls first."""
+
+    moments: list[Moment]
+    next_cursor: str | None
+
+
 class TranscriptText(BaseModel):
     """A transcript as plain text."""
 
@@ -115,6 +146,44 @@ def segments(
     names = tuple(SegmentHit.model_fields)
     found = [SegmentHit(**{name: getattr(hit, name) for name in names}) for hit in page.hits]
     return document_response(request, SegmentPage(segments=found, next_cursor=page.after))
+
+
+@search_router.get(
+    "/moments", response_model=MomentPage, responses=NOT_MODIFIED | problems(422, 503)
+)
+def moments(
+    request: Request,
+    filters: QueryFilters,
+    state: State,
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+    after: After = None,
+) -> Response:
+    """List the mentions that match, with their words: what stands behind a number."""
+    page = state.storage.analytics.mentions(filters, limit=limit, after=after)
+    found = [_moment(each) for each in page.mentions]
+    return document_response(request, MomentPage(moments=found, next_cursor=page.after))
+
+
+def _moment(listed: ListedMention) -> Moment:
+    mention, detail = listed.mention, listed.detail
+    first, last = clip_times(mention.start_s, mention.end_s)
+    return Moment(
+        id=str(MomentId(listed.call_id, detail.mention_id)),
+        call_id=listed.call_id,
+        mention_id=detail.mention_id,
+        competitor=mention.competitor,
+        speaker=mention.speaker,
+        sentiment=listed.sentiment,
+        score=detail.score,
+        switching=detail.switching,
+        agent=listed.agent,
+        took_place_at=listed.took_place_at,
+        start_s=mention.start_s,
+        end_s=mention.end_s,
+        text=detail.segment_text or mention.text,
+        quote=detail.quote,
+        clip=f"/calls/{listed.call_id}/clip.wav?start={first}&end={last}",
+    )
 
 
 @competitor_router.post("/find-competitors", responses=problems(413, 422, 500))

@@ -1,28 +1,41 @@
 """The analytics page: totals, charts and tables; every number links to the calls behind it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from callpipeline.domain.calls.call import CallState
-from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
+from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.calls.rates import Rate, RateChange
-from callpipeline.domain.time_buckets import BucketSize, TimeBucket
 from callpipeline.pipeline.reading.analytics import AnalyticsPage, load_analytics
-from callpipeline.storage.ports.analytics import AgentNumbers, MentionTrend
-from callpipeline.web.filters import DownloadLinks, FilterForm, QueryFilters, url_with_filters
-from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
-from callpipeline.web.pages.rendering import SENTIMENT_LABELS, page, rate
-from callpipeline.web.pages.status_view import calls_by_id
+from callpipeline.storage.ports.analytics import AgentNumbers, CompetitorNumbers
+from callpipeline.web.filters import (
+    DownloadLinks,
+    FilterForm,
+    NameParam,
+    QueryFilters,
+    filter_parameters,
+    url_with_filters,
+)
+from callpipeline.web.pages.insights.charts import (
+    charted_names,
+    sentiment_chart,
+    share_of_voice_chart,
+)
+from callpipeline.web.pages.insights.moments import entry_context, moment_views
+from callpipeline.web.pages.rendering import page, rate
 from callpipeline.web.state import State
 
 router = APIRouter()
 
 PATH = "/analytics"
+MAX_PICKED = 10
+"""Competitors that a user can add to the chart."""
 MAX_AGENTS = 25
 """Rows of the agent table, unless all are requested."""
 
@@ -52,13 +65,21 @@ HEADERS: Sequence[tuple[SortKey, str]] = (
 )
 
 
+CompetitorKey = Literal[
+    "competitor", "mentions", "calls", "by_agent", "by_customer",
+    "positive", "neutral", "negative", "mixed", "customer_score", "agent_score", "change",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
-class AgentSorting:
-    """Query parameters of the agent table."""
+class TableSorting:
+    """Query parameters of the tables: by agent, and by competitor."""
 
     sort: SortKey = "mentions"
     order: Order = "down"
     agents: Literal["all"] | None = None
+    by: CompetitorKey = "mentions"
+    by_order: Order = "down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +87,8 @@ class AgentTable:
     """Agents in the requested order, and the links of the table headers."""
 
     results: AnalyticsPage
-    sorting: AgentSorting
+    sorting: TableSorting
+    lines: Sequence[str] = ()
     headers = HEADERS
 
     @property
@@ -94,81 +116,57 @@ class AgentTable:
             order = "up" if header == "agent" else "down"
         return self._link(replace(self.sorting, sort=header, order=order))
 
-    def _link(self, to: AgentSorting) -> str:
-        params = {"sort": to.sort, "order": to.order, "agents": to.agents}
-        return f"{url_with_filters(PATH, self.results.filters, **params)}#agents"
-
-
-MAX_LINES = 6
-"""Competitors with their own line; all others share one."""
-
-OTHERS = "All others"
-COLOURS = {
-    MentionSentiment.POSITIVE: 3,
-    MentionSentiment.NEUTRAL: 7,
-    MentionSentiment.NEGATIVE: 2,
-    MentionSentiment.MIXED: 4,
-    MentionSentiment.UNJUDGED: 5,
-}
+    def _link(self, to: TableSorting) -> str:
+        return f"{_sorted_url(self.results.filters, to, self.lines)}#agents"
 
 
 @dataclass(frozen=True, slots=True)
-class ChartLine:
-    """Line of a chart: values to draw and mentions per bucket, selected by `filters`.
+class CompetitorTable:
+    """Competitors in the requested order, and the links of the table headers."""
 
-    `colour` is a number of the style sheet, 1 to 7.
-    """
-
-    name: str
-    values: Sequence[float | None]
-    counts: Sequence[int]
-    filters: CallFilters
-    colour: int
+    results: AnalyticsPage
+    sorting: TableSorting
+    lines: Sequence[str] = ()
 
     @property
-    def link(self) -> str:
-        """Return the link to its calls; scripts add the days of a point."""
-        return url_with_filters("/calls", self.filters)
+    def competitors(self) -> Sequence[CompetitorNumbers]:
+        """Return the competitors; those without a value come last."""
+        keyed = [(self._key(each), each) for each in self.results.competitors]
+        known = [pair for pair in keyed if pair[0] is not None]
+        known.sort(key=lambda pair: pair[0], reverse=self.sorting.by_order == "down")
+        return [each for _, each in known] + [each for key, each in keyed if key is None]
 
-    def bucket_link(self, bucket: TimeBucket) -> str:
-        return url_with_filters("/calls", self.filters.between(bucket.first, bucket.last))
+    def direction(self, key: CompetitorKey) -> str | None:
+        """Return the value of `aria-sort`, if the table is sorted by this column."""
+        if key != self.sorting.by:
+            return None
+        return "ascending" if self.sorting.by_order == "up" else "descending"
+
+    def link(self, key: CompetitorKey) -> str:
+        """Return the link that sorts by this column, or reverses the order."""
+        is_reversed = key == self.sorting.by and self.sorting.by_order == "down"
+        order: Order = "up" if is_reversed or (key == "competitor" != self.sorting.by) else "down"
+        to = replace(self.sorting, by=key, by_order=order)
+        return f"{_sorted_url(self.results.filters, to, self.lines)}#competitors"
+
+    def _key(self, of: CompetitorNumbers) -> Any:
+        match self.sorting.by:
+            case "competitor":
+                return of.name.casefold()
+            case "calls":
+                return of.calls
+            case "change":
+                change = self.results.change(of)
+                return change and change.relative
+            case column:
+                return getattr(of.counts, column)
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Lines over time; the page also shows them as a table."""
-
-    name: str
-    title: str
-    unit: str
-    step: BucketSize
-    buckets: Sequence[TimeBucket]
-    lines: Sequence[ChartLine]
-
-    def data(self) -> dict[str, Any]:
-        """Return the JSON data for charts.js."""
-        return {
-            "title": self.title,
-            "unit": self.unit,
-            "step": self.step,
-            "buckets": [_days(each) for each in self.buckets],
-            "lines": [
-                {
-                    "name": line.name,
-                    "values": line.values,
-                    "link": line.link,
-                    "colour": line.colour,
-                }
-                for line in self.lines
-            ],
-        }
-
-    def rows(self) -> Iterator[tuple[TimeBucket, list[tuple[ChartLine, float | None, int]]]]:
-        """Yield the buckets with mentions, newest first, with value and count of each line."""
-        for index in reversed(range(len(self.buckets))):
-            cells = [(line, line.values[index], line.counts[index]) for line in self.lines]
-            if any(count for *_, count in cells):
-                yield self.buckets[index], cells
+def _sorted_url(filters: CallFilters, to: TableSorting, lines: Sequence[str]) -> str:
+    params = {"sort": to.sort, "order": to.order, "agents": to.agents}
+    params |= {"by": to.by, "by_order": to.by_order}
+    picked = urlencode([("line", each) for each in lines])
+    return url_with_filters(PATH, filters, **params) + (f"&{picked}" if picked else "")
 
 
 @router.get(PATH)
@@ -176,33 +174,42 @@ def analytics(
     request: Request,
     filters: QueryFilters,
     state: State,
-    sorting: Annotated[AgentSorting, Depends()],
+    sorting: Annotated[TableSorting, Depends()],
+    line: Annotated[list[NameParam], Query(max_length=MAX_PICKED)] = [],  # noqa: B006
     after: Annotated[str | None, Query(max_length=400)] = None,
 ) -> HTMLResponse:
     today = datetime.now(UTC).date()
     results = load_analytics(
         state.storage.analytics, filters, state.filter_choices(), today=today, after=after
     )
-    calls = calls_by_id(state.storage.calls, results.newest.mentions if results.newest else ())
-    context = analytics_context(results, today, sorting)
+    context = analytics_context(results, today, sorting, line) | entry_context(request)
+    newest = moment_views(results.newest.mentions) if results.newest else []
     status = state.rematch_status()
-    return page(request, "analytics.html", calls=calls, rematch_status=status, **context)
+    return page(request, "analytics.html", moments=newest, rematch_status=status, **context)
 
 
-def analytics_context(results: AnalyticsPage, today: date, sorting: AgentSorting) -> dict[str, Any]:
+def analytics_context(
+    results: AnalyticsPage, today: date, sorting: TableSorting, picked: Sequence[str]
+) -> dict[str, Any]:
     filters = results.filters
     names = [each.name for each in results.competitors]
+    charted = charted_names(results.mentions_of_all, names, picked)
     return {
         "results": results,
         "form": FilterForm(PATH, filters, results.choices, today),
-        "table": AgentTable(results, sorting),
+        "table": AgentTable(results, sorting, picked),
+        "competitor_table": CompetitorTable(results, sorting, picked),
+        "chart_params": [
+            *filter_parameters(filters),
+            *(("line", name) for name in charted if name in picked),
+        ],
+        "pickable": [name for name in names if name not in charted],
         "charts": [
-            share_of_voice_chart(results.mentions_of_all, names, filters),
+            share_of_voice_chart(results.mentions_of_all, names, filters, charted),
             sentiment_chart(results.over_time, filters),
         ],
         "url_with_filters": url_with_filters,
         "replace": replace,
-        "speaker_labels": SPEAKER_LABELS,
         "rate_title": rate_title,
         "change_title": change_title,
         "states": CallState,
@@ -229,50 +236,3 @@ def change_title(change: RateChange) -> str:
     if change.relative is None:
         return f"{both} ({counts})"
     return f"{both} ({counts}); {'more than chance' if change.is_clear else 'may be chance'}"
-
-
-def share_of_voice_chart(trend: MentionTrend, names: Sequence[str], filters: CallFilters) -> Chart:
-    """Chart the share of all mentions of the most mentioned of these competitors."""
-    names = [name for name in trend.by_competitor if name in names]
-    lines = [
-        ChartLine(
-            name,
-            trend.share(name),
-            trend.by_competitor[name],
-            filters.with_competitor(name),
-            number,
-        )
-        for number, name in enumerate(names[:MAX_LINES], start=1)
-    ]
-    if others := names[MAX_LINES:]:
-        lines.append(_others_line(trend, others, filters))
-    return Chart("share", "Share of voice", "percent", trend.step, trend.buckets, lines)
-
-
-def sentiment_chart(trend: MentionTrend, filters: CallFilters) -> Chart:
-    """Chart the number of mentions by sentiment."""
-    counts = {each: trend.by_sentiment.get(each, ()) for each in MentionSentiment}
-    lines = [
-        ChartLine(
-            SENTIMENT_LABELS[each],
-            counts[each],
-            counts[each],
-            filters.with_sentiment(each),
-            COLOURS[each],
-        )
-        for each in MentionSentiment
-        if any(counts[each])
-    ]
-    return Chart("sentiment", "Sentiment", "mentions", trend.step, trend.buckets, lines)
-
-
-def _others_line(trend: MentionTrend, names: Sequence[str], filters: CallFilters) -> ChartLine:
-    columns = zip(*(trend.by_competitor[name] for name in names), strict=True)
-    counts = [sum(column) for column in columns]
-    shares = [n / of if of else None for n, of in zip(counts, trend.mentions, strict=True)]
-    selected = replace(filters.mentioning_any(), competitors=tuple(names))
-    return ChartLine(OTHERS, shares, counts, selected, MAX_LINES + 1)
-
-
-def _days(bucket: TimeBucket) -> list[str]:
-    return [bucket.first.isoformat(), bucket.last.isoformat()]

@@ -1,4 +1,4 @@
-"""Lists of calls: the newest with uploads (`/`), all (`/calls`), and search results."""
+"""Lists of calls: the newest with uploads (`/upload`), all (`/calls`), and search results."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated
@@ -23,6 +23,7 @@ from callpipeline.web.filters import (
     url_with_filters,
 )
 from callpipeline.web.live.watch import NEWEST_CALLS
+from callpipeline.web.pages.insights.moments import clip_url
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
 from callpipeline.web.pages.rendering import page, printable
 from callpipeline.web.pages.status_view import STATE_LABELS, calls_by_id, list_rows, stream_url
@@ -41,13 +42,16 @@ TOO_COMMON = "Those words are too common to search for. Add a more specific word
 HITS_PER_PAGE = 20
 
 
-@router.get("/")
-def home(request: Request, state: State) -> HTMLResponse:
+@router.get(
+    "/upload",
+    dependencies=[Depends(require(Scope.UPLOAD, page=True, action="upload recordings"))],
+)
+def upload_page(request: Request, state: State) -> HTMLResponse:
     newest = [change.call_id for change in state.tracker.changes((), newest=NEWEST_CALLS)]
     rows = list_rows(state.tracker.by_id(newest), state.links)
     return page(
         request,
-        "home.html",
+        "upload.html",
         rows=rows,
         stream=stream_url("/events/newest", rows),
         max_bytes=state.options.upload_max_bytes,
@@ -152,6 +156,7 @@ def search(
         is_first_page=after is None,
         more_link=more,
         highlight=highlight,
+        clip_url=clip_url,
         speaker_labels=SPEAKER_LABELS,
         calls=calls_by_id(state.storage.calls, hits.hits if hits else ()),
         downloads=[DownloadLinks("segments", filters.counted(), words)]

@@ -17,7 +17,9 @@ from callpipeline.storage.postgres.database import sanitize_text
 from callpipeline.storage.reading.call_detail import CallDetail
 from callpipeline.storage.reading.filtered import decode_cursor, encode_cursor
 from callpipeline.web.access import Scope, require, visitor_of
+from callpipeline.web.access.login import local_path
 from callpipeline.web.pages.call import has_older_list, mentions_context
+from callpipeline.web.pages.insights.moments import clip_url, element_id, moment_entry
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
 from callpipeline.web.pages.rendering import page
 from callpipeline.web.pages.status_view import calls_by_id
@@ -33,13 +35,14 @@ DECISIONS = {"confirm": Decision.CONFIRMED, "dismiss": Decision.DISMISSED}
 
 
 class ReviewRequest(BaseModel):
-    """Form of a decision; `view` is the page it was sent from."""
+    """Form of a decision; `view` is the page it was sent from, `back` its address if it varies."""
 
     mention_id: str = Field(max_length=1000)
     decision: Literal["confirm", "dismiss", "undo"]
     seen: MentionStatus | None = None
     review_id: int | None = Field(None, ge=0, lt=2**63)
-    view: Literal["call", "review"] = "call"
+    view: Literal["call", "review", "moment"] = "call"
+    back: str = Field("/moments", max_length=4000)
 
     @field_validator("mention_id")
     @classmethod
@@ -53,6 +56,8 @@ class SentimentCorrectionForm(BaseModel):
     mention_id: str = Field(max_length=1000)
     sentiment: Literal["positive", "neutral", "negative", "mixed", "judge"]
     seen: Sentiment | None = None
+    view: Literal["call", "moment"] = "call"
+    back: str = Field("/moments", max_length=4000)
 
     @field_validator("mention_id")
     @classmethod
@@ -91,10 +96,11 @@ class ReviewItem:
 
     @property
     def element_id(self) -> str:
-        """Return an ID for HTML, where mention IDs can't be used: they contain spaces."""
-        mention = self.mention
-        parts = (self.call_id, mention.channel, mention.segment_index, mention.char_start)
-        return "-".join(map(str, parts))
+        return element_id(self.call_id, self.mention)
+
+    @property
+    def clip(self) -> str:
+        return clip_url(self.call_id, self.mention.start_s, self.mention.end_s)
 
 
 def from_pending(pending: PendingReview, file_name: str) -> ReviewItem:
@@ -171,9 +177,9 @@ def decide(
     except (ReviewOutdated, UnknownMention) as error:
         problem = str(error)
     if hx_request is None:
-        return RedirectResponse(
-            f"/calls/{call_id}#mentions" if decision.view == "call" else "/review", 303
-        )
+        return _redirect(call_id, decision.view, decision.back)
+    if decision.view == "moment":
+        return moment_entry(state, request, call_id, decision.mention_id, problem)
     if decision.view == "review":
         return _entry(state, request, call_id, decision.mention_id, problem)
     return _mentions(state, request, call_id, problem)
@@ -204,7 +210,9 @@ def correct_sentiment(
     except (ReviewOutdated, UnknownMention) as error:
         problem = str(error)
     if hx_request is None:
-        return RedirectResponse(f"/calls/{call_id}#mentions", 303)
+        return _redirect(call_id, correction.view, correction.back)
+    if correction.view == "moment":
+        return moment_entry(state, request, call_id, correction.mention_id, problem)
     return _mentions(state, request, call_id, problem)
 
 
@@ -220,6 +228,12 @@ def assign_speakers(
     with suppress(UnknownVoices):  # processed again meanwhile: the page shows what there is now
         state.storage.speakers.decide(call_id, agent_voice, visitor.name if visitor else None)
     return RedirectResponse(f"/calls/{call_id}#transcript", 303)
+
+
+def _redirect(call_id: str, view: str, back: str) -> Response:
+    """Show the page of a form again."""
+    paths = {"call": f"/calls/{call_id}#mentions", "review": "/review", "moment": local_path(back)}
+    return RedirectResponse(paths[view], 303)
 
 
 def _decide(state: AppState, call_id: str, request: ReviewRequest, name: str | None) -> None:

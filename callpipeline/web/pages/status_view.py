@@ -75,6 +75,11 @@ class StatusView:
         return failure if is_final else f"Last attempt failed. {failure}"
 
     @property
+    def may_retry_help(self) -> bool:
+        """Return false if the advice is to do something else, as for a file that is not audio."""
+        return self.retry_at is not None or "retry" in (self.advice or "").lower()
+
+    @property
     def can_retry(self) -> bool:
         return self.call.state is CallState.FAILED or self.retry_at is not None
 

@@ -58,7 +58,7 @@ class Chart {
     const { buckets, lines } = this.data;
     const data = [buckets.map(([first]) => seconds(first)), ...lines.map((line) => line.values)];
     this.plot = new uPlot(this.options(), data, this.container);
-    this.plot.over.addEventListener("click", () => this.openCalls());
+    this.plot.over.addEventListener("click", () => this.openMoments());
     this.drawLegend();
     this.figure.dataset.drawn = lines.length;
   }
@@ -151,10 +151,11 @@ class Chart {
     });
   }
 
-  openCalls() {
+  openMoments() {
     const index = this.plot.cursor.idx;
     if (index == null || this.focused == null) return;
-    location.href = bucketLink(this.data.lines[this.focused - 1], this.data.buckets[index]);
+    const line = this.data.lines[this.focused - 1];
+    location.href = bucketLink(line, line.buckets[index] ?? this.data.buckets[index]);
   }
 
   fit() {

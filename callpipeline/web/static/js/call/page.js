@@ -39,11 +39,17 @@ if (player && wordsUrl) {
   wordTimes.load(wordsUrl).then(() => player.dispatchEvent(new Event("time")), () => {});
 }
 if (player) loadWaveform().catch(() => {});
-if (section) new ResizeObserver(setPlayerHeight).observe(section);
+const controls = document.getElementById("controls");
+if (section && controls) {
+  const observer = new ResizeObserver(setPlayerHeight);
+  for (const each of [section, controls]) observer.observe(each);
+}
 
-// Sticky elements below the player, and scrolling into view, depend on its height.
+// Sticky elements below the player, and scrolling into view, depend on its height. On small screens only
+// its controls are sticky.
 function setPlayerHeight() {
-  document.documentElement.style.setProperty("--player-height", `${section.offsetHeight}px`);
+  const height = section.offsetHeight || controls.offsetHeight;
+  document.documentElement.style.setProperty("--player-height", `${height}px`);
 }
 
 // Loaded last: everything else works without it.

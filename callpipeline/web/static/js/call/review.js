@@ -1,7 +1,4 @@
 // The review page: moves the focus to the next mention; applies the filter when it changes.
-import { showDecisionErrors } from "./errors.js";
-
-showDecisionErrors();
 document.querySelector(".filter select")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 document.addEventListener("htmx:after:swap", () => {
   const next = document.querySelector(".review-list .entry.review button");

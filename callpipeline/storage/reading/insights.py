@@ -1,0 +1,43 @@
+"""Moments of interest: how many there are, what is new, typical words, and agents' answers."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from callpipeline.domain.calls.filters import CallFilters
+from callpipeline.storage.ports.analytics import AgentAnswer, MomentCount, SaidAbout
+from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.reading.filtered import ALL, resolve_competitors, select
+
+
+class Insights:
+    """Reads what stands behind the numbers of the calls that match filters."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count(self, filters: CallFilters = ALL) -> MomentCount:
+        """Count the matching mentions."""
+        [row] = self._select("insights/count_moments", filters)
+        return MomentCount(row["moments"], row["calls"])
+
+    def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:
+        """Return those of the competitors that no call before the day mentions."""
+        if not names:
+            return frozenset()
+        known: Row = {"names": list(names), "before": before}
+        return frozenset(
+            row["competitor"] for row in self._database.rows("insights/first_heard", known)
+        )
+
+    def said_about(self, filters: CallFilters, *, limit: int) -> list[SaidAbout]:
+        """Return what was said in matching mentions, newest call first."""
+        rows = self._select("insights/said_about", filters, {"limit": limit})
+        return [SaidAbout(**row) for row in rows]
+
+    def answers(self, filters: CallFilters, *, limit: int) -> list[AgentAnswer]:
+        """Return what agents answered to the newest matching mentions by customers."""
+        rows = self._select("insights/answers", filters, {"limit": limit})
+        return [AgentAnswer(**row) for row in rows]
+
+    def _select(self, name: str, filters: CallFilters, more: Row | None = None) -> list[Row]:
+        return select(self._database, name, resolve_competitors(self._database, filters), more)

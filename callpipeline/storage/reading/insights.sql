@@ -1,0 +1,46 @@
+-- name: answers
+-- List what customers said in the newest filtered mentions, and what the agent said next, within
+-- 30 seconds, newest call first.
+WITH newest AS (
+    SELECT m.call_id, m.mention_id, m.day FROM reading_mentions m
+    WHERE m.speaker = 'customer' AND
+    -- include reading/mention_conditions
+    ORDER BY m.day DESC, m.call_id DESC LIMIT 10 * %(limit)s
+)
+SELECT w.call_id, w.mention_id, c.agent_name AS agent, g.start_s, a.end_s, g.text AS question,
+       a.text AS answer
+FROM newest w JOIN mentions n USING (call_id, mention_id)
+JOIN segments g USING (call_id, channel, segment_index)
+JOIN reading_calls c USING (call_id)
+CROSS JOIN LATERAL (
+    SELECT s.text, s.end_s FROM segments s
+    WHERE s.call_id = w.call_id AND s.speaker = 'agent' AND s.start_s >= g.end_s - 1
+      AND s.start_s <= g.end_s + 30 AND array_length(string_to_array(s.text, ' '), 1) >= 4
+    ORDER BY s.start_s LIMIT 1) AS a
+ORDER BY w.day DESC, w.call_id DESC, g.start_s LIMIT %(limit)s;
+
+-- name: count_moments
+-- Count the filtered mentions, and the calls with them.
+SELECT count(*) AS moments, count(DISTINCT m.call_id) AS calls FROM reading_mentions m WHERE
+    -- include reading/mention_conditions
+;
+
+-- name: first_heard
+-- List those of the competitors that no call before a day mentions.
+SELECT named.competitor FROM unnest(%(names)s::text[]) AS named (competitor)
+WHERE NOT EXISTS (SELECT FROM reading_mentions m
+                  WHERE m.competitor = named.competitor AND m.day < %(before)s::date);
+
+-- name: said_about
+-- List the texts of the segments of filtered mentions, newest first.
+WITH newest AS (
+    SELECT m.call_id, m.mention_id, m.stance, m.day FROM reading_mentions m WHERE
+    -- include reading/mention_conditions
+    ORDER BY m.day DESC, m.call_id DESC LIMIT %(limit)s
+)
+SELECT w.call_id, w.mention_id, w.stance, coalesce(nullif(s.quote, ''), g.text, n.text) AS text,
+       n.text AS name
+FROM newest w JOIN mentions n USING (call_id, mention_id)
+LEFT JOIN sentiment s USING (call_id, mention_id)
+LEFT JOIN segments g USING (call_id, channel, segment_index)
+ORDER BY w.day DESC, w.call_id DESC, n.start_s;
