@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callpipeline.domain.phrases import MIN_TEXTS, SpokenText, typical_phrases
+from callpipeline.domain.competitors.phrases import MIN_TEXTS, SpokenText, typical_phrases
 
 
 def spoken(*texts: str, name: str = "vodafone") -> list[SpokenText]:

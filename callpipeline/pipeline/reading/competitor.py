@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment, MomentId
 from callpipeline.domain.calls.rates import RateChange
-from callpipeline.domain.phrases import Phrase, SpokenText, typical_phrases
+from callpipeline.domain.competitors.phrases import Phrase, SpokenText, typical_phrases
 from callpipeline.pipeline.reading.analytics import previous_period
 from callpipeline.storage.ports.analytics import (
     AgentAnswer,
