@@ -33,7 +33,7 @@ REPEATS_S = (0.0, 0.3, 1.0)
 SHORTEST_S = 0.1
 """Wake-ups that are closer together are one."""
 CHECK_SHUTDOWN_S = 0.5
-CODE_SERVER = "CALLPIPELINE_CODE_SERVER"
+CODE_SERVER = "CALLPIPELINE_DAGSTER_CODE_SERVER"
 """Variable with the process id of the code server; run processes inherit it."""
 LAUNCH_INTERVAL_S = 2.0
 """Interval at which the daemon looks for runs that another process queued."""
