@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import pytest
 import sqlalchemy
+from dagster._core.scheduler.instigation import TickStatus
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
@@ -16,6 +17,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy.pool import NullPool, QueuePool
 
 from callpipeline.config import CHECKOUT
+from callpipeline.defs.dagster_internals import storage
 from callpipeline.defs.dagster_internals.schema import INHERITED, inherit_schema
 from callpipeline.defs.dagster_internals.storage import (
     POOL_SIZE,
@@ -238,3 +240,21 @@ def test_child_processes_inherit_what_the_schema_has(
         command = [sys.executable, "-c", INHERIT, home.database_url]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_old_ticks_are_deleted_once_a_minute(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with home.instance():
+        schedules = PooledScheduleStorage(home.database_url)
+        clock = iter((100.0, 100.0, 159.0, 161.0))
+        monkeypatch.setattr(storage.time, "monotonic", lambda: next(clock))
+        made: list[int] = []
+        for status in (
+            TickStatus.SKIPPED,
+            TickStatus.FAILURE,
+            TickStatus.SKIPPED,
+            TickStatus.SKIPPED,
+        ):
+            with statements(sqlalchemy.Engine) as executed:
+                schedules.purge_ticks("origin", "selector", 1.0, [status])
+            made.append(sum(statement.startswith("DELETE") for statement in executed))
+        assert made == [1, 1, 0, 1]

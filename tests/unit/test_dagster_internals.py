@@ -118,6 +118,9 @@ SIGNATURES: Mapping[str, Sequence[str]] = {
         "should_autocreate_tables",
     ),
     "dagster_postgres.schedule_storage:PostgresScheduleStorage.connect": (),
+    "dagster_postgres.schedule_storage:PostgresScheduleStorage.purge_ticks": (
+        *("origin_id", "selector_id", "before", "tick_statuses"),
+    ),
     "dagster_postgres:DagsterPostgresStorage.__init__": (
         "postgres_url",
         "should_autocreate_tables",

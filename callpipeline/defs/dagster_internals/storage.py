@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache, partial
@@ -21,6 +22,7 @@ from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry, Field, StringSource
 from dagster._config import UserConfigSchema
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
@@ -44,6 +46,7 @@ RECYCLE_S = 900
 MAX_BUFFERED_EVENTS = 200
 FLUSH_AFTER_S = 0.5
 """Materializations of calls are written when either limit is reached."""
+PURGE_TICKS_S = 60.0
 PLANNED = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
@@ -161,7 +164,27 @@ class PooledRunStorage(_PooledMixin, PostgresRunStorage):
 
 
 class PooledScheduleStorage(_PooledMixin, PostgresScheduleStorage):
-    """Sensors and schedules with their ticks."""
+    """Sensors and schedules with their ticks; old ticks are deleted once a minute.
+
+    Dagster deletes them after each tick, for each of four statuses.
+    """
+
+    def __init__(self, postgres_url: str) -> None:
+        super().__init__(postgres_url)
+        self._purged_s: dict[tuple[object, ...], float] = {}
+
+    def purge_ticks(
+        self,
+        origin_id: str,
+        selector_id: str,
+        before: float,
+        tick_statuses: Sequence[TickStatus] | None = None,
+    ) -> None:
+        key = (selector_id, *(tick_statuses or ()))
+        now = time.monotonic()
+        if now - self._purged_s.get(key, -PURGE_TICKS_S) >= PURGE_TICKS_S:
+            super().purge_ticks(origin_id, selector_id, before, tick_statuses)
+            self._purged_s[key] = now
 
 
 class PooledEventLogStorage(_PooledMixin, PostgresEventLogStorage):
