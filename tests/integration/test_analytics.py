@@ -266,7 +266,7 @@ def test_analysts_can_read_the_views_and_nothing_else(filled_url: str) -> None:
             "SELECT format('analytics.%I', relname) FROM pg_class "
             "WHERE relnamespace = 'analytics'::regnamespace AND relkind = 'v'"
         ).fetchall()
-        assert len(views) == 16
+        assert len(views) == 17
         for (view,) in views:
             connection.execute(f"SELECT * FROM {view} LIMIT 1".encode())
         for refused in (

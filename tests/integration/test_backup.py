@@ -38,8 +38,9 @@ def settings_of(installation: Installation) -> Settings:
 
 
 def contents(url: str) -> list[tuple[str, str]]:
-    kept = [each for each in rows(url, "callpipeline") if "web_sessions" not in each[0]]
-    return sorted(kept)
+    """Return the rows of all tables but those of sessions and of the backup's own audit entry."""
+    passing = ("callpipeline.web_sessions", "callpipeline.audit_log")
+    return sorted(each for each in rows(url, "callpipeline") if each[0] not in passing)
 
 
 def objects(storage: Storage) -> dict[str, bytes]:
