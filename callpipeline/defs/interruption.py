@@ -20,8 +20,8 @@ from callpipeline.storage.calls.claims import Claims, heartbeat
 T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-CANCEL_S = 5.0
-"""Longest wait for the work in progress to notice its cancellation."""
+CANCEL_S = 6.0
+"""Longest wait for the work in progress to notice its cancellation; a processor waits for 5 s."""
 
 
 class Interruption:
@@ -74,7 +74,8 @@ class Interruption:
                 yield following.result()[0]
         finally:
             interrupted.cancel()
-            await events.aclose()
+            with suppress(RuntimeError):  # it runs on: its work has not noticed the cancellation
+                await events.aclose()
 
 
 async def _next(events: AsyncGenerator[T, None]) -> list[T]:

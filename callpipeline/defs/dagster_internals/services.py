@@ -10,6 +10,7 @@ with a log without terminal colours, and:
 """
 
 import importlib
+import logging
 import multiprocessing
 import os
 import runpy
@@ -26,7 +27,10 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 
 from callpipeline.storage.calls.queue import listen_for_waiting_calls
 
+OUTLIVING = "callpipeline.defs.outlive"
 PRELOADED = "callpipeline.defs.dagster_internals.preload"
+log = logging.getLogger(__name__)
+
 WOKEN_SENSOR = "waiting_calls"
 REPEATS_S = (0.0, 0.3, 1.0)
 """Wake-ups after a notification: Dagster passes over a sensor whose last tick is not over."""
@@ -74,13 +78,16 @@ def fork_run_processes() -> None:
     os.environ[CODE_SERVER] = str(os.getpid())
     original = DagsterApiServer.__init__
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
+    context.set_forkserver_preload([OUTLIVING, PRELOADED])
 
     def init(self: Any, *arguments: Any, **options: Any) -> None:
         original(self, *arguments, **options)
         self._mp_ctx = context
-        with dg.DagsterInstance.get() as instance:
-            inherit_schema(instance)
+        try:
+            with dg.DagsterInstance.get() as instance:
+                inherit_schema(instance)
+        except Exception as error:  # say, Postgres is away: runs then ask for themselves
+            log.warning("Dagster's tables were not looked at: %s", type(error).__name__)
         context.Process(target=int, name="warm-up").start()
 
     DagsterApiServer.__init__ = init

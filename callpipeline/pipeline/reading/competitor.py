@@ -170,4 +170,4 @@ def _with_quotes(analytics: AnalyticsReader, phrase: Phrase) -> TypicalPhrase:
     moments = tuple(map(MomentId.parse, phrase.ids[:MAX_LINKED]))
     filters = CallFilters(moments=moments)
     newest = analytics.mentions(filters, limit=MAX_QUOTES)
-    return TypicalPhrase(phrase.text, len(phrase.ids), filters, newest.mentions)
+    return TypicalPhrase(phrase.text, len(moments), filters, newest.mentions)

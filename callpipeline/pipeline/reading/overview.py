@@ -80,7 +80,7 @@ def load_overview(
     """Load what changed in the last days, compared with as many days before."""
     filters = CallFilters(from_day=today - timedelta(days=days - 1), to_day=today)
     earlier = previous_period(filters, today) or filters
-    at_risk = replace(filters, switching=AT_RISK)
+    at_risk = replace(filters, switching=AT_RISK).in_state(CallState.COMPLETED)
     with ThreadPoolExecutor(PARALLEL_QUERIES) as pool:
         rates, before = pool.submit(analytics.rates, filters), pool.submit(analytics.rates, earlier)
         risk_count = pool.submit(insights.count, at_risk)

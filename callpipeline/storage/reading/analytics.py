@@ -164,7 +164,15 @@ class Analytics:
     def rates(self, filters: CallFilters) -> PeriodRates:
         """Return the rates of completed calls: those that match, whatever they mention."""
         matching = resolve_competitors(self._database, filters.in_state(CallState.COMPLETED))
-        every = replace(matching, competitors=(), sentiment=None, speaker=None, named=False)
+        every = replace(
+            matching,
+            competitors=(),
+            sentiment=None,
+            speaker=None,
+            named=False,
+            switching=(),
+            moments=(),
+        )
         [completed] = select(self._database, "reading/count_calls", every)
         *rows, naming = select(self._database, "reading/completed_mentions", matching)
         of = completed["calls"]

@@ -32,6 +32,11 @@ _CALL = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}
 A = AuditAction
 AUDITED: Mapping[str, AuditAction] = {
     "GET /calls/{call_id}/audio.wav": A.LISTENED,
+    "GET /calls/{call_id}/clip.{format}": A.LISTENED,
+    "GET /": A.READ,
+    "GET /moments": A.READ,
+    "GET /search/moments": A.READ,
+    "GET /competitor": A.READ,
     "GET /calls": A.READ,
     "GET /calls/{call_id}": A.READ,
     "GET /calls/{call_id}/words": A.READ,
@@ -84,7 +89,7 @@ AUDITED: Mapping[str, AuditAction] = {
 }
 UNAUDITED = frozenset({
     # Totals, the competitor list, and documentation: nothing of a single call.
-    "GET /", "GET /analytics", "GET /analytics/overview", "GET /analytics/competitors/list",
+    "GET /upload", "GET /analytics", "GET /analytics/overview", "GET /analytics/competitors/list",
     "GET /analytics/sentiment-trends", "GET /analytics/share-of-voice",
     "GET /analytics/competitor/{competitor_name:path}", "GET /metrics", "GET /docs",
     "GET /catalog", "GET /catalog/versions", "GET /catalog/versions/{version}",

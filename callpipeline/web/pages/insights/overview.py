@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.pipeline.reading.overview import PERIODS_DAYS, OverviewPage, load_overview
+from callpipeline.pipeline.rematch.planning import RematchStatus
 from callpipeline.web.filters import url_with_filters
 from callpipeline.web.pages.analytics import change_title, rate_title
 from callpipeline.web.pages.insights.moments import entry_context, moment_views, moments_url
@@ -42,13 +43,13 @@ async def overview(
     found, health = await asyncio.gather(
         run_in_threadpool(_load, state, days), state.health_checker.health()
     )
-    results, waiting, failed = found
+    results, waiting, failed, first_day, rematch = found
     filters = results.filters
     return page(
         request,
         "overview.html",
         results=results,
-        is_empty=state.filter_choices().first_day is None and not results.rates.completed,
+        is_empty=first_day is None and not results.rates.completed,
         periods=[(each, f"/?days={each}") for each in PERIODS_DAYS],
         waiting=waiting,
         waiting_link=url_with_filters("/calls", CallFilters(states=OPEN_STATES)),
@@ -61,13 +62,15 @@ async def overview(
         moment_views=moment_views,
         rate_title=rate_title,
         change_title=change_title,
-        rematch_status=state.rematch_status(),
+        rematch_status=rematch,
         **entry_context(request),
     )
 
 
-def _load(state: AppState, days: int) -> tuple[OverviewPage, int, int]:
-    """Return the page's numbers, the calls that wait, and the failed calls of its days."""
+def _load(
+    state: AppState, days: int
+) -> tuple[OverviewPage, int, int, date | None, RematchStatus | None]:
+    """Return the page's numbers, calls that wait and that failed, first day, and the rematch."""
     storage = state.storage
     results = load_overview(
         storage.analytics,
@@ -77,7 +80,8 @@ def _load(state: AppState, days: int) -> tuple[OverviewPage, int, int]:
         days=days,
     )
     waiting = storage.calls.count(CallFilters(states=OPEN_STATES))
-    return results, waiting, storage.calls.count(results.filters.in_state(CallState.FAILED))
+    failed = storage.calls.count(results.filters.in_state(CallState.FAILED))
+    return results, waiting, failed, state.filter_choices().first_day, state.rematch_status()
 
 
 def _down(health: HealthReport) -> Sequence[str]:
