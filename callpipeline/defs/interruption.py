@@ -119,7 +119,7 @@ async def holding_claims(
     Pass all work through the Interruption. Raises DagsterExecutionInterruptedError if the run was
     interrupted, or canceled by a person.
     """
-    run_id, instance = context.run_id, context.instance
+    run_id, instance = context.run.run_id, context.instance
     with watch_for_interruption() as interruption:
         try:
             with heartbeat(claims, run_id):

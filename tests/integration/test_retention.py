@@ -292,6 +292,7 @@ def test_periods_are_in_days_and_zero_keeps_permanently(settings: Settings):
         **dict.fromkeys(RetentionClass),
         RetentionClass.DAGSTER: 30,
         RetentionClass.NOTIFICATIONS: 90,
+        RetentionClass.AUDIT: 365,
     }
 
 
