@@ -118,7 +118,7 @@ def test_a_run_that_cannot_report_its_last_stages_keeps_its_claims_until_it_is_f
         raise DatabaseUnavailable("Postgres did not answer.")
 
     call_id = lab.add_call("call")
-    monkeypatch.setattr("callpipeline.defs.assets.calls.flush_events", unavailable)
+    monkeypatch.setattr("callpipeline.defs.interruption.flush_events", unavailable)
     ended = lab.run([call_id])
     assert not ended.success
     assert lab.storage.ledger.find(call_id).state is CallState.COMPLETED
