@@ -54,7 +54,7 @@ def test_audio_is_deleted_after_its_period(lab: Lab, dry_run: bool) -> None:
     call_id = old_call(lab)
     result = launch(lab, "purge_calls", dry_run=dry_run, keep_audio_days=30)
     assert result.success
-    assert metadata(result) == {"audio": 1, "notifications": 0}
+    assert metadata(result) == {"audio": 1, "notifications": 0, "audit": 0}
     stored = [found.key for found in lab.storage.store.list(f"calls/{call_id}")]
     assert any(key.endswith(".flac") for key in stored) == dry_run
     assert any("transcript" in key for key in stored)

@@ -2,11 +2,13 @@
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from callpipeline.config import Settings
+from callpipeline.web.services import catalog
 from tests.integration.databases import clear_database, new_database
 from tests.web.served import Served, served
 
@@ -23,8 +25,10 @@ def _certificates_loaded_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _patient_app() -> Iterator[None]:
-    """Let apps wait for a database or a disk that is slow, as on a machine that stalls."""
+    """Let apps wait for a database or a disk that is slow, and previews take their time."""
     with pytest.MonkeyPatch.context() as patch:
+        limits = replace(catalog.PREVIEW_LIMITS, seconds=120.0)
+        patch.setattr(catalog, "PREVIEW_LIMITS", limits)
         patch.setattr("callpipeline.web.services.availability.ANSWER_WITHIN_S", 60.0)
         patch.setattr("callpipeline.web.services.monitoring.TIMEOUT_S", 60.0)
         patch.setattr("callpipeline.web.state.CONNECTION_WITHIN_S", 60.0)

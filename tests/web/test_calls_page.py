@@ -284,7 +284,11 @@ def test_every_error_of_engines_and_claims_has_advice() -> None:
     package = Path(errors.__file__).parent
     files = [*package.glob("engines/**/*.py"), package / "storage" / "calls" / "claims.py"]
     raised = {name for file in files for name in re.findall(r"raise (\w+)\(", file.read_text())}
-    known = {name for name in raised if name in vars(errors)} - {"ClaimLost", "SameRecording", "TranscriptIgnored"}
+    known = {name for name in raised if name in vars(errors)} - {
+        "ClaimLost",
+        "SameRecording",
+        "TranscriptIgnored",
+    }
     assert len(known) >= 8
     assert [name for name in sorted(known) if advice(name) == DEFAULT_ADVICE] == []
     assert advice(None) == advice("ErrorOfTomorrow") == DEFAULT_ADVICE
