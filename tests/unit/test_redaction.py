@@ -147,6 +147,8 @@ def test_a_name_outside_a_number_survives_although_it_is_a_digit() -> None:
         "agent: Your bank account is fine. Your order number is 48213377",
         "agent: Your bank account is in arrears since 2021 and 450 pounds are due",
         "agent: Your security code has been sent. You joined in 2019 and pay 450 a year",
+        "customer: our email is better at three dot com",
+        "customer: the email said it is cheaper at three dot co dot uk",
         "agent: Your security code has been sent. You joined in twenty nineteen for 450",
     ],
 )
