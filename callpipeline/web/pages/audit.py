@@ -21,7 +21,7 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class PageStart:
-    """Where a page begins: after an entry, whose time is `before`."""
+    """The last entry of the page before: its id, and its time `before`."""
 
     before: datetime | None = None
     after: UUID | None = None
