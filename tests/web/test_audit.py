@@ -242,3 +242,17 @@ def test_a_file_that_cannot_be_stored_keeps_no_others_waiting(
     assert spool.drain(storage.audit.add) == 1
     assert [each.actor for each in storage.audit.page(actor="bob on desk")] == ["bob on desk"]
     assert (tmp_path / "0.jsonl").exists()
+
+
+def test_reading_by_a_signed_link_names_the_call(
+    storage: Storage, empty_app: Served, ann: httpx.Client, call_id: str
+) -> None:
+    keys = [each.key for each in storage.store.list("calls/") if call_id in each.key]
+    path = next(key for key in keys if "transcript" in key)
+    link = ann.get(f"/storage/presigned-url/{path}").raise_for_status().json()
+    with empty_app.client() as other:
+        [url] = [value for value in link.values() if "/signed/" in str(value)]
+        assert other.get(url).status_code == 200
+    until(lambda: storage.audit.page(action=READ, target=call_id), "the reading was recorded")
+    [entry] = storage.audit.page(action=READ, target=call_id)
+    assert (entry.actor, entry.method) == ("holder of a signed link", "link")
