@@ -253,6 +253,6 @@ def test_reading_by_a_signed_link_names_the_call(
     with empty_app.client() as other:
         [url] = [value for value in link.values() if "/signed/" in str(value)]
         assert other.get(url).status_code == 200
-    until(lambda: storage.audit.page(action=READ, target=call_id), "the reading was recorded")
+    until(lambda: bool(storage.audit.page(action=READ, target=call_id)), "the reading was recorded")
     [entry] = storage.audit.page(action=READ, target=call_id)
     assert (entry.actor, entry.method) == ("holder of a signed link", "link")
