@@ -17,8 +17,9 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from callpipeline.domain.access import ApiKey, ApiKeyRecord, AuditAction, AuditEntry, Scope
+from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.objects.files import FOLDER_MODE
-from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 
 
@@ -219,7 +220,10 @@ class AuditSpool:
         return file
 
     def drain(self, store: Callable[[Sequence[Row]], None]) -> int:
-        """Pass all waiting entries to `store`, and delete their files; return how many."""
+        """Pass all waiting entries to `store`, and delete their files; return how many.
+
+        A file whose entries can't be stored stays, and does not keep others waiting.
+        """
         with self._lock:
             self._write()
             if self._file is not None:
@@ -227,7 +231,12 @@ class AuditSpool:
                 self._file = None
         drained = 0
         for path in sorted(self._folder.glob("*.jsonl")):
-            drained += self._drain_file(path, store)
+            try:
+                drained += self._drain_file(path, store)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                log.error("a file of the audit log can't be stored: %s", type(error).__name__)
         return drained
 
     def _drain_file(self, path: Path, store: Callable[[Sequence[Row]], None]) -> int:
@@ -275,13 +284,20 @@ class AuditLog:
         actor: str | None = None,
         target: str | None = None,
         before: datetime | None = None,
+        after_id: str | None = None,
         limit: int = AUDIT_PAGE,
     ) -> list[AuditEntry]:
-        """Return entries before a time, newest first."""
-        filters = {"action": action, "actor": actor, "target": target}
-        rows = self._database.rows(
-            "access/list_audit", filters | {"before": before, "limit": limit}
-        )
+        """Return entries before a time, newest first.
+
+        With `after_id`, those of that instant that follow this entry come first.
+        """
+        filters: Row = {
+            "action": action,
+            "actor": sanitize_text(actor) if actor else None,
+            "target": sanitize_text(target) if target else None,
+        }
+        place = {"before": before, "after_id": after_id, "limit": limit}
+        rows = self._database.rows("access/list_audit", filters | place)
         return [_audit_entry(row) for row in rows]
 
 

@@ -100,10 +100,11 @@ FROM jsonb_to_recordset(%(entries)s) AS given (
 ON CONFLICT (entry_id) DO NOTHING RETURNING entry_id;
 
 -- name: list_audit
--- List entries of the audit log before a time, newest first.
+-- List entries of the audit log before a time, or after an entry of that time, newest first.
 SELECT entry_id::text, at, action, actor, method, address, what, target FROM audit_log
 WHERE (%(action)s::text IS NULL OR action = %(action)s)
   AND (%(actor)s::text IS NULL OR actor = %(actor)s)
   AND (%(target)s::text IS NULL OR target = %(target)s)
-  AND (%(before)s::timestamptz IS NULL OR at < %(before)s)
+  AND (%(before)s::timestamptz IS NULL OR at < %(before)s
+       OR at = %(before)s AND entry_id > %(after_id)s::uuid)
 ORDER BY at DESC, entry_id LIMIT %(limit)s;

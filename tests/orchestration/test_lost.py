@@ -10,6 +10,7 @@ import pytest
 from callpipeline.defs.partitions import BATCH_TAG
 from callpipeline.defs.sensors.maintenance import (
     SUSPICION_S,
+    ReconcileResult,
     forget_lost_batches,
     reclaim_lost,
     stale_runs_from,
@@ -35,12 +36,19 @@ def stop_heartbeats(lab: Lab) -> None:
     )
 
 
+def reclaim_dead(lab: Lab) -> ReconcileResult:
+    """Reclaim the calls of all runs, which send no heartbeats, in two ticks."""
+    stop_heartbeats(lab)
+    first = reclaim_lost(lab.instance, lab.storage.claims)
+    return reclaim_lost(lab.instance, lab.storage.claims, first.suspects)
+
+
 def test_the_calls_of_a_dead_run_are_reclaimed_and_fail_the_third_time(lab: Lab) -> None:
     call_id = lab.add_call("call")
     for attempt in range(3):
         assert lab.storage.claims.claim([call_id], f"gone-{attempt}")
         lab.storage.claims.begin(call_id, f"gone-{attempt}")
-        assert reclaim_lost(lab.instance, lab.storage.claims).released == 1
+        assert reclaim_dead(lab).released == 1
     record = lab.storage.ledger.find(call_id)
     assert record.state is CallState.FAILED
     assert record.error_message and "3 times" in record.error_message
@@ -51,6 +59,17 @@ def test_the_calls_of_a_live_run_are_not_reclaimed(lab: Lab) -> None:
     run = run_of(lab, dg.DagsterRunStatus.STARTED)
     lab.storage.claims.claim([call_id], run.run_id)
     assert reclaim_lost(lab.instance, lab.storage.claims).released == 0
+
+
+def test_the_calls_of_a_command_are_its_own_while_it_sends_heartbeats(lab: Lab) -> None:
+    """The command `redact` is no run of Dagster."""
+    call_id = lab.add_call("call")
+    lab.storage.claims.claim([call_id], "redact-1")
+    first = reclaim_lost(lab.instance, lab.storage.claims)
+    assert reclaim_lost(lab.instance, lab.storage.claims, first.suspects).dead == frozenset()
+    assert lab.storage.ledger.find(call_id).claimed_by == "redact-1"
+    assert reclaim_dead(lab).dead == {"redact-1"}
+    assert lab.storage.ledger.find(call_id).state is CallState.PENDING
 
 
 def test_a_stale_run_is_dead_the_second_time(lab: Lab) -> None:

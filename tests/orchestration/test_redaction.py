@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from callpipeline.cli import app
 from callpipeline.config import settings
 from callpipeline.domain.audio import Channel, ChannelAudio
-from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.domain.competitors.mentions import Decision, MentionStatus
 from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.transcripts import Segment, Transcript, Word
 from callpipeline.errors import EngineUnavailable, MissingObject
@@ -23,6 +24,7 @@ from callpipeline.storage.reading.search import SearchRequest
 from callpipeline.wiring.engines import measure_peaks
 from tests.integration.dumps import in_database, in_files
 from tests.orchestration.lab import Lab
+from tests.orchestration.test_sensors import change
 
 SAID = "it is 4111 1111 double one eleven 1111 but vodafone is cheaper call 07700 900123"
 MASKED = "it is [card] but vodafone is cheaper call [phone]"
@@ -199,6 +201,9 @@ def test_old_calls_are_masked_by_a_command_without_transcribing(
     assert in_database(database_url, SECRETS)
     assert lab.storage.ledger.calls(call_ids=[other])[0].state is CallState.COMPLETED
     transcriber.fails = True
+    found = lab.storage.results.mentions(call_id)
+    [before] = [each for each in found if each.competitor == "Vodafone"]
+    lab.storage.reviews.decide(call_id, before.mention_id, Decision.DISMISSED, "ann")
 
     use_settings(monkeypatch, lab, database_url)
     shown = CliRunner().invoke(app, ["redact", "--dry-run"])
@@ -212,8 +217,32 @@ def test_old_calls_are_masked_by_a_command_without_transcribing(
     assert_muted(lab, call_id, [*CARD, *PHONE])
     [mention] = lab.storage.results.mentions(call_id)
     assert MASKED[mention.char_start : mention.char_end] == "vodafone"
+    assert mention.mention_id != before.mention_id
+    assert mention.status is MentionStatus.DISMISSED
     again = CliRunner().invoke(app, ["redact", "--yes"])
     assert "No stored transcript has numbers to mask." in again.output
+
+
+def test_a_call_is_masked_although_retention_has_deleted_its_audio(
+    lab: Lab,
+    database_url: str,
+    transcriber: TimedTranscriber,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    off = lab.settings.model_copy(update={"redact": None})
+    monkeypatch.setattr(lab, "settings", off)
+    call_id = lab.add_call("one", said=None)
+    lab.run([call_id])
+    for found in lab.storage.store.list(f"calls/{call_id}"):
+        if found.key.endswith(".flac"):
+            lab.storage.store.delete(found.key)
+    deletion = "INSERT INTO deletions (what, why, call_id, items) VALUES (%s, 'retention', %s, 2)"
+    change(lab, deletion, Stage.CHANNEL_AUDIO.value, call_id)
+    use_settings(monkeypatch, lab, database_url)
+    done = CliRunner().invoke(app, ["redact", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert_nowhere(lab, database_url)
+    assert lab.storage.ledger.calls(call_ids=[call_id])[0].state is CallState.COMPLETED
 
 
 def use_settings(monkeypatch: pytest.MonkeyPatch, lab: Lab, url: str) -> None:

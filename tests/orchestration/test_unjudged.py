@@ -7,13 +7,13 @@ import pytest
 
 from callpipeline.defs.dagster_internals.records import erase_records
 from callpipeline.defs.jobs.missing_judgements import JOB
-from callpipeline.defs.sensors.maintenance import reclaim_lost
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import ClaimLost, EngineUnavailable, UnexpectedError
 from tests.builders import a_judgement, a_write
 from tests.fakes.engines import ScriptedJudge
 from tests.orchestration.lab import Lab
+from tests.orchestration.test_lost import reclaim_dead
 from tests.orchestration.test_sensors import change
 
 SAID = "vodafone is cheaper, virgin media is slow and talktalk is all right"
@@ -166,7 +166,7 @@ def test_a_killed_run_leaves_the_call_complete_and_another_one_follows(lab: Lab)
     missing = lab.storage.unjudged
     missing.register_run("killed")
     [mention_id] = missing.claim(call_id, "killed")
-    found = reclaim_lost(lab.instance, lab.storage.claims)
+    found = reclaim_dead(lab)
     assert (found.released, found.dead) == (0, {"killed"})
     assert state(lab, call_id) is CallState.COMPLETED
     [mention] = [m for m in lab.storage.results.mentions(call_id) if m.mention_id == mention_id]
@@ -201,7 +201,7 @@ def test_unreported_judgements_of_a_killed_run_are_reported(lab: Lab) -> None:
     [mention] = [m for m in lab.storage.results.mentions(call_id) if m.mention_id == mention_id]
     write = a_write(call_id, Stage.COMPETITOR_SENTIMENT, "killed")
     lab.storage.unjudged.save(write, [a_judgement(mention)])
-    reclaim_lost(lab.instance, lab.storage.claims)
+    reclaim_dead(lab)
     assert metadata(lab)["stored_by_run"] == "killed"
 
 

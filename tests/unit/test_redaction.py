@@ -139,6 +139,38 @@ def test_a_name_outside_a_number_survives_although_it_is_a_digit() -> None:
     assert said == ("I'm on Three three, call me on [phone], not with O2", {"phone": 1})
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "customer: My account is with Barclays bank since two thousand and twenty one",
+        "agent: The direct debit on your account is one thousand two hundred and fifty pounds",
+        "agent: Your bank account is fine. Your order number is 48213377",
+        "agent: Your bank account is in arrears since 2021 and 450 pounds are due",
+        "agent: Your security code has been sent. You joined in 2019 and pay 450 a year",
+        "customer: our email is better at three dot com",
+        "customer: the email said it is cheaper at three dot co dot uk",
+        "agent: Your security code has been sent. You joined in twenty nineteen for 450",
+    ],
+)
+def test_amounts_years_and_other_numbers_stay(said: str) -> None:
+    assert redacted(said) == (said.partition(": ")[2], {})
+
+
+def test_only_the_first_number_after_talk_of_a_security_code_is_one() -> None:
+    said = redacted(
+        "agent: the security code?", "customer: 737", "agent: 737, and you pay 450 a year"
+    )
+    assert said == ("the security code? / [card], and you pay 450 a year / [card]", {"card": 2})
+
+
+def test_a_competitor_beside_an_account_number_stays() -> None:
+    said = redacted("customer: The bank account number is 12 34 56 78 and Three charged 200 pounds")
+    assert said == (
+        "The bank account number is [bank] and Three charged 200 pounds",
+        {"bank": 1},
+    )
+
+
 def test_kinds_that_are_not_wanted_stay() -> None:
     policy = RedactionPolicy(frozenset({Kind.EMAIL}))
     said = redacted("customer: 4111 1111 1111 1111 or ann at gmail dot com", policy=policy)

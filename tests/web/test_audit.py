@@ -1,7 +1,11 @@
 """The audit log: who listened to, read, exported, corrected and changed what, and from where."""
 
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -210,3 +214,45 @@ def test_a_failing_write_loses_nothing(
     assert "could not be written" in caplog.text
     folder.unlink()
     assert spool.drain(storage.audit.add) == 1
+
+
+def test_entries_of_one_instant_are_on_one_page_or_the_next(storage: Storage) -> None:
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    entry = AuditEntry(READ, "ann on desk", "command", None, "callpipeline show")
+    given = [replace(entry, at=at, entry_id=str(uuid.uuid4())) for _ in range(5)]
+    storage.audit.record(*given)
+    filters: dict[str, Any] = {"actor": "ann on desk", "limit": 2}
+    first = storage.audit.page(**filters)
+    second = storage.audit.page(**filters, before=at, after_id=first[-1].entry_id)
+    third = storage.audit.page(**filters, before=at, after_id=second[-1].entry_id)
+    found = [each.entry_id for each in (*first, *second, *third)]
+    assert sorted(found) == sorted(each.entry_id for each in given)
+
+
+def test_an_actor_that_postgres_cannot_store_has_no_entries(storage: Storage) -> None:
+    assert storage.audit.page(actor="\0", target="\0") == []
+
+
+def test_a_file_that_cannot_be_stored_keeps_no_others_waiting(
+    storage: Storage, tmp_path: Path
+) -> None:
+    (tmp_path / "0.jsonl").write_text('{"entry_id": "no uuid"}\n')
+    spool = AuditSpool(tmp_path)
+    spool.append(AuditEntry(READ, "bob on desk", "command", None, "callpipeline show"))
+    assert spool.drain(storage.audit.add) == 1
+    assert [each.actor for each in storage.audit.page(actor="bob on desk")] == ["bob on desk"]
+    assert (tmp_path / "0.jsonl").exists()
+
+
+def test_reading_by_a_signed_link_names_the_call(
+    storage: Storage, empty_app: Served, ann: httpx.Client, call_id: str
+) -> None:
+    keys = [each.key for each in storage.store.list("calls/") if call_id in each.key]
+    path = next(key for key in keys if "transcript" in key)
+    link = ann.get(f"/storage/presigned-url/{path}").raise_for_status().json()
+    with empty_app.client() as other:
+        [url] = [value for value in link.values() if "/signed/" in str(value)]
+        assert other.get(url).status_code == 200
+    until(lambda: bool(storage.audit.page(action=READ, target=call_id)), "the reading was recorded")
+    [entry] = storage.audit.page(action=READ, target=call_id)
+    assert (entry.actor, entry.method) == ("holder of a signed link", "link")

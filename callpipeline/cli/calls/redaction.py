@@ -1,9 +1,11 @@
 """The command redact, which masks numbers in the transcripts and the audio of old calls."""
 
 import asyncio
+import signal
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,14 +16,20 @@ from callpipeline.cli.rematching import Since, progress_of_calls
 from callpipeline.cli.session import console, open_storage_migrated, parse_moment, print_error
 from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.redaction import masking
 from callpipeline.domain.redaction.masking import RedactionPolicy, count_kinds
 from callpipeline.errors import MissingObject, SettingsInvalid
-from callpipeline.pipeline.processing.processor import CallFailed, Processor, process_calls
+from callpipeline.pipeline.processing.processor import (
+    CallAbandoned,
+    CallFailed,
+    CallLinked,
+    Processor,
+    process_calls,
+)
 from callpipeline.storage.calls.claims import heartbeat
 from callpipeline.wiring import Storage, open_stages, redaction_policies
 
-BATCH = 100
 FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETITOR_SENTIMENT)
 
 
@@ -29,7 +37,7 @@ FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETIT
 class UnmaskedNumbers:
     """Completed calls with numbers that the settings mask by now.
 
-    Calls in `imported` have some too, but no audio: they cannot be processed again.
+    Imported calls have some too, but were never processed here.
     """
 
     call_ids: Sequence[str]
@@ -48,8 +56,8 @@ def redact(
 
     Searches the stored transcripts of completed calls for the kinds in CALLPIPELINE_REDACT, or in
     `redact:` of their source. Where it finds some, they are masked in the transcript and muted in
-    the audio of the channels, and the call's mentions are found and judged again. Nothing is
-    transcribed. The original recordings stay as they are in their source.
+    the audio of the channels, unless that was deleted; the call's mentions are found and judged
+    again. Nothing is transcribed. The original recordings stay as they are in their source.
     """
     options = settings()
     policies = redaction_policies(options)
@@ -66,7 +74,8 @@ def redact(
         if not yes and not typer.confirm("Mask them? This can't be undone."):
             print_error("Nothing was changed.")
             raise typer.Exit(1)
-        failed = asyncio.run(_mask(storage, found.call_ids))
+        with _interrupted_by_sigterm():
+            failed = asyncio.run(_mask(storage, found.call_ids))
     masked = len(found.call_ids) - failed
     console.print(f"Masked numbers in {masked:,} calls.", highlight=False)
     if failed:
@@ -91,11 +100,11 @@ def find_unmasked(
             kinds = _kinds_in(storage, call.call_id, policy) if policy and policy.kinds else {}
             if not kinds:
                 continue
-            if Stage.CHANNEL_AUDIO in call.stages:
+            if call.source == IMPORTED_BUCKET:
+                imported += 1
+            else:
                 found.append(call.call_id)
                 counts.update(kinds)
-            else:
-                imported += 1
     return UnmaskedNumbers(found, counts, imported)
 
 
@@ -121,6 +130,16 @@ def _describe(found: UnmaskedNumbers) -> None:
     console.print(f"{len(found.call_ids):,} calls have numbers to mask: {kinds}.", highlight=False)
 
 
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM release the claimed calls, as Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 async def _mask(storage: Storage, call_ids: Sequence[str]) -> int:
     """Process calls again from their stored transcripts; return how many were not."""
     run_id, options, done = f"redact-{uuid.uuid4()}", settings(), 0
@@ -133,18 +152,20 @@ async def _mask(storage: Storage, call_ids: Sequence[str]) -> int:
         progress.update(task, total=len(call_ids))
         processor = Processor(replace(opened, keeps_transcripts=True), run_id)
         try:
-            for start in range(0, len(call_ids), BATCH):
+            # A few at a time: only complete calls are counted, and a claimed one that the command
+            # is killed with is transcribed again.
+            for start in range(0, len(call_ids), 2 * options.concurrency):
                 claimed = claims.claim(
-                    call_ids[start : start + BATCH],
+                    call_ids[start : start + 2 * options.concurrency],
                     run_id,
                     recompute=FROM_TRANSCRIPTS,
-                    required=(Stage.TRANSCRIPTS, Stage.CHANNEL_AUDIO, Stage.CALL_METRICS),
+                    required=(Stage.TRANSCRIPTS, Stage.CALL_METRICS),
                 )
                 failures = 0
                 async for event in process_calls(
                     processor, claimed, FROM_TRANSCRIPTS, concurrency=options.concurrency
                 ):
-                    failures += isinstance(event, CallFailed)
+                    failures += isinstance(event, CallFailed | CallAbandoned | CallLinked)
                 done += len(claimed) - failures
                 progress.update(task, completed=start + len(claimed))
         finally:

@@ -71,7 +71,8 @@ def reclaim_lost(
 ) -> ReconcileResult:
     """Reclaim calls from runs that have ended, or that were stale in this tick and the last.
 
-    Two ticks, since after a database outage every run looks stale at first.
+    Two ticks, since after a database outage every run looks stale at first. Commands that process
+    calls are no runs of Dagster: they are alive as long as they send heartbeats.
     """
     claiming = claims.claiming_runs()
     runs = _runs_by_id(instance, [run.run_id for run in claiming])
@@ -81,9 +82,9 @@ def reclaim_lost(
         for run in claiming
         if run.heartbeat_age_s > STALE_AFTER_S
     ]
-    ended = {r.run_id for r in claiming if r.run_id not in runs or runs[r.run_id].is_finished}
+    ended = {run_id for run_id, run in runs.items() if run.is_finished}
     timed_out = _still_stale(stale, suspects) - ended
-    for run_id in timed_out:
+    for run_id in timed_out & runs.keys():
         # First, so that an interrupted tick is repeated by the next: Dagster would keep the
         # slot of a run whose process is gone for a day.
         mark_failed(

@@ -27,6 +27,12 @@ _NOT_LOCAL = word_set(
     "under as with from by it'd it'll called login user username name again correct right"
 )
 """Words that stand before an address, or before the name of a website, but belong to none."""
+_DESCRIPTIONS = word_set(
+    "better best worse worst cheaper cheapest cheap faster fastest slower good great bad fine free "
+    "nice easier simpler new listed shown offered sold advertised hosted ready done stuck more "
+    "less much well available said saw read checked look check signed"
+)
+"""Words before the name of a website that are no mailbox, even after talk of email."""
 _CUES = frozenset(("email", "emails", "e-mail", "mail", "emailed", "inbox"))
 _MAX_LOCAL = 24
 _MAX_FREE_WORDS = 3
@@ -64,6 +70,8 @@ def _address_at(tokens: Sequence[SpokenToken], at: int, context: Context) -> tup
     # "We're at sky dot com" and "it's cheaper at three dot co dot uk" are websites.
     is_plain = start == at - 1 and tokens[start].bare.isalpha()
     is_mailbox = tokens[at + 1].bare.partition(".")[0] in _PROVIDERS - {"sky", "three", "web"}
+    if is_plain and not is_mailbox and tokens[start].bare in _DESCRIPTIONS:
+        return None  # "our email is better at three dot com"
     return (start, end) if has_cue or is_mailbox or not is_plain else None
 
 

@@ -4,9 +4,9 @@ Check digits and country formats come from python-stdnum and phonenumbers.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 
 import phonenumbers
 from stdnum import iban, luhn  # pyright: ignore[reportMissingTypeStubs]
@@ -18,6 +18,8 @@ from callpipeline.domain.redaction.tokens import (
     Kind,
     Run,
     SpokenToken,
+    Unit,
+    digit_runs,
     unit_at,
     word_set,
 )
@@ -62,6 +64,16 @@ _OTHER_CUES = word_set(
     "confirmation claim account membership customer parcel consignment quote model part sku "
     "licence license product barcode puk sim reading"
 )
+_COUNTED = word_set(
+    "pound pounds quid pence dollar dollars bucks cents euro euros percent days weeks months years "
+    "minutes hours users people lines"
+)
+"""Words after amounts."""
+_YEAR = re.compile(r"(?:19|20)\d\d", re.ASCII)
+_WORDS_BEFORE_CODE = 4
+"""Between talk of a security code and one that could be a year: "on the back? It's"."""
+_BANK_LENGTHS = (6, 8, 14)
+"""A sort code, an account number, and both."""
 _CUE_WORDS = 10
 MIN_PHONE, MIN_NATIONAL, MAX_PHONE = 7, 10, 15
 _MAX_OTHERS = 2
@@ -110,7 +122,7 @@ class NumberRules:
         for run in runs:
             digits = _digits(run)
             if len(digits) in (3, 4):
-                is_card = _last(_SECURITY_CODE, self._said(run, most=16)) >= 0
+                is_card = self._is_security_code(run)
             else:
                 said = self._said(run, 45.0, 40)
                 is_named = _last(_CARD, said) > _last(_OTHER_NUMBERS, said)
@@ -118,16 +130,39 @@ class NumberRules:
             if is_card:
                 yield _finding(Kind.CARD, run)
 
-    def _bank_numbers(self, _tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
+    def _is_security_code(self, run: Run) -> bool:
+        """Return whether digits are the first after talk of a security code, or the same again."""
+        before = self.context.tokens_before(run[0].tokens[0], most=16)
+        said = " ".join(token.bare for token in before)
+        cues = [*_SECURITY_CODE.finditer(said)]
+        if not cues:
+            return False
+        between = before[said[: cues[-1].end()].count(" ") + 1 :]
+        digits = _digits(run)
+        if _YEAR.fullmatch(digits) and len(between) > _WORDS_BEFORE_CODE:
+            return False
+        # Two people may say it right after each other: one run of six or eight digits.
+        others = [_digits(each).replace(digits, "") for each in digit_runs(between)]
+        return not any(len(other) in (3, 4, 6, 8) for other in others)
+
+    def _bank_numbers(self, tokens: Tokens, runs: Sequence[Run]) -> Iterator[Finding]:
+        counted = {
+            token.place for token, following in pairwise(tokens) if following.bare in _COUNTED
+        }
         for run in runs:
-            if self._is_bank_number(run):
-                yield _finding(Kind.BANK, run)
+            for part in _without_amounts(run, counted):
+                found = next((each for each in _trimmed(part) if self._is_bank_number(each)), None)
+                if found:
+                    yield _finding(Kind.BANK, found)
 
     def _is_bank_number(self, run: Run) -> bool:
         digits = _digits(run)
         if not 6 <= len(digits) <= 17:
             return False
         said, bank = self._said(run), self._said(run, BANK_S, 150)
+        own_cue = max(_last(cue, said) for cue in (_SORT_CODE, _ROUTING, _ACCOUNT))
+        if _last(_OTHER_NUMBERS, said) > own_cue:
+            return False
         if _last(_SORT_CODE, said) >= 0 and len(digits) in (6, 14):
             return True
         if len(digits) == 9 and _last(_ROUTING, said) >= 0:
@@ -286,6 +321,29 @@ def _digits(run: Run) -> str:
 
 def _finding(kind: Kind, run: Run) -> Finding:
     return Finding(kind, tuple(chain.from_iterable(unit.tokens for unit in run)))
+
+
+def _without_amounts(run: Run, counted: Set[tuple[str, int, int]]) -> Iterator[Run]:
+    """Yield the parts of a run between "one thousand", "450 pounds" and the like."""
+    for is_amount, part in groupby(
+        run,
+        lambda unit: unit.tokens[-1].bare == "thousand" or unit.tokens[-1].place in counted,
+    ):
+        if not is_amount:
+            yield list(part)
+
+
+def _trimmed(run: Run) -> Iterator[Run]:
+    """Yield a run, and before it the parts without the company Three at its ends if they fit."""
+    starts = (0, 1) if _is_name(run[0]) else (0,)
+    ends = (len(run), len(run) - 1) if _is_name(run[-1]) else (len(run),)
+    parts = [run[start:end] for start in starts for end in ends]
+    yield from (part for part in parts if len(_digits(part)) in _BANK_LENGTHS)
+    yield run
+
+
+def _is_name(unit: Unit) -> bool:
+    return unit.tokens[0].text.strip(" .,;:!?") == "Three"
 
 
 def _without(run: Run, taken: set[tuple[str, int, int]]) -> Iterator[Run]:

@@ -155,9 +155,14 @@ class Context:
         self, token: SpokenToken, within_s: float = CONTEXT_S, most: int = CONTEXT_WORDS
     ) -> list[str]:
         """Return up to `most` words from the last `within_s`, oldest first."""
+        return [each.bare for each in self.tokens_before(token, within_s, most)]
+
+    def tokens_before(
+        self, token: SpokenToken, within_s: float = CONTEXT_S, most: int = CONTEXT_WORDS
+    ) -> list[SpokenToken]:
         end = bisect_left(self._starts, token.start_s)
         start = max(end - most, bisect_left(self._starts, token.start_s - within_s))
-        return [each.bare for each in self._tokens[start:end]]
+        return self._tokens[start:end]
 
 
 def digit_runs(tokens: Sequence[SpokenToken]) -> Iterator[Run]:

@@ -136,6 +136,8 @@ class Results:
         ids = {"call_id": write.call_id, "mention_ids": [row["mention_id"] for row in found]}
 
         def store(connection: Connection[DictRow]) -> tuple[Mention, ...]:
+            starts = {"starts": [mention.start_s for mention in mentions]}
+            connection.execute(query("reviews/follow"), ids | starts)
             connection.execute(query("results/delete_other_mentions"), ids)
             tables.upsert(connection, "mentions", ("call_id", "mention_id"), found)
             speakers.apply_to_mentions(connection, write.call_id)

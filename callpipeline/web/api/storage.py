@@ -126,13 +126,16 @@ def presigned_url(
 
 
 @signed_router.get("/signed/{token}", responses=problems(404, 410, 503))
-def signed_download(token: Annotated[str, PathParam(max_length=2000)], state: State) -> Response:
+def signed_download(
+    token: Annotated[str, PathParam(max_length=2000)], request: Request, state: State
+) -> Response:
     """Return the object of a URL from `presigned-url`."""
     signed = state.signer.verify(PURPOSE, token)
     if signed is None:
         raise HTTPException(404, "This link isn't valid.")
     if signed.is_expired:
         raise HTTPException(410, "This link has expired. Request a new one.")
+    request.path_params["object_path"] = signed.text  # names the call for the audit log
     return _object_response(state.documents, signed.text)
 
 

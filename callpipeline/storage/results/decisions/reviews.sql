@@ -53,6 +53,27 @@ FROM (SELECT DISTINCT ON (r.call_id, r.mention_id) r.decision,
 WHERE decision <> 'reset' AND competitor IS NOT NULL
 GROUP BY competitor;
 
+-- name: follow
+-- Let decisions and corrections follow mentions whose place in the text changed, because a number
+-- before them was masked: the channel, the competitor and the time are still the same. Nothing
+-- follows where several mentions have the same time.
+WITH found AS (
+    SELECT split_part(id, '.', 1) AS channel, start_s, min(id) AS mention_id,
+           regexp_replace(id, '^([^.]*\.){3}', '') AS competitor
+    FROM unnest(%(mention_ids)s::text[], %(starts)s::float8[]) AS given (id, start_s)
+    GROUP BY 1, 2, 4 HAVING count(*) = 1
+), moved AS (
+    SELECT DISTINCT m.mention_id AS before, f.mention_id AS after
+    FROM mentions m JOIN found f ON m.channel = f.channel AND m.competitor = f.competitor
+        AND abs(m.start_s - f.start_s) < 0.001
+    WHERE m.call_id = %(call_id)s AND NOT m.mention_id = ANY(%(mention_ids)s::text[])
+), corrected AS (
+    UPDATE sentiment_corrections c SET mention_id = moved.after FROM moved
+    WHERE c.call_id = %(call_id)s AND c.mention_id = moved.before
+)
+UPDATE reviews r SET mention_id = moved.after FROM moved
+WHERE r.call_id = %(call_id)s AND r.mention_id = moved.before;
+
 -- name: insert
 -- Insert a decision on a mention, if it exists, and on the open mentions of the same competitor in
 -- the call: one question for each competitor and call.
