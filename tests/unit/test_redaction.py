@@ -251,4 +251,3 @@ def test_only_masked_words_change(words: list[str]) -> None:
     for word in segment.words:
         if word.start_s not in masked:
             assert word.text == starts[word.start_s]
-    assert redact([transcript], ALL)[0] == (transcript,)

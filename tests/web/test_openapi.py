@@ -122,6 +122,8 @@ def noted(failures: list[str], operation: Any) -> Iterator[None]:
 def ask(case: Any, **headers: str) -> int:
     """Return the status of the response, which must be documented."""
     reply = case.call(headers=headers, timeout=60)
+    if reply.status_code == 400 and reply.text == "Invalid HTTP request received.":
+        return 400  # the server's own answer to a head that is too long
     case.validate_response(reply, checks=KEEPS_TO_IT)
     return reply.status_code
 

@@ -67,6 +67,9 @@ def stub_uploads(page: Page, reply: Callable[[Route], None]) -> list[str]:
     keys = list[str]()
 
     def handle(route: Route) -> None:
+        if route.request.method == "GET":  # the page itself
+            route.continue_()
+            return
         keys.append(route.request.headers["idempotency-key"])
         reply(route)
 
