@@ -12,8 +12,8 @@ import dagster as dg
 
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.partitions import LANE_TAG
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.domain.notifications import Severity
 from callpipeline.pipeline.processing.stages import Stages

@@ -5,8 +5,9 @@ An interruption is no failure: the calls go back to the queue at once, and lose 
 
 import asyncio
 import signal
+import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from callpipeline.defs.dagster_internals.storage import flush_events
 from callpipeline.storage.calls.claims import Claims, heartbeat
 
 T = TypeVar("T")
+Handler = Callable[[int, FrameType | None], Any] | int | None
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CANCEL_S = 6.0
@@ -30,15 +32,35 @@ class Interruption:
     `cut_work_short` is set if that ended work early.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, received: socket.socket | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
-        self.is_set = False
+        self._received = received
+        self._is_set = False
         self.cut_work_short = False
 
-    def interrupt(self) -> None:
-        """Note the interruption; called by a signal handler."""
-        self.is_set = True
+    @property
+    def is_set(self) -> bool:
+        """Return True if a signal was received, whoever handled it."""
+        if self._received and not self._is_set:
+            with suppress(BlockingIOError):
+                self._is_set = not set(self._received.recv(4096)).isdisjoint(SIGNALS)
+        return self._is_set
+
+    def watch(self) -> None:
+        """Handle signals, in place of the handlers of now. Does nothing outside of main threads."""
+        if self._received:
+            for kind in SIGNALS:
+                signal.signal(kind, self._interrupt)
+
+    def unwatch(self, handlers: Mapping[int, Handler]) -> None:
+        """Set the handlers of before, unless others have replaced those of `watch`."""
+        for kind, handler in handlers.items():
+            if signal.getsignal(kind) == self._interrupt:
+                signal.signal(kind, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_set = True
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._event.set)
 
@@ -56,10 +78,14 @@ class Interruption:
             await asyncio.wait({working}, timeout=CANCEL_S)
 
     async def limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """Yield events until the interruption, which cancels the work on the next one."""
+        """Yield events until the interruption, which cancels the work on the next one.
+
+        Dagster stores each event under handlers of its own, and sets others before the next one.
+        """
         interrupted = asyncio.ensure_future(self._event.wait())
         try:
             while True:
+                self.watch()
                 if self.is_set:
                     self.cut_work_short = True
                     return
@@ -92,22 +118,27 @@ def watch_for_interruption() -> Iterator[Interruption]:
     Those raise an error wherever the main thread happens to be, which leaves a coroutine suspended
     for good: it would neither cancel its work nor release its calls.
     """
-    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption  # only the main thread receives signals
+        yield Interruption()  # only the main thread receives signals
         return
+    received, noted = socket.socketpair()
+    with received, noted:
+        received.setblocking(False)
+        noted.setblocking(False)
+        interruption = Interruption(received)
+        handlers = {kind: signal.getsignal(kind) for kind in SIGNALS}
+        # Python writes each signal to it before it calls whichever handler is set.
+        previous = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
+        interruption.watch()
+        try:
+            yield interruption
+        finally:
+            signal.set_wakeup_fd(previous)
+            interruption.unwatch(handlers)
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        interruption.interrupt()
 
-    before = {kind: signal.getsignal(kind) for kind in SIGNALS}
-    for kind in SIGNALS:
-        signal.signal(kind, note)
-    try:
-        yield interruption
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+_holding: dict[str, Interruption] = {}
+"""Runs of this process whose claims have not ended."""
 
 
 @asynccontextmanager
@@ -121,19 +152,38 @@ async def holding_claims(
     """
     run_id, instance = context.run.run_id, context.instance
     with watch_for_interruption() as interruption:
+        _holding[run_id] = interruption
         try:
             with heartbeat(claims, run_id):
                 yield interruption
         finally:
-            # If this fails, the run keeps its claims, and `lost_runs` reports its stages.
-            flush_events(instance)
-            if interruption.is_set and not is_canceling(instance, run_id):
-                # At once, since the grace period may be short.
-                claims.hand_back(run_id)
-                if interruption.cut_work_short:
-                    report_interruption(instance, run_id)
-            else:
-                # Unprocessed calls of a canceled or stopped run wait for another run.
-                claims.release(run_id)
+            _end_run(instance, run_id, claims)
     if interruption.cut_work_short:
         raise dg.DagsterExecutionInterruptedError
+
+
+def end_suspended_run(instance: dg.DagsterInstance, run_id: str, claims: Claims) -> None:
+    """Release the claims of a run that has not done so, before its resources are closed.
+
+    If a signal arrives while Dagster stores an event, Dagster ends the step without resuming its
+    generator.
+    """
+    if interruption := _holding.get(run_id):
+        interruption.cut_work_short = True
+        _end_run(instance, run_id, claims)
+
+
+def _end_run(instance: dg.DagsterInstance, run_id: str, claims: Claims) -> None:
+    interruption = _holding.pop(run_id, None)
+    if interruption is None:
+        return
+    # If this fails, the run keeps its claims, and `lost_runs` reports its stages.
+    flush_events(instance)
+    if interruption.is_set and not is_canceling(instance, run_id):
+        # At once, since the grace period may be short.
+        claims.hand_back(run_id)
+        if interruption.cut_work_short:
+            report_interruption(instance, run_id)
+    else:
+        # Unprocessed calls of a canceled or stopped run wait for another run.
+        claims.release(run_id)

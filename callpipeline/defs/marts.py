@@ -19,8 +19,8 @@ from callpipeline.defs.dagster_internals.tables import (
     NOT_FINISHED_STATUSES,
     PARTITION_NAME_TAG,
 )
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.partitions import UPKEEP_TAGS
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.time_buckets import (
     MAX_RANGE_DAYS,

@@ -1,15 +1,13 @@
 """Resources of assets, sensors and I/O managers, opened by `wiring` when they are used.
 
-No resource field holds a secret or a setting, since Dagster stores fields in its database. Dagster
-redacts the messages of errors raised by user code, since they may quote a call. Messages of
-`callpipeline.errors` never do, so they are re-raised as an error of Dagster's own.
+No resource field holds a secret or a setting, since Dagster stores fields in its database.
 """
 
 import atexit
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +19,13 @@ from slack_sdk import WebClient
 
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.tables import BACKFILL_ID_TAG, run_days
+from callpipeline.defs.errors import expose_errors
+from callpipeline.defs.interruption import end_suspended_run
 from callpipeline.defs.partitions import LANE_TAG
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.domain.transcripts import Transcript
 from callpipeline.engines.processes import lower_priority
-from callpipeline.errors import CallpipelineError
 from callpipeline.notify.slack import web_client
 from callpipeline.pipeline.notifications.dispatch import Dispatcher
 from callpipeline.pipeline.notifications.monitor import PipelineMonitor
@@ -58,19 +57,6 @@ VIEWS: Mapping[str, str] = {
     Stage.COMPETITOR_SENTIMENT: "analytics.sentiment",
 }
 """Views of the same assets by `day`, without duplicates and erased calls."""
-
-
-class UserFacingError(dg.DagsterError):
-    """A CallpipelineError whose message Dagster may show."""
-
-
-@contextmanager
-def expose_errors() -> Iterator[None]:
-    """Re-raise a CallpipelineError as UserFacingError, so that Dagster shows its message."""
-    try:
-        yield
-    except CallpipelineError as error:
-        raise UserFacingError(str(error)) from None
 
 
 class SlackBot(SlackResource):
@@ -132,7 +118,11 @@ def _storage(factories: ResourceFactories) -> dg.ResourceDefinition:
     def storage(context: dg.InitResourceContext) -> Iterator[Storage]:
         run_id = context.run.run_id if context.run else None
         with expose_errors(), factories.storage(run_id) as opened:
-            yield opened
+            try:
+                yield opened
+            finally:
+                if run_id and context.instance:
+                    end_suspended_run(context.instance, run_id, opened.claims)
 
     return dg.ResourceDefinition(storage, description="Postgres and both object stores.")
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
-from callpipeline.defs.resources import UserFacingError
+from callpipeline.defs.errors import UserFacingError
 from callpipeline.defs.sensors.ingest import (
     discovery_sensors,
     late_metadata_sensors,

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from callpipeline.config import Settings
-from callpipeline.defs.resources import UserFacingError
+from callpipeline.defs.errors import UserFacingError
 from callpipeline.wiring import open_storage
 from tests.fakes.receivers import SECRETS, Answer, Receivers
 from tests.integration.databases import execute_sql

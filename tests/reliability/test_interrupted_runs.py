@@ -54,8 +54,11 @@ def _run_holding(
         runs = {call.claimed_by for call in calls if call.claimed_by not in not_these}
         if len(runs) != 1 or not (run_id := runs.pop()):
             return False
+        # Dagster has stored events of this run: it sets signal handlers of its own after that.
         begun = execute_sql(
-            installation.url, "SELECT count(*) FROM calls WHERE attempts = 1 AND claimed_by <> ''"
+            installation.url,
+            "SELECT count(*) FROM calls JOIN call_stages USING (call_id)"
+            " WHERE attempts = 1 AND claimed_by <> '' AND stage = 'channel_audio'",
         )
         if begun == [(CALLS,)] and (pid := installation.pid_of_run(run_id)):
             found.append((run_id, pid))

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import dagster as dg
 
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.jobs.process_calls import (
     CallSelection,
@@ -16,7 +17,6 @@ from callpipeline.defs.jobs.process_calls import (
     selected_calls,
 )
 from callpipeline.defs.partitions import PROCESS_CALLS_OP, calls
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import (
     STAGE_DEPENDENCIES,
     Call,

@@ -17,7 +17,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster_shared.error import SerializableErrorInfo
 
-from callpipeline.defs.resources import UserFacingError
+from callpipeline.defs.errors import UserFacingError
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
 from callpipeline.storage.notifications import Outbox
 

@@ -26,7 +26,7 @@ from callpipeline.defs.dagster_internals.tables import (
     RunTags,
     connect,
 )
-from callpipeline.defs.resources import UserFacingError
+from callpipeline.defs.errors import UserFacingError
 from callpipeline.domain.calls.call import call_ids_in, mask_call_ids
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
 from callpipeline.storage.notifications import Outbox

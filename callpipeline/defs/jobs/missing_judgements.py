@@ -15,9 +15,9 @@ from pydantic import Field
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.runs import mark_failed
 from callpipeline.defs.dagster_internals.tables import NOT_FINISHED_STATUSES, PRIORITY_TAG
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME
-from callpipeline.defs.resources import expose_errors
 from callpipeline.defs.sensors.maintenance import never_started_work
 from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.errors import CatalogInvalid

@@ -17,10 +17,10 @@ from callpipeline.config import Settings
 from callpipeline.defs.assets.calls import as_asset_event, skip_reason
 from callpipeline.defs.assets.metadata import code_reference
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.interruption import holding_claims
 from callpipeline.defs.jobs.missing_judgements import has_active_run
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME, REMATCH_JOB, REMATCH_OP
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import Lane, Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION

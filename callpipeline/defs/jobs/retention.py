@@ -8,8 +8,8 @@ from pydantic import Field
 
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.purge import Purge
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.partitions import UPKEEP_TAGS
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import RetentionClass
 from callpipeline.pipeline.erasure import DeletionResult
 from callpipeline.storage.erasure import RetentionStore

@@ -10,6 +10,7 @@ from dagster import SensorEvaluationContext as SensorContext
 
 from callpipeline.config import Settings
 from callpipeline.defs.assets.metadata import code_reference
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.jobs.process_calls import (
     MAX_OPEN_BATCHES,
     plan_batches,
@@ -17,7 +18,6 @@ from callpipeline.defs.jobs.process_calls import (
     spread_over_slots,
 )
 from callpipeline.defs.partitions import PROCESS_CALLS_JOB
-from callpipeline.defs.resources import expose_errors
 from callpipeline.defs.sensors.maintenance import forget_lost_batches, reclaim_lost, stale_runs_from
 from callpipeline.domain.calls.sources import Source
 from callpipeline.errors import CatalogInvalid

@@ -12,8 +12,8 @@ from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.health import is_daemon_alive
 from callpipeline.defs.dagster_internals.records import erase_records
 from callpipeline.defs.dagster_internals.runs import mark_failed, materialized_in
+from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.partitions import BATCH_TAG
-from callpipeline.defs.resources import expose_errors
 from callpipeline.domain.calls.call import Stage
 from callpipeline.pipeline.erasure import (
     BATCH_SIZE,

@@ -14,7 +14,7 @@ from dagster import SensorEvaluationContext as SensorContext
 from callpipeline.defs.assets.metadata import code_reference
 from callpipeline.defs.dagster_internals.health import report_failing_sensors
 from callpipeline.defs.dagster_internals.runs import record_failure, record_missed_failures
-from callpipeline.defs.resources import expose_errors
+from callpipeline.defs.errors import expose_errors
 from callpipeline.domain.notifications import NotificationPolicy
 from callpipeline.pipeline.notifications.dispatch import (
     DeliveryAttempt,
