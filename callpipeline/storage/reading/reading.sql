@@ -60,7 +60,9 @@ SELECT competitor, sum(mentions)::bigint AS mentions, count(*) AS calls,
        sum(by_agent)::bigint AS by_agent, count(*) FILTER (WHERE by_agent > 0) AS agent_calls
 FROM by_call GROUP BY competitor
 UNION ALL
-SELECT NULL, 0, count(DISTINCT call_id), 0, 0, 0, 0 FROM by_call;
+SELECT NULL, 0, count(*), 0, 0, 0, 0
+-- Hashing the calls is faster than sorting them for count(DISTINCT).
+FROM (SELECT FROM by_call GROUP BY call_id) AS naming;
 
 -- name: competitors_of_calls
 -- Count the mentions in calls by competitor, speaker and sentiment, in order of time.
