@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -12,7 +14,11 @@ from playwright.sync_api import expect
 from pydantic import SecretStr
 
 from callpipeline.domain.access import AuditAction
+from callpipeline.domain.audio import Speaker
+from callpipeline.domain.calls.filters import CallFilters, MentionSentiment, MomentId
 from callpipeline.domain.notifications import AlertKind, AlertRule, NotificationChannel
+from callpipeline.pipeline.notifications.alerts import alert_page
+from callpipeline.web.filters import url_with_filters
 from callpipeline.wiring import Storage
 from tests.integration.databases import execute_sql
 from tests.processes import until
@@ -150,6 +156,26 @@ def test_changes_are_audited(ann: httpx.Client, storage: Storage) -> None:
 
 def test_the_page_says_who_may_receive_words(ann: httpx.Client) -> None:
     assert "No channel may receive words of calls" in ann.get("/alerts").text
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        CallFilters(
+            from_day=date(2026, 1, 1),
+            to_day=date(2026, 1, 7),
+            competitors=("A & B",),
+            sentiment=MentionSentiment.NEGATIVE,
+            speaker=Speaker.CUSTOMER,
+        ),
+        CallFilters(moments=(MomentId("2026-03-02-c36927c80d5a", "right.0.5.A & B"),)),
+    ],
+)
+def test_the_link_of_an_alert_has_the_parameters_of_the_page(filters: CallFilters) -> None:
+    linked = urlsplit(alert_page(filters))
+    page = urlsplit(url_with_filters("/moments", filters))
+    assert linked.path == page.path
+    assert sorted(parse_qsl(linked.query)) == sorted(parse_qsl(page.query))
 
 
 @pytest.mark.browser

@@ -134,7 +134,7 @@ class AlertMonitor:
             message,
             group_key=group,
             subject=f"{group}:{subject}",
-            metadata={"path": _page(filters), "moments": moments},
+            metadata={"path": alert_page(filters), "moments": moments},
             channels=rule.channels or None,
         )
 
@@ -152,7 +152,7 @@ def _moment(mention: ListedMention) -> MomentId:
     return MomentId(mention.call_id, mention.detail.mention_id)
 
 
-def _page(filters: CallFilters) -> str:
+def alert_page(filters: CallFilters) -> str:
     """Return the path of the page of the moments that an alert is about."""
     chosen: list[tuple[str, str]] = [("moment", str(each)) for each in filters.moments]
     if not chosen:
