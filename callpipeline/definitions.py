@@ -51,6 +51,7 @@ from callpipeline.defs.sensors.notifications import (
     trouble_sensor,
 )
 from callpipeline.domain.calls.call import Lane
+from callpipeline.pipeline.notifications.alerts import AlertMonitor
 from callpipeline.pipeline.notifications.monitor import PipelineMonitor
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.objects.files import keep_files_private
@@ -118,7 +119,10 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
         open_stages or open_real_stages,
         lambda storage, slack: wiring.open_dispatcher(chosen, storage.outbox, slack),
         lambda storage: PipelineMonitor(
-            storage.database, storage.outbox, chosen.ingestion_quiet_h or None
+            storage.database,
+            storage.outbox,
+            chosen.ingestion_quiet_h or None,
+            AlertMonitor(storage.alert_rules, storage.analytics, storage.insights, storage.outbox),
         ),
     )
 

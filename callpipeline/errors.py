@@ -21,6 +21,7 @@ CallpipelineError
 │   ├── UnknownMention        no such mention in the call
 │   ├── UnknownVoices         the call's voices were not separated
 │   ├── ReviewOutdated        another person has reviewed the mention since
+│   ├── AlertRuleOutdated     another person has changed or deleted the alert rule since
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such API key
 │   ├── CursorInvalid         a page cursor is malformed or belongs to another list
@@ -137,6 +138,10 @@ class UnknownVoices(PermanentError):
 
 class ReviewOutdated(PermanentError):
     """Another person has reviewed the mention since."""
+
+
+class AlertRuleOutdated(PermanentError):
+    """Another person has changed or deleted the alert rule since."""
 
 
 class UnknownNotification(PermanentError):

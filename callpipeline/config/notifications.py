@@ -20,6 +20,12 @@ def _email_address(text: str) -> str:
     return text
 
 
+def _channel(text: str) -> NotificationChannel:
+    if text not in list(NotificationChannel):
+        raise ValueError(f"{text} is not a channel: use some of {', '.join(NotificationChannel)}")
+    return NotificationChannel(text)
+
+
 class NotificationSettings(BaseSettings):
     """Settings of notifications; see docs/notifications.md."""
 
@@ -28,6 +34,9 @@ class NotificationSettings(BaseSettings):
     notify_timezone: str = "UTC"
     notify_quiet_hours: str | None = None
     notify_digest_at: str | None = None
+    notify_quotes: Annotated[
+        tuple[NotificationChannel, ...] | None, NoDecode, comma_separated(_channel)
+    ] = None
     ingestion_quiet_h: float = Field(default=24.0, ge=0)
     slack_bot_token: SecretStr | None = None
     slack_channel: str | None = None

@@ -43,6 +43,7 @@ class EventKind(StrEnum):
     CATALOG_REFUSED = "catalog_refused"
     RUN_FAILED = "run_failed"
     DAILY_DIGEST = "daily_digest"
+    CONTENT_ALERT = "content_alert"
     CUSTOM = "custom"
 
     @property
@@ -51,10 +52,47 @@ class EventKind(StrEnum):
         return self is EventKind.CALL_COMPLETED
 
 
+class AlertKind(StrEnum):
+    """Subject of an alert rule, in completed calls.
+
+    `spike` watches the mentions of a competitor, `sentiment` what customers say against it,
+    `leaving` customers who say that they leave for it, `new_competitor` names never heard before.
+    """
+
+    SPIKE = "spike"
+    SENTIMENT = "sentiment"
+    LEAVING = "leaving"
+    NEW_COMPETITOR = "new_competitor"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """A condition on the calls of the last `days` days, today included, and whom to notify.
+
+    `threshold` is in mentions per 100 completed calls: the rise over as many days before for
+    `spike` and `sentiment`, the rate itself for the other kinds. Nothing is reported of fewer than
+    `min_calls` completed calls. `competitor` None means any, no `channels` those of the routing.
+    `rule_id` is None before the rule is stored.
+    """
+
+    kind: AlertKind
+    threshold: float = 5.0
+    days: int = 7
+    min_calls: int = 30
+    competitor: str | None = None
+    channels: tuple[NotificationChannel, ...] = ()
+    has_quotes: bool = False
+    is_enabled: bool = True
+    rule_id: int | None = None
+    made_by: str | None = None
+    made_at: datetime | None = None
+
+
 WIRE_TYPES = {
     EventKind.CALL_FAILED: "job_failed",
     EventKind.CALL_COMPLETED: "job_completed",
     EventKind.DAILY_DIGEST: "custom",
+    EventKind.CONTENT_ALERT: "custom",
     EventKind.CUSTOM: "custom",
 }
 """`type` in the existing webhook contract; all other kinds are `system_error`."""
@@ -135,13 +173,17 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class NotificationPolicy:
-    """Timing of notifications: immediate, but at most one per group in `window_s`."""
+    """Timing of notifications: immediate, but at most one per group in `window_s`.
+
+    Only `quote_channels` receive words of calls.
+    """
 
     routing: Routing
     window_s: float = 600.0
     quiet: QuietHours | None = None
     digest_at: time | None = None
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    quote_channels: frozenset[NotificationChannel] = frozenset()
 
     def quiet_until(self, now: datetime) -> datetime | None:
         """Return the end of the current quiet hours; None outside them."""

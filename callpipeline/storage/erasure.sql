@@ -239,7 +239,13 @@ SELECT (SELECT count(*) FROM messages) AS items, ARRAY(SELECT incident_id FROM c
 -- name: delete_segments
 -- Delete the spoken text of a call, including quotes in judgements; the results stay.
 WITH segment_rows AS (DELETE FROM segments WHERE call_id = %(call_id)s),
-replaced_rows AS (DELETE FROM replaced_judgements WHERE call_id = %(call_id)s),
+replaced_rows AS (
+    DELETE FROM replaced_judgements WHERE call_id = %(call_id)s AND context <> 'dismissed'
+), dismissed_rows AS (
+    UPDATE replaced_judgements SET quote = '', switching_quote = '',
+        rule = regexp_replace(rule, ':.*$', ':')
+    WHERE call_id = %(call_id)s AND context = 'dismissed'
+),
 unjudged_rows AS (
     -- Without a transcript they cannot be judged.
     UPDATE unjudged SET next_attempt_at = NULL, transient = false, error_class = 'MissingObject',

@@ -10,14 +10,17 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from callpipeline.domain.calls.filters import MomentId
 from callpipeline.domain.notifications import (
+    AlertKind,
+    AlertRule,
     EventKind,
     NotificationChannel,
     NotificationEvent,
     NotificationPolicy,
     Severity,
 )
-from callpipeline.errors import UnknownNotification
+from callpipeline.errors import AlertRuleOutdated, UnknownNotification
 from callpipeline.storage.ports.notifications import (
     DeliveryLease,
     DeliveryOutcome,
@@ -158,6 +161,15 @@ class Outbox:
         """Send to a receiver again; return whether it had unsubscribed."""
         return bool(self._database.rows("notifications/resubscribe", {"channel": channel}))
 
+    def quotes(self, moments: Sequence[MomentId], limit: int) -> list[str]:
+        """Return the words of mentions that still count, unless they were deleted."""
+        wanted: Row = {
+            "calls": [each.call_id for each in moments],
+            "mentions": [each.mention_id for each in moments],
+            "limit": limit,
+        }
+        return [row["quote"] for row in self._database.rows("notifications/quotes", wanted)]
+
     def unsubscribed(self) -> dict[NotificationChannel, Row]:
         """Return the unsubscribed receivers: `address`, `since` and `answer`."""
         rows = self._database.rows("notifications/list_unsubscribed")
@@ -177,6 +189,47 @@ def _add(
     channels = occurrence.channels
     entry |= texts | {"channels": None if channels is None else list(channels)}
     return connection.execute(query("notifications/insert"), entry).fetchone() is not None
+
+
+class AlertRules:
+    """Rules of alerts on what is said in calls: table `alert_rules`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> Sequence[AlertRule]:
+        """Return the rules, oldest first."""
+        return [_alert_rule(row) for row in self._database.rows("notifications/alert_rules")]
+
+    def due(self, now: datetime, every_s: float) -> Sequence[AlertRule]:
+        """Take the rules to check now: each once in `every_s` seconds, by one process."""
+        rows = self._database.rows(
+            "notifications/alert_rules_due", {"now": now, "every_s": every_s}
+        )
+        return [_alert_rule(row) for row in rows]
+
+    def save(self, rule: AlertRule, seen_at: datetime | None = None) -> None:
+        """Store a rule; one with an id is changed. Raises AlertRuleOutdated.
+
+        `seen_at` is when the rule was made that the person saw.
+        """
+        names = ("rule_id", "kind", "threshold", "days", "min_calls", "has_quotes", "is_enabled")
+        row: Row = {name: getattr(rule, name) for name in names}
+        row |= {"channels": list(rule.channels), "seen_at": seen_at}
+        row |= {"competitor": rule.competitor and sanitize_text(rule.competitor)}
+        row |= {"made_by": rule.made_by and sanitize_text(rule.made_by)}
+        what = "insert_alert_rule" if rule.rule_id is None else "update_alert_rule"
+        if not self._database.rows(f"notifications/{what}", row):
+            raise AlertRuleOutdated("Someone else changed or deleted this rule. Reload the page.")
+
+    def delete(self, rule_id: int) -> bool:
+        """Delete a rule; return whether it existed."""
+        return bool(self._database.rows("notifications/delete_alert_rule", {"rule_id": rule_id}))
+
+
+def _alert_rule(row: Row) -> AlertRule:
+    channels = tuple(map(NotificationChannel, row["channels"]))
+    return AlertRule(**row | {"kind": AlertKind(row["kind"]), "channels": channels})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,51 @@
+-- name: alert_rules
+-- List the rules of alerts, oldest first.
+SELECT rule_id, kind, competitor, threshold, days, min_calls, channels, has_quotes, is_enabled,
+       made_by, made_at
+FROM alert_rules ORDER BY rule_id;
+
+-- name: alert_rules_due
+-- Take the rules that were not checked for a while, so that only one process checks them.
+UPDATE alert_rules SET checked_at = %(now)s
+WHERE is_enabled
+  AND (checked_at IS NULL
+       OR checked_at <= %(now)s::timestamptz - %(every_s)s * interval '1 second')
+RETURNING rule_id, kind, competitor, threshold, days, min_calls, channels, has_quotes, is_enabled,
+          made_by, made_at;
+
+-- name: delete_alert_rule
+-- Delete a rule.
+DELETE FROM alert_rules WHERE rule_id = %(rule_id)s RETURNING rule_id;
+
+-- name: insert_alert_rule
+-- Insert a rule.
+INSERT INTO alert_rules (kind, competitor, threshold, days, min_calls, channels, has_quotes,
+                         is_enabled, made_by)
+VALUES (%(kind)s, %(competitor)s, %(threshold)s, %(days)s, %(min_calls)s, %(channels)s::text[],
+        %(has_quotes)s, %(is_enabled)s, %(made_by)s)
+RETURNING rule_id;
+
+-- name: update_alert_rule
+-- Change a rule that is still what its form showed; it is checked again at once.
+UPDATE alert_rules SET kind = %(kind)s, competitor = %(competitor)s, threshold = %(threshold)s,
+    days = %(days)s, min_calls = %(min_calls)s, channels = %(channels)s::text[],
+    has_quotes = %(has_quotes)s, is_enabled = %(is_enabled)s, made_by = %(made_by)s,
+    made_at = clock_timestamp(), checked_at = NULL
+WHERE rule_id = %(rule_id)s
+  AND (%(seen_at)s::timestamptz IS NULL OR made_at = %(seen_at)s::timestamptz)
+RETURNING rule_id;
+
+-- name: quotes
+-- List the words of mentions that still count, of calls that were not erased.
+SELECT coalesce(nullif(s.switching_quote, ''), nullif(s.quote, '')) AS quote
+FROM unnest(%(calls)s::text[], %(mentions)s::text[]) WITH ORDINALITY
+         AS wanted (call_id, mention_id, position)
+JOIN mentions m USING (call_id, mention_id) JOIN calls c USING (call_id)
+JOIN sentiment s USING (call_id, mention_id)
+WHERE m.status = 'counted' AND c.state <> 'ERASED'
+  AND coalesce(nullif(s.switching_quote, ''), nullif(s.quote, '')) IS NOT NULL
+ORDER BY position LIMIT %(limit)s;
+
 -- name: assign_incidents
 -- Assign new events to the incident of their group that is open or was closed less than a window
 -- ago, or else to a new one, and set the channels that are to be notified.

@@ -41,7 +41,7 @@ from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
-from callpipeline.web.pages.insights import competitor, moments, overview
+from callpipeline.web.pages.insights import alerts, competitor, moments, overview
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -100,6 +100,7 @@ PAGE_ROUTERS = (
     analytics_page.router,
     api_page.router,
     dagster.router,
+    alerts.router,
     audit.router,
 )
 """Pages require scope READ; some of their routes require more."""

@@ -24,6 +24,7 @@ STATUS: Mapping[type[CallpipelineError], int] = {
     errors.UnknownMention: 404,
     errors.UnknownVoices: 409,
     errors.ReviewOutdated: 409,
+    errors.AlertRuleOutdated: 409,
     errors.CatalogConflict: 409,
     errors.UnknownCatalog: 404,
     errors.MissingObject: 404,

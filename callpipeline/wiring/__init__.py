@@ -28,7 +28,7 @@ from callpipeline.storage.catalog.rematches import Rematches
 from callpipeline.storage.catalog.suggestions import AliasSuggestions
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.erasure import Erasures, RetentionStore
-from callpipeline.storage.notifications import Notifications, Outbox
+from callpipeline.storage.notifications import AlertRules, Notifications, Outbox
 from callpipeline.storage.objects import files
 from callpipeline.storage.objects.urls import ObjectStore
 from callpipeline.storage.postgres.database import Database, DatabaseLimits
@@ -187,6 +187,10 @@ class Storage:
     @property
     def corrections(self) -> SentimentCorrections:
         return SentimentCorrections(self.database)
+
+    @property
+    def alert_rules(self) -> AlertRules:
+        return AlertRules(self.database)
 
     @property
     def insights(self) -> Insights:

@@ -35,7 +35,8 @@ def open_dispatcher(settings: Settings, outbox: Outbox, slack: object = None) ->
     """Build the dispatcher; `slack` is an existing client of Slack's Web API, if any."""
     policy = notification_policy(settings)
     links = open_links(settings)
-    return Dispatcher(outbox, open_notifiers(settings, slack), policy, links, policy.zone)
+    notifiers = open_notifiers(settings, slack)
+    return Dispatcher(outbox, notifiers, policy, links, policy.zone, quotes=outbox.quotes)
 
 
 def open_links(settings: Settings) -> Links:
@@ -82,6 +83,7 @@ def notification_policy(settings: Settings) -> NotificationPolicy:
         if settings.notify_digest_at
         else None,
         zone=zone,
+        quote_channels=frozenset(settings.notify_quotes or ()),
     )
 
 

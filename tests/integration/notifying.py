@@ -51,7 +51,9 @@ class NotificationDesk:
     def dispatcher(self) -> Dispatcher:
         zone, links = ZoneInfo("UTC"), Links("http://app", "http://dagster")
         outbox, policy = self.storage.outbox, self.policy
-        return Dispatcher(outbox, self.notifiers, policy, links, zone, lambda: self.now)
+        return Dispatcher(
+            outbox, self.notifiers, policy, links, zone, lambda: self.now, quotes=outbox.quotes
+        )
 
     def deliver(self, *, after_s: float = 0.0, times: int = 1) -> list[DeliveryAttempt]:
         """Let time pass and deliver; return the attempts of the last round."""

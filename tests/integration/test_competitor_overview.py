@@ -8,11 +8,16 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.domain.audio import Channel
+from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import Decision
 from callpipeline.pipeline.reading.competitors import CompetitorOverview, load_competitors
 from callpipeline.storage.ports.results import DecisionCount
 from callpipeline.wiring import Storage, open_storage
+from tests.builders import a_mention, a_transcript, a_write
+from tests.integration.calls import enter, store
 from tests.integration.rematching import COMMAND, fill, rematch
 
 TODAY = date(2026, 3, 18)
@@ -87,3 +92,24 @@ def test_open_questions_are_counted(storage: Storage) -> None:
         )
     [vodafone] = [each for each in overview(storage).competitors if each.entry.name == "Vodafone"]
     assert (vodafone.to_review, vodafone.mentions) == (2, 0)
+
+
+def test_a_segment_that_names_several_competitors_is_answered_once(storage: Storage) -> None:
+    (call_id,) = enter(storage, "asked.wav")
+    storage.claims.claim([call_id], "run-1")
+    store(storage, call_id, Stage.CHANNEL_AUDIO, Stage.CALL_METRICS)
+    said = "vodafone and sky are cheaper and vodafone is faster"
+    transcripts = [
+        a_transcript("hello", "we can match that price", channel=Channel.LEFT),
+        a_transcript(said, channel=Channel.RIGHT),
+    ]
+    storage.results.save_transcripts(a_write(call_id, Stage.TRANSCRIPTS), transcripts)
+    places = [("Vodafone", 0), ("Sky", said.index("sky")), ("Vodafone", said.rindex("vodafone"))]
+    found = [a_mention(name, char_start=at) for name, at in places]
+    storage.results.save_mentions(a_write(call_id, Stage.COMPETITOR_MENTIONS), found)
+    storage.results.save_sentiment(a_write(call_id, Stage.COMPETITOR_SENTIMENT), [])
+    storage.claims.complete(call_id, "run-1")
+    answers = [
+        each for each in storage.insights.answers(CallFilters(), limit=9) if each.call_id == call_id
+    ]
+    assert [(each.question, each.answer) for each in answers] == [(said, "we can match that price")]

@@ -193,6 +193,19 @@ def test_a_duplicate_is_not_counted_until_it_is_processed(storage: Storage, whol
     assert (storage.analytics.totals().calls, storage.analytics.totals().mentions) == (1, 2)
 
 
+def test_mentions_follow_the_state_and_the_time_of_their_call(storage: Storage, whole: str):
+    completed = CallFilters(states=(CallState.COMPLETED,))
+    change(storage, [whole], state="'COMPLETED'", started_at="timestamptz '2026-03-02 10:00Z'")
+    assert len(storage.analytics.mentions(completed).mentions) == 2
+    change(storage, [whole], state="'PENDING'")
+    assert storage.analytics.mentions(completed).mentions == ()
+    change(storage, [whole], started_at="timestamptz '2026-03-02 11:00Z'")
+    times = {each.took_place_at.hour for each in storage.analytics.mentions().mentions}
+    assert times == {11}
+    change(storage, [whole], state="'COMPLETED'")
+    assert storage.analytics.rates(completed).with_mention == 1
+
+
 def test_deleted_rows_are_not_read(storage: Storage, whole: str):
     execute_sql(storage.database.url, "DELETE FROM recordings")
     assert storage.analytics.totals().hours == 0

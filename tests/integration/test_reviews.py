@@ -9,9 +9,11 @@ import pytest
 
 from callpipeline.domain.calls.call import CallState, RetentionClass, Stage
 from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
+from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import ClaimLost, ReviewOutdated, UnknownCall, UnknownMention
 from callpipeline.pipeline.reading.documents import call_document, pending_reviews
 from callpipeline.storage.erasure import RetentionStore
+from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.reading.analytics import DailyMarts
 from callpipeline.wiring import Storage
 from tests.builders import a_judgement, a_mention, a_transcript, a_write, an_unjudged
@@ -137,13 +139,61 @@ def test_undo_restores_the_earlier_status(storage: Storage, call_id: str):
     assert storage.reviews.in_force(call_id) == {}
 
 
-def test_a_mention_dismissed_by_mistake_is_judged_again(storage: Storage, call_id: str):
+def sentiment_rows(storage: Storage) -> list[dict[str, Any]]:
+    return asked(storage, "SELECT * FROM sentiment ORDER BY mention_id")
+
+
+def test_undoing_a_dismissal_gives_back_the_same_judgement(storage: Storage, call_id: str):
+    before = sentiment_rows(storage)
+    assert [row["competitor"] for row in before] == ["Vodafone"]
     review = storage.reviews.decide(call_id, KNOWN.mention_id, DISMISS)
+    assert sentiment_rows(storage) == []
     storage.reviews.undo(review.review_id)
     assert status_of(storage, call_id, KNOWN) == ("counted", KNOWN.reason)
+    assert missing(storage, call_id) == set()
+    assert sentiment_rows(storage) == before
+    read = asked(storage, "SELECT stance FROM reading_mentions")
+    assert [row["stance"] for row in read] == [before[0]["sentiment"]]
+    assert asked(storage, "SELECT FROM replaced_judgements") == []
+
+
+def test_a_corrected_sentiment_is_corrected_after_an_undo_as_well(storage: Storage, call_id: str):
+    storage.corrections.correct(call_id, KNOWN.mention_id, Sentiment.MIXED, "ann")
+    before = sentiment_rows(storage)
+    review = storage.reviews.decide(call_id, KNOWN.mention_id, DISMISS)
+    storage.reviews.undo(review.review_id)
+    assert sentiment_rows(storage) == before
+    assert before[0]["sentiment"] == "mixed"
+    storage.corrections.correct(call_id, KNOWN.mention_id, None, "ann")
+    [row] = sentiment_rows(storage)
+    assert row["sentiment"] == before[0]["judged"]["sentiment"]
+
+
+def test_a_dismissed_mention_is_judged_if_its_call_was_judged_again_meanwhile(
+    storage: Storage, call_id: str
+):
+    review = storage.reviews.decide(call_id, KNOWN.mention_id, DISMISS)
+    find_again(storage, call_id, *ALL)
+    storage.reviews.undo(review.review_id)
     assert missing(storage, call_id) == {"Vodafone"}
     judge_missing(storage, call_id, KNOWN)()
     assert judged(storage, call_id) == {"Vodafone"}
+
+
+def test_retention_deletes_the_words_of_a_judgement_that_was_set_aside(
+    storage: Storage, call_id: str
+):
+    [before] = sentiment_rows(storage)
+    assert before["quote"]
+    review = storage.reviews.decide(call_id, KNOWN.mention_id, DISMISS)
+    with storage.database.transaction() as connection:
+        connection.execute(query("erasure/delete_segments"), {"call_id": call_id})
+    [kept] = asked(storage, "SELECT quote, switching_quote, rule FROM replaced_judgements")
+    assert kept["quote"] == kept["switching_quote"] == ""
+    assert ":" not in kept["rule"] or kept["rule"].endswith(":")
+    storage.reviews.undo(review.review_id)
+    [after] = sentiment_rows(storage)
+    assert (after["sentiment"], after["quote"]) == (before["sentiment"], "")
 
 
 def test_undo_fails_after_a_later_decision(storage: Storage, call_id: str):

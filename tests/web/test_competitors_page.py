@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -344,3 +345,30 @@ def test_a_sparkline_fits_its_box() -> None:
     assert sparkline((0, 5, 10)) == f"0.0,{height - 2}.0 48.0,12.0 {width}.0,2.0"
     assert sparkline((0, 0)) == f"0.0,{height - 2}.0 {width}.0,{height - 2}.0"
     assert sparkline(()) == ""
+
+
+def named(page: str) -> list[str]:
+    """Return the names of the list in the order of the page."""
+    return re.findall(r'<span class="name">(?:<a[^>]*>)?<bdi>(.*?)</bdi>', page)
+
+
+def test_the_list_is_sorted_by_its_columns(client: httpx.Client) -> None:
+    plain = client.get("/competitors").text
+    assert len(named(plain)) == 3
+    assert "aria-sort" not in plain
+    [link] = re.findall(r'href="([^"]*sort=mentions[^"]*)"', plain)
+    most_first = client.get(unescape(link)).text
+    counts = re.findall(r'data-label="Mentions"[^>]*>(?:<a[^>]*>)?(\d+)', most_first)
+    assert [*map(int, counts[:2])] == sorted(map(int, counts[:2]), reverse=True)
+    assert int(counts[0]) > int(counts[1])
+    assert named(most_first)[-1] == named(plain)[2], "own names have no mentions that count"
+    assert most_first.count('aria-sort="descending"') == 1
+    [turned] = re.findall(r'href="([^"]*sort=mentions[^"]*)"', most_first)
+    least_first = client.get(unescape(turned)).text
+    assert named(least_first)[:2] == named(most_first)[1::-1]
+    assert 'aria-sort="ascending"' in least_first
+    assert named(client.get("/competitors?sort=competitor&order=up").text)[1:] == [
+        "Sky",
+        "Vodafone",
+    ]
+    assert client.get("/competitors?sort=nothing").status_code == 422

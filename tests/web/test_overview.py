@@ -16,6 +16,7 @@ from tests.web.browsing import chromium, watched
 from tests.web.served import Served
 from tests.web.synthetic_app import serve
 
+VANISHED = "Vodafone"
 SIZE = DatasetSize(400, 3_000, 900, agents=4, competitors=6, days=56)
 
 
@@ -23,7 +24,10 @@ SIZE = DatasetSize(400, 3_000, 900, agents=4, competitors=6, days=56)
 def address(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """An app with two months of calls: EE is mentioned seldom in the first, Sky never."""
+    """An app with two months of calls: EE is mentioned seldom in the first, Sky never.
+
+    Vodafone is never mentioned in the second.
+    """
     with new_database(postgres, template) as url:
         fill(url, SIZE, now=datetime.now(UTC))
         first_month = f"day <= '{datetime.now(UTC).date() - timedelta(days=28)}'"
@@ -31,11 +35,12 @@ def address(
             row[0]
             for row in execute_sql(url, "SELECT DISTINCT competitor FROM reading_mentions") or ()
         }
-        assert {"EE", "Sky"} <= names
+        assert {"EE", "Sky", VANISHED} <= names
         early = f"""DELETE FROM mentions m USING reading_calls c
                     WHERE c.call_id = m.call_id AND c.{first_month}"""
         execute_sql(url, f"{early} AND competitor = 'Sky'")
         execute_sql(url, f"{early} AND competitor = 'EE' AND right(m.call_id, 1) < 'e'")
+        execute_sql(url, f"{early.replace('<=', '>')} AND competitor = '{VANISHED}'")
         execute_sql(url, "UPDATE sentiment SET switching = NULL")
         execute_sql(
             url,
@@ -73,6 +78,16 @@ def test_a_competitor_without_earlier_calls_is_new(html: str) -> None:
     assert "<bdi>Sky</bdi>" in new
     assert ">New</strong>" in new
     assert "<bdi>EE</bdi>" not in new
+
+
+def test_a_competitor_that_vanished_loses(html: str) -> None:
+    losing = part(html, "losing")
+    assert f"<bdi>{VANISHED}</bdi>" in losing
+    assert re.search(rf"{VANISHED}</bdi></a>\s*<strong[^>]*more than chance[^>]*>.100%<", losing)
+
+
+def test_a_competitor_heard_for_the_first_time_is_no_gainer_too(html: str) -> None:
+    assert "<bdi>Sky</bdi>" not in part(html, "gaining")
 
 
 def test_customers_who_leave_are_listed(html: str, address: str) -> None:

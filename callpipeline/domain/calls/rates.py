@@ -1,7 +1,7 @@
 """Rates per 100 completed calls, their intervals, and whether a change is more than noise."""
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import hypot, sqrt
 
 Z_95 = 1.96
 
@@ -21,21 +21,11 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the 95 % interval of `per_100`; None if there is nothing to estimate from."""
-        if self.per_100 is None or not self.events:
+        """Return the 95 % interval of `per_100`; None without calls."""
+        if not self.of:
             return None
-        factor = exp(Z_95 * self.relative_error)
-        return self.per_100 / factor, self.per_100 * factor
-
-    @property
-    def relative_error(self) -> float:
-        """Return the standard error of the rate's logarithm.
-
-        Events come in calls, several in some: the calls that have any are a Poisson number, the
-        events of each geometric. Events that come alone have the error of a Poisson count.
-        """
-        each = self.events / self.calls
-        return sqrt((2 - 1 / each) / self.calls)
+        low, high = _score_interval(self.events, _dispersion(self.events, self.calls))
+        return 100 * low / self.of, 100 * high / self.of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +48,37 @@ class RateChange:
 
     @property
     def is_clear(self) -> bool:
-        """Return true if chance alone would seldom (1 in 20) make a change as large."""
+        """Return true if chance alone would seldom (1 in 20) make a change as large.
+
+        The interval of the difference is put together from those of both rates, which exist without
+        events too (MOVER: Zou and Donner, Statistics in Medicine 27, 2008). Both have the same
+        dispersion, so a period without events is judged by what the other one is like.
+        """
         now, before = self.now, self.before
-        if not (now.events and before.events and now.of and before.of):
+        if not (now.of and before.of):
             return False
-        difference = log(now.events / now.of) - log(before.events / before.of)
-        error = sqrt(now.relative_error**2 + before.relative_error**2)
-        return abs(difference) > Z_95 * error
+        dispersion = _dispersion(now.events + before.events, now.calls + before.calls)
+        rate_now, rate_before = now.events / now.of, before.events / before.of
+        low_now, high_now = (end / now.of for end in _score_interval(now.events, dispersion))
+        low_before, high_before = (
+            end / before.of for end in _score_interval(before.events, dispersion)
+        )
+        gain_error = hypot(rate_now - low_now, high_before - rate_before)
+        loss_error = hypot(high_now - rate_now, rate_before - low_before)
+        return not -loss_error <= rate_now - rate_before <= gain_error
+
+
+def _dispersion(events: int, calls: int) -> float:
+    """Return the variance of a number of events in parts of its mean.
+
+    Events come in calls, several in some: the calls that have any are a Poisson number, the events
+    of each geometric. Events that come alone have the variance of a Poisson number, 1.
+    """
+    return 2 * events / calls - 1 if calls else 1.0
+
+
+def _score_interval(events: int, dispersion: float) -> tuple[float, float]:
+    """Return the 95 % score interval of the expected number of events; 0 events have one too."""
+    half = Z_95**2 * dispersion / 2
+    spread = Z_95 * sqrt(dispersion * events + half * dispersion / 2)
+    return max(events + half - spread, 0.0), events + half + spread

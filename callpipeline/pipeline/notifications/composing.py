@@ -1,10 +1,12 @@
 """Composition of notification messages and their links, as pure functions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo
 
+from callpipeline.domain.calls.filters import MomentId
 from callpipeline.domain.notifications import EventKind, Severity, wire_type
 from callpipeline.notify.ports import (
     MAX_ERROR_CHARS,
@@ -15,6 +17,8 @@ from callpipeline.notify.ports import (
 )
 from callpipeline.storage.ports.notifications import NotificationContent, OutboxEvent
 
+MAX_ALERTS = 10
+MAX_QUOTE = 300
 CALL_VERBS = {EventKind.CALL_FAILED: "failed", EventKind.CALL_COMPLETED: "completed"}
 
 
@@ -34,12 +38,21 @@ class Links:
         asset = "channel_audio" if stage in (None, "run") else stage
         return f"{self.dagster_url}/assets/{asset}?view=partitions&partition={call_id}"
 
+    def page(self, path: str) -> str:
+        """Return the URL of a page of the web app."""
+        return f"{self.app_url}{path}"
+
     def run(self, run_id: str) -> str:
         return f"{self.dagster_url}/runs/{run_id}"
 
 
-def compose(content: NotificationContent, links: Links, zone: ZoneInfo) -> NotificationMessage:
-    """Compose the message of a notification; its first most severe event is the lead."""
+def compose(
+    content: NotificationContent, links: Links, zone: ZoneInfo, quotes: Sequence[str] = ()
+) -> NotificationMessage:
+    """Compose the message of a notification; its first most severe event is the lead.
+
+    `quotes` are words of calls, which the channel may receive.
+    """
     lead = max(content.events, key=lambda event: event.severity.rank)
     calls = _calls(content, links)
     is_recovery = content.part == "recovery"
@@ -50,7 +63,7 @@ def compose(content: NotificationContent, links: Links, zone: ZoneInfo) -> Notif
         type=wire_type(lead.kind, lead.metadata),
         severity=Severity.INFO if is_recovery else content.severity,
         title=single_line(_title(content, lead)),
-        message="" if is_recovery else lead.message,
+        message="" if is_recovery else _message(content, lead, links, quotes),
         context=tuple(_context(content, lead, zone)),
         at=content.created_at.astimezone(zone),
         calls=calls,
@@ -67,6 +80,36 @@ def compose(content: NotificationContent, links: Links, zone: ZoneInfo) -> Notif
         is_news=content.part != "update" or content.severity is Severity.CRITICAL,
         metadata=_metadata(content, lead, links),
     )
+
+
+def quoted_moments(content: NotificationContent) -> list[MomentId]:
+    """Return the moments whose words the message may quote, oldest event first."""
+    found = (each for event in content.events for each in event.metadata.get("moments", ()))
+    return [MomentId.parse(each) for each in dict.fromkeys(found)]
+
+
+def _message(
+    content: NotificationContent, lead: OutboxEvent, links: Links, quotes: Sequence[str]
+) -> str:
+    """Return the text of a message; that of alerts has each alert, its page, and quotes."""
+    if lead.kind is not EventKind.CONTENT_ALERT:
+        return lead.message
+    several = len(content.events) > 1
+    parts = [
+        "\n".join(
+            [
+                *([f"{single_line(event.title)}."] if several else []),
+                event.message,
+                links.page(event.metadata["path"]),
+            ]
+        )
+        for event in content.events[:MAX_ALERTS]
+    ]
+    if content.count > MAX_ALERTS:
+        parts.append(f"And {content.count - MAX_ALERTS:,} more.")
+    if quotes:
+        parts.append("\n".join(f"“{truncate(single_line(each), MAX_QUOTE)}”" for each in quotes))
+    return "\n\n".join(parts)
 
 
 def _error(event: OutboxEvent) -> str | None:
@@ -93,6 +136,8 @@ def _title(content: NotificationContent, lead: OutboxEvent) -> str:
         return lead.metadata.get("over") or f"{content.stage} works again"
     if lead.kind in CALL_VERBS:
         return _calls_title(content, lead)
+    if lead.kind is EventKind.CONTENT_ALERT and content.count > 1:
+        return f"{content.count:,} alerts: {lead.title}, …"
     times = sum(event.kind is lead.kind for event in content.events)
     return f"{lead.title} ({times} times)" if times > 1 else lead.title
 
@@ -171,4 +216,4 @@ def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> 
     return own | {name: value for name, value in fields.items() if value not in (None, [])}
 
 
-_INTERNAL_KEYS = frozenset({"over", "advice", "type", "stack_trace"})
+_INTERNAL_KEYS = frozenset({"over", "advice", "type", "stack_trace", "path", "moments"})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from callpipeline.domain.calls.filters import MomentId
 from callpipeline.domain.notifications import (
     EventKind,
     NotificationChannel,
@@ -16,7 +17,7 @@ from callpipeline.domain.notifications import (
 )
 from callpipeline.errors import DeliveryRefused, ReceiverGone
 from callpipeline.notify.ports import DeliveryReceipt, Notifier
-from callpipeline.pipeline.notifications.composing import Links, compose
+from callpipeline.pipeline.notifications.composing import Links, compose, quoted_moments
 from callpipeline.storage.ports.notifications import (
     DeliveryLease,
     DeliveryOutcome,
@@ -32,6 +33,7 @@ RETRY_WAITS_S = (
     *(3600.0, 7200.0, 10_800.0, 14_400.0, 18_000.0, 21_600.0),
 )
 """Wait before each retry of a refused notification; it is given up after 22 hours in total."""
+MAX_QUOTES = 5
 BUDGET_S = 20.0
 """No delivery starts later in a tick: a sensor has 60 s, and a delivery takes at most 30 s."""
 NOTIFY_NOW_BUDGET_S = 5.0
@@ -68,6 +70,7 @@ class Dispatcher:
     zone: ZoneInfo
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     budget_s: float = BUDGET_S
+    quotes: Callable[[Sequence[MomentId], int], Sequence[str]] = lambda _moments, _limit: ()
 
     def dispatch(self) -> list[DeliveryAttempt]:
         """Group new events into notifications and deliver those that are due.
@@ -130,13 +133,21 @@ class Dispatcher:
         if not content.events:
             return DeliveryReceipt("nothing", "Its calls were erased: nothing was sent.")
         try:
-            return notifier.send(compose(content, self.links, self.zone))
+            quotes = self._quotes(notifier.channel, content)
+            return notifier.send(compose(content, self.links, self.zone, quotes))
         except (DeliveryRefused, ReceiverGone) as answer:
             return answer
         except Exception as error:
             return DeliveryRefused(
                 "fault", f"Internal error in callpipeline ({type(error).__name__})."
             )
+
+    def _quotes(self, channel: NotificationChannel, content: NotificationContent) -> Sequence[str]:
+        """Return the words that the message quotes: none on channels that may not receive any."""
+        moments = quoted_moments(content)
+        if not moments or channel not in self.policy.quote_channels:
+            return ()
+        return self.quotes(moments, MAX_QUOTES)
 
     @staticmethod
     def _refused(

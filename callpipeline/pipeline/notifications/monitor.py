@@ -1,4 +1,4 @@
-"""Monitoring of the pipeline: engine outages, missing recordings, and the daily digest.
+"""Monitoring of the pipeline: engine outages, missing recordings, alerts, and the digest.
 
 Sensors and runs belong to Dagster and are monitored in `defs/`.
 """
@@ -16,6 +16,7 @@ from callpipeline.domain.notifications import (
     Severity,
 )
 from callpipeline.errors import ServiceUnavailable
+from callpipeline.pipeline.notifications.alerts import AlertMonitor
 from callpipeline.storage.ports.calls import NamedQueries
 from callpipeline.storage.ports.notifications import OutboxStore
 
@@ -48,6 +49,7 @@ class PipelineMonitor:
     database: NamedQueries
     outbox: OutboxStore
     quiet_h: float | None
+    alerts: AlertMonitor | None = None
 
     def check(self, policy: NotificationPolicy, now: datetime) -> list[str]:
         """Check everything once; return the titles of the current problems."""
@@ -58,7 +60,8 @@ class PipelineMonitor:
             self.outbox.clear(self.outbox.open_groups(EventKind.INGESTION_QUIET), now)
         if policy.digest_at:
             self.send_digest(policy, now)
-        return [problem.title for problem in problems]
+        found = self.alerts.check(now) if self.alerts else []
+        return [problem.title for problem in problems] + found
 
     def failing_engines(self) -> Iterator[NotificationEvent]:
         """Yield engines that fail or are unavailable; a later success ends the incident."""

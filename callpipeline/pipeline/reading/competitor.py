@@ -12,7 +12,7 @@ from callpipeline.domain.competitors.phrases import Phrase, SpokenText, typical_
 from callpipeline.pipeline.reading.analytics import previous_period
 from callpipeline.storage.ports.analytics import (
     AgentAnswer,
-    AgentNumbers,
+    AgentMentions,
     AnalyticsReader,
     CompetitorRates,
     InsightReader,
@@ -64,7 +64,7 @@ class CompetitorPage:
     trend_before: MentionTrend
     praised: Sequence[TypicalPhrase]
     blamed: Sequence[TypicalPhrase]
-    agents: Sequence[AgentNumbers]
+    agents: Sequence[AgentMentions]
     answers: Sequence[AgentAnswer]
     newest: Sequence[ListedMention]
 
@@ -96,7 +96,7 @@ def load_competitor(
         trend = pool.submit(analytics.over_time, period)
         trend_before = pool.submit(analytics.over_time, earlier)
         phrases = pool.submit(_typical_phrases, analytics, insights, period)
-        agents = pool.submit(analytics.by_agent, period)
+        agents = pool.submit(insights.agents, period, limit=MAX_AGENTS)
         answers = pool.submit(insights.answers, period, limit=MAX_ANSWERS)
         newest = pool.submit(analytics.mentions, period, limit=NEWEST)
         praised, blamed = phrases.result()
@@ -113,7 +113,7 @@ def load_competitor(
             trend_before=trend_before.result(),
             praised=praised,
             blamed=blamed,
-            agents=[each for each in agents.result() if each.counts.mentions][:MAX_AGENTS],
+            agents=agents.result(),
             answers=answers.result(),
             newest=newest.result().mentions,
         )

@@ -55,7 +55,8 @@ class OverviewPage:
     """Content of the page Overview about the days of `filters`.
 
     Gainers and losers changed by more than chance, the largest change first. `first_heard` are
-    competitors that no earlier call mentions. `to_review` are open questions by competitor.
+    competitors that no earlier call mentions; they are no gainers. `to_review` are open questions
+    by competitor.
     """
 
     filters: CallFilters
@@ -91,7 +92,7 @@ def load_overview(
             [name for name, change in changes.items() if change.is_new],
             filters.from_day or today,
         )
-        clear = {name: change for name, change in changes.items() if change.is_clear}
+        clear = {name: changes[name] for name in changes.keys() - heard if changes[name].is_clear}
         movers = partial(_movers, pool, analytics, filters, changes)
         gaining = movers(_largest(clear, MAX_MOVERS, gain=True))
         losing = movers(_largest(clear, MAX_MOVERS, gain=False))

@@ -300,6 +300,9 @@ DELETE FROM replaced_judgements WHERE call_id = %(call_id)s;
 -- Delete the sentiment of mentions that changed.
 WITH missing AS (
     DELETE FROM unjudged WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention_ids)s)
+), set_aside AS (
+    DELETE FROM replaced_judgements
+    WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention_ids)s) AND context = 'dismissed'
 )
 DELETE FROM sentiment WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention_ids)s);
 

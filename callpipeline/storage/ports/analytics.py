@@ -72,6 +72,15 @@ class AgentNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentMentions:
+    """Mentions in an agent's calls; `key` and `name` like those of AgentNumbers."""
+
+    key: str
+    name: str | None
+    counts: MentionCounts
+
+
+@dataclass(frozen=True, slots=True)
 class MentionTrend:
     """Mentions per time bucket: one entry per bucket, a score is None without mentions.
 
@@ -231,6 +240,10 @@ class InsightReader(Protocol):
 
     def count(self, filters: CallFilters) -> MomentCount: ...
 
+    def agents(self, filters: CallFilters, *, limit: int) -> Sequence[AgentMentions]:
+        """Return the agents in whose calls mentions match, most mentions first."""
+        ...
+
     def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:
         """Return those of the competitors that no call before the day mentions."""
         ...
@@ -250,8 +263,6 @@ class AnalyticsReader(Protocol):
     def rates(self, filters: CallFilters) -> PeriodRates: ...
 
     def by_competitor(self, filters: CallFilters) -> Sequence[CompetitorNumbers]: ...
-
-    def by_agent(self, filters: CallFilters) -> Sequence[AgentNumbers]: ...
 
     def over_time(self, filters: CallFilters) -> MentionTrend: ...
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from callpipeline.domain.notifications import (
+    AlertRule,
     EventKind,
     NotificationChannel,
     NotificationEvent,
@@ -122,6 +123,14 @@ class OutboxStore(Protocol):
     ) -> None: ...
 
     def unsubscribed(self) -> Mapping[NotificationChannel, Mapping[str, Any]]: ...
+
+
+class AlertRuleStore(Protocol):
+    """Rules of alerts on what is said in calls."""
+
+    def due(self, now: datetime, every_s: float) -> Sequence[AlertRule]:
+        """Take the rules to check now: each once in `every_s` seconds, by one process."""
+        ...
 
 
 class NotificationLog(Protocol):

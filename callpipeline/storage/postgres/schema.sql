@@ -580,9 +580,9 @@ CREATE TABLE replaced_judgements (
     PRIMARY KEY (call_id, mention_id, context)
 );
 COMMENT ON TABLE replaced_judgements IS
-    'Sentiment that a rematch removed: an earlier catalog gets exactly the same back.';
+    'Sentiment that a rematch or a dismissal removed: undoing it gives exactly the same back.';
 COMMENT ON COLUMN replaced_judgements.context IS
-    'Hash of the segment and of the names that counted in it.';
+    'Hash of the segment and of the names that counted in it, or dismissed.';
 
 CREATE TABLE discovery (
     source      text PRIMARY KEY,
@@ -646,6 +646,28 @@ COMMENT ON COLUMN outbox.channels IS 'Requested channels; null applies the routi
 COMMENT ON COLUMN outbox.incident_id IS 'Null until the event is dispatched.';
 COMMENT ON COLUMN outbox.pending_channels IS
     'Channels that still need a notification of the event.';
+
+CREATE TABLE alert_rules (
+    rule_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('spike', 'sentiment', 'leaving', 'new_competitor')),
+    competitor  text,
+    threshold   double precision NOT NULL CHECK (threshold >= 0),
+    days        integer NOT NULL CHECK (days BETWEEN 1 AND 366),
+    min_calls   integer NOT NULL CHECK (min_calls >= 1),
+    channels    text[] NOT NULL,
+    has_quotes  boolean NOT NULL,
+    is_enabled  boolean NOT NULL,
+    made_by     text,
+    made_at     timestamptz NOT NULL DEFAULT now(),
+    checked_at  timestamptz
+);
+COMMENT ON TABLE alert_rules IS
+    'Rules of alerts on what is said in calls; the sensor trouble checks them.';
+COMMENT ON COLUMN alert_rules.competitor IS 'The only competitor watched; null if any.';
+COMMENT ON COLUMN alert_rules.threshold IS 'In mentions per 100 completed calls.';
+COMMENT ON COLUMN alert_rules.channels IS 'Channels to notify; none applies the routing rules.';
+COMMENT ON COLUMN alert_rules.has_quotes IS
+    'Whether quotes are sent, to channels that may receive them.';
 
 CREATE TABLE notifications (
     notification_id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -1023,6 +1045,8 @@ CREATE TABLE reading_mentions (
     stance      text NOT NULL,
     score       double precision,
     switching   text,
+    state          text NOT NULL,
+    took_place_at  timestamptz NOT NULL,
     PRIMARY KEY (call_id, mention_id),
     FOREIGN KEY (call_id, mention_id) REFERENCES mentions ON DELETE CASCADE
 );
@@ -1030,12 +1054,13 @@ COMMENT ON TABLE reading_mentions IS
     'Read model of counted mentions for charts; triggers on mentions, sentiment and calls maintain it.';
 COMMENT ON COLUMN reading_mentions.stance IS 'The sentiment, or unjudged.';
 COMMENT ON COLUMN reading_mentions.switching IS 'The switching intent; null if there is none.';
+COMMENT ON COLUMN reading_mentions.state IS 'The state of the call.';
 
 CREATE FUNCTION read_call_mentions(which text, mention text DEFAULT NULL)
 RETURNS void LANGUAGE sql SET search_path = callpipeline AS $$
     INSERT INTO reading_mentions
     SELECT m.call_id, m.mention_id, c.day, c.agent, c.source, m.competitor, m.speaker,
-           coalesce(s.sentiment, 'unjudged'), s.score, s.switching
+           coalesce(s.sentiment, 'unjudged'), s.score, s.switching, c.state, c.took_place_at
     FROM mentions m JOIN reading_calls c USING (call_id)
     LEFT JOIN sentiment s USING (call_id, mention_id)
     WHERE m.call_id = which AND (mention IS NULL OR m.mention_id = mention)
@@ -1072,6 +1097,9 @@ BEGIN
            <> (after.day, after.agent, after.source, after.state IN ('DUPLICATE', 'ERASED')) THEN
         DELETE FROM reading_mentions WHERE call_id = NEW.call_id;
         PERFORM read_call_mentions(NEW.call_id);
+    ELSIF (before.state, before.took_place_at) <> (after.state, after.took_place_at) THEN
+        UPDATE reading_mentions SET state = after.state, took_place_at = after.took_place_at
+        WHERE call_id = NEW.call_id;
     END IF;
     RETURN NULL;
 END
@@ -1111,14 +1139,22 @@ $$;
 CREATE INDEX reading_calls_by_age ON reading_calls (created_at DESC, call_id DESC);
 CREATE INDEX reading_calls_by_time
     ON reading_calls (took_place_at DESC, call_id DESC);
--- Covering indexes in the order of the groups, so that distinct calls are counted without sorting.
+CREATE INDEX reading_calls_by_state ON reading_calls (state, took_place_at);
+-- Covering indexes in the order of the groups, so that distinct calls are counted without sorting;
+-- and in the order of lists, for the newest mentions and those of a few days.
 CREATE INDEX reading_mentions_by_competitor ON reading_mentions (competitor, call_id)
-    INCLUDE (day, agent, source, speaker, stance, score);
+    INCLUDE (day, agent, source, speaker, stance, score, state, switching);
 CREATE INDEX reading_mentions_by_agent ON reading_mentions (agent, call_id)
-    INCLUDE (day, competitor, source, speaker, stance, score);
-CREATE INDEX reading_mentions_by_day ON reading_mentions (day, call_id)
-    INCLUDE (agent, source, competitor, speaker, stance, score);
-CREATE INDEX reading_mentions_switching ON reading_mentions (day DESC, switching)
+    INCLUDE (day, competitor, source, speaker, stance, score, state, switching);
+CREATE INDEX reading_mentions_by_day
+    ON reading_mentions (day DESC, took_place_at DESC, call_id DESC, mention_id DESC)
+    INCLUDE (agent, source, competitor, speaker, stance, score, state, switching);
+CREATE INDEX reading_mentions_by_competitor_day
+    ON reading_mentions (competitor, day DESC, took_place_at DESC, call_id DESC, mention_id DESC)
+    INCLUDE (agent, source, speaker, stance, score, state, switching);
+CREATE INDEX reading_mentions_switching
+    ON reading_mentions (day DESC, took_place_at DESC, call_id DESC, mention_id DESC)
+    INCLUDE (switching, agent, source, competitor, speaker, stance, state)
     WHERE switching IS NOT NULL;
 
 CREATE TRIGGER read_call AFTER INSERT OR UPDATE OF

@@ -216,7 +216,7 @@ def _totals(calls: Sequence[Row], mentions: Sequence[Row]) -> Totals:
 
 def _competitors(rows: Sequence[Row]) -> tuple[CompetitorNumbers, ...]:
     return tuple(
-        CompetitorNumbers(row["competitor"], row["calls"], row["share"], _counts(row))
+        CompetitorNumbers(row["competitor"], row["calls"], row["share"], mention_counts(row))
         for row in rows
     )
 
@@ -236,12 +236,12 @@ def _agents(calls: Sequence[Row], mentions: Sequence[Row]) -> tuple[AgentNumbers
 
 
 def _agent(row: Row, mentions: Row | None) -> AgentNumbers:
-    counts = _counts(mentions) if mentions else MentionCounts()
+    counts = mention_counts(mentions) if mentions else MentionCounts()
     with_mention = mentions["calls_with_mention"] if mentions else 0
     return AgentNumbers(row["agent"], row["name"], row["calls"], with_mention, counts)
 
 
-def _counts(row: Row) -> MentionCounts:
+def mention_counts(row: Row) -> MentionCounts:
     return MentionCounts(**{field.name: row[field.name] for field in fields(MentionCounts)})
 
 

@@ -23,6 +23,10 @@ ALL = CallFilters()
 COUNTED = [str(state) for state in COUNTED_STATES]
 HAS_MENTION = "/* AND has_mention */"
 IN_FILTERED_CALL = "/* AND in_filtered_call */"
+IN_STATE = "/* AND in_state */"
+ANY_COMPETITOR = "m.competitor = ANY(%(competitors)s)"
+ONE_COMPETITOR = "m.competitor = (%(competitors)s::text[])[1]"
+"""Only an equality lets an index return the mentions of a competitor in order of time."""
 
 MAX_CURSOR_CHARS = 400
 """Generated cursors have fewer than 200."""
@@ -61,19 +65,24 @@ def statement(name: str, filters: CallFilters) -> LiteralString:
     """Return the text of a named query with the conditions that the filters need."""
     # The read model of mentions has no others than those of calls that count.
     is_narrow = filters.states is not None and not set(filters.states) >= set(COUNTED_STATES)
-    limits_calls = is_narrow or bool(filters.name)
-    return _statement(name, filters.requires_mention, limits_calls)
+    return _statement(
+        name, filters.requires_mention, is_narrow, bool(filters.name), len(filters.competitors) == 1
+    )
 
 
 @cache
-def _statement(name: str, requires_mention: bool, limits_calls: bool) -> LiteralString:
+def _statement(
+    name: str, requires_mention: bool, limits_states: bool, limits_names: bool, is_one: bool
+) -> LiteralString:
     """Return one of several texts: Postgres cannot turn `NOT … OR EXISTS` into a join."""
     text = query(name)
     if requires_mention:
         text = text.replace(HAS_MENTION, f"AND (\n{query('reading/has_mention')})")
-    if limits_calls:
+    if limits_states:
+        text = text.replace(IN_STATE, "AND m.state = ANY(%(states)s)")
+    if limits_names:
         text = text.replace(IN_FILTERED_CALL, f"AND (\n{query('reading/in_filtered_call')})")
-    return text
+    return text.replace(ANY_COMPETITOR, ONE_COMPETITOR) if is_one else text
 
 
 def parameters(filters: CallFilters) -> Row:

@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from datetime import date
 
 from callpipeline.domain.calls.filters import CallFilters
-from callpipeline.storage.ports.analytics import AgentAnswer, MomentCount, SaidAbout
+from callpipeline.storage.ports.analytics import (
+    AgentAnswer,
+    AgentMentions,
+    MomentCount,
+    SaidAbout,
+)
 from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.reading.analytics import mention_counts
 from callpipeline.storage.reading.filtered import ALL, resolve_competitors, select
 
 
@@ -19,6 +25,11 @@ class Insights:
         """Count the matching mentions."""
         [row] = self._select("insights/count_moments", filters)
         return MomentCount(row["moments"], row["calls"])
+
+    def agents(self, filters: CallFilters = ALL, *, limit: int) -> list[AgentMentions]:
+        """Return the agents in whose calls mentions match, most mentions first."""
+        rows = self._select("insights/agents", filters, {"limit": limit})
+        return [AgentMentions(row["agent"], row["name"], mention_counts(row)) for row in rows]
 
     def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:
         """Return those of the competitors that no call before the day mentions."""

@@ -1,3 +1,13 @@
+-- name: agents
+-- Count the filtered mentions by agent, most first, with the agent's name in one of the calls.
+SELECT a.*, r.agent_name AS name
+FROM (SELECT m.agent, min(m.call_id) AS call_id,
+          -- include reading/mention_counts
+      FROM reading_mentions m WHERE
+          -- include reading/mention_conditions
+      GROUP BY m.agent ORDER BY mentions DESC, m.agent LIMIT %(limit)s) AS a
+JOIN reading_calls r USING (call_id) ORDER BY a.mentions DESC, a.agent;
+
 -- name: answers
 -- List what customers said in the newest filtered mentions, and what the agent said next, within
 -- 30 seconds, newest call first.
@@ -5,19 +15,24 @@ WITH newest AS (
     SELECT m.call_id, m.mention_id, m.day FROM reading_mentions m
     WHERE m.speaker = 'customer' AND
     -- include reading/mention_conditions
-    ORDER BY m.day DESC, m.call_id DESC LIMIT 10 * %(limit)s
+    ORDER BY m.day DESC, m.took_place_at DESC, m.call_id DESC, m.mention_id DESC LIMIT 10 * %(limit)s
+), asked AS (
+    -- A segment may name several competitors, or one several times.
+    SELECT DISTINCT ON (w.day, g.call_id, g.start_s, g.channel, g.segment_index)
+           w.day, g.call_id, w.mention_id, g.start_s, g.end_s, g.text
+    FROM newest w JOIN mentions n USING (call_id, mention_id)
+    JOIN segments g USING (call_id, channel, segment_index)
+    ORDER BY w.day, g.call_id, g.start_s, g.channel, g.segment_index, n.start_s, w.mention_id
 )
-SELECT w.call_id, w.mention_id, c.agent_name AS agent, g.start_s, a.end_s, g.text AS question,
+SELECT q.call_id, q.mention_id, c.agent_name AS agent, q.start_s, a.end_s, q.text AS question,
        a.text AS answer
-FROM newest w JOIN mentions n USING (call_id, mention_id)
-JOIN segments g USING (call_id, channel, segment_index)
-JOIN reading_calls c USING (call_id)
+FROM asked q JOIN reading_calls c USING (call_id)
 CROSS JOIN LATERAL (
     SELECT s.text, s.end_s FROM segments s
-    WHERE s.call_id = w.call_id AND s.speaker = 'agent' AND s.start_s >= g.end_s - 1
-      AND s.start_s <= g.end_s + 30 AND array_length(string_to_array(s.text, ' '), 1) >= 4
+    WHERE s.call_id = q.call_id AND s.speaker = 'agent' AND s.start_s >= q.end_s - 1
+      AND s.start_s <= q.end_s + 30 AND array_length(string_to_array(s.text, ' '), 1) >= 4
     ORDER BY s.start_s LIMIT 1) AS a
-ORDER BY w.day DESC, w.call_id DESC, g.start_s LIMIT %(limit)s;
+ORDER BY q.day DESC, q.call_id DESC, q.start_s LIMIT %(limit)s;
 
 -- name: count_moments
 -- Count the filtered mentions, and the calls with them.
@@ -36,7 +51,7 @@ WHERE NOT EXISTS (SELECT FROM reading_mentions m
 WITH newest AS (
     SELECT m.call_id, m.mention_id, m.stance, m.day FROM reading_mentions m WHERE
     -- include reading/mention_conditions
-    ORDER BY m.day DESC, m.call_id DESC LIMIT %(limit)s
+    ORDER BY m.day DESC, m.took_place_at DESC, m.call_id DESC, m.mention_id DESC LIMIT %(limit)s
 )
 SELECT w.call_id, w.mention_id, w.stance, coalesce(nullif(s.quote, ''), g.text, n.text) AS text,
        n.text AS name

@@ -60,7 +60,9 @@ SELECT competitor, sum(mentions)::bigint AS mentions, count(*) AS calls,
        sum(by_agent)::bigint AS by_agent, count(*) FILTER (WHERE by_agent > 0) AS agent_calls
 FROM by_call GROUP BY competitor
 UNION ALL
-SELECT NULL, 0, count(DISTINCT call_id), 0, 0, 0, 0 FROM by_call;
+SELECT NULL, 0, count(*), 0, 0, 0, 0
+-- Hashing the calls is faster than sorting them for count(DISTINCT).
+FROM (SELECT FROM by_call GROUP BY call_id) AS naming;
 
 -- name: competitors_of_calls
 -- Count the mentions in calls by competitor, speaker and sentiment, in order of time.
@@ -103,10 +105,8 @@ FROM reading_calls WHERE state = ANY(%(states)s) GROUP BY source, agent;
     )
 
 -- name: in_filtered_call
--- Condition on mentions m: the call is in one of the states, and its name matches.
+-- Condition on mentions m: the name of the call matches.
     EXISTS (SELECT FROM reading_calls r WHERE r.call_id = m.call_id
-            AND r.state = ANY(%(states)s) AND
-            -- include reading/day_conditions
             AND (%(name_patterns)s::text[] IS NULL OR r.name LIKE ALL (%(name_patterns)s)))
 
 -- name: is_transcript
@@ -190,14 +190,13 @@ SELECT competitor FROM known WHERE competitor IS NOT NULL;
 -- name: list_mentions
 -- List the filtered mentions with their segments, newest call first.
 WITH newest AS (
-    SELECT m.call_id, m.mention_id, r.took_place_at
-    FROM reading_mentions m JOIN reading_calls r USING (call_id)
-    WHERE (%(after_id)s::text IS NULL OR (r.took_place_at, m.call_id, m.mention_id)
-           < (%(after_at)s::timestamptz, %(after_id)s, %(after_mention)s)) AND
-    -- include reading/day_conditions
-      AND
+    SELECT m.call_id, m.mention_id, m.day, m.took_place_at FROM reading_mentions m
+    WHERE (%(after_id)s::text IS NULL
+           OR m.day <= (%(after_at)s::timestamptz AT TIME ZONE 'UTC')::date
+              AND (m.took_place_at, m.call_id, m.mention_id)
+                  < (%(after_at)s::timestamptz, %(after_id)s, %(after_mention)s)) AND
     -- include reading/mention_conditions
-    ORDER BY r.took_place_at DESC, m.call_id DESC, m.mention_id DESC LIMIT %(limit)s
+    ORDER BY m.day DESC, m.took_place_at DESC, m.call_id DESC, m.mention_id DESC LIMIT %(limit)s
 )
 SELECT w.call_id, w.took_place_at, c.key, c.metadata ->> 'agent' AS agent,
     -- include reading/mention_columns
@@ -227,6 +226,7 @@ ORDER BY w.took_place_at DESC, w.call_id DESC, w.mention_id DESC;
     AND (%(sentiment)s::text IS NULL OR m.stance = %(sentiment)s)
     AND (%(speaker)s::text IS NULL OR m.speaker = %(speaker)s) AND
     -- include reading/moment_conditions
+    /* AND in_state */
     /* AND in_filtered_call */
 
 -- name: mention_counts

@@ -33,7 +33,7 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization, speakers, unjudged
-from callpipeline.storage.results.decisions import corrections, reviews
+from callpipeline.storage.results.decisions import reviews
 from callpipeline.storage.results.serialization import (
     peaks_from_json,
     peaks_to_json,
@@ -157,9 +157,9 @@ class Results:
         def store(connection: Connection[DictRow]) -> None:
             _replace(connection, "sentiment", write, judged)
             unjudged.replace(connection, write, missing)
+            connection.execute(query("reviews/forget_set_aside"), {"call_id": write.call_id})
             # Decisions may have been made while the mentions were judged.
             reviews.reconcile_sentiment(connection, write.call_id)
-            corrections.apply(connection, write.call_id)
 
         self._write(write, store)
 

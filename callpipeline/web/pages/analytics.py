@@ -233,6 +233,6 @@ def change_title(change: RateChange) -> str:
     """Explain a change: both rates, and whether it is more than chance."""
     both = f"{rate(change.before.per_100)} per 100 calls before, {rate(change.now.per_100)} now"
     counts = f"{change.before.of:,} and {change.now.of:,} completed calls"
-    if change.relative is None:
+    if change.relative is None and not change.is_new:
         return f"{both} ({counts})"
     return f"{both} ({counts}); {'more than chance' if change.is_clear else 'may be chance'}"

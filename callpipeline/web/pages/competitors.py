@@ -19,6 +19,7 @@ from callpipeline.web.pages.competitors_view import (
     MAX_FORM_TEXT,
     ORIGIN_LABELS,
     SPARKLINE_SIZE,
+    ListSorting,
     ProposalForm,
     ProposalView,
     entry_form,
@@ -46,14 +47,18 @@ may_change = Depends(require(Scope.ADMIN, page=True, action="change the competit
 
 
 @router.get("")
-def competitors(request: Request, state: State) -> Response:
+def competitors(
+    request: Request, state: State, sorting: Annotated[ListSorting, Depends()]
+) -> Response:
     catalog = catalog_in_force(state)
     today = datetime.now(UTC).date()
     current = state.storage.catalogs.current()
+    overview = load_competitors(state.storage.analytics, state.storage.reviews, catalog, today)
     return page(
         request,
         "competitors.html",
-        overview=load_competitors(state.storage.analytics, state.storage.reviews, catalog, today),
+        listed=sorting.sorted(overview.competitors),
+        sorting=sorting,
         problem="" if current else service.list_problem(state),
         current=current,
         origin=ORIGIN_LABELS[current.origin] if current else "",

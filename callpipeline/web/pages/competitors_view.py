@@ -1,14 +1,16 @@
 """Views of the page Competitors: its form, what a change would do, and the history."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.catalog_diff import CompetitorChange, diff_catalogs
 from callpipeline.errors import CatalogInvalid
+from callpipeline.pipeline.reading.competitors import ListedCompetitor
 from callpipeline.pipeline.rematch.previews import CatalogPreview
 from callpipeline.storage.catalog.editing import CompetitorEdit
 from callpipeline.storage.catalog.files import catalog_to_yaml
@@ -31,6 +33,51 @@ ORIGIN_LABELS = {
 }
 SPARKLINE_SIZE = (96, 24)
 UNCHECKED = CatalogProposal(None)
+
+
+ListKey = Literal["list", "competitor", "mentions", "change", "to_review", "precision"]
+LIST_KEYS: Mapping[ListKey, Callable[[ListedCompetitor], Any]] = {
+    "competitor": lambda of: of.entry.name.casefold(),
+    "mentions": lambda of: None if of.entry.own else of.mentions,
+    "change": lambda of: math.inf if of.change.is_new else of.change.relative,
+    "to_review": lambda of: of.to_review,
+    "precision": lambda of: of.decisions.precision,
+}
+"""Values that the list can be sorted by; entries without one come last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListSorting:
+    """Query parameters of the list: its column, and the direction; `list` is its own order."""
+
+    sort: ListKey = "list"
+    order: Literal["up", "down"] = "down"
+
+    def sorted(self, competitors: Sequence[ListedCompetitor]) -> list[ListedCompetitor]:
+        """Return the competitors in the requested order."""
+        key = LIST_KEYS.get(self.sort)
+        if key is None:
+            return list(competitors)
+        known = [each for each in competitors if key(each) is not None]
+        known.sort(key=key, reverse=self.order == "down")
+        return known + [each for each in competitors if key(each) is None]
+
+    def direction(self, key: ListKey) -> str | None:
+        """Return the value of `aria-sort`, if the list is sorted by this column."""
+        if key != self.sort:
+            return None
+        return "ascending" if self.order == "up" else "descending"
+
+    def link(self, key: ListKey) -> str:
+        """Return the link that sorts by this column, or reverses the order."""
+        is_up = self.order == "down" if key == self.sort else key == "competitor"
+        return f"/competitors?sort={key}&order={'up' if is_up else 'down'}"
+
+    @property
+    def url(self) -> str:
+        """Return the link of the list as it is."""
+        is_default = self.sort == "list"
+        return "/competitors" if is_default else f"/competitors?sort={self.sort}&order={self.order}"
 
 
 class ProposalForm(BaseModel):

@@ -77,6 +77,8 @@ AUDITED: Mapping[str, AuditAction] = {
     "POST /patterns/{kind}": A.CHANGED,
     "PUT /patterns/{kind}": A.CHANGED,
     "DELETE /patterns/{kind}/{pattern:path}": A.CHANGED,
+    "POST /alerts": A.CHANGED,
+    "POST /alerts/delete": A.CHANGED,
     "POST /storage/upload": A.CHANGED,
     "DELETE /storage/delete/{object_path:path}": A.ERASED,
     "POST /competitors/rematch": A.OPERATED,
@@ -96,7 +98,7 @@ UNAUDITED = frozenset({
     "GET /catalog/versions/{version}/changes", "GET /catalog/competitors.yaml",
     "GET /catalog/rematch", "GET /competitors", "GET /competitors/status",
     "GET /competitors/history", "GET /competitors/edit", "GET /competitors/remove",
-    "GET /competitors/restore", "GET /competitors/text", "GET /patterns/{kind}",
+    "GET /competitors/restore", "GET /alerts", "GET /competitors/text", "GET /patterns/{kind}",
     # Changes nothing, or says nothing of what was said.
     "POST /catalog/check", "POST /catalog/preview", "POST /competitors/preview",
     "POST /find-competitors", "GET /storage/list", "GET /storage/exists/{object_path:path}",

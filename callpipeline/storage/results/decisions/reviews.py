@@ -23,6 +23,7 @@ from callpipeline.storage.ports.results import (
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization
+from callpipeline.storage.results.decisions import corrections
 
 
 class Reviews:
@@ -136,8 +137,9 @@ def apply(
 
 
 def reconcile_sentiment(connection: Connection[DictRow], call_id: str) -> None:
-    """Bring sentiment in line with the decisions, in the caller's transaction."""
+    """Bring sentiment in line with decisions and corrections, in the caller's transaction."""
     connection.execute(query("reviews/reconcile_sentiment"), {"call_id": call_id})
+    corrections.apply(connection, call_id)
 
 
 def _with_decision(mention: Mention, row: Row | None) -> Mention:

@@ -36,10 +36,13 @@ SELECT call_id FROM reviews WHERE review_id = %(review_id)s;
 -- name: count_pending
 -- Count the open questions about completed calls by competitor, most first: one for each call and
 -- competitor.
-SELECT m.competitor, count(DISTINCT m.call_id) AS mentions
-FROM mentions m JOIN calls c USING (call_id)
-WHERE m.status = 'needs_review' AND c.state = 'COMPLETED'
-GROUP BY m.competitor ORDER BY mentions DESC, m.competitor;
+SELECT competitor, count(*) AS mentions
+FROM (SELECT DISTINCT m.competitor, m.call_id FROM mentions m WHERE m.status = 'needs_review') AS m
+-- Few calls are not completed, so excluding those is less work.
+WHERE NOT EXISTS (
+    SELECT FROM reading_calls r WHERE r.call_id = m.call_id
+      AND r.state IN ('PENDING', 'PROCESSING', 'FAILED', 'DUPLICATE', 'ERASED'))
+GROUP BY competitor ORDER BY mentions DESC, competitor;
 
 -- name: count_decisions
 -- Count the mentions that people confirmed and dismissed, by competitor; the last decision on each
@@ -137,14 +140,43 @@ LEFT JOIN LATERAL (
 WHERE m.call_id = %(call_id)s AND m.mention_id = %(mention_id)s;
 
 -- name: reconcile_sentiment
--- Bring the sentiment of reviewed mentions in line with the decisions. Mentions that do not count
--- lose theirs; those that count without one are queued for judging, or never judged if the text
--- is deleted.
+-- Bring the sentiment of reviewed mentions in line with the decisions. That of mentions that do not
+-- count is set aside, without the corrections of people, which apply again. Those that count get
+-- theirs back; those without one are queued for judging, or never judged if the text is deleted.
 WITH reviewed AS (
     SELECT m.* FROM mentions m
     WHERE m.call_id = %(call_id)s
       AND EXISTS (SELECT FROM reviews r
                   WHERE r.call_id = m.call_id AND r.mention_id = m.mention_id)
+), set_aside AS (
+    INSERT INTO replaced_judgements (call_id, mention_id, context, competitor, sentiment, score,
+                                     rule, quote, engine, confidence, switching, switching_quote)
+    SELECT s.call_id, s.mention_id, 'dismissed', s.competitor,
+           coalesce(s.judged ->> 'sentiment', s.sentiment),
+           coalesce((s.judged ->> 'score')::float8, s.score),
+           coalesce(s.judged ->> 'rule', s.rule), s.quote, s.engine,
+           CASE WHEN s.judged IS NULL THEN s.confidence
+                ELSE (s.judged ->> 'confidence')::float8 END,
+           s.switching, s.switching_quote
+    FROM sentiment s JOIN reviewed m USING (call_id, mention_id) WHERE m.status <> 'counted'
+    ON CONFLICT (call_id, mention_id, context) DO UPDATE SET
+        competitor = excluded.competitor, sentiment = excluded.sentiment, score = excluded.score,
+        rule = excluded.rule, quote = excluded.quote, engine = excluded.engine,
+        confidence = excluded.confidence, switching = excluded.switching,
+        switching_quote = excluded.switching_quote
+), taken AS (
+    DELETE FROM replaced_judgements r USING reviewed m
+    WHERE r.call_id = m.call_id AND r.mention_id = m.mention_id AND r.context = 'dismissed'
+      AND m.status = 'counted'
+    RETURNING r.*
+), given_back AS (
+    INSERT INTO sentiment (call_id, mention_id, competitor, sentiment, score, rule, quote, engine,
+                           confidence, switching, switching_quote)
+    SELECT call_id, mention_id, competitor, sentiment, score, rule, quote, engine, confidence,
+           switching, switching_quote
+    FROM taken
+    ON CONFLICT (call_id, mention_id) DO NOTHING
+    RETURNING mention_id
 ), deleted_sentiment AS (
     DELETE FROM sentiment s USING reviewed m
     WHERE s.call_id = m.call_id AND s.mention_id = m.mention_id AND m.status <> 'counted'
@@ -166,8 +198,13 @@ FROM reviewed m CROSS JOIN transcripts t
 WHERE m.status = 'counted'
   AND NOT EXISTS (SELECT FROM sentiment s
                   WHERE s.call_id = m.call_id AND s.mention_id = m.mention_id)
+  AND m.mention_id NOT IN (SELECT mention_id FROM given_back)
   AND NOT EXISTS (SELECT FROM unjudged u
                   WHERE u.call_id = m.call_id AND u.mention_id = m.mention_id);
+
+-- name: forget_set_aside
+-- Delete the sentiment of dismissed mentions, because the call is judged again.
+DELETE FROM replaced_judgements WHERE call_id = %(call_id)s AND context = 'dismissed';
 
 -- name: touch_call
 -- Mark a completed call as changed, so that its day is counted again. A call in progress changes

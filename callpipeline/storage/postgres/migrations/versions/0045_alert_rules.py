@@ -1,0 +1,13 @@
+"""Add the rules of alerts on what is said in calls."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0045"
+down_revision = "0044"
+
+
+def upgrade() -> None:
+    """Run the statements in the file of the same name."""
+    op.execute(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:"))
