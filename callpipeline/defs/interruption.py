@@ -53,7 +53,7 @@ class Interruption:
             for kind in SIGNALS:
                 signal.signal(kind, self._interrupt)
 
-    def unwatch(self, handlers: Mapping[int, Handler]) -> None:
+    def unwatch(self, handlers: Mapping[signal.Signals, Handler]) -> None:
         """Set the handlers of before, unless others have replaced those of `watch`."""
         for kind, handler in handlers.items():
             if signal.getsignal(kind) == self._interrupt:
