@@ -37,11 +37,12 @@ from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.call_audio import CallAudio
 from callpipeline.storage.results.decisions.corrections import SentimentCorrections
 from callpipeline.storage.results.decisions.evaluations import Evaluations
 from callpipeline.storage.results.decisions.reviews import Reviews
 from callpipeline.storage.results.patterns import SentimentPatterns
-from callpipeline.storage.results.results import CallAudio, Results
+from callpipeline.storage.results.results import Results
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
 from callpipeline.storage.sources.imports import (
