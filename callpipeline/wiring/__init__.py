@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
@@ -374,6 +375,7 @@ def open_legacy_import(
         lambda content, channel: parse_old_transcript(content, channel, agent_channel),
         load_catalog(settings, storage.catalogs),
         agent_channel,
+        redaction_policies(settings)[IMPORTED_BUCKET],
     )
     with open_legacy_database(database_url) as database:
         yield importer, database
