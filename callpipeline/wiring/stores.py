@@ -237,13 +237,18 @@ def _create_folder(url: str) -> None:
 
 
 def disk_shortage(settings: Settings, incoming_bytes: int = 0) -> str | None:
-    """Return where less than CALLPIPELINE_MIN_FREE_MB would be left, None if nowhere."""
+    """Return which disk is read-only, or would have less than CALLPIPELINE_MIN_FREE_MB free.
+
+    A read-only folder of recordings is no shortage: it may be one on purpose.
+    """
     folders = (
         settings.home,
         local_folder(settings.storage_url),
         local_folder(settings.recordings_url),
     )
     for folder in filter(None, folders):
+        if folder != folders[-1] and files.is_read_only(folder):
+            return f"the disk with {folder} is read-only: check it, and mount it for writing"
         free = files.free_bytes(folder)
         if free - incoming_bytes < settings.min_free_mb * 1_000_000:
             return (
