@@ -69,7 +69,7 @@ def _kill(options: argparse.Namespace) -> None:
         after_s = installation.wait_until_final(call_ids, 1200)
         result = tally(installation.url, installation.store, call_ids)
     print(f"{kills} workers killed; all {len(call_ids)} calls ended {after_s:.0f} s after the last")
-    print(f"LOST = {len(result.lost)}, DUP = {len(result.dup)}  ({result})")
+    print(result)
 
 
 def _installation(folder: str, workers: int) -> AbstractContextManager[Installation]:
