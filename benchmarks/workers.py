@@ -6,17 +6,15 @@ redis-server.
 """
 
 import argparse
-import os
-import signal
 import tempfile
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.soak.installation import Installation
 from tests.soak.script import Script
 from tests.soak.tally import tally
-from tests.soak.workers import NO_REDIS, REDIS, with_workers
+from tests.soak.workers import NO_REDIS, REDIS, kill_machine, with_workers
 
 CONCURRENCY = 8
 """Calls that a run processes at once; each worker executes one run."""
@@ -64,7 +62,7 @@ def _kill(options: argparse.Namespace) -> None:
             call_ids += installation.register([installation.record(script)])
             if elapsed_s >= next_kill_s:
                 name = f"worker-{kills % 2 + 1}"
-                _kill_machine(installation, name)
+                kill_machine(installation, name)
                 installation.start_worker(name)
                 kills, next_kill_s = kills + 1, next_kill_s + options.kill_every
             time.sleep(options.kill_for / options.calls)
@@ -82,16 +80,6 @@ def _installation(folder: str, workers: int) -> AbstractContextManager[Installat
 def _start(installation: Installation, workers: int) -> None:
     for number in range(workers):
         installation.start_worker(f"worker-{number + 1}")
-
-
-def _kill_machine(installation: Installation, name: str) -> None:
-    """Kill a worker with all its processes at once, as if its machine had lost power."""
-    pid = installation.running[name].pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for group in map(int, children):
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-    installation.kill(name)
 
 
 if __name__ == "__main__":

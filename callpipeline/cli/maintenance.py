@@ -16,6 +16,7 @@ from callpipeline.cli import present
 from callpipeline.cli.session import (
     AsJson,
     console,
+    name_calls,
     open_storage_migrated,
     print_error,
     print_note,
@@ -99,6 +100,7 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
         if wanted and not yes:
             _ask(len(wanted), keep_recording=keep_recording)
         call_ids = [call.call_id for call in wanted]
+        name_calls([*call_ids, *begun])
         storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
         done, goes_on = _finished(storage, [*call_ids, *begun])
     _ = compact and _compact()

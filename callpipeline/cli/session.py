@@ -6,7 +6,8 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -122,6 +123,8 @@ AUDITED: Mapping[str, tuple[str, AuditAction]] = {
     "notifications.resend": ("notifications resend", A.OPERATED),
     "notifications.send": ("notifications send", A.OPERATED),
     "rematching.recompute": ("recompute", A.OPERATED),
+    "installation.backup.restore": ("restore", A.CHANGED),
+    "maintenance.retention": ("retention --now", A.ERASED),
     "calls.redaction.redact": ("redact", A.ERASED),
     "calls.processing.retry": ("retry", A.OPERATED),
     "calls.results.search": ("search", A.READ),
@@ -129,7 +132,6 @@ AUDITED: Mapping[str, tuple[str, AuditAction]] = {
     "calls.status.status": ("status", A.READ),
 }
 """Commands in the audit log, by their functions."""
-MAX_CALLS = 100
 _CALL = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}")
 _entries: ContextVar[tuple[AuditEntry, ...]] = ContextVar("audit entries", default=())
 
@@ -148,13 +150,14 @@ def _audit_entries(
 ) -> Iterator[AuditEntry]:
     """Yield an entry for each call that a command names, or a single one; none for a preview."""
     function = f"{command.__module__}.{command.__name__}".removeprefix("callpipeline.cli.")
-    if function not in AUDITED or parameters.get("dry_run"):
+    is_preview = parameters.get("dry_run") or parameters.get("now") is False
+    if function not in AUDITED or is_preview:
         return
     name, action = AUDITED[function]
     # Where the user logged in from by SSH; on the machine itself, there is no address.
     address = os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or None
     what = f"callpipeline {name}"
-    for target in _calls_in(parameters)[:MAX_CALLS] or [None]:
+    for target in _calls_in(parameters) or [None]:
         yield AuditEntry(action, current_user(), "command", address, what, target)
 
 
@@ -166,8 +169,18 @@ def _calls_in(parameters: Mapping[str, object]) -> list[str]:
     return found
 
 
+def name_calls(call_ids: Iterable[str]) -> None:
+    """Name the calls that the running command has found, each with an entry in the audit log."""
+    if entries := _entries.get():
+        _entries.set(tuple(_naming(entries[0], each) for each in call_ids) or entries)
+
+
+def _naming(entry: AuditEntry, call_id: str) -> AuditEntry:
+    return replace(entry, target=call_id, entry_id=str(uuid.uuid4()))
+
+
 @contextmanager
-def _recorded(storage: wiring.Storage) -> Iterator[None]:
+def recorded(storage: wiring.Storage) -> Iterator[None]:
     """Add the running command to the audit log when it ends, whether it succeeds or not.
 
     Without the database, the entry waits in a file for the next command or the web app.
@@ -200,5 +213,5 @@ def open_storage_migrated() -> Iterator[wiring.Storage]:
         elif not examine(url).works:
             migrate(url)
         wiring.enter_dagster_environment(options, url)
-        with wiring.open_storage(options, url) as storage, _recorded(storage):
+        with wiring.open_storage(options, url) as storage, recorded(storage):
             yield storage

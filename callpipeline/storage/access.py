@@ -195,6 +195,8 @@ class AuditSpool:
         with self._lock:
             for entry in entries:
                 if len(self._unwritten) >= MAX_IN_MEMORY:
+                    self._write()
+                if len(self._unwritten) >= MAX_IN_MEMORY:
                     log.error("an entry of the audit log is lost: disk and database are away")
                     continue
                 self._unwritten.append(json.dumps(_as_json(entry)).encode() + b"\n")

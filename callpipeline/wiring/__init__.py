@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
@@ -37,11 +38,12 @@ from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
+from callpipeline.storage.results.call_audio import CallAudio
 from callpipeline.storage.results.decisions.corrections import SentimentCorrections
 from callpipeline.storage.results.decisions.evaluations import Evaluations
 from callpipeline.storage.results.decisions.reviews import Reviews
 from callpipeline.storage.results.patterns import SentimentPatterns
-from callpipeline.storage.results.results import CallAudio, Results
+from callpipeline.storage.results.results import Results
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
 from callpipeline.storage.sources.imports import (
@@ -377,6 +379,7 @@ def open_legacy_import(
         lambda content, channel: parse_old_transcript(content, channel, agent_channel),
         load_catalog(settings, storage.catalogs),
         agent_channel,
+        redaction_policies(settings)[IMPORTED_BUCKET],
     )
     with open_legacy_database(database_url) as database:
         yield importer, database

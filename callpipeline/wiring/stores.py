@@ -13,6 +13,7 @@ from callpipeline.config import CHECKOUT, Settings, environment
 from callpipeline.config.legacy import minio_access
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import RetentionClass, RetentionPeriods
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.calls.source_audio import SourceAudio
 from callpipeline.domain.calls.sources import MonoFirstSpeaker, Source
 from callpipeline.domain.egress import EgressPolicy
@@ -171,7 +172,10 @@ def transcript_rules(settings: Settings) -> dict[str, TranscriptRules]:
 
 
 def redaction_policies(settings: Settings) -> dict[str, RedactionPolicy]:
-    """Return what is masked by bucket; announced calls have the policy of uploads."""
+    """Return what is masked by bucket; announced calls have the policy of uploads.
+
+    In imported calls, whose source is unknown, everything is masked that is in some source.
+    """
     sources = load_sources(settings)
 
     def policy(source: Source) -> RedactionPolicy:
@@ -179,7 +183,11 @@ def redaction_policies(settings: Settings) -> dict[str, RedactionPolicy]:
         return RedactionPolicy(kinds, settings.redact_regions)
 
     policies = {_bucket_of(settings, source): policy(source) for source in sources}
-    return policies | {ANNOUNCED_BUCKET: policies[_bucket_of(settings, sources[0])]}
+    kinds = frozenset(settings.redact or ()).union(*(each.kinds for each in policies.values()))
+    return policies | {
+        ANNOUNCED_BUCKET: policies[_bucket_of(settings, sources[0])],
+        IMPORTED_BUCKET: RedactionPolicy(kinds, settings.redact_regions),
+    }
 
 
 def sources_by_bucket(settings: Settings) -> dict[str, Source]:
@@ -229,13 +237,18 @@ def _create_folder(url: str) -> None:
 
 
 def disk_shortage(settings: Settings, incoming_bytes: int = 0) -> str | None:
-    """Return where less than CALLPIPELINE_MIN_FREE_MB would be left, None if nowhere."""
+    """Return which disk is read-only, or would have less than CALLPIPELINE_MIN_FREE_MB free.
+
+    A read-only folder of recordings is no shortage: it may be one on purpose.
+    """
     folders = (
         settings.home,
         local_folder(settings.storage_url),
         local_folder(settings.recordings_url),
     )
     for folder in filter(None, folders):
+        if folder != folders[-1] and files.is_read_only(folder):
+            return f"the disk with {folder} is read-only: check it, and mount it for writing"
         free = files.free_bytes(folder)
         if free - incoming_bytes < settings.min_free_mb * 1_000_000:
             return (

@@ -62,7 +62,7 @@ class OldSystem:
         self.insert("sentiment_results", [r for number in numbers for r in _results(number)])
         for number in numbers if transcripts else ():
             for side, texts in SAID.items():
-                self.put(number, side, {"success": True, "data": _transcript(texts)})
+                self.put(number, side, {"success": True, "data": a_transcript_of(texts)})
 
     def put(self, number: int, side: str, document: Any) -> None:
         path = self.bucket / "transcripts" / old_id(number) / f"{side}_transcript.json"
@@ -126,7 +126,7 @@ def _results(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _transcript(texts: Sequence[str]) -> dict[str, Any]:
+def a_transcript_of(texts: Sequence[str]) -> dict[str, Any]:
     segments = [
         {"id": at, "start": at * 4.0, "end": at * 4.0 + 3, "text": f" {text}"}
         for at, text in enumerate(texts)

@@ -65,6 +65,8 @@ def test_everything_is_restored(
     assert kept.stat().st_mode & 0o777 == 0o700
     there = Installation(tmp_path / "there", empty_url)
     assert "4 calls" in there.run("restore", kept).stdout
+    restored = "SELECT action FROM audit_log WHERE what = 'callpipeline restore'"
+    assert execute_sql(empty_url, restored) == [("changed",)]
     assert contents(empty_url) == contents(database_url)
     assert (there.home / "competitors.yaml").read_text() == "competitors: [Vodafone]"
     assert analyst_problem(empty_url) is None

@@ -6,6 +6,7 @@ from callpipeline.domain.access import AuditAction
 from callpipeline.storage.access import AuditLog
 from callpipeline.storage.erasure import RetentionStore
 from callpipeline.storage.postgres.database import Database
+from tests.integration.databases import execute_sql
 from tests.integration.test_cli import Installation, here, wav
 
 __all__ = ["here"]
@@ -31,6 +32,32 @@ def test_commands_are_entries_with_user_call_and_address(
     ]
     [actor] = {each.actor for each in AuditLog(database).page()}
     assert " on " in actor
+
+
+def test_calls_that_a_command_finds_are_named_however_many(
+    here: Installation, database_url: str
+) -> None:
+    """`erase --customer` names none itself; more than a hundred are named too."""
+    files = [wav(here.home / "mine" / f"call-{number}.wav", seed=number) for number in range(105)]
+    call_ids = {each["call_id"] for each in here.json("ingest", *files)}
+    assert len(call_ids) == len(files)
+    execute_sql(database_url, """UPDATE calls SET metadata = '{"customer": "Acme"}'""")
+    here.run("show", "call-7.wav")
+    here.run("erase", "--customer", "Acme", "--dry-run")
+    here.run("erase", "--customer", "Acme", "--yes")
+    named = execute_sql(database_url, "SELECT action, target FROM audit_log WHERE target <> ''")
+    assert {target for action, target in named if action == "erased"} == call_ids
+    assert [action for action, _ in named].count("read") == 1
+
+
+def test_deletion_by_retention_is_an_entry_and_its_preview_is_none(
+    here: Installation, database: Database
+) -> None:
+    here.run("retention")
+    assert AuditLog(database).page() == []
+    here.run("retention", "--now")
+    [entry] = AuditLog(database).page()
+    assert (entry.action, entry.what) == (AuditAction.ERASED, "callpipeline retention --now")
 
 
 def test_entries_go_after_a_period_of_their_own(here: Installation, database: Database) -> None:

@@ -18,7 +18,9 @@ from callpipeline.defs.dagster_internals.webserver import (
     PURPOSE,
     READ_ONLY,
     DagsterGuard,
+    Record,
 )
+from callpipeline.domain.access import AuditAction, AuditEntry
 from callpipeline.http_server.security import Signer
 
 OWN = "http://127.0.0.1:3000"
@@ -47,10 +49,15 @@ def an_app() -> Starlette:
 
 
 def a_client(
-    settings: Settings, *, users: bool = False, peer: str = "127.0.0.1", **options: Any
+    settings: Settings,
+    *,
+    users: bool = False,
+    peer: str = "127.0.0.1",
+    record: Record = lambda entries: None,
+    **options: Any,
 ) -> TestClient:
     known = options | ({"web_users": {"ann": SecretStr("a password of mine")}} if users else {})
-    guard = DagsterGuard(an_app(), an_app(), settings.model_copy(update=known), SIGNER)
+    guard = DagsterGuard(an_app(), an_app(), settings.model_copy(update=known), SIGNER, record)
     return TestClient(guard, base_url=OWN, client=(peer, 50_000))
 
 
@@ -201,3 +208,71 @@ def test_readers_read(settings: Settings):
     content = json.dumps({"query": "query A { version } fragment F on Run { id }"})
     reply = client.post("/dagster/graphql", content=content, headers=role("reader") | JSON)
     assert reply.text == f"reader {len(content)}", "the body is passed on"
+
+
+CALL = "2026-01-02-0123456789ab"
+CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a launch": (
+        {"query": "mutation L($p: ExecutionParams!) { launchRun(executionParams: $p) { id } }"},
+        ["operated launchRun"],
+    ),
+    "a backfill of a call": (
+        {
+            "query": "mutation($b: X!) { launchPartitionBackfill(backfillParams: $b) { id } }",
+            "variables": {"b": {"partitionNames": [CALL]}},
+        },
+        [f"operated launchPartitionBackfill {CALL}"],
+    ),
+    "a renamed field": (
+        {"query": "mutation { version: terminateRuns(runIds: []) { id } }"},
+        ["operated terminateRuns"],
+    ),
+    "in a fragment": (
+        {"query": "mutation { ...F } fragment F on Mutation { ...F ... { stopSensor { id } } }"},
+        ["operated stopSensor"],
+    ),
+    "two": (
+        {"query": "mutation { startSensor { id } deleteRun { id } }"},
+        ["operated startSensor", "erased deleteRun"],
+    ),
+    "too long to read": (
+        {"query": "mutation { deleteRun { id } }" + " { a }" * 20_000},
+        ["operated unreadable query"],
+    ),
+    "nothing": (MUTATION, []),
+    "a question": ({"query": "query mutation { version }"}, []),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_changed_in_the_ui_is_in_the_audit_log(settings: Settings, name: str):
+    sent, expected = CHANGES[name]
+    found: list[AuditEntry] = []
+    client = a_client(settings, users=True, record=found.extend)
+    ann = role('admin ["ann", "login", "192.0.2.7"]')
+    assert client.post("/dagster/graphql", json=sent, headers=ann).status_code == 200
+    assert [described(each) for each in found] == expected
+    assert {(each.actor, each.method, each.address) for each in found} <= {
+        ("ann", "login", "192.0.2.7")
+    }
+    by_ann = len(found)
+    reader = role('reader ["eve", "login", null]')
+    client.post("/dagster/graphql", json=sent, headers=reader)
+    client.get("/dagster/graphql", headers=ann)
+    assert len(found) == by_ann, "what is refused changes nothing"
+
+
+def test_changes_at_the_own_port_are_those_of_a_local_user(settings: Settings):
+    found: list[AuditEntry] = []
+    client = a_client(settings, record=found.extend)
+    sent = {"query": "mutation { stopRunningSchedule { id } }"}
+    assert client.post("/graphql", json=sent).status_code == 200
+    [entry] = found
+    assert described(entry) == "operated stopRunningSchedule"
+    assert (entry.actor, entry.method, entry.address) == ("local user", "loopback", "127.0.0.1")
+
+
+def described(entry: AuditEntry) -> str:
+    assert entry.action in (AuditAction.OPERATED, AuditAction.ERASED)
+    name = entry.what.removeprefix("Dagster: ")
+    return f"{entry.action} {name} {entry.target or ''}".rstrip()

@@ -17,12 +17,21 @@ from pydantic import SecretStr
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.wiring import Storage, open_storage
 from tests.integration.calls import change, erase
 from tests.integration.command_line import Installation
 from tests.integration.databases import execute_sql, new_database
-from tests.integration.old_system import SAID, OldSystem, a_result, old_id, result_id
+from tests.integration.dumps import in_database, in_files
+from tests.integration.old_system import (
+    SAID,
+    OldSystem,
+    a_result,
+    a_transcript_of,
+    old_id,
+    result_id,
+)
 from tests.integration.rematching import COMMAND, in_force, rematch
 from tests.processes import until
 
@@ -60,6 +69,42 @@ def counts(report: Any) -> dict[str, int]:
 
 def calls_by_job(storage: Storage) -> dict[str, Any]:
     return {call.job_uuid: call for call in storage.ledger.calls()}
+
+
+NUMBER = "my card is 4111 1111 1111 1111 but vodafone is cheaper"
+MASKED = "my card is [card] but vodafone is cheaper"
+SECRETS = ["4111", "07700", "900123"]
+
+
+def test_numbers_are_masked_and_a_repeated_import_masks_what_was_imported_before(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    phone = "call 07700 900123 and ask for vodafone"
+    old.add_jobs(1)
+    old.put(1, "right", {"success": True, "data": a_transcript_of([NUMBER])})
+    details = "the quote " + NUMBER
+    results = [
+        a_result(1, 7, "Vodafone", NUMBER, context="1111 but vodafone", detection_details=details),
+        a_result(1, 8, "Vodafone", phone),
+    ]
+    old.insert("sentiment_results", results)
+    old.execute("UPDATE jobs SET error_message = 'failed at 4111 1111 1111 1111'")
+    imported(here, old)
+    assert in_database(database_url, SECRETS)
+    assert in_files(here.home / "storage", SECRETS)
+    here.environment["CALLPIPELINE_REDACT"] = "card,phone"
+    assert "import-legacy" in here.run("redact", "--dry-run").stdout
+    assert counts(imported(here, old)) == {"updated": 1}
+    assert in_database(database_url, SECRETS) == []
+    assert in_files(here.home / "storage", SECRETS) == []
+    call = calls_by_job(storage)[old_id(1)]
+    [segment] = [s for s in storage.calls.segments(call.call_id) if s.channel == "right"]
+    assert segment.text == MASKED
+    assert count_kinds(storage.results.redactions(call.call_id)) == {"card": 1}
+    quotes = {each.quote for each in storage.results.judgements(call.call_id)}
+    assert quotes >= {MASKED, "call [phone] and ask for vodafone"}
+    assert counts(imported(here, old)) == {"unchanged": 1}
+    assert "No stored transcript has numbers" in here.run("redact", "--dry-run").stdout
 
 
 def test_everything_is_brought_over(here: Installation, old: OldSystem, storage: Storage) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
+from tests.integration.databases import execute_sql
 from tests.orchestration.test_dagster_commands import checkout, environment, repository, started
 from tests.processes import free_port, until
 from tests.web.protected_app import token_in
@@ -89,7 +90,10 @@ def test_the_web_app_serves_the_ui_to_those_who_may(checkout: Path, environment:
         Path(environment["CALLPIPELINE_HOME"]) / "postgres"
     ).running() as database:
         migrate(database)
+    changed = "SELECT actor, method, what FROM audit_log WHERE what LIKE 'Dagster: %'"
+    by_ann = [("ann", "login", "Dagster: reloadRepositoryLocation")]
     with (
+        EmbeddedPostgres(Path(environment["CALLPIPELINE_HOME"]) / "postgres").running() as database,
         started(["dagster-webserver", "-w", "workspace.yaml"], checkout, environment) as (ui, _),
         web_app(environment, ui) as url,
     ):
@@ -112,6 +116,7 @@ def test_the_web_app_serves_the_ui_to_those_who_may(checkout: Path, environment:
             assert refused.status_code == 403
             assert "Only admins" in refused.text
             assert ann.post("/dagster/graphql", json={"query": RELOAD}).json()["data"]
+            until(lambda: execute_sql(database, changed) == by_ann, "it is in the audit log", 60)
             for headers in (
                 {"Origin": "https://evil.example"},
                 {"Sec-Fetch-Site": "cross-site"},
@@ -122,6 +127,7 @@ def test_the_web_app_serves_the_ui_to_those_who_may(checkout: Path, environment:
             forged = {"X-Callpipeline-Role": "admin"}
             reply = eve.post("/dagster/graphql", json={"query": RELOAD}, headers=forged)
             assert reply.status_code == 403
+            assert execute_sql(database, changed) == by_ann, "nobody else changed anything"
 
 
 def permissions(client: httpx.Client) -> dict[str, bool]:

@@ -1,6 +1,6 @@
 """Numbers that a customer says are nowhere after processing: in no table, file, event or sound."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.mentions import Decision, MentionStatus
 from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.transcripts import Segment, Transcript, Word
-from callpipeline.errors import EngineUnavailable, MissingObject
+from callpipeline.errors import EngineUnavailable, MissingObject, StoreUnavailable
 from callpipeline.pipeline.reading.documents import CallFormat, call_document, download
 from callpipeline.pipeline.reading.playback import open_playback, waveform
+from callpipeline.storage.objects.folder import FolderStore
 from callpipeline.storage.reading.search import SearchRequest
 from callpipeline.wiring.engines import measure_peaks
 from tests.integration.dumps import in_database, in_files
@@ -243,6 +244,65 @@ def test_a_call_is_masked_although_retention_has_deleted_its_audio(
     assert done.exit_code == 0, done.output
     assert_nowhere(lab, database_url)
     assert lab.storage.ledger.calls(call_ids=[call_id])[0].state is CallState.COMPLETED
+
+
+OBJECTS = 6
+"""Objects that a redaction replaces: transcript, audio and peaks of two channels."""
+
+
+@pytest.mark.parametrize("stored", range(OBJECTS))
+def test_a_run_that_dies_between_two_files_leaves_no_number_audible(
+    lab: Lab,
+    database_url: str,
+    transcriber: TimedTranscriber,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: int,
+) -> None:
+    """The next run can't hear the number any more in the channels that were muted already."""
+    with monkeypatch.context() as before:
+        before.setattr(lab, "settings", lab.settings.model_copy(update={"redact": None}))
+        call_id = lab.add_call("one", said=None)
+        lab.run([call_id])
+    assert samples(lab, call_id).any()
+    from_transcripts = ["transcripts", "competitor_mentions", "competitor_sentiment"]
+    with monkeypatch.context() as dying:
+        seen = die_after(stored, dying)
+        lab.run([call_id], assets=from_transcripts)
+    assert len(seen) == stored + 1
+    with pytest.raises(MissingObject, match="muted"):
+        open_playback(lab.storage.audio, call_id)
+    lab.storage.ledger.retry([call_id])
+    lab.run([call_id])
+    assert_nowhere(lab, database_url)
+    assert_muted(lab, call_id, [*CARD, *PHONE])
+
+
+def die_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let a run die when it has stored this many muted objects; return the keys it came to."""
+    seen: list[str] = []
+    put_all = FolderStore.put_all
+
+    def put_some(
+        store: FolderStore,
+        contents: Mapping[str, bytes | Path],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        if not any(key.endswith(".flac") for key in contents):
+            put_all(store, contents, check)
+            return
+        # The channel in which the number can be heard best comes first.
+        ordered = sorted(contents, key=lambda key: "right" not in key)
+
+        def checked() -> None:
+            check()
+            seen.append(ordered[len(seen)])
+            if len(seen) > count:
+                raise StoreUnavailable("The run dies here.")
+
+        put_all(store, {key: contents[key] for key in ordered}, checked)
+
+    monkeypatch.setattr(FolderStore, "put_all", put_some)
+    return seen
 
 
 def use_settings(monkeypatch: pytest.MonkeyPatch, lab: Lab, url: str) -> None:

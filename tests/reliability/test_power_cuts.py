@@ -1,6 +1,8 @@
 """A power cut: of what was written, only what was synced is left."""
 
 import fcntl
+import io
+import json
 import os
 import shutil
 import signal
@@ -10,7 +12,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psycopg
@@ -22,19 +24,18 @@ from callpipeline.storage.objects.folder import FolderStore
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
 from callpipeline.wiring import Storage
-from tests.processes import free_port, until
+from tests.processes import free_port, parent, until
 
 TIMES = 100 if os.environ.get("LARGE") else 1
 UPLOADS = 5
 KEY = "a key of sixteen or more"
 
 
-def a_wav(path: Path) -> Path:
+def a_wav(file: IO[bytes]) -> None:
     """Write two seconds of silence."""
-    with wave.open(str(path), "wb") as audio:
+    with wave.open(file, "wb") as audio:
         audio.setparams((2, 2, 8000, 0, "NONE", ""))
         audio.writeframes(bytes(64_000))
-    return path
 
 
 class Disk:
@@ -124,7 +125,9 @@ class TestSynced:
     def test_a_recording_before_its_row_is_committed(
         self, disk: Disk, tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
     ):
-        recording = a_wav(tmp_path / "call.wav")
+        recording = tmp_path / "call.wav"
+        with recording.open("wb") as file:
+            a_wav(file)
         recording.with_suffix(".srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello.\n")
         inbox = Path(storage.inbox._folder)  # pyright: ignore
         seen: list[bool] = []
@@ -191,62 +194,80 @@ def answers(url: str) -> bool:
         return False
 
 
+def kill_all(home: Path, app: subprocess.Popen[bytes]) -> None:
+    """Kill the app and Postgres at once, so that nothing is written or synced any more."""
+    postmaster = json.loads((home / "postgres" / "server.json").read_text())["pid"]
+    supervisor = parent(postmaster)
+    os.kill(supervisor, signal.SIGSTOP)  # it would start Postgres again, or shut it down
+    for pid in (postmaster, app.pid, supervisor):
+        os.kill(pid, signal.SIGKILL)
+
+
 def wait_until_stopped(home: Path) -> None:
-    """Wait until the embedded Postgres of an app that was killed has ended."""
-    until(lambda: not (home / "postgres" / "server.json").exists(), "Postgres has stopped", 30)
-    with (home / "postgres" / "server.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Wait until the processes of the embedded Postgres have ended."""
+    for name in ("users.lock", "supervisor.lock", "server.lock"):
+        with (home / "postgres" / name).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-@pytest.mark.slow
+def upload(address: str, name: str) -> None:
+    """Upload a recording with content of its own; the same again is the same request."""
+    sound = io.BytesIO()
+    a_wav(sound)
+    sent = httpx.put(
+        f"{address}/upload/{name}.wav",
+        content=sound.getvalue() + name.encode(),
+        headers={"X-API-KEY": KEY, "Idempotency-Key": name},
+        timeout=60,
+    )
+    assert sent.status_code == 200, sent.text
+
+
 @pytest.mark.skipif(not can_mount(), reason="needs root, mkfs.ext4 and loop devices")
 def test_acknowledged_uploads_survive_kill_and_power_cut(tmp_path: Path):
-    """Copy the image of the app's disk right after the last 2xx: a power cut leaves just that."""
+    """Kill everything after the last 2xx, and copy the image of the disk: a power cut leaves just
+    that. Clients that saw no answer upload again, which must not make a second call.
+    """
     image = tmp_path / "disk.img"
     with image.open("wb") as file:
         file.truncate(1_500_000_000)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    acknowledged = 0
+    acknowledged: list[str] = []
+    lost = duplicates = 0
     with mounted(image, tmp_path / "before") as disk:
         home = disk / "data"
         with EmbeddedPostgres(home / "postgres").running() as url:
             migrate(url)
+        wait_until_stopped(home)
         for round_number in range(TIMES):
             with web_app(home) as (process, address):
-                for number in range(UPLOADS):
-                    body = a_wav(tmp_path / "a.wav").read_bytes() + b"%d-%d" % (
-                        round_number,
-                        number,
-                    )
-                    sent = httpx.put(
-                        f"{address}/upload/call-{round_number}-{number}.wav",
-                        content=body,
-                        headers={"X-API-KEY": KEY},
-                        timeout=60,
-                    )
-                    assert sent.status_code == 200, sent.text
-                    acknowledged += 1
-                process.send_signal(signal.SIGKILL)
-                crash = shutil.copyfile(image, tmp_path / f"crash-{round_number}.img")
+                names = [f"call-{round_number}-{number}" for number in range(UPLOADS)]
+                for name in (*acknowledged[-1:], *names):
+                    upload(address, name)
+                acknowledged += names
+                kill_all(home, process)
+                crash = tmp_path / "crash.img"
+                subprocess.run(["cp", "--sparse=always", str(image), str(crash)], check=True)
             wait_until_stopped(home)
-            lost = acknowledged - len(complete(crash, tmp_path / f"after-{round_number}"))
-            print(f"{acknowledged} uploads acknowledged, LOST {lost}")
-            assert lost == 0
+            calls = complete(crash, tmp_path / f"after-{round_number}")
+            lost += len({f"{name}.wav" for name in acknowledged} - {*calls})
+            duplicates += len(calls) - len({*calls})
+            assert (lost, duplicates) == (0, 0), f"round {round_number + 1}"
+            assert len(calls) == len(acknowledged), f"round {round_number + 1}"
             crash.unlink()
+    print(f"{TIMES} power cuts, {len(acknowledged)} uploads: LOST = {lost}, DUP = {duplicates}")
 
 
 def complete(image: Path, at: Path) -> list[str]:
-    """Return the calls in the ledger whose recordings are complete, on the copy of a disk."""
+    """Return the file names of complete recordings of the ledger, on the copy of a disk."""
     with mounted(image, at) as disk:
         home = disk / "data"
-        for name in ("server.json", "supervisor.lock"):
-            (home / "postgres" / name).unlink(missing_ok=True)
         with EmbeddedPostgres(home / "postgres").running() as url, psycopg.connect(url) as database:
             database.execute("SET search_path TO callpipeline")
             rows = database.execute("SELECT key, size_bytes FROM calls").fetchall()
         wait_until_stopped(home)
         folder = home / "recordings"
-        return [key for key, size in rows if size_of(folder / key) == size]
+        return [Path(key).name for key, size in rows if size_of(folder / key) == size]
 
 
 def size_of(path: Path) -> int:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from callpipeline import wiring
 from callpipeline.cli.installation import guardian
 from callpipeline.cli.installation.services import Services
+from callpipeline.cli.installation.up import RUN
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane, Registration
 from callpipeline.errors import DatabaseUnavailable
@@ -89,7 +90,12 @@ class Installation:
         until(is_listening, "the code server", START_S, every_s=0.1)
 
     def start_daemon(self, name: str = "daemon") -> None:
+        """Start Dagster's own daemon."""
         self._start(name, ["-m", "dagster._daemon", "run", *self.workspace])
+
+    def start_daemon_as_up_does(self) -> None:
+        """Start the daemon with what callpipeline adds to it."""
+        self._start("daemon", [*RUN, "dagster._daemon", "run", *self.workspace])
 
     def start_webserver(self, port: int) -> None:
         ui = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *self.workspace]

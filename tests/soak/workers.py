@@ -1,9 +1,11 @@
 """An installation whose runs are executed by Celery workers, with a Redis as the queue."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.processes import free_port, until
@@ -49,3 +51,13 @@ def with_workers(
         }
         with installed(folder / "data", environment, code=code) as installation:
             yield installation
+
+
+def kill_machine(installation: Installation, name: str) -> None:
+    """Kill a worker with all its processes at once, as if its machine had lost power."""
+    pid = installation.running[name].pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for group in map(int, children):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    installation.kill(name)

@@ -119,6 +119,13 @@ def test_a_notified_sensor_is_due_until_a_tick_begins_after_the_notification():
     assert notified.is_under_min_interval(State(Data(time.time() + 1)), Sensor("waiting_calls"))
 
 
+def test_a_sensor_whose_last_tick_is_in_the_future_is_due():
+    """The clock was set back by an hour: Dagster alone would not tick for an hour."""
+    notified = Notified("waiting_calls", lambda state, sensor: True)
+    for name in ("waiting_calls", "lost_runs"):
+        assert not notified.is_under_min_interval(State(Data(time.time() + 3600)), Sensor(name))
+
+
 PROBE = """
 import sys
 frame = sys._getframe()

@@ -375,6 +375,7 @@ def test_each_source_may_mask_other_numbers_than_the_settings(tmp_path: Path):
     assert found == {
         "recordings": {Kind.EMAIL},
         "announced/": {Kind.EMAIL},
+        "imported/": {Kind.CARD, Kind.BANK, Kind.EMAIL},
         "cards": {Kind.CARD, Kind.BANK},
         "sales": set(),
         "other": {Kind.EMAIL},

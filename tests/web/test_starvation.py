@@ -19,6 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.errors import MachineExhausted
 from callpipeline.http_server.connections import raise_file_limit
 from callpipeline.storage.objects import files
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
@@ -26,6 +27,7 @@ from callpipeline.storage.postgres.migrations import migrate
 from callpipeline.web import state
 from callpipeline.web.services import availability, monitoring
 from callpipeline.web.services.availability import Silence
+from callpipeline.wiring import disk_shortage
 from tests.processes import free_port, until
 from tests.web.app_server import app_client
 
@@ -144,11 +146,74 @@ def test_uploads_are_refused_before_the_disk_is_full(
         time.sleep(3.1)
         health = client.get("/health")
         assert health.status_code == 503
-        assert "nearly full" in health.json()["dependencies"]["disk"]["detail"]
+        assert "make room" in health.json()["dependencies"]["disk"]["detail"]
         assert client.get("/health/ready").status_code == 204, "reading still works"
         free[0] = 2_000_000_000
         assert client.put("/upload/b.wav", content=sound + b"b").status_code == 200
     assert not list((few.home / "uploads").rglob("upload"))
+
+
+@contextmanager
+def small_disk(at: Path) -> Iterator[Path]:
+    """Mount a disk of two megabytes in memory."""
+    at.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+def can_mount() -> bool:
+    return os.geteuid() == 0 and sys.platform == "linux"
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs root, to mount a disk")
+def test_acknowledged_uploads_are_there_after_a_full_and_a_read_only_disk(
+    few: Settings, tmp_path: Path
+):
+    sound = b"RIFF\xff\xff\xff\xffWAVE" + bytes(400_000)
+    sent: dict[str, int] = {}
+    with small_disk(tmp_path / "small") as disk:
+        options = few.model_copy(update={"recordings": str(disk / "in"), "min_free_mb": 0})
+
+        def upload(client: httpx.Client, name: str) -> httpx.Response:
+            reply = client.put(f"/upload/{name}", content=sound + name.encode())
+            if reply.status_code == 200:
+                sent[name] = len(sound) + len(name)
+            return reply
+
+        def lost() -> int:
+            found = {each.name: each.stat().st_size for each in disk.rglob("*.wav")}
+            return sum(found.get(name) != size for name, size in sent.items())
+
+        with app_client(options) as client:
+            replies = [upload(client, f"{number}.wav") for number in range(8)]
+            assert [reply.status_code for reply in replies].count(200) in range(1, 6)
+            assert replies[-1].status_code == 503
+            assert lost() == 0
+            subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+            assert upload(client, "7.wav").status_code == 200
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+            refused = upload(client, "8.wav")
+            assert refused.status_code == 503
+            assert "read-only" in refused.json()["detail"]
+            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+            assert upload(client, "8.wav").status_code == 200
+            calls = client.get("/jobs").json()["total"]
+        print(f"{len(sent)} uploads acknowledged: LOST = {lost()}, DUP = {calls - len(sent)}")
+        assert (lost(), calls) == (0, len(sent))
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs root, to mount a disk")
+def test_a_read_only_data_folder_is_unhealthy(few: Settings, tmp_path: Path):
+    with small_disk(tmp_path / "small") as disk:
+        options = few.model_copy(update={"home": disk / "data", "min_free_mb": 0})
+        assert disk_shortage(options) is None
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert "read-only" in (disk_shortage(options) or "")
+        with pytest.raises(MachineExhausted, match="read-only"):
+            monitoring.check_disk(options)
 
 
 PATHS = ("/", "/calls", "/jobs", "/competitors", "/analytics", "/search?query=x")

@@ -15,6 +15,7 @@ from callpipeline.cli.session import (
     MOMENT_HELP,
     AsJson,
     console,
+    name_calls,
     open_storage_migrated,
     parse_moment,
     print_error,
@@ -180,6 +181,7 @@ def retry(
         else:
             outcomes = list(retry_calls(ledger, calls or []))
             _restore_completed(ledger, [each.call_id for each in outcomes if not each.retried])
+        name_calls(each.call_id for each in outcomes if each.retried)
     if as_json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     else:

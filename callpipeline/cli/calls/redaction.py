@@ -13,7 +13,13 @@ from typing import Annotated
 import typer
 
 from callpipeline.cli.rematching import Since, progress_of_calls
-from callpipeline.cli.session import console, open_storage_migrated, parse_moment, print_error
+from callpipeline.cli.session import (
+    console,
+    name_calls,
+    open_storage_migrated,
+    parse_moment,
+    print_error,
+)
 from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
@@ -37,7 +43,7 @@ FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETIT
 class UnmaskedNumbers:
     """Completed calls with numbers that the settings mask by now.
 
-    Imported calls have some too, but were never processed here.
+    Imported calls that have some are masked by importing them again.
     """
 
     call_ids: Sequence[str]
@@ -74,6 +80,7 @@ def redact(
         if not yes and not typer.confirm("Mask them? This can't be undone."):
             print_error("Nothing was changed.")
             raise typer.Exit(1)
+        name_calls(found.call_ids)
         with _interrupted_by_sigterm():
             failed = asyncio.run(_mask(storage, found.call_ids))
     masked = len(found.call_ids) - failed
@@ -118,8 +125,8 @@ def _kinds_in(storage: Storage, call_id: str, policy: RedactionPolicy) -> dict[s
 def _describe(found: UnmaskedNumbers) -> None:
     if found.imported:
         console.print(
-            f"{found.imported:,} imported calls have numbers, but no audio here: erase them, or "
-            "process their recordings.",
+            f"{found.imported:,} imported calls have numbers: run `callpipeline import-legacy` "
+            "again, which masks them.",
             highlight=False,
             soft_wrap=True,
         )

@@ -19,6 +19,7 @@ from callpipeline.cli.session import (
     AsJson,
     console,
     errors,
+    name_calls,
     open_storage_migrated,
     parse_moment,
     report_errors,
@@ -179,7 +180,9 @@ def call(
 ) -> None:
     """Export one call: the transcript as subtitles or a table, or everything as JSON."""
     with open_storage_migrated() as storage, _file(output) as file:
-        for piece in download(storage, storage.ledger.find(call), format):
+        record = storage.ledger.find(call)
+        name_calls([record.call_id])
+        for piece in download(storage, record, format):
             file.write(piece)
 
 

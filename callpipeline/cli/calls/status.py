@@ -16,7 +16,7 @@ from rich.text import Text
 from callpipeline.cli import present
 from callpipeline.cli.engines import missing_requirement
 from callpipeline.cli.present import COLOURS, clock, coloured, grid, moment, printable
-from callpipeline.cli.session import AsJson, console, open_storage_migrated, parse_state
+from callpipeline.cli.session import AsJson, console, name_calls, open_storage_migrated, parse_state
 from callpipeline.config import Settings, settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.pipeline.reading.documents import call_document, record_as_json
@@ -128,7 +128,9 @@ def show(
 ) -> None:
     """Show one call: state, transcript, competitor mentions and sentiment."""
     with open_storage_migrated() as storage:
-        document = call_document(storage, storage.ledger.find(call))
+        record = storage.ledger.find(call)
+        name_calls([record.call_id])
+        document = call_document(storage, record)
     if as_json:
         print(json.dumps(document, indent=2))
         return

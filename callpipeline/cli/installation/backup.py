@@ -14,7 +14,7 @@ import typer
 
 from callpipeline import wiring
 from callpipeline.cli.installation.services import is_operated
-from callpipeline.cli.session import console, open_storage_migrated
+from callpipeline.cli.session import console, open_storage_migrated, recorded
 from callpipeline.config import Settings, settings
 from callpipeline.errors import BackupInvalid, SettingsInvalid
 from callpipeline.pipeline import backup as objects
@@ -88,6 +88,7 @@ def restore(folder: Folder) -> None:
         migrate(url)
         _restore_files(options, source)
         storage = stack.enter_context(wiring.open_storage(options, url))
+        stack.enter_context(recorded(storage))
         for name, store in _stores(storage).items():
             saved = (each for each in _objects_of(source, manifest) if each.store == name)
             kept = _kept(source, name)

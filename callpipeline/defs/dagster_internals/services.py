@@ -39,6 +39,8 @@ SHORTEST_S = 0.1
 CHECK_SHUTDOWN_S = 0.5
 CODE_SERVER = "CALLPIPELINE_DAGSTER_CODE_SERVER"
 """Variable with the process id of the code server; run processes inherit it."""
+CLOCK_TOLERANCE_S = 5.0
+"""How far in the future the last tick of a sensor may be: a corrected clock, another machine."""
 LAUNCH_INTERVAL_S = 2.0
 """Interval at which the daemon looks for runs that another process queued."""
 
@@ -133,7 +135,11 @@ class WakeableWait:
 
 
 class Notified:
-    """Makes a sensor due, whatever its interval, if its last tick began before a notification."""
+    """Makes a sensor due, whatever its interval, if its last tick began before a notification.
+
+    Every sensor is due if its last tick is in the future: the clock was set back, and Dagster would
+    wait until it has caught up.
+    """
 
     def __init__(self, sensor_name: str, is_under_min_interval: Callable[..., bool]) -> None:
         self._sensor_name = sensor_name
@@ -145,9 +151,13 @@ class Notified:
 
     def is_under_min_interval(self, state: Any, sensor: Any, *arguments: Any) -> bool:
         """Return False if the sensor is due; stands for Dagster's function of the same name."""
-        data = state.instigator_data if sensor.name == self._sensor_name else None
-        if data is not None and (data.last_tick_start_timestamp or 0.0) < self._at:
-            return False
+        data = state.instigator_data
+        if data is not None:
+            began_at = data.last_tick_start_timestamp or 0.0
+            if began_at > time.time() + CLOCK_TOLERANCE_S:
+                return False
+            if sensor.name == self._sensor_name and began_at < self._at:
+                return False
         return self._is_under_min_interval(state, sensor, *arguments)
 
 

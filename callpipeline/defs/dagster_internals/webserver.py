@@ -9,25 +9,55 @@ The UI is served twice: at the root, for this machine while the web app has no u
 """
 
 import json
-from collections.abc import Callable
-from typing import Any
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    parse,
+)
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callpipeline.config import Settings, settings
+from callpipeline.domain.access import AuditAction, AuditEntry
+from callpipeline.errors import CallpipelineError
 from callpipeline.http_server import origins
 from callpipeline.http_server.security import Signer, signing_key
+from callpipeline.storage.access import AuditLog, AuditSpool
+from callpipeline.storage.postgres.database import Database
 
 PREFIX = "/dagster"
 PURPOSE = "dagster"
 HEADER = "x-callpipeline-role"
-"""Set by the web app: a signed role, `admin` or `reader`, that is valid for a minute."""
+"""Set by the web app: who sends a request, as a signed text that is valid for a minute: the role,
+`admin` or `reader`, and in JSON the name, how that is known, and the address."""
 READ_ONLY = "callpipeline_read_only"
+DATABASE_URL = "CALLPIPELINE_DATABASE_URL"
+"""Variable of every process that opens callpipeline's instance of Dagster."""
 MAX_QUERY_BYTES = 5_000_000
+MAX_TOKENS = 20_000
+UNRECORDED = frozenset({"setNuxSeen", "logTelemetry"})
+"""Mutations that change nothing; the UI sends them by itself."""
+ERASING = ("delete", "wipe")
+_CALL = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}")
+
+log = logging.getLogger(__name__)
 
 ELSEWHERE = (
     "Dagster's UI is for this machine. Others open it at the web app's address, below /dagster, "
@@ -45,48 +75,81 @@ class _Refused(Exception):
         self.status, self.reason = status, reason
 
 
-class DagsterGuard:
-    """Let a request pass to Dagster's UI if it comes from its own pages, or from a program here."""
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """The sender of a request: a visitor for whom the web app vouches, or a local user."""
 
-    def __init__(self, root: ASGIApp, below: ASGIApp, options: Settings, signer: Signer) -> None:
+    role: Literal["admin", "reader", "local"]
+    name: str = "local user"
+    method: str = "loopback"
+    address: str | None = None
+
+
+Record = Callable[[Sequence[AuditEntry]], object]
+
+
+class DagsterGuard:
+    """Let a request pass to Dagster's UI if it comes from its own pages, or from a program here.
+
+    What a request changes gets an entry in the audit log.
+    """
+
+    def __init__(
+        self,
+        root: ASGIApp,
+        below: ASGIApp,
+        options: Settings,
+        signer: Signer,
+        record: Record = lambda entries: None,
+    ) -> None:
         """`below` serves the UI below PREFIX, `root` everything else."""
         self._root, self._below = root, below
-        self._options, self._signer = options, signer
+        self._options, self._signer, self._record = options, signer, record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._root(scope, receive, send)
             return
         try:
-            receive = await self._check(scope, receive)
+            receive, entries = await self._check(scope, receive)
         except _Refused as refused:
             await _refuse(scope, refused)(scope, receive, send)
             return
-        is_below = scope["path"].startswith(f"{PREFIX}/") or scope["path"] == PREFIX
-        await (self._below if is_below else self._root)(scope, receive, send)
 
-    async def _check(self, scope: Scope, receive: Receive) -> Receive:
-        """Return the channel to receive the body from. Raises _Refused."""
+        async def recording(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                self._record(entries)
+            await send(message)
+
+        is_below = scope["path"].startswith(f"{PREFIX}/") or scope["path"] == PREFIX
+        app = self._below if is_below else self._root
+        await app(scope, receive, recording if entries else send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> tuple[Receive, list[AuditEntry]]:
+        """Return where to receive the body from, and what it changes. Raises _Refused."""
         connection = HTTPConnection(scope)
         path = scope["path"].removeprefix(PREFIX)
         self._check_host(connection)
         if path.startswith(("/report_asset_", "/notebook", "/dagit/")):
             raise _Refused(403, CLOSED)
-        role = self._role(connection)
-        if role is None and path != "/server_info":
+        sender = self._sender(connection)
+        if sender.role == "local" and path != "/server_info":
             self._check_local(connection)
         if scope["type"] == "websocket":
             _check_websocket(connection)
-            return receive
-        if role is None:  # the web app has checked the origin of what it passes on
+            return receive, []
+        if sender.role == "local":  # the web app has checked the origin of what it passes on
             _check_origin(Request(scope), self._options.dagster_ui_url)
+        entries: list[AuditEntry] = []
         if path.rstrip("/") == "/graphql":
             _check_is_json(Request(scope))
-            if role == "reader":
-                receive = await _refuse_mutations(receive)
-        if role == "reader":
+            body, receive = await _read_query(receive)
+            if sender.role == "reader" and not _only_reads(body):
+                raise _Refused(403, READERS_ONLY_READ)
+            entries = list(_entries_of(body, sender))
+        if sender.role == "reader":
             scope.setdefault("state", {})[READ_ONLY] = True
-        return receive
+        return receive, entries
 
     def _check_host(self, connection: HTTPConnection) -> None:
         """Refuse foreign names: with a rebound one, a page of another site looks like ours."""
@@ -96,18 +159,19 @@ class DagsterGuard:
         if not origins.is_local_host(hosts[0], self._options.dagster_ui_url):
             raise _Refused(421, ELSEWHERE)
 
-    def _role(self, connection: HTTPConnection) -> str | None:
-        """Return the role that the web app vouches for; None if it did not pass the request on."""
+    def _sender(self, connection: HTTPConnection) -> _Sender:
+        """Return for whom the web app vouches; it did not pass on requests of local users."""
         tokens = connection.headers.getlist(HEADER)
         if not tokens:
-            return None
+            return _Sender("local", address=connection.client.host if connection.client else None)
         try:
             signed = self._signer.verify(PURPOSE, tokens[0]) if len(tokens) == 1 else None
         except ValueError:
             signed = None
-        if signed is None or signed.is_expired or signed.text not in ("admin", "reader"):
+        role, _, about = signed.text.partition(" ") if signed else ("", "", "")
+        if signed is None or signed.is_expired or role not in ("admin", "reader"):
             raise _Refused(403, ELSEWHERE)
-        return signed.text
+        return _Sender(role, *(json.loads(about) if about else ("unknown", "proxy")))
 
     def _check_local(self, connection: HTTPConnection) -> None:
         if not origins.is_from_loopback(connection):
@@ -146,8 +210,8 @@ def _check_is_json(request: Request) -> None:
         raise _Refused(405, ONLY_JSON)
 
 
-async def _refuse_mutations(receive: Receive) -> Receive:
-    """Refuse a query that may change something; return the channel to read it again."""
+async def _read_query(receive: Receive) -> tuple[bytes, Receive]:
+    """Return a body, and a channel to receive it again. Raises _Refused."""
     body, is_more = b"", True
     while is_more:
         message = await receive()
@@ -157,25 +221,82 @@ async def _refuse_mutations(receive: Receive) -> Receive:
         is_more = message.get("more_body", False)
         if len(body) > MAX_QUERY_BYTES:
             raise _Refused(413, "This query is too large.")
-    if not _only_reads(body):
-        raise _Refused(403, READERS_ONLY_READ)
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return first.pop() if first else await receive()
 
-    return again
+    return body, again
 
 
 def _only_reads(body: bytes) -> bool:
     """Return whether every operation of a query is one that reads; False if it is malformed."""
     try:
         sent = json.loads(body)
-        definitions = parse(sent["query"], max_tokens=20_000).definitions
+        definitions = parse(sent["query"], max_tokens=MAX_TOKENS).definitions
     except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
         return False
     operations = [each for each in definitions if isinstance(each, OperationDefinitionNode)]
     return all(each.operation is OperationType.QUERY for each in operations)
+
+
+def _entries_of(body: bytes, sender: _Sender) -> Iterator[AuditEntry]:
+    """Yield an entry for each mutation in a query, and for each call that it names."""
+    if b"mutation" not in body:
+        return
+    try:
+        sent = json.loads(body)
+        names = list(_mutations(parse(sent["query"], max_tokens=MAX_TOKENS)))
+    except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
+        names = ["unreadable query"]
+    call_ids = list(dict.fromkeys(_CALL.findall(body.decode("utf-8", "replace"))))
+    for name in names:
+        action = AuditAction.ERASED if name.startswith(ERASING) else AuditAction.OPERATED
+        for call_id in call_ids or [None]:
+            what = f"Dagster: {name}"
+            yield AuditEntry(action, sender.name, sender.method, sender.address, what, call_id)
+
+
+def _mutations(document: DocumentNode) -> Iterator[str]:
+    """Yield the mutations of a document, also those in its fragments."""
+    fragments = {
+        each.name.value: each.selection_set
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+
+    def fields(selected: SelectionSetNode) -> Iterator[str]:
+        for each in selected.selections:
+            if isinstance(each, FieldNode):
+                yield each.name.value
+            elif isinstance(each, FragmentSpreadNode):
+                # Taken out: a fragment that contains itself would never end.
+                if (inner := fragments.pop(each.name.value, None)) is not None:
+                    yield from fields(inner)
+            elif isinstance(each, InlineFragmentNode):
+                yield from fields(each.selection_set)
+
+    for each in document.definitions:
+        if isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION:
+            yield from (name for name in fields(each.selection_set) if name not in UNRECORDED)
+
+
+def _recorder(options: Settings) -> Record:
+    """Return a function that writes entries to the disk at once, and soon to the database."""
+    spool = AuditSpool(options.home / "audit")
+
+    def store() -> None:
+        try:
+            with Database(os.environ[DATABASE_URL], max_connections=1) as database:
+                spool.drain(AuditLog(database).add)
+        except CallpipelineError as error:
+            log.warning("entries of the audit log wait: %s", error)
+
+    def record(entries: Sequence[AuditEntry]) -> None:
+        spool.append(*entries)
+        threading.Thread(target=store, name="audit").start()
+
+    return record
 
 
 def _refuse(scope: Scope, refused: _Refused) -> ASGIApp:
@@ -205,7 +326,7 @@ def install_guard(read_settings: Callable[[], Settings] = settings) -> None:
         options = read_settings()
         below = type(self)(self._process_context, PREFIX, self._live_data_poll_rate)
         apps = create_app(self, **kwargs), create_app(below)
-        return DagsterGuard(*apps, options, Signer(signing_key(options)))
+        return DagsterGuard(*apps, options, Signer(signing_key(options)), _recorder(options))
 
     def with_role(self: Any, connection: HTTPConnection) -> Any:
         context = create_context(self, connection)

@@ -92,16 +92,20 @@ def lost_runs(settings: Callable[[], Settings]) -> dg.SensorDefinition:
         minimum_interval_seconds=15,
         description=(
             "Returns the calls of dead runs to the queue, even if Dagster still shows the run as "
-            "started. A call whose run died three times ends FAILED."
+            "started. A call whose run died three times ends FAILED. If the clock was set back, "
+            "what is due later is set back too."
         ),
     )
     def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
         with expose_errors():
+            back_s = storage.queue.settle_clock()
             result = reclaim_lost(context.instance, storage.claims, stale_runs_from(context.cursor))
             rescheduled = forget_lost_batches(context.instance, storage.queue)
         for run_id in result.dead:
             clear_workspace(settings(), run_id)
         reason = f"{result.released} calls reclaimed, {rescheduled} rescheduled."
+        if back_s:
+            reason = f"The clock was set back by {back_s:.0f} s, and so was what is due. {reason}"
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(result.cursor))
 
     return sensor

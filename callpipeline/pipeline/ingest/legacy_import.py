@@ -7,16 +7,17 @@ nothing, and one that was interrupted goes on. What can't be read is named and l
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from callpipeline.domain.audio import Channel, speaker_of
+from callpipeline.domain.audio import Channel, Speaker, speaker_of
 from callpipeline.domain.calls.call import CallState, Recording
 from callpipeline.domain.calls.legacy import IMPORTED_BUCKET, is_uuid
 from callpipeline.domain.competitors.catalog import Catalog, normalise
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.redaction.masking import MaskedSpan, RedactionPolicy, redact
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcripts import Segment, Transcript, is_storable
 from callpipeline.errors import MissingObject, TranscriptInvalid
@@ -68,8 +69,11 @@ class LegacyImport:
         parse: ParseTranscript,
         catalog: Catalog,
         agent_channel: str,
+        policy: RedactionPolicy,
     ) -> None:
+        """`policy` says what is masked before anything is stored."""
         self._store = store
+        self._masking = _Masking(policy)
         self._bucket = bucket
         self._parse = parse
         self._agent_channel = agent_channel
@@ -99,8 +103,15 @@ class LegacyImport:
     def _import(self, job: OldJob, report: ImportReport) -> None:
         recording, state = _recording(job.row), _state(job.row)
         documents = dict(self._documents(job.row, report))
-        transcripts = tuple(self._transcripts(job.row, documents, report))
-        mentions, judgements = self._mentions(job, transcripts, report)
+        said = tuple(self._transcripts(job.row, documents, report))
+        transcripts, masked = self._masking.transcripts(said)
+        # Results quote what was said: they are found there, and refer to the masked segment.
+        segments = {
+            before: after
+            for one, other in zip(said, transcripts, strict=True)
+            for before, after in zip(one.segments, other.segments, strict=True)
+        }
+        mentions, judgements = self._mentions(job, segments, report)
         ended_at = _moment(job.row, "completed_at", "updated_at", "created_at")
         judged_at = max(
             [_moment(each, "created_at", default=ended_at) for each in job.results] or [ended_at]
@@ -112,14 +123,15 @@ class LegacyImport:
         call = ImportedCall(
             recording=recording,
             state=state,
-            error_message=str(reason) if is_failed else None,
+            error_message=self._masking.text(str(reason)) if is_failed else None,
             created_at=recording.last_modified,
             ended_at=ended_at,
             judged_at=judged_at,
             transcripts=transcripts,
             mentions=mentions,
             judgements=judgements,
-            fingerprint=_fingerprint(job, documents),
+            masked=masked,
+            fingerprint=_fingerprint(job, documents, self._masking.name),
         )
         outcome = self._store.save(call)
         report.calls[outcome] += 1
@@ -150,7 +162,7 @@ class LegacyImport:
                 yield found
 
     def _mentions(
-        self, job: OldJob, transcripts: Sequence[Transcript], report: ImportReport
+        self, job: OldJob, segments: Mapping[Segment, Segment], report: ImportReport
     ) -> tuple[tuple[Mention, ...], tuple[Judgement, ...]]:
         """Return a mention and a judgement for each sentiment result; repeated ones are merged."""
         found: dict[str, tuple[Mention, Judgement]] = {}
@@ -159,8 +171,9 @@ class LegacyImport:
         )
         for row in newest_last:
             try:
-                mention = self._mention(row, transcripts)
-                judgement = _judgement(row, mention)
+                segment = self._segment(row, segments)
+                mention = self._mention(row, segment)
+                judgement = self._judgement(row, mention, segment)
             except _Unreadable as error:
                 report.problems.append(f"sentiment result {row['id']}: {error}")
                 continue
@@ -169,12 +182,11 @@ class LegacyImport:
         pairs = tuple(found.values())
         return tuple(mention for mention, _ in pairs), tuple(judged for _, judged in pairs)
 
-    def _mention(self, row: OldRow, transcripts: Sequence[Transcript]) -> Mention:
-        name, text = _text(row, "competitor_name"), _text(row, "segment_text")
+    def _mention(self, row: OldRow, segment: Segment) -> Mention:
+        name = _text(row, "competitor_name")
         if not name.strip():
             raise _Unreadable("it names no competitor")
-        segment = self._segment(row, text, transcripts)
-        said = str(row.get("context") or name)
+        said = self._masking.text(str(row.get("context") or name))
         at = max(segment.text.lower().find(said.lower()), 0)
         return Mention(
             competitor=self._names.get(normalise(name), name.strip()),
@@ -192,45 +204,64 @@ class LegacyImport:
             reason=REASON,
         )
 
-    def _segment(self, row: OldRow, text: str, transcripts: Sequence[Transcript]) -> Segment:
-        """Return the segment of a result: by its text and time, else one that only it knows.
+    def _segment(self, row: OldRow, segments: Mapping[Segment, Segment]) -> Segment:
+        """Return the segment of a result, masked: by its text and time, else one only it knows.
 
         The old system judged the right channel only, so that comes first.
         """
-        start_s = _number(row, "start_time")
+        text, start_s = _text(row, "segment_text"), _number(row, "start_time")
         end_s = max(_number(row, "end_time"), start_s)
         wanted = normalise(text)
-        same = [
-            segment
-            for transcript in transcripts
-            for segment in transcript.segments
-            if normalise(segment.text) == wanted
-        ]
+        same = [segment for segment in segments if normalise(segment.text) == wanted]
         if same:
-            return min(
-                same, key=lambda s: (abs(s.start_s - start_s), s.channel is not Channel.RIGHT)
-            )
+            return segments[
+                min(same, key=lambda s: (abs(s.start_s - start_s), s.channel is not Channel.RIGHT))
+            ]
         index = BEYOND_SEGMENTS + int(_number(row, "segment_id"))
         speaker = speaker_of(Channel.RIGHT, self._agent_channel)
-        return Segment(index, start_s, end_s, Channel.RIGHT, speaker, text)
+        return Segment(index, start_s, end_s, Channel.RIGHT, speaker, self._masking.text(text))
+
+    def _judgement(self, row: OldRow, mention: Mention, segment: Segment) -> Judgement:
+        try:
+            sentiment = Sentiment(str(row["sentiment"]).strip().lower())
+        except ValueError:
+            raise _Unreadable("its sentiment is none of positive, neutral, negative") from None
+        method, details = row.get("detection_method"), row.get("detection_details")
+        rule = ": ".join(" ".join(str(each).split()) for each in (method, details) if each)
+        return Judgement(
+            mention_id=mention.mention_id,
+            competitor=mention.competitor,
+            sentiment=sentiment,
+            score=SCORES.get(sentiment, 0.0),
+            rule=self._masking.text(rule.replace("\0", "")) or REASON,
+            quote=segment.text,
+            engine=ENGINE,
+        )
 
 
-def _judgement(row: OldRow, mention: Mention) -> Judgement:
-    try:
-        sentiment = Sentiment(str(row["sentiment"]).strip().lower())
-    except ValueError:
-        raise _Unreadable("its sentiment is none of positive, neutral, negative") from None
-    method, details = row.get("detection_method"), row.get("detection_details")
-    rule = ": ".join(" ".join(str(each).split()) for each in (method, details) if each)
-    return Judgement(
-        mention_id=mention.mention_id,
-        competitor=mention.competitor,
-        sentiment=sentiment,
-        score=SCORES.get(sentiment, 0.0),
-        rule=rule.replace("\0", "") or REASON,
-        quote=_text(row, "segment_text"),
-        engine=ENGINE,
-    )
+class _Masking:
+    """Masks numbers in what is imported; without a policy, it changes nothing."""
+
+    def __init__(self, policy: RedactionPolicy) -> None:
+        self._policy = policy
+        self.name = " ".join(sorted(policy.kinds))
+
+    def transcripts(
+        self, said: tuple[Transcript, ...]
+    ) -> tuple[tuple[Transcript, ...], tuple[MaskedSpan, ...]]:
+        return redact(said, self._policy) if self._policy.kinds else (said, ())
+
+    def text(self, text: str) -> str:
+        """Return a text masked that is in no transcript."""
+        if not self._policy.kinds or not text:
+            return text
+        channel = Channel.RIGHT
+        alone = Transcript(
+            channel, Speaker.UNKNOWN, ENGINE,
+            (Segment(0, 0.0, 0.0, channel, Speaker.UNKNOWN, text),),
+        )  # fmt: skip
+        [masked], spans = redact((alone,), self._policy)
+        return masked.segments[0].text if spans else text
 
 
 def _recording(row: OldRow) -> Recording:
@@ -295,9 +326,9 @@ def _moment(row: OldRow, *columns: str, default: datetime | None = None) -> date
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _fingerprint(job: OldJob, documents: dict[Channel, bytes]) -> str:
-    """Return a hash of everything that the call is made of."""
-    hashed = hashlib.sha256(_document(job.row))
+def _fingerprint(job: OldJob, documents: dict[Channel, bytes], masked: str) -> str:
+    """Return a hash of everything that the call is made of, and of the kinds that are masked."""
+    hashed = hashlib.sha256(_document(job.row) + masked.encode())
     for row in job.results:
         hashed.update(_document(row))
     for channel, content in documents.items():

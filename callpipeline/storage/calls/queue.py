@@ -19,6 +19,9 @@ CHANNEL = "callpipeline_waiting"
 """Postgres notifies this channel when a call waits: a trigger of table `calls`."""
 LISTEN_S, RECONNECT_S = 5.0, 5.0
 
+CLOCK_JUMP_S = 60.0
+"""Smaller corrections of the clock make nothing wait for long."""
+
 EXPIRY_S = 900.0
 """An outage that no call waits for is hidden this long after its probe was due."""
 
@@ -92,6 +95,14 @@ class CallQueue:
         """Return the pending calls of these batches to the queue; return how many."""
         parameters = {"batch_ids": list(batch_ids), **IDLE_RUN_WAITS}
         return len(self._database.rows("calls/cancel_batches", parameters))
+
+    def settle_clock(self) -> float:
+        """Set back what is due in the future as much as the clock was; return by how many seconds.
+
+        Call it often: what was stored since the last call may be due too early.
+        """
+        rows = self._database.rows("clock/settle", {"least_s": CLOCK_JUMP_S})
+        return rows[0]["back_s"] if rows else 0.0
 
     def backlog(self) -> list[LaneBacklog]:
         """Return the backlog of each lane with pending calls."""

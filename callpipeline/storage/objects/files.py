@@ -75,8 +75,16 @@ def sync_folder(descriptor: int) -> None:
 
 def free_bytes(path: Path) -> int:
     """Return the space left for users at a path, which need not exist yet."""
-    existing = next(each for each in (path, *path.parents) if each.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(path)).free
+
+
+def is_read_only(path: Path) -> bool:
+    """Return whether the file system of a path, which need not exist yet, is read-only."""
+    return bool(os.statvfs(_existing(path)).f_flag & os.ST_RDONLY)
+
+
+def _existing(path: Path) -> Path:
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -48,6 +48,7 @@ CAUSES = {
     "kms.": "denied access: the S3 access key may not use the key that encrypts the objects",
     "permission denied": "could not be read or written: permission denied",
     "no space left": "is full",
+    "read-only file system": "is read-only: check the disk, and mount it for writing",
     "nosuchbucket": "does not exist: create the bucket first",
     "accessdenied": "denied access: check the permissions of the S3 access key",
     "invalidaccesskeyid": "denied access: the S3 access key is unknown",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import CallState, Recording
 from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.redaction.masking import MaskedSpan
 from callpipeline.domain.sentiment import Judgement
 from callpipeline.domain.transcripts import Transcript
 
@@ -42,7 +43,10 @@ ParseTranscript = Callable[[bytes, Channel], Transcript]
 
 @dataclass(frozen=True, slots=True)
 class ImportedCall:
-    """A call of the old system. `fingerprint` changes with anything that it was made of."""
+    """A call of the old system. `fingerprint` changes with anything that it was made of.
+
+    `masked` are the stretches of its transcripts that were masked.
+    """
 
     recording: Recording
     state: CallState
@@ -54,6 +58,7 @@ class ImportedCall:
     mentions: tuple[Mention, ...]
     judgements: tuple[Judgement, ...]
     fingerprint: str
+    masked: tuple[MaskedSpan, ...] = ()
 
     @property
     def call_id(self) -> str:

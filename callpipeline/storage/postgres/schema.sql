@@ -10,6 +10,13 @@ COMMENT ON TABLE compatibility IS
 COMMENT ON COLUMN compatibility.oldest_schema IS
     'The newest migration of that version. A migration that removes something raises it.';
 
+CREATE TABLE clock (
+    seen_at   timestamptz NOT NULL,
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+COMMENT ON TABLE clock IS
+    'When the reconciler last looked: one row. In the future if the clock was set back since.';
+
 CREATE TABLE catalog_versions (
     version     text PRIMARY KEY,
     content     jsonb NOT NULL,

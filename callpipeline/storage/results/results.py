@@ -12,7 +12,6 @@ from callpipeline.domain.audio import (
     CallMetrics,
     Channel,
     ChannelAudio,
-    Peaks,
     SplitRecording,
 )
 from callpipeline.domain.calls.call import Stage
@@ -27,7 +26,7 @@ from callpipeline.errors import ClaimLost, DatabaseUnavailable, MissingObject
 from callpipeline.storage.catalog.versions import save_version
 from callpipeline.storage.erasure import explain_deletion
 from callpipeline.storage.objects import keys
-from callpipeline.storage.objects.ports import ObjectStore, RangeFile
+from callpipeline.storage.objects.ports import ObjectStore
 from callpipeline.storage.ports.results import NO_PEAKS, ChannelPeaks, Redaction, StageWrite
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
@@ -35,7 +34,6 @@ from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization, speakers, unjudged
 from callpipeline.storage.results.decisions import reviews
 from callpipeline.storage.results.serialization import (
-    peaks_from_json,
     peaks_to_json,
     transcript_from_json,
     transcript_to_json,
@@ -106,6 +104,7 @@ class Results:
             objects |= _audio_objects(
                 call_id, redaction.channels, redaction.folder, redaction.peaks
             )
+            self._withhold_audio(write, redaction)
 
         def store(connection: Connection[DictRow]) -> int | None:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
@@ -121,6 +120,19 @@ class Results:
 
         agent_voice = self._write(write, store)
         return tuple(assign_roles(each, agent_voice) for each in transcripts)
+
+    def _withhold_audio(self, write: StageWrite, redaction: Redaction) -> None:
+        """Store what will be muted before the first file is replaced by a muted one.
+
+        After a run that was killed in between, nothing can be played, and the next run mutes all.
+        """
+
+        def store(connection: Connection[DictRow]) -> None:
+            _check_claim(connection, write)
+            _save_spans(connection, write.call_id, redaction)
+            connection.execute(query("results/withhold_audio"), {"call_id": write.call_id})
+
+        self._database.with_retry(store)
 
     def redactions(self, call_id: str) -> tuple[MaskedSpan, ...]:
         """Return what was masked in a call, in the order of the numbers."""
@@ -275,14 +287,18 @@ def _save_redaction(
 ) -> None:
     """Store what was masked and the hashes of muted audio, which may be played from now on."""
     if redaction:
-        spans = [serialization.masked_row(call_id, *each) for each in enumerate(redaction.spans)]
-        tables.replace(connection, "redactions", "call_id", [call_id], spans)
+        _save_spans(connection, call_id, redaction)
         for each in redaction.channels:
             muted = {"channel": each.channel, "sha256": each.sha256, "size": each.size_bytes}
             connection.execute(query("results/mute_channel"), muted | {"call_id": call_id})
         # Their quotes are older than the masks.
         connection.execute(query("results/forget_replaced"), {"call_id": call_id})
     connection.execute(query("results/release_audio"), {"call_id": call_id})
+
+
+def _save_spans(connection: Connection[DictRow], call_id: str, redaction: Redaction) -> None:
+    spans = [serialization.masked_row(call_id, *each) for each in enumerate(redaction.spans)]
+    tables.replace(connection, "redactions", "call_id", [call_id], spans)
 
 
 def _claim(write: StageWrite) -> Row:
@@ -298,56 +314,3 @@ def _replace(
     connection: Connection[DictRow], table: str, write: StageWrite, found: Sequence[Row]
 ) -> int:
     return tables.replace(connection, table, "call_id", [write.call_id], found)
-
-
-class CallAudio:
-    """Channel audio and peaks. Raises MissingObject, which says so if retention deleted it."""
-
-    def __init__(self, database: Database, store: ObjectStore) -> None:
-        self._database = database
-        self._store = store
-        self._results = Results(database, store)
-
-    def split_recording(self, call_id: str) -> SplitRecording:
-        """Return the split recording of a call, unless its numbers are still to be muted."""
-        found = self._database.rows("results/is_withheld", {"call_id": call_id})
-        if found and found[0]["withheld"]:
-            raise MissingObject(
-                f"The audio of call {call_id} can be played once card numbers and the like are "
-                "muted in it, which happens when it is transcribed."
-            )
-        return self._results.audio(call_id)
-
-    def open_channel(self, call_id: str, channel: Channel) -> RangeFile:
-        """Open one channel's FLAC for random access."""
-        with explain_deletion(self._database, call_id, Stage.CHANNEL_AUDIO):
-            return RangeFile(self._store, keys.channel_audio(call_id, channel))
-
-    def fetch(self, call_id: str, channel: Channel, into: Path) -> None:
-        """Copy one channel's FLAC to a local file."""
-        self._results.fetch_channel(call_id, channel, into)
-
-    def peaks(self, call_id: str, channel: Channel, sha256: str) -> Peaks | None:
-        """Return the stored peaks of a channel, or None if stored are none of this audio."""
-        try:
-            found = peaks_from_json(self._store.read(keys.peaks(call_id, channel)))
-        except MissingObject:
-            return None
-        return found if found and found.sha256 == sha256 else None
-
-    def save_peaks(self, call_id: str, peaks: ChannelPeaks) -> None:
-        """Store peaks that were computed after the audio was stored.
-
-        Does nothing if a run has claimed the call, which stores its own, or if the audio was
-        deleted or replaced.
-        """
-
-        def store(connection: Connection[DictRow]) -> None:
-            parameters = {"call_id": call_id}
-            found = connection.execute(query("results/lock_audio"), parameters).fetchall()
-            stored = {(row["channel"], row["sha256"]) for row in found}
-            for channel, each in peaks.items():
-                if (channel, each.sha256) in stored:
-                    self._store.put(keys.peaks(call_id, channel), peaks_to_json(each))
-
-        self._database.with_retry(store)

@@ -49,3 +49,7 @@ FROM transcripts
 WHERE call_id = ANY(%(call_ids)s)
 GROUP BY call_id
 HAVING sum(word_count) = 0 OR NOT bool_and(reliable) OR max(unheard_s) > %(max_unheard_s)s;
+
+-- name: withhold_audio
+-- Let the audio of a call not be played until it is muted.
+UPDATE recordings SET withheld = true WHERE call_id = %(call_id)s;

@@ -81,6 +81,8 @@ class Imports:
         judged = [serialization.judgement_row(call_id, each) for each in call.judgements]
         tables.replace(connection, "transcripts", "call_id", [call_id], heads)
         tables.insert(connection, "segments", segments)
+        masked = [serialization.masked_row(call_id, *each) for each in enumerate(call.masked)]
+        tables.replace(connection, "redactions", "call_id", [call_id], masked)
         tables.replace(connection, "mentions", "call_id", [call_id], mentions)
         tables.insert(connection, "sentiment", judged)
         reviews.apply(connection, call_id, call.mentions)

@@ -255,8 +255,8 @@ def _check_space(state: AppState, size_bytes: int) -> None:
     """Raise MachineExhausted before an upload uses the space that the database needs."""
     if wiring.disk_shortage(state.options, size_bytes):
         raise MachineExhausted(
-            "The server's disk is nearly full, so nothing was stored. An admin has to make room; "
-            "`callpipeline doctor` says where. Then upload the recording again."
+            "The server's disk is nearly full or read-only, so nothing was stored. An admin has to "
+            "make room; `callpipeline doctor` says where. Then upload the recording again."
         )
 
 

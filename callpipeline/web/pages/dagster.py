@@ -5,6 +5,7 @@ things there, everyone else reads. Its server accepts the signed role from us on
 not passed on; without one, the UI polls.
 """
 
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -53,7 +54,7 @@ async def dagster_ui(request: Request, path: str, state: State) -> Response:
     role = "admin" if visitor is not None and visitor.may(Scope.ADMIN) else "reader"
     headers = {n: request.headers[n] for n in PASSED_ON if n in request.headers}
     headers["Accept-Encoding"] = request.headers.get("accept-encoding", "identity")
-    headers[ROLE_HEADER] = state.signer.sign(PURPOSE, role, ROLE_LIFETIME_S)
+    headers[ROLE_HEADER] = state.signer.sign(PURPOSE, _vouch(request, role), ROLE_LIFETIME_S)
     headers["Host"] = "localhost"  # whatever its name is: it refuses foreign names
     host, port = state.options.ui_address(state.options.port)
     client = httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False)
@@ -74,6 +75,14 @@ async def dagster_ui(request: Request, path: str, state: State) -> Response:
     return StreamingResponse(
         _content(received), received.status_code, returned, background=BackgroundTask(client.aclose)
     )
+
+
+def _vouch(request: Request, role: str) -> str:
+    """Return the role of a visitor, and who that is, for the audit log."""
+    visitor = visitor_of(request)
+    address = request.app.state.authenticator.proxies.address(request)
+    known = [visitor.name, visitor.method] if visitor else ["unknown", "link"]
+    return f"{role} {json.dumps([*known, str(address) if address else None])}"
 
 
 def _raw_path(request: Request) -> str:

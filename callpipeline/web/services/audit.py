@@ -104,7 +104,8 @@ UNAUDITED = frozenset({
     "POST /find-competitors", "GET /storage/list", "GET /storage/exists/{object_path:path}",
     "GET /storage/health", "GET /admin/storage/files", "GET /calls/{call_id}/peaks",
     "HEAD /calls/{call_id}/audio.wav", "POST /logout",
-    # Updates of pages that are recorded themselves, and Dagster's own pages.
+    # Updates of pages that are recorded themselves, and Dagster's own pages: its guard records
+    # what is changed there.
     "GET /events/calls", "GET /events/newest", "GET /events/calls/{call_id}",
     "GET /dagster/{path:path}", "HEAD /dagster/{path:path}", "POST /dagster/{path:path}",
 })  # fmt: skip

@@ -85,7 +85,7 @@ class HealthChecker:
             "database": lambda: _check_database(database),
             "results": lambda: _check_store(storage.store),
             "recordings": lambda: _check_store(storage.inbox),
-            "disk": lambda: _check_disk(options),
+            "disk": lambda: check_disk(options),
             "sources": lambda: _check_sources(options),
         }
         # Other requests may have occupied the threads that all share.
@@ -142,9 +142,9 @@ def _check_sources(options: Settings) -> None:
         raise SettingsInvalid(" ".join(problems))
 
 
-def _check_disk(options: Settings) -> None:
+def check_disk(options: Settings) -> None:
     if shortage := disk_shortage(options):
-        raise MachineExhausted(f"The disk is nearly full: {shortage}.")
+        raise MachineExhausted(f"Nothing can be stored: {shortage}.")
 
 
 def _document(found: DependencyHealth, *, with_details: bool) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""Describe judgements that dismissals set aside, and index what the insight pages read."""
+"""Add the rules of alerts on what is said in calls."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0044"
-down_revision = "0038"
+revision = "0041"
+down_revision = "0040"
 
 
 def upgrade() -> None:

@@ -1,11 +1,11 @@
-"""Add the rules of alerts on what is said in calls."""
+"""Remember the time, to notice that the clock was set back."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0045"
-down_revision = "0044"
+revision = "0039"
+down_revision = "0038"
 
 
 def upgrade() -> None:
