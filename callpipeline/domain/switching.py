@@ -66,6 +66,11 @@ _CHOSE = (
 )
 _RULES: Sequence[tuple[SwitchingIntent | None, str]] = (
     (None, rf"\b(?:left|leav(?:e|es|ing)) {_T} (?:an? |standing|us |me |alone)"),
+    (None, rf"\bwhy (?:on earth )?(?:would )?(?:any(?:one|body)|people|i|we|you) {_FEW}.*<t>"),
+    (None, r"\b(?:you'd|you would|they'd|they would) have to .*<t>"),
+    (None, rf"\b(?:tried|trying|try) to {_LEAVE} {_T}"),
+    (None, rf"\bonly (?:ever )?(?:{_LEAVE}|{_CHOSE}|{_GO}|{_RENEW}) .*<t>.*\bbecause\b"),
+    (None, rf"\b(?:since|when|before) (?:i|we|he|she) {_LEAVE} {_T}"),
     (None, rf"\b(?:regret\w*|mistake|nearly|(?:was|were) going to) {_FEW}(?:{_GO}|{_CHOSE}).*<t>"),
     (None, r"<t> (?:was|were|is) (?:a|the|my|our) (?:[\w']+ )?mistake"),
     (SwitchingIntent.LEAVING_TO, rf"\b(?:leaving|left|leave|ditch\w*) {_FEW}for {_T}"),

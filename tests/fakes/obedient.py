@@ -60,16 +60,19 @@ def document_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def honestly(mention: dict[str, Any], lines: Judgements) -> dict[str, Any]:
-    """Judge by one word of praise or blame in the mention's line."""
-    text = next(line["text"] for line in lines if line["line"] == mention["line"])
-    shown = [part for part in text.split("[left out]") if mention["said"] in part]
-    quote = (shown or [text])[0].strip()
+    """Judge by one word of praise or blame in the mention's line, and quote the line."""
+    text = text_of(mention, lines)
     label, score = "neutral", 0.0
-    if "terrible" in quote:
+    if "terrible" in text:
         label, score = "negative", -0.8
-    elif "brilliant" in quote:
+    elif "brilliant" in text:
         label, score = "positive", 0.9
-    return {"id": mention["id"], "quote": quote, "sentiment": label, "score": score}
+    return {"id": mention["id"], "quote": mention["line"], "sentiment": label, "score": score}
+
+
+def text_of(mention: dict[str, Any], lines: Judgements) -> str:
+    """Return the mention's line."""
+    return next(line["text"] for line in lines if line["line"] == mention["line"])
 
 
 def sounds_like_an_order(text: str) -> bool:

@@ -22,7 +22,7 @@ from callpipeline.errors import (
     ServiceUnavailable,
 )
 from tests.builders import a_mention, a_segment
-from tests.fakes.obedient import ObedientModel, document_of, honestly
+from tests.fakes.obedient import ObedientModel, document_of, honestly, text_of
 from tests.fakes.openai_service import open_service
 from tests.fakes.services import FaultServer, Script
 from tests.fakes.services.bodies import BROKEN_BODIES, with_change
@@ -178,7 +178,7 @@ def test_only_mentions_without_valid_judgement_are_sent_again(
         document = document_of(request)
         honest = [honestly(mention, document["lines"]) for mention in document["mentions"]]
         lie = {"quote": "Vodafone is a dream"}
-        return {"judgements": [j | (lie if "brilliant" in j["quote"] else {}) for j in honest]}
+        return {"judgements": [j | (lie if j["sentiment"] == "positive" else {}) for j in honest]}
 
     server.script.chat = one_lie
     good, missing = judge()
@@ -199,9 +199,13 @@ def test_without_any_valid_judgement_the_stage_fails(server: FaultServer, judge:
 
 def test_no_text_of_the_model_is_stored(server: FaultServer, judge: Judge) -> None:
     def talkative(request: dict[str, Any]) -> Any:
+        lines = document_of(request)["lines"]
         judgements = ObedientModel()(request)["judgements"]
         return {
-            "judgements": [j | {"quote": j["quote"].upper(), "reason": "pwned"} for j in judgements]
+            "judgements": [
+                j | {"quote": text_of({"line": j["quote"]}, lines).upper(), "reason": "pwned"}
+                for j in judgements
+            ]
         }
 
     server.script.chat = talkative
@@ -294,3 +298,121 @@ def test_mentions_of_another_transcript_are_rejected_before_any_request(
         with pytest.raises(MissingObject, match="older transcript"):
             asyncio.run(work)
     assert server.attempts("chat") == 0
+
+
+def schema_of(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of each mention in an answer, by its id."""
+    schema = body["response_format"]["json_schema"]["schema"]
+    judgements = schema["properties"]["judgements"]
+    assert schema["additionalProperties"] is judgements["additionalProperties"] is False
+    assert judgements["required"] == list(judgements["properties"])
+    return judgements["properties"]
+
+
+def test_the_schema_has_the_ids_and_lines_of_the_request(server: FaultServer, judge: Judge) -> None:
+    judge("Honestly the last lot were fine, but Vodafone was terrible.", "Vodafone? No.")
+    [body] = bodies(server)
+    document = document_of(body)
+    texts = {line["line"]: line["text"] for line in document["lines"]}
+    assert list(texts.values()) == [
+        "Honestly the last lot were fine,", "but Vodafone was terrible.", "Vodafone?", "No.",
+    ]  # fmt: skip
+    assert [texts[m["line"]] for m in document["mentions"]] == [
+        "but Vodafone was terrible.", "Vodafone?",
+    ]  # fmt: skip
+    schema = schema_of(body)
+    assert list(schema) == [str(mention["id"]) for mention in document["mentions"]]
+    for each in schema.values():
+        assert each["properties"]["quote"] == {"type": "integer", "enum": list(texts)}
+        assert each["required"] == ["quote", "sentiment", "score"]
+
+
+def test_a_schema_stays_below_the_limit_of_values(server: FaultServer, judge: Judge) -> None:
+    judge(*["Well, I tell you, so there, but no, and then, Vodafone was terrible."] * 20)
+    [body] = bodies(server)
+    offered = [each["properties"]["quote"]["enum"] for each in schema_of(body).values()]
+    assert len(offered) == 20 and max(map(len, offered)) == 20
+    own = [mention["line"] for mention in document_of(body)["mentions"]]
+    assert all(line in lines for line, lines in zip(own, offered, strict=True))
+
+
+def keyed(request: dict[str, Any], **other: Any) -> Any:
+    """Answer in the shape of the schema."""
+    document = document_of(request)
+    honest = [honestly(mention, document["lines"]) for mention in document["mentions"]]
+    return {"judgements": {str(j.pop("id")): j | other for j in honest}}
+
+
+def test_an_answer_in_the_shape_of_the_schema_is_read(server: FaultServer, judge: Judge) -> None:
+    server.script.chat = keyed
+    verdicts = judge("We tried it, and Vodafone was terrible, so there you are.")
+    assert [v.quote for v in verdicts if isinstance(v, Judgement)] == ["and Vodafone was terrible,"]
+
+
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        ({"quote": 77}, "no number of a line"),
+        ({"quote": -1}, "no number of a line"),
+        ({"quote": 10**30}, "no number of a line"),
+        ({"quote": "pwned by words"}, "no number of a line"),
+        ({"quote": 1}, "no number of a line"),
+        ({"quote": True}, "no entry with a quote"),
+        ({"quote": [2]}, "no entry with a quote"),
+        ({"sentiment": "pwned"}, "no entry with a quote"),
+    ],
+    ids=str,
+)
+def test_the_next_request_names_what_was_wrong(
+    server: FaultServer, judge: Judge, other: dict[str, Any], fault: str
+) -> None:
+    """The first line is further than thirty words from the name."""
+    far = "Good morning there. " + "one two three four five six seven eight nine ten " * 4
+    answers = iter([other])
+    server.script.chat = lambda request: keyed(request, **next(answers, {}))
+    assert labels(judge(f"{far}Vodafone was terrible.")) == [Sentiment.NEGATIVE]
+    first, second = bodies(server)
+    assert len(first["messages"]) == 2
+    [_, _, correction] = second["messages"]
+    [mention] = document_of(second)["mentions"]
+    assert correction["role"] == "user"
+    assert f"mention {mention['id']}: " in correction["content"] and fault in correction["content"]
+    assert "pwned" not in correction["content"] and "Vodafone" not in correction["content"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("I would rather not.", "not JSON"),
+        ('{"judgements": {"1": {"quote": 1, "quote": 2}}}', "judges a mention twice"),
+        ('{"judgements": {"1": null}}', "was not requested"),
+        ('{"judgements": {"x": {"quote": 1}}}', "was not requested"),
+        ('{"judgements": {}}', "no entry with a quote"),
+        ('{"judgements": 3}', "has no judgements"),
+    ],
+)
+def test_an_answer_that_is_rejected_whole_is_named_for_all_mentions(
+    server: FaultServer, judge: Judge, answer: str, fault: str
+) -> None:
+    answers = iter([answer])
+    server.script.chat = lambda request: next(answers, None) or keyed(request)
+    assert labels(judge()) == GOOD
+    correction = bodies(server)[1]["messages"][2]["content"]
+    ids = [str(mention["id"]) for mention in document_of(bodies(server)[1])["mentions"]]
+    assert f"mention {', '.join(ids)}: " in correction and fault in correction
+
+
+def test_a_corrected_mention_is_not_named_again(server: FaultServer, judge: Judge) -> None:
+    def first_fails(request: dict[str, Any]) -> Any:
+        answer = keyed(request)["judgements"]
+        if len(answer) == 2:
+            first = next(iter(answer))
+            answer[first]["quote"] = 99
+        return {"judgements": answer}
+
+    server.script.chat = first_fails
+    assert labels(judge()) == GOOD
+    _, second = bodies(server)
+    [mention] = document_of(second)["mentions"]
+    named = second["messages"][2]["content"].splitlines()[1:]
+    assert [line.partition(":")[0] for line in named] == [f"- mention {mention['id']}"]

@@ -28,8 +28,8 @@ from callpipeline.pipeline.quality.sentiment_evaluation import (
 )
 from tests.builders import a_mention
 
-MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.70, 0.22, 0.82
-"""Measured were 0.66, 0.22 and 0.82."""
+MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.67, 0.12, 0.85
+"""Measured were 0.70, 0.09 and 0.88."""
 HELDOUT = Path(__file__).parents[2] / "training" / "encoder" / "heldout.jsonl"
 POSITIVE, NEGATIVE, NEUTRAL = Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.NEUTRAL
 CUSTOMER, AGENT = Speaker.CUSTOMER, Speaker.AGENT
@@ -125,18 +125,40 @@ def test_a_mention_of_another_transcript_is_refused(judge: EncoderJudge):
         asyncio.run(judge.judge(conversation((CUSTOMER, "Hello.")), [a_mention("Sky")]))
 
 
-class UnsureEncoder(UtteranceEncoder):
-    """Encoder that can't decide."""
+class FixedEncoder(UtteranceEncoder):
+    """Encoder with the same answer for all."""
+
+    def __init__(self, *answer: float) -> None:
+        super().__init__()
+        self.answer = LabelProbabilities(*answer)
 
     def probabilities(self, contexts: object) -> list[LabelProbabilities]:
-        return [LabelProbabilities(0.36, 0.3, 0.34)] * 20
+        return [self.answer] * 20
 
 
-def test_an_unclear_judgement_is_mixed():
-    found = judge_sky(EncoderJudge(UnsureEncoder()), (CUSTOMER, "Sky, well."))
+def test_an_improbable_judgement_is_mixed():
+    found = judge_sky(EncoderJudge(FixedEncoder(0.36, 0.3, 0.34)), (CUSTOMER, "Sky, well."))
     assert found.sentiment is Sentiment.MIXED
     assert found.rule == "model: unclear, negative 36 %, positive 34 %"
     assert (found.score, found.confidence) == (-0.02, 0.36)
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ((0.65, 0.05, 0.30), Sentiment.MIXED),
+        ((0.30, 0.05, 0.65), Sentiment.MIXED),
+        ((0.65, 0.30, 0.05), NEGATIVE),
+        ((0.05, 0.30, 0.65), POSITIVE),
+        ((0.25, 0.50, 0.25), NEUTRAL),
+        ((0.10, 0.46, 0.44), NEUTRAL),
+    ],
+)
+def test_an_opinion_is_mixed_if_its_opposite_is_probable(
+    answer: tuple[float, ...], label: Sentiment
+):
+    found = judge_sky(EncoderJudge(FixedEncoder(*answer)), (CUSTOMER, "Sky, well."))
+    assert found.sentiment is label
 
 
 def test_words_far_from_the_name_are_left_out():

@@ -42,6 +42,8 @@ EXPECTED = {4821: ModelJudgement(Sentiment.POSITIVE, 0.6, "it is cheap")}
         f"\n<THINKING>no</THINKING>{answer(item())}",
         json.dumps([item()]),
         answer(item("4821")),
+        json.dumps({"judgements": {"4821": {k: v for k, v in item().items() if k != "id"}}}),
+        json.dumps({"judgements": {"4821": item(9999)}}),
         answer(item(sentiment=" Positive ")),
         answer(item(reason="because it says so", html="<img src=x>")),
     ],
@@ -58,7 +60,8 @@ def test_answers_are_parsed_however_they_are_wrapped(text: str) -> None:
         ('{"judgements": [{"id": 48', "not JSON"),
         ("[" * 50_000, "not JSON"),
         ("{}", "no judgements"),
-        ('{"judgements": {"id": 4821}}', "no judgements"),
+        ('{"judgements": 4821}', "no judgements"),
+        ('{"judgements": {"id": 4821}}', "not requested"),
         ("<think>I wonder whether " + answer(item()), "its reasoning"),
         (answer(item(), item(9999)), "not requested"),
         (answer(item(), item(None)), "not requested"),
@@ -84,11 +87,28 @@ def test_an_answer_that_was_not_requested_is_rejected_completely(text: str, reas
         {"sentiment": ["positive"]},
         {"sentiment": "positive; drop table"},
         {"quote": None},
+        {"quote": True},
+        {"quote": 1.5},
         {"quote": ["it is cheap"]},
     ],
 )
 def test_invalid_judgements_are_omitted_and_the_others_retained(invalid: dict[str, Any]) -> None:
     assert parse_answer(answer(item(1733, **invalid), item()), REQUESTED) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("quote", "read"),
+    [(3, 3), ("3", 3), (" 12 ", 12), ("12345", "12345"), (-1, -1), ("3 of 4",) * 2],
+)
+def test_a_quote_is_the_number_of_a_line_or_words(quote: int | str, read: int | str) -> None:
+    [judgement] = parse_answer(answer(item(quote=quote)), REQUESTED).values()
+    assert judgement.quote == read
+
+
+def test_a_key_that_is_repeated_makes_the_answer_invalid() -> None:
+    one = '"4821": {"quote": 1, "sentiment": "positive"}'
+    with pytest.raises(InvalidAnswer, match="twice"):
+        parse_answer(f'{{"judgements": {{{one}, {one}}}}}', REQUESTED)
 
 
 @pytest.mark.parametrize(

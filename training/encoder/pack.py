@@ -27,6 +27,8 @@ from train import LABELS, TargetEncoder, Trainer, context_of, describe, parse_op
 from callpipeline.engines.encoder import network as product
 
 HERE = Path(__file__).parent
+CHOSEN_ON = ("dev.jsonl", "hard.jsonl")
+UNCLEAR_BELOW = 0.45
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
 """Without context, which weights don't have."""
 POSITIONS = 160
@@ -88,21 +90,64 @@ def calibrate(probabilities: np.ndarray, gold: Sequence[int]) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     options = parse_options(arguments)
-    trainer = Trainer(options)
+    if not options.calibrate:
+        write_network(Trainer(options))
+    recalibrate(options.turned)
+
+
+def write_network(trainer: Trainer) -> None:
+    """Write the network of `--out` and its vocabulary into the package."""
+    options = trainer.options
     trainer.model.load_state_dict(torch.load(options.out.with_suffix(".pt")))
     export(trainer, product.NETWORK)
     ids = trainer.tokenizer.get_vocab()
     words = sorted(ids, key=ids.__getitem__)[: options.shipped_words]
     product.VOCABULARY.write_text("\n".join(words) + "\n")
-    product.CALIBRATION.write_text(json.dumps({"temperature": 1.0, "unclear_below": 0.0}) + "\n")
     print(product.NETWORK.stat().st_size, "bytes")
-    dev = [u for u in read_calls(HERE / "dev.jsonl") if u.label in LABELS]
-    found = product.UtteranceEncoder().probabilities([context_of(u) for u in dev])
-    print("dev", describe(dev, found))
-    temperature = calibrate(np.array(found), [LABELS.index(u.label) for u in dev])
-    calibration = {"temperature": round(temperature, 2), "unclear_below": options.unclear_below}
-    product.CALIBRATION.write_text(json.dumps(calibration) + "\n")
-    print(calibration)
+
+
+def recalibrate(turned: float) -> None:
+    """Choose temperature and thresholds on the utterances for choices, and write them."""
+    write_calibration(temperature=1.0, unclear_below=0.0, opposed_from=1.0)
+    chosen_on = [u for name in CHOSEN_ON for u in read_calls(HERE / name) if u.label in LABELS]
+    product.calibration.cache_clear()
+    found = product.UtteranceEncoder().probabilities([context_of(u) for u in chosen_on])
+    print(describe(chosen_on, found))
+    gold = [LABELS.index(u.label) for u in chosen_on]
+    temperature = calibrate(np.array(found), gold)
+    scaled = [scale(row, temperature) for row in found]
+    opposed = choose_threshold(scaled, gold, turned)
+    write_calibration(
+        temperature=round(temperature, 2), unclear_below=UNCLEAR_BELOW, opposed_from=opposed
+    )
+    print(product.CALIBRATION.read_text())
+
+
+def write_calibration(**values: float) -> None:
+    product.CALIBRATION.write_text(json.dumps(values) + "\n")
+
+
+def scale(row: product.LabelProbabilities, temperature: float) -> product.LabelProbabilities:
+    """Return the probabilities under a temperature."""
+    powers = np.clip(np.array(row), 1e-6, 1) ** (1 / temperature)
+    return product.LabelProbabilities(*(powers / powers.sum()).tolist())
+
+
+def choose_threshold(
+    found: Sequence[product.LabelProbabilities], gold: Sequence[int], turned: float
+) -> float:
+    """Return the highest part of the opposite under which few enough opinions are turned round."""
+    neutral = LABELS.index("neutral")
+    opinions = [(row, label) for row, label in zip(found, gold, strict=True) if label != neutral]
+    for opposed in np.arange(0.5, 0.04, -0.01):
+        unclear = product.UnclearFrom(UNCLEAR_BELOW, float(opposed))
+        wrong = sum(
+            str(row.label) == LABELS[2 - label] and not row.is_unclear(unclear)
+            for row, label in opinions
+        )
+        if wrong <= turned * len(opinions):
+            return round(float(opposed), 2)
+    raise SystemExit(f"No threshold turns {turned:.0%} of opinions round.")
 
 
 if __name__ == "__main__":

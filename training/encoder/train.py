@@ -36,7 +36,9 @@ from utterances import Utterance, call_utterances, lexicon_utterances
 from callpipeline.domain.audio import Speaker
 from callpipeline.engines.encoder.inputs import (
     MARKERS,
+    TARGET_END,
     TARGET_START,
+    EncodedInput,
     TargetContext,
     Turn,
     encode_context,
@@ -166,11 +168,13 @@ class Trainer:
             read_news(options.data / "newsmtsc_train.jsonl"), VALIDATION
         )
         self.dev = read_calls(HERE / "dev.jsonl")
+        self.hard = read_calls(HERE / "hard.jsonl")
         self.names_dev = read_names(NAMES_DEV)
         whole = Tokenizer.from_file(str(options.base / "tokenizer.json"))
         texts = [f"{u.left} {u.right}" for u in self._all_texts()]
-        if options.start:
-            self.tokenizer = Tokenizer.from_file(str(options.start.with_suffix(".json")))
+        words_of = options.vocabulary_of or (options.start and options.start.with_suffix(".json"))
+        if words_of:
+            self.tokenizer = Tokenizer.from_file(str(words_of))
             words = self.tokenizer.get_vocab()
             kept = [whole.token_to_id(word) for word in sorted(words, key=words.__getitem__)]
         else:
@@ -195,7 +199,7 @@ class Trainer:
         self.grids = self._add_grids()
         if options.start:
             kept_weights = torch.load(options.start.with_suffix(".pt"))
-            self.model.load_state_dict(kept_weights, strict=False)
+            self.model.load_state_dict(kept_weights)
 
     def _all_texts(self) -> list[Utterance]:
         calls = call_utterances(1, 0) + lexicon_utterances(3000, 0)
@@ -220,22 +224,33 @@ class Trainer:
         examples: list[Example] = []
         for utterance in utterances:
             context = context_of(utterance, self.options.context)
-            encoded = encode_context(context, tokenize, self.marker_ids)
+            encoded = self._unmark(encode_context(context, tokenize, self.marker_ids))
             known = utterance.is_company
             is_company = math.nan if known is None else float(known)
             target = TARGETS[utterance.label]
             examples.append(Example(*encoded, target, utterance.weight, is_company))
         return examples
 
+    def _unmark(self, encoded: EncodedInput) -> EncodedInput:
+        """Leave the marks around the target out, if the training is one without them."""
+        if self.options.marked:
+            return encoded
+        marks = {self.marker_ids[TARGET_START], self.marker_ids[TARGET_END]}
+        kept = [at for at, piece in enumerate(encoded.ids) if piece not in marks]
+        return EncodedInput([encoded.ids[n] for n in kept], [encoded.segments[n] for n in kept])
+
     def epoch_data(self, epoch: int) -> list[Example]:
         rng, options = random.Random(epoch), self.options
         variants = options.variants if options.vary else 1
         calls = call_utterances(variants, epoch if options.vary else 0)
+        calls = rng.sample(calls, round(options.share * len(calls)))
+        calls += call_utterances(options.pairs, epoch + 1, "pairs.txt")
         public = [
             replace(u, left=u.left[-PUBLIC_CHARS:], right=u.right[:PUBLIC_CHARS])
             for u in rng.sample(self.mams, options.mams) + rng.sample(self.news, options.news)
         ]
         names = name_utterances(options.names, self.mams + self.news, epoch)
+        names = rng.sample(names, round(options.name_share * len(names)))
         return self.encode(calls + lexicon_utterances(options.words, epoch) + public + names)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -290,21 +305,24 @@ class Trainer:
                 step += 1
                 losses.append(loss.item())
             spent = time.monotonic() - started
-            print(f"epoch {epoch}: {spent:.0f} s, {sum(losses) / len(losses):.3f}", end=" ")
-            print(self.scores(), flush=True)
-            self.save()
+            self.report(f"epoch {epoch}: {spent:.0f} s, {sum(losses) / len(losses):.3f}")
         self.model.load_state_dict(averaged.module.state_dict())
-        print("averaged", self.scores(), flush=True)
-        self.save()
+        self.report("averaged")
+
+    def report(self, title: str) -> None:
+        """Print the scores, and write the weights so far, if they are wanted."""
+        if self.options.out:
+            print(title, self.scores(), flush=True)
+            self.save()
 
     def save(self) -> None:
         """Write weights and tokenizer to `--out`."""
-        if out := self.options.out:
-            torch.save(self.model.state_dict(), out.with_suffix(".pt"))
-            self.tokenizer.save(str(out.with_suffix(".json")))
+        out = self.options.out
+        torch.save(self.model.state_dict(), out.with_suffix(".pt"))
+        self.tokenizer.save(str(out.with_suffix(".json")))
 
     def scores(self) -> str:
-        sets = {"dev": self.dev, "mams": self.mams_held, "news": self.news_held}
+        sets = {"dev": self.dev, "hard": self.hard, "mams": self.mams_held, "news": self.news_held}
         if self.options.test:
             sets["test"] = read_calls(self.options.test)
         names = f"names {self.company_accuracy(self.names_dev)}; "
@@ -344,8 +362,16 @@ def loss_of(batch: Sequence[Example], scores: Tensor, companies: Tensor) -> Tens
     return (sentiment.sum() + COMPANY_WEIGHT * company) / len(batch)
 
 
-def describe(utterances: Sequence[Utterance], found: Sequence[Sequence[float]]) -> str:
-    """Return macro-F1 over three labels, accuracy, and the share of opinions turned round."""
+class Scores(NamedTuple):
+    """Macro-F1 over three labels, accuracy, and the share of opinions turned round."""
+
+    macro_f1: float
+    accuracy: float
+    turned_round: float
+
+
+def score(utterances: Sequence[Utterance], found: Sequence[Sequence[float]]) -> Scores:
+    """Score the most probable labels."""
     said = [LABELS[max(range(3), key=row.__getitem__)] for row in found]
     pairs = [(u.label, s) for u, s in zip(utterances, said, strict=True)]
     opposite = {"negative": "positive", "positive": "negative"}
@@ -357,7 +383,13 @@ def describe(utterances: Sequence[Utterance], found: Sequence[Sequence[float]]) 
         total = sum(g == label for g, _ in pairs) + sum(s == label for _, s in pairs)
         scores.append(2 * hit / total if total else 0.0)
     right = sum(g == s for g, s in pairs) / len(pairs)
-    return f"F1 {sum(scores) / 3:.3f} acc {right:.3f} turned {turned:.3f}"
+    return Scores(sum(scores) / 3, right, turned)
+
+
+def describe(utterances: Sequence[Utterance], found: Sequence[Sequence[float]]) -> str:
+    """Return the scores as a line of text."""
+    f1, accuracy, turned = score(utterances, found)
+    return f"F1 {f1:.3f} acc {accuracy:.3f} turned {turned:.3f}"
 
 
 def batches(data: Sequence[Example], rng: random.Random) -> list[list[Example]]:
@@ -385,28 +417,39 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--tuned-layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=8000)
+    parser.add_argument("--vocabulary-of", type=Path, help="take the words of this tokenizer")
     parser.add_argument("--levels", type=int, default=7)
     parser.add_argument("--word-levels", type=int, default=9)
     parser.add_argument("--grid", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--context", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--marked", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--share", type=float, default=1.0, help="part of the frames")
     parser.add_argument("--vary", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--grid-epochs", type=int, default=2)
     parser.add_argument("--variants", type=int, default=1)
     parser.add_argument("--mams", type=int, default=900)
     parser.add_argument("--news", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=0, help="variants of pairs.txt besides")
     parser.add_argument("--words", type=int, default=400)
     parser.add_argument("--names", type=int, default=2500)
+    parser.add_argument("--name-share", type=float, default=1.0, help="part of those")
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--decay", type=float, default=0.85)
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--bfloat16", action=argparse.BooleanOptionalAction, default=False,
+        help="faster on processors that compute with bfloat16, much slower on others",
+    )  # fmt: skip
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--start", type=Path, help="continue from this --out of a training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shipped-words", type=int, default=6500)
-    parser.add_argument("--unclear-below", type=float, default=0.6)
+    parser.add_argument(
+        "--turned", type=float, default=0.085, help="opinions turned round, at most, for choices"
+    )
+    parser.add_argument("--calibrate", action="store_true", help="choose thresholds only")
     return parser.parse_args(arguments)
 
 

@@ -65,9 +65,9 @@ _TENS = [
 ]
 
 
-def frames() -> Iterator[Utterance]:
+def frames(files: str = "*.txt") -> Iterator[Utterance]:
     """Yield the frames with their slots."""
-    for file in sorted((HERE / "frames").glob("*.txt")):
+    for file in sorted((HERE / "frames").glob(files)):
         for line in file.read_text(encoding="utf-8").splitlines():
             head, text, *turns = line.split(" | ")
             label, speaker = head.split()
@@ -79,10 +79,10 @@ def frames() -> Iterator[Utterance]:
             yield Utterance(*about, tuple(sides["<"]), tuple(sides[">"]))
 
 
-def call_utterances(variants: int, seed: int) -> list[Utterance]:
+def call_utterances(variants: int, seed: int, files: str = "*.txt") -> list[Utterance]:
     """Return each frame so many times, with other names and in other words around it."""
     rng = random.Random(seed)
-    return [_vary(_fill(frame, rng), rng) for frame in frames() for _ in range(variants)]
+    return [_vary(_fill(frame, rng), rng) for frame in frames(files) for _ in range(variants)]
 
 
 def lexicon_utterances(count: int, seed: int) -> list[Utterance]:

@@ -31,6 +31,16 @@ OTHER_COMPANY = "Amazon"
 LABELS = (Sentiment.NEGATIVE, Sentiment.NEUTRAL, Sentiment.POSITIVE)
 
 
+class UnclearFrom(NamedTuple):
+    """Limits of an unclear label: it is less probable than `below`, or its opposite is probable.
+
+    `opposed` is the opposite's part of the probability of both.
+    """
+
+    below: float
+    opposed: float
+
+
 class LabelProbabilities(NamedTuple):
     """Calibrated probabilities of the three labels."""
 
@@ -47,6 +57,14 @@ class LabelProbabilities(NamedTuple):
     def score(self) -> float:
         """The sentiment from −1 to 1."""
         return self.positive - self.negative
+
+    def is_unclear(self, unclear: UnclearFrom) -> bool:
+        """Return True if the label should not be given."""
+        if max(self) < unclear.below:
+            return True
+        opinions = self.negative + self.positive
+        opposite = min(self.negative, self.positive)
+        return self.label is not Sentiment.NEUTRAL and opposite >= unclear.opposed * opinions
 
 
 class UtteranceEncoder:
@@ -73,7 +91,7 @@ class UtteranceEncoder:
         """Return the probabilities for each context. They depend on nothing but the context."""
         with self._lock:
             self._load()
-            temperature = _calibration()["temperature"]
+            temperature = calibration()["temperature"]
             return [self._judge(context, temperature) for context in contexts]
 
     def company_log_odds(self, contexts: Sequence[TargetContext]) -> list[float]:
@@ -119,9 +137,10 @@ class CompanySlotScorer:
         return self._encoder.company_log_odds([_target(context) for context in contexts])
 
 
-def unclear_below() -> float:
-    """Return the calibrated probability below which a label is unclear."""
-    return _calibration()["unclear_below"]
+def unclear_from() -> UnclearFrom:
+    """Return from which calibrated probabilities on a label is unclear."""
+    values = calibration()
+    return UnclearFrom(values["unclear_below"], values["opposed_from"])
 
 
 def _feeds(encoded: EncodedInput) -> "dict[str, NDArray[Any]]":
@@ -153,7 +172,8 @@ def _tokenizer() -> Any:
 
 
 @cache
-def _calibration() -> dict[str, float]:
+def calibration() -> dict[str, float]:
+    """Return the temperature of the network's scores, and the thresholds of `unclear_from`."""
     return json.loads(CALIBRATION.read_text(encoding="utf-8"))
 
 

@@ -21,11 +21,10 @@ from callpipeline.engines.encoder.network import (
     LABELS,
     LabelProbabilities,
     UtteranceEncoder,
-    unclear_below,
+    unclear_from,
 )
 from callpipeline.engines.ports import Conversation
 from callpipeline.engines.sentiment.clauses import Clause, mention_clauses
-from callpipeline.engines.sentiment.lexicon import judge_clauses
 from callpipeline.engines.sentiment.rules import match_comparison
 
 MAX_CLAUSES = 8
@@ -33,9 +32,6 @@ RULE_CONFIDENCE = 0.85
 """Share of right judgements of these rules on the training frames, which they don't know."""
 OVERRULES = 0.9
 """Probability from which the encoder's label counts more than switching."""
-WORDING_BELOW, WORDING_FROM = 0.5, 0.25
-"""Probability of the encoder's label, and of the lexicon's, between which the lexicon decides."""
-WORDING_CONFIDENCE = 0.55
 SWITCHING_SCORE = 0.5
 _EXPLICIT = re.compile(r"\b(?:than|as \w+ as)\b")
 _FROM = re.compile(r"\bfrom (?:the |our |my |their )?\S+$")
@@ -83,11 +79,7 @@ class EncoderJudge:
     def _judge(self, context: TargetContext, mention: Mention) -> Judgement:
         found = self._encoder.probabilities([context])[0]
         clauses = _own_clauses(context, mention)
-        verdict = (
-            _match_rule(context, clauses, found)
-            or _match_wording(clauses, found)
-            or self._by_model(context, found)
-        )
+        verdict = _match_rule(context, clauses, found) or self._by_model(context, found)
         return Judgement(
             mention_id=mention.mention_id,
             competitor=mention.competitor,
@@ -101,7 +93,7 @@ class EncoderJudge:
 
     def _by_model(self, context: TargetContext, found: LabelProbabilities) -> _Verdict:
         label, confidence = found.label, max(found)
-        is_unclear = confidence < unclear_below()
+        is_unclear = found.is_unclear(unclear_from())
         return _Verdict(
             Sentiment.MIXED if is_unclear else label,
             found.score,
@@ -139,18 +131,6 @@ def _own_clauses(context: TargetContext, mention: Mention) -> Sequence[Clause]:
     where = replace(mention, char_start=start, char_end=start + len(context.name))
     clauses = mention_clauses(text, context.speaker, mention=where, others=())
     return list(dropwhile(lambda clause: clause.target_index < 0, clauses))
-
-
-def _match_wording(clauses: Sequence[Clause], found: LabelProbabilities) -> _Verdict | None:
-    """Match what the lexicon rates, where the encoder is unclear but doesn't contradict it."""
-    if max(found) >= WORDING_BELOW or not clauses:
-        return None
-    label, match, clause = judge_clauses(clauses)
-    if label not in LABELS or label is Sentiment.NEUTRAL:
-        return None
-    if found[LABELS.index(label)] < WORDING_FROM:
-        return None
-    return _Verdict(label, match.score, match.rule, clause.quote, WORDING_CONFIDENCE)
 
 
 def _match_comparison(clauses: Sequence[Clause]) -> _Verdict | None:

@@ -44,6 +44,11 @@ from callpipeline.errors import CallpipelineError, EngineUnavailable, MissingObj
 PATH = "/chat/completions"
 MAX_MENTIONS_PER_SAMPLE = (20, 10, 5)
 """Batch size of each sample: unjudged mentions are sent again, in smaller batches."""
+NOT_JUDGED = "it has no entry with a quote and one of the four sentiments"
+NO_QUOTE = (
+    "its quote is no number of a line that its speaker says within thirty words of the name, and "
+    "that has more than the name"
+)
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,16 @@ class PreparedCall:
         mentions = [(self.mentions[each], self.positions[each]) for each in mention_ids]
         return build_prompt(self.lines, visible, mentions, self.hidden)
 
-    def quote(self, mention_id: str, judgement: ModelJudgement) -> str | None:
+    def quote(
+        self, mention_id: str, judgement: ModelJudgement, clauses: Mapping[int, str]
+    ) -> str | None:
         """Return the words of the transcript that support a judgement; None if none do."""
+        quoted = judgement.quote
+        words = quoted if isinstance(quoted, str) else clauses.get(quoted, "")
         position, visible = self.positions[mention_id], self.visible[mention_id]
         text = speaker_text(self.lines, visible, position, self.hidden)
         is_opinion = judgement.sentiment in (Sentiment.POSITIVE, Sentiment.NEGATIVE)
-        return verify_quote(judgement.quote, text, is_opinion=is_opinion)
+        return verify_quote(words, text, is_opinion=is_opinion)
 
 
 def prepare(segments: Sequence[Segment], mentions: Sequence[Mention]) -> PreparedCall:
@@ -118,39 +127,48 @@ class OpenaiJudge:
         """Return judgements by mention id, and the errors of the mentions without one."""
         judgements: dict[str, Judgement] = {}
         errors: dict[str, CallpipelineError] = {}
+        faults: dict[str, str] = {}
         visible = [each for each in call.positions if not call.is_hidden(each)]
         for sample, max_mentions in enumerate(MAX_MENTIONS_PER_SAMPLE):
             left = [each for each in visible if each not in judgements and each not in errors]
             for batch in batches(left, call.visible, call.lines, max_mentions):
                 try:
-                    judgements |= await self._sample(call, batch, sample)
+                    judgements |= await self._sample(call, batch, sample, faults)
                 except CallpipelineError as error:
                     errors |= dict.fromkeys(batch, error)
         left = [each for each in visible if each not in judgements and each not in errors]
         return judgements, errors | dict.fromkeys(left, self._no_judgement())
 
     async def _sample(
-        self, call: PreparedCall, batch: Sequence[str], sample: int
+        self, call: PreparedCall, batch: Sequence[str], sample: int, faults: dict[str, str]
     ) -> dict[str, Judgement]:
-        """Send one batch, and return the judgements with a verified quote."""
+        """Send one batch, and return the judgements with a verified quote.
+
+        `faults` say what was wrong with the answer before; those of this one replace them.
+        """
         prompt = call.prompt(batch)
 
         async def send(variant: ChatVariant) -> ChatCompletion:
-            body = prompt.body(self._model, variant, sample)
+            body = prompt.body(self._model, variant, sample, faults)
             request = Request("POST", PATH, json=body)
             return await self._service.send(request, parse_as(ChatCompletion))
 
         completion = await self._variants.send(send)
         try:
             answer = parse_answer(completion.text(), prompt.mention_ids)
-        except InvalidAnswer:
+        except InvalidAnswer as error:
+            faults |= dict.fromkeys(batch, str(error))
             return {}
-        found = {prompt.mention_ids[number]: each for number, each in answer.items()}
-        return {
-            mention_id: self._judgement(call.mentions[mention_id], each, quote)
-            for mention_id, each in found.items()
-            if (quote := call.quote(mention_id, each))
-        }
+        judgements: dict[str, Judgement] = {}
+        for number, mention_id in prompt.mention_ids.items():
+            if number not in answer:
+                faults[mention_id] = NOT_JUDGED
+            elif quote := call.quote(mention_id, answer[number], prompt.quotes):
+                mention = call.mentions[mention_id]
+                judgements[mention_id] = self._judgement(mention, answer[number], quote)
+            else:
+                faults[mention_id] = NO_QUOTE
+        return judgements
 
     def _judgement(self, mention: Mention, found: ModelJudgement, quote: str) -> Judgement:
         return Judgement(

@@ -1,4 +1,8 @@
-"""Prompt of the language model: fixed instructions, and the call as delimited data."""
+"""Prompt of the language model: fixed instructions, and the call as delimited data.
+
+The words of the call are clauses under numbers, and the model quotes by number, so that a small
+model can answer. The schema of the answer has exactly the mentions that are requested.
+"""
 
 import json
 import secrets
@@ -8,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from callpipeline.domain.audio import Channel
+from callpipeline.domain.competitors.disambiguation.vocabulary import word_set
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.engines.sentiment.transcript_lines import (
     HiddenTokens,
+    LineToken,
     MentionPosition,
     TranscriptLine,
     fold_words,
@@ -43,39 +49,52 @@ For each mention, judge the stance of its own speaker towards that competitor at
 - neutral: named without an opinion
 - mixed: the evidence contradicts itself
 
-Answer with one JSON document and nothing else:
-{"judgements": [{"id": 1, "quote": "...", "sentiment": "neutral", "score": 0.0}]}
-with exactly one entry for each mention, under its id. "quote" is copied word for word, without \
-leaving anything out, from what the same speaker says within thirty words of the name: the words \
-your judgement rests on. "score" goes from -1 (very negative) to 1 (very positive)."""
+Answer with one JSON document and nothing else, such as this for the mention 1 and the line 2:
+{"judgements": {"1": {"quote": 2, "sentiment": "neutral", "score": 0.0}}}
+with exactly one entry for each mention, under its id. "quote" is the number of the line that your \
+judgement rests on: what the same speaker says within thirty words of the name. "score" goes from \
+-1 (very negative) to 1 (very positive)."""
 
 CLOSING_PROMPT = "Judge the mentions in the document above, as instructed before it."
+CORRECTION_PROMPT = "Earlier answers could not be used. Answer again, without these faults:"
 
-ANSWER_SCHEMA = {
-    "name": "judgements",
-    "strict": True,
-    "schema": {
+CLAUSE_MIN_WORDS = 3
+MAX_QUOTABLE = 20
+"""Clauses that a mention's schema offers: with 20 mentions, fewer values than servers accept."""
+SCORES = [n / 5 for n in range(-5, 6)]
+_CLAUSE_END = frozenset(",;:")
+_CLAUSE_STARTS = word_set(
+    "but because so and although though whereas while which when if then since unless until"
+)
+
+
+def answer_schema(quotable: Mapping[int, Sequence[int]]) -> dict[str, Any]:
+    """Return the schema of an answer: the ids of the mentions, and the lines each may quote."""
+    return {
+        "name": "judgements",
+        "strict": True,
+        "schema": _object(
+            judgements=_object(
+                **{
+                    str(number): _object(
+                        quote={"type": "integer", "enum": list(lines)},
+                        sentiment={"type": "string", "enum": [str(s) for s in Sentiment]},
+                        score={"type": "number", "enum": SCORES},
+                    )
+                    for number, lines in quotable.items()
+                }
+            )
+        ),
+    }
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
         "type": "object",
-        "properties": {
-            "judgements": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "id": {"type": "integer"},
-                        "quote": {"type": "string"},
-                        "sentiment": {"type": "string", "enum": [str(s) for s in Sentiment]},
-                        "score": {"type": "number"},
-                    },
-                    "required": ["id", "quote", "sentiment", "score"],
-                    "additionalProperties": False,
-                },
-            }
-        },
-        "required": ["judgements"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
-    },
-}
+    }
 
 
 class ChatVariant(NamedTuple):
@@ -93,14 +112,38 @@ CHAT_VARIANTS = tuple(
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedClause:
+    """Tokens `first` to `last` of a line, which are hidden or shown as a whole."""
+
+    line: int
+    first: int
+    last: int
+    is_hidden: bool
+
+    def holds(self, position: MentionPosition) -> bool:
+        return self.line == position.line and self.first <= position.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
 class JudgePrompt:
-    """Prompt for several mentions: ids of the mentions by number, and the JSON document."""
+    """Prompt for several mentions: their ids by number, the JSON document, and the quotes.
+
+    `quotes` are the words of each clause as in the transcript, `quotable` the clauses that the
+    answer about a mention may quote, nearest first.
+    """
 
     mention_ids: dict[int, str]
     document: str
+    quotes: dict[int, str]
+    quotable: dict[int, list[int]]
 
-    def body(self, model: str, variant: ChatVariant, sample: int) -> dict[str, Any]:
-        """Return the JSON body; `sample` counts from 0 and changes seed and temperature."""
+    def body(
+        self, model: str, variant: ChatVariant, sample: int, faults: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Return the JSON body; `sample` counts from 0 and changes seed and temperature.
+
+        `faults` say by mention id what was wrong with the answer before.
+        """
         body: dict[str, Any] = {
             "model": model,
             "messages": [
@@ -108,14 +151,26 @@ class JudgePrompt:
                 {"role": "user", "content": self._delimited()},
             ],
         }
+        if correction := self._correction(faults):
+            body["messages"].append({"role": "user", "content": correction})
         if variant.with_sampling:
             tokens = MAX_TOKENS + MAX_TOKENS_PER_MENTION * len(self.mention_ids)
             body |= {"temperature": 0.4 * sample, "seed": sample + 1, "max_tokens": tokens}
         if variant.response_format == "json_schema":
-            body["response_format"] = {"type": "json_schema", "json_schema": ANSWER_SCHEMA}
+            schema = answer_schema(self.quotable)
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif variant.response_format:
             body["response_format"] = {"type": variant.response_format}
         return body
+
+    def _correction(self, faults: Mapping[str, str]) -> str:
+        """Name what was wrong before; nothing that a model or a speaker said is in it."""
+        numbers: dict[str, list[str]] = {}
+        for number, mention_id in self.mention_ids.items():
+            if fault := faults.get(mention_id):
+                numbers.setdefault(fault, []).append(str(number))
+        lines = [f"- mention {', '.join(ids)}: {fault}" for fault, ids in numbers.items()]
+        return "\n".join([CORRECTION_PROMPT, *lines]) if lines else ""
 
     def _delimited(self) -> str:
         """Return the document between random delimiters, which no speaker can guess."""
@@ -130,46 +185,82 @@ def build_prompt(
     hidden: HiddenTokens,
 ) -> JudgePrompt:
     """Build the prompt for some mentions, under random numbers, which no speaker can guess."""
-    in_order = sorted(visible)
-    line_ids = {number: line_id for line_id, number in enumerate(in_order, 1)}
+    positions = [position for _, position in mentions]
+    clauses = dict(enumerate(_clauses(lines, sorted(visible), positions, hidden), 1))
     numbered = dict(zip(_random_numbers(len(mentions)), mentions, strict=True))
+    own = {
+        number: next(n for n, clause in clauses.items() if clause.holds(position))
+        for number, (_, position) in numbered.items()
+    }
     document = {
-        "lines": [
-            {
-                "line": line_ids[number],
-                "speaker": str(lines[number].speaker),
-                "text": render_line(lines[number], number, hidden),
-            }
-            for number in in_order
-        ],
+        "lines": [_line(lines, number, clause) for number, clause in clauses.items()],
         "mentions": [
             {
                 "id": number,
                 "competitor": sanitise(mention.competitor),
                 "said": sanitise(mention.text),
-                "line": line_ids[position.line],
-                "time": _occurrence(lines[position.line], position, hidden),
+                "line": own[number],
+                "time": _occurrence(lines[position.line], position, clauses[own[number]].first),
             }
             for number, (mention, position) in numbered.items()
         ],
     }
+    shown = [number for number, clause in clauses.items() if not clause.is_hidden]
     return JudgePrompt(
         {number: mention.mention_id for number, (mention, _) in numbered.items()},
         json.dumps(document, ensure_ascii=False),
+        {number: _words(lines, clauses[number]) for number in shown},
+        {number: _nearest(shown, own[number]) for number in numbered},
     )
 
 
-def render_line(line: TranscriptLine, number: int, hidden: HiddenTokens) -> str:
-    """Return the line's text for the model, with one marker for each run of hidden tokens."""
-    words = [
-        OMITTED if (number, at) in hidden else sanitise(token.text)
-        for at, token in enumerate(line.tokens)
-    ]
-    return " ".join(
-        word
-        for at, word in enumerate(words)
-        if word and (word != OMITTED or words[at - 1 : at] != [word])
-    )
+def _nearest(shown: Sequence[int], own: int) -> list[int]:
+    return sorted(sorted(shown, key=lambda n: (abs(n - own), n))[:MAX_QUOTABLE])
+
+
+def _clauses(
+    lines: Sequence[TranscriptLine],
+    visible: Sequence[int],
+    positions: Sequence[MentionPosition],
+    hidden: HiddenTokens,
+) -> Iterator[NumberedClause]:
+    """Split the visible lines at punctuation, conjunctions and hidden words."""
+    for number in visible:
+        within = {
+            at
+            for position in positions
+            if position.line == number
+            for at in range(position.first + 1, position.last + 1)
+        }
+        tokens, first = lines[number].tokens, 0
+        for at in range(1, len(tokens) + 1):
+            is_hidden = (number, first) in hidden
+            if at < len(tokens):
+                changes = ((number, at) in hidden) != is_hidden
+                if not changes and (is_hidden or at in within or not _starts(tokens, first, at)):
+                    continue
+            yield NumberedClause(number, first, at - 1, is_hidden)
+            first = at
+
+
+def _starts(tokens: Sequence[LineToken], first: int, at: int) -> bool:
+    """Return True if a clause ends before the token `at`, and both have a few words."""
+    if min(at - first, len(tokens) - at) < CLAUSE_MIN_WORDS:
+        return False
+    word = "".join(fold_words(tokens[at].text))
+    return tokens[at - 1].text[-1] in _CLAUSE_END or word in _CLAUSE_STARTS
+
+
+def _words(lines: Sequence[TranscriptLine], clause: NumberedClause) -> str:
+    tokens = lines[clause.line].tokens[clause.first : clause.last + 1]
+    return " ".join(token.text for token in tokens)
+
+
+def _line(lines: Sequence[TranscriptLine], number: int, clause: NumberedClause) -> dict[str, Any]:
+    """Return the clause for the model, with one marker instead of hidden words."""
+    words = (sanitise(word) for word in _words(lines, clause).split())
+    text = OMITTED if clause.is_hidden else " ".join(word for word in words if word)
+    return {"line": number, "speaker": str(lines[clause.line].speaker), "text": text}
 
 
 def sanitise(text: str) -> str:
@@ -226,15 +317,14 @@ def _replacement(letter: str) -> str:
     return "" if unicodedata.category(letter) in ("Cf", "Cs", "Co", "Cn") else " "
 
 
-def _occurrence(line: TranscriptLine, position: MentionPosition, hidden: HiddenTokens) -> int:
-    """Count, from 1, which visible occurrence of its words in the line the mention is."""
+def _occurrence(line: TranscriptLine, position: MentionPosition, start: int) -> int:
+    """Count, from 1, which occurrence of its words from `start` on the mention is."""
 
     def form(first: int) -> str:
         length = position.last - position.first + 1
         return "".join(fold_words(" ".join(t.text for t in line.tokens[first : first + length])))
 
-    before = [at for at in range(position.first) if (position.line, at) not in hidden]
-    return 1 + sum(form(at) == form(position.first) for at in before)
+    return 1 + sum(form(at) == form(position.first) for at in range(start, position.first))
 
 
 def _random_numbers(count: int) -> list[int]:

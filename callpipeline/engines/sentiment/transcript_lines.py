@@ -186,7 +186,8 @@ class ModelJudgement:
 
     sentiment: Sentiment
     score: float
-    quote: str
+    quote: int | str
+    """Number of a line, or, from models that don't follow the schema, words."""
 
 
 def parse_answer(text: str, requested: Collection[int]) -> dict[int, ModelJudgement]:
@@ -297,13 +298,23 @@ def _items(text: str) -> list[Any]:
     if not starts:
         raise InvalidAnswer("the answer is not JSON")
     try:
-        document, _ = json.JSONDecoder().raw_decode(answer, min(starts))
+        decoder = json.JSONDecoder(object_pairs_hook=_without_repetition)
+        document, _ = decoder.raw_decode(answer, min(starts))
     except (ValueError, RecursionError):
         raise InvalidAnswer("the answer is not JSON") from None
     items = document.get("judgements") if isinstance(document, dict) else document
+    if isinstance(items, dict):
+        return [(each if isinstance(each, dict) else {}) | {"id": n} for n, each in items.items()]
     if not isinstance(items, list):
         raise InvalidAnswer("the answer has no judgements")
     return items
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidAnswer("the answer judges a mention twice")
+    return found
 
 
 def _number(item: Any) -> int | None:
@@ -314,14 +325,20 @@ def _number(item: Any) -> int | None:
 
 
 def _judgement(item: dict[str, Any]) -> ModelJudgement | None:
-    label, quote = item.get("sentiment"), item.get("quote")
-    if not isinstance(label, str) or not isinstance(quote, str):
+    label, quote = item.get("sentiment"), _quote(item.get("quote"))
+    if not isinstance(label, str) or quote is None:
         return None
     try:
         sentiment = Sentiment(label.strip().lower())
     except ValueError:
         return None
     return ModelJudgement(sentiment, _score(sentiment, item.get("score")), quote)
+
+
+def _quote(quote: Any) -> int | str | None:
+    if isinstance(quote, str):
+        return int(quote) if re.fullmatch(r"[0-9]{1,4}", quote.strip()) else quote
+    return quote if isinstance(quote, int) and not isinstance(quote, bool) else None
 
 
 def _score(sentiment: Sentiment, score: Any) -> float:
