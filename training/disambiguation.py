@@ -40,7 +40,7 @@ from callpipeline.wiring import company_slots
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "callpipeline" / "domain" / "competitors" / "data"
 SENTENCES = ROOT / "tests" / "data"
-VERSION = 2
+VERSION = 3
 WEIGHTS = {"calls": 1.5, "fit": 1.5, "conversations": 1.0}
 """Of one group: few of our own sentences stand for many of telephone calls."""
 FIXED = {
@@ -53,7 +53,7 @@ FIXED = {
 ADDED = {"company rule": 1.0}
 """Added to learned weights, as business calls seldom speak of switching companies."""
 PENALTY = 2.0
-ACCEPT, REJECT, OTHERS = 1.4, -1.0, 0.15
+ACCEPT, REJECT, REJECT_COMMON, OTHERS = 1.5, -1.0, -2.5, 0.3
 MIN_OCCURRENCES = 4
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|[.?!:;\"“”]")
 _PUNCTUATION = re.compile(r"[.,?!;-]+")
@@ -284,6 +284,7 @@ def main() -> None:
             "intercept": round(float(beta[-1]), 3),
             "accept": ACCEPT,
             "reject": REJECT,
+            "reject_common": REJECT_COMMON,
             "others": OTHERS,
             "weights": {n: value for n, value in weights.items() if abs(value) >= 0.01} | FIXED,
         }
