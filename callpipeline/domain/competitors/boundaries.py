@@ -11,6 +11,7 @@ from callpipeline.domain.competitors.words import DIGIT_WORDS, NUMBER_WORDS, wor
 
 _IRREGULAR = re.compile(r"[^\x00-\x7f]|[&+]")
 """Characters whose normal form may not have length one; all other ASCII does."""
+_BROKEN_OFF = re.compile(r"[-\u2010\u2011\u2013\u2014]\s+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 SEGMENT_END, SENTENCE_BREAK = "\x1f", "\x1e"
 """Put between joined segments: a name may go on after the first, but not after the second."""
@@ -132,7 +133,7 @@ def can_be_name(place: Place, alias: str, text: WordMap) -> bool:
 def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
     """Return whether a name can go on after word `at`: not after the end of a sentence."""
     gap = text.gap(at)
-    if _BLANK_LINE.search(gap):
+    if _BLANK_LINE.search(gap) or _is_decimal_point(text, at, alias) or _is_stutter(text, at):
         return False
     for mark in gap:
         if mark not in _BARRIERS or (mark in alias and (mark != "." or gap == ".")):
@@ -142,6 +143,22 @@ def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
         if mark != "." or gap.count(".") > 1 or not _is_inner_dot(text, at, gap):
             return False
     return True
+
+
+def _is_decimal_point(text: WordMap, at: int, alias: str) -> bool:
+    """Return whether a figure goes on after the word, as in "0.2"; not in a name such as "2.0"."""
+    is_between_digits = text.word(at).isdigit() and text.word(at + 1).isdigit()
+    return is_between_digits and text.gap(at) == "." and "." not in alias
+
+
+def _is_stutter(text: WordMap, at: int) -> bool:
+    """Return whether a letter is broken off and said again: "e- e- the"."""
+    word = text.word(at)
+    return (
+        len(word) == 1
+        and word == text.word(at + 1)
+        and _BROKEN_OFF.fullmatch(text.gap(at)) is not None
+    )
 
 
 def _is_inner_dot(text: WordMap, at: int, gap: str) -> bool:
