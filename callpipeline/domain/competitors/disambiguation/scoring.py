@@ -148,13 +148,14 @@ def disambiguate(
     is_heard: bool = False,
     answers: NameAnswers = NO_ANSWERS,
     slots: CompanySlots | None = None,
+    model: Coefficients | None = None,
 ) -> list[Disambiguation]:
     """Decide on the occurrences of one competitor's ambiguous name in a call.
 
     In text that a recogniser heard, a capital is evidence, but lower case is none: recognisers
-    often write companies' names like the ordinary words.
+    often write companies' names like the ordinary words. `model` replaces the one in force.
     """
-    model = coefficients(with_slots=slots is not None)
+    model = model or coefficients(with_slots=slots is not None)
     usage = name_usage(contexts, is_cased=is_cased)
     uncased = replace(usage, is_cased=False)
     found = [
