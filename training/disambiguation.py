@@ -33,14 +33,22 @@ from callpipeline.domain.competitors.disambiguation.features import (
     is_cased_text,
     name_usage,
 )
+from callpipeline.domain.competitors.disambiguation.scoring import (
+    Answer,
+    Coefficients,
+    Disambiguation,
+    NameAnswers,
+    disambiguate,
+)
 from callpipeline.domain.competitors.matcher import Matcher
+from callpipeline.domain.competitors.mentions import MAX_COVERED_LOG_ODDS, MentionStatus
 from callpipeline.domain.transcripts import Segment
 from callpipeline.wiring import company_slots
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "callpipeline" / "domain" / "competitors" / "data"
 SENTENCES = ROOT / "tests" / "data"
-VERSION = 2
+VERSION = 3
 WEIGHTS = {"calls": 1.5, "fit": 1.5, "conversations": 1.0}
 """Of one group: few of our own sentences stand for many of telephone calls."""
 FIXED = {
@@ -53,7 +61,7 @@ FIXED = {
 ADDED = {"company rule": 1.0}
 """Added to learned weights, as business calls seldom speak of switching companies."""
 PENALTY = 2.0
-ACCEPT, REJECT, OTHERS = 1.4, -1.0, 0.15
+ACCEPT, REJECT, REJECT_COMMON, OTHERS = 1.5, -1.0, -2.5, 0.3
 MIN_OCCURRENCES = 4
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|[.?!:;\"“”]")
 _PUNCTUATION = re.compile(r"[.,?!;-]+")
@@ -215,12 +223,15 @@ def held_out_scores(calls: list[list[Group]], others: list[Group], *, with_slots
     """Print precision and recall of automatic decisions, with the names held out in five parts."""
     names = sorted({group.name for group in calls[0]})
     random.Random(3).shuffle(names)
+    seen = names_looked_at(names)
     for title, groups in zip(("cased", "lower case"), calls, strict=True):
         hits, wrong, missed = 0, 0, 0
+        models: dict[str, Coefficients] = {}
         for part in range(5):
             held = set(names[part::5])
             kept = [g for each in calls for g in each if g.name not in held]
             columns, beta = fit(kept + others, with_slots=with_slots)
+            models |= dict.fromkeys(held, coefficients_of(columns, beta))
             for group in (group for group in groups if group.name in held):
                 scores = matrix(group.found(with_slots=with_slots), columns) @ beta
                 for score, label in zip(scores, group.labels, strict=True):
@@ -230,6 +241,79 @@ def held_out_scores(calls: list[list[Group]], others: list[Group], *, with_slots
         print(
             f"{title}: precision {hits / (hits + wrong):.3f}, recall {hits / (hits + missed):.3f}"
         )
+        if with_slots:
+            print_decisions(f"{title}, whole calls, all names", groups, models)
+            unseen = [group for group in groups if group.name not in seen]
+            print_decisions(f"{title}, names never looked at", unseen, models)
+
+
+def names_looked_at(names: Iterable[str]) -> set[str]:
+    """Return the half of the names whose errors were looked at while features were chosen."""
+    listed = sorted(names)
+    random.Random(11).shuffle(listed)
+    return set(listed[::2])
+
+
+def coefficients_of(columns: dict[str, int], beta: Vector) -> Coefficients:
+    weights = {name: float(beta[at]) + ADDED.get(name, 0.0) for name, at in columns.items()}
+    return Coefficients(float(beta[-1]), ACCEPT, REJECT, REJECT_COMMON, OTHERS, weights | FIXED)
+
+
+def print_decisions(title: str, groups: list[Group], models: dict[str, Coefficients]) -> None:
+    """Print precision and recall by themselves, with a person's answers, and after two answers."""
+    answers: dict[str, list[Answer]] = defaultdict(list)
+    scores: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    questions = 0
+    for group in sorted(groups, key=lambda each: (each.call, each.name)):
+        given = answers[group.name]
+        is_taught = len(given) > 1
+        alone, taught = (decided(group, models[group.name], each) for each in ([], given))
+        open_ones = [each for each in taught if each.status is MentionStatus.NEEDS_REVIEW]
+        questions += bool(open_ones)
+        known = [
+            (abs(outcome.score or 0.0), at)
+            for at, outcome in enumerate(taught)
+            if outcome.status is MentionStatus.NEEDS_REVIEW and group.labels[at] is not None
+        ]
+        asked, answer = None, False
+        if known:
+            at = min(known)[1]
+            asked, answer = taught[at], bool(group.labels[at])
+            given.append(Answer(asked.score or 0.0, answer, asked.phrase))
+        for before, after, label in zip(alone, taught, group.labels, strict=True):
+            if label is None:
+                continue
+            counts = after.status is MentionStatus.COUNTED
+            scores["automatic"].append((before.status is MentionStatus.COUNTED, bool(label)))
+            follows = asked is not None and is_covered(after, asked)
+            scores["reviewed"].append((answer if follows else counts, bool(label)))
+            if is_taught:
+                scores["after two answers"].append((counts, bool(label)))
+    for kind, pairs in scores.items():
+        hits = sum(counts and label for counts, label in pairs)
+        precision = hits / max(1, sum(counts for counts, _ in pairs))
+        recall = hits / max(1, sum(label for _, label in pairs))
+        print(f"{title}, {kind}: precision {precision:.3f}, recall {recall:.3f}")
+    calls = len({group.call for group in groups})
+    print(f"{title}: {questions / calls:.2f} questions a call")
+
+
+def decided(group: Group, model: Coefficients, answers: list[Answer]) -> list[Disambiguation]:
+    slots = {id(context): slot for context, slot in zip(group.contexts, group.slots, strict=True)}
+    return disambiguate(
+        group.contexts,
+        is_cased=group.is_cased,
+        answers=NameAnswers(tuple(answers)),
+        slots=lambda contexts: [slots[id(context)] for context in contexts],
+        model=model,
+    )
+
+
+def is_covered(outcome: Disambiguation, asked: Disambiguation) -> bool:
+    """Return whether the answer holds, as `domain.competitors.mentions.follows` does."""
+    is_open = outcome.status is MentionStatus.NEEDS_REVIEW
+    is_moderate = outcome.score is not None and abs(outcome.score) < MAX_COVERED_LOG_ODDS
+    return is_open or (is_moderate and asked.phrase in ("", outcome.phrase))
 
 
 def write_words(folder: Path) -> None:
@@ -284,6 +368,7 @@ def main() -> None:
             "intercept": round(float(beta[-1]), 3),
             "accept": ACCEPT,
             "reject": REJECT,
+            "reject_common": REJECT_COMMON,
             "others": OTHERS,
             "weights": {n: value for n, value in weights.items() if abs(value) >= 0.01} | FIXED,
         }

@@ -1,8 +1,8 @@
 """The commands catalog suggest, accept and refuse: aliases of names that recognisers misheard."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -19,16 +19,17 @@ from callpipeline.cli.session import (
     print_note,
 )
 from callpipeline.config import settings
-from callpipeline.domain.competitors.catalog import Catalog, Competitor
-from callpipeline.domain.competitors.misheard import alias_letters
-from callpipeline.errors import CatalogInvalid, UnknownCatalog
 from callpipeline.pipeline.rematch.suggestions import (
     AliasMiner,
     AliasQuote,
     AliasSuggestion,
     SuggestionReport,
 )
-from callpipeline.storage.catalog.entries import ListProblems, clean_name
+from callpipeline.storage.catalog.editing import (
+    cleaned_aliases,
+    listed_competitor,
+    with_sounds_like,
+)
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.wiring import load_catalog, open_links, open_sound_finder
@@ -56,7 +57,7 @@ def suggest(
     options = settings()
     with open_storage_migrated() as storage:
         catalog = load_catalog(options, storage.catalogs)
-        only = _competitor(catalog, competitor).name if competitor else None
+        only = listed_competitor(catalog, competitor).name if competitor else None
         miner = AliasMiner(storage.suggestions, lambda forms: open_sound_finder(options, forms))
         with progress_of_calls("reading calls") as (progress, task):
 
@@ -77,11 +78,11 @@ def accept(competitor: Named, aliases: Aliases, note: Note = "", no_wait: NoWait
     with open_storage_migrated() as storage:
         before = storage.catalogs.current()
         catalog = load_catalog(settings(), storage.catalogs)
-        named = _competitor(catalog, competitor)
-        cleaned = _cleaned(aliases)
+        named = listed_competitor(catalog, competitor)
+        cleaned = cleaned_aliases(aliases)
         reason = note or f"{named.name} is heard as {', '.join(cleaned)}"
         change = NewChange(ChangeOrigin.COMMAND, current_user(), reason)
-        made = storage.catalogs.apply(_with_aliases(catalog, named, cleaned), change)
+        made = storage.catalogs.apply(with_sounds_like(catalog, named, cleaned), change)
         storage.suggestions.forget_refusals(named.name, cleaned)
         if storage.catalogs.files():
             print_note(
@@ -95,8 +96,8 @@ def refuse(competitor: Named, aliases: Aliases) -> None:
     """Never propose these aliases of a name again; `accept` still takes them."""
     with open_storage_migrated() as storage:
         catalog = load_catalog(settings(), storage.catalogs)
-        named = _competitor(catalog, competitor)
-        cleaned = _cleaned(aliases)
+        named = listed_competitor(catalog, competitor)
+        cleaned = cleaned_aliases(aliases)
         storage.suggestions.refuse(named.name, cleaned, current_user())
     listed = ", ".join(cleaned)
     console.print(f"Refused for {named.name}: {listed}.", markup=False, highlight=False)
@@ -104,37 +105,6 @@ def refuse(competitor: Named, aliases: Aliases) -> None:
 
 COMMANDS: list[Callable[..., None]] = [suggest, accept, refuse]
 """Commands below `catalog`."""
-
-
-def _competitor(catalog: Catalog, written: str) -> Competitor:
-    """Return the competitor of a name in any case and spacing. Raises UnknownCatalog."""
-    letters = alias_letters(written)
-    for each in catalog.competitors:
-        if alias_letters(each.name) == letters:
-            return each
-    raise UnknownCatalog(
-        f"{written!r} is no name of the list in force: `callpipeline catalog show` lists them."
-    )
-
-
-def _cleaned(aliases: Sequence[str]) -> list[str]:
-    """Return aliases as a file may have them. Raises CatalogInvalid."""
-    cleaned: list[str] = []
-    for alias in aliases:
-        problems = ListProblems()
-        found = clean_name(0, alias, problems)
-        if not found:
-            raise CatalogInvalid(problems[0].removeprefix("line 0: "))
-        cleaned.append(found)
-    return cleaned
-
-
-def _with_aliases(catalog: Catalog, named: Competitor, aliases: Sequence[str]) -> Catalog:
-    """Add aliases that the name doesn't have. Raises CatalogInvalid if another name has one."""
-    known = {alias_letters(each) for each in named.listed_names}
-    new = {alias_letters(each): each for each in aliases if alias_letters(each) not in known}
-    changed = replace(named, sounds_like=(*named.sounds_like, *new.values()))
-    return Catalog(tuple(changed if each is named else each for each in catalog.competitors))
 
 
 def _as_json(report: SuggestionReport, app_url: str) -> dict[str, Any]:

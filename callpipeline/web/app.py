@@ -41,7 +41,7 @@ from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
-from callpipeline.web.pages.insights import alerts, competitor, moments, overview
+from callpipeline.web.pages.insights import alerts, competitor, moments, overview, suggestions
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -96,6 +96,7 @@ PAGE_ROUTERS = (
     moments.router,
     corrections_page.router,
     competitors.router,
+    suggestions.router,
     competitor.router,
     analytics_page.router,
     api_page.router,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callpipeline.domain.calls.call import CallState, RetentionClass, Stage
-from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
+from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus, follows
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.errors import ClaimLost, ReviewOutdated, UnknownCall, UnknownMention
 from callpipeline.pipeline.reading.documents import call_document, pending_reviews
@@ -371,25 +371,89 @@ def test_a_call_in_progress_is_not_changed(storage: Storage, call_id: str):
 # The list
 
 
-def test_pending_mentions_are_listed_newest_call_first_and_in_order_of_time(storage: Storage):
-    later = replace(WRONG, status=MentionStatus.NEEDS_REVIEW)
-    ids = [complete(storage, f"{n}.wav", [later, PENDING, KNOWN]) for n in range(5)]
+def test_the_questions_that_tell_most_come_first(storage: Storage):
+    certain, unsure = replace(PENDING, log_odds=-2.0), replace(PENDING, log_odds=0.5)
+    rare = replace(WRONG, status=MentionStatus.NEEDS_REVIEW, log_odds=0.4)
+    found = [[certain], [unsure, KNOWN], [certain], [certain, rare], [unsure]]
+    ids = [complete(storage, f"{n}.wav", each) for n, each in enumerate(found)]
     for number, call_id in enumerate(ids):
         change(storage, [call_id], started_at=f"timestamptz '2026-03-0{number + 1} 12:00Z'")
-    storage.claims.claim([ids[2]], "run-2")
-    expected = [(id_, name) for id_ in reversed(ids) if id_ != ids[2] for name in ("Sky", "Three")]
-    found, after = list[tuple[str, str]](), None
+    storage.claims.claim([ids[2]], "run-2")  # is processed again: asks nothing now
+    expected = [(4, "Sky"), (1, "Sky"), (3, "Sky"), (0, "Sky"), (3, "Three")]
+    listed, after = list[tuple[int, str]](), None
     for _ in range(3):
-        page = pending_reviews(storage.reviews, after=after, limit=3)
-        found += [(d.pending.call_id, d.pending.mention.competitor) for d in page.items]
+        page = pending_reviews(storage.reviews, after=after, limit=2)
+        listed += [(ids.index(d.pending.call_id), d.pending.mention.competitor) for d in page.items]
         after = page.next_after
-    assert found == expected
+    # Four calls wait for Sky: 4 p (1 - p) is .94 and .42; only one for Three: .24.
+    assert listed == expected
     assert after is None
-    only = pending_reviews(storage.reviews, competitor="Three").items
-    assert [each.pending.call_id for each in only] == [ids[n] for n in (4, 3, 1, 0)]
-    assert storage.reviews.count_pending() == {"Sky": 4, "Three": 4}
+    only = pending_reviews(storage.reviews, competitor="Sky").items
+    assert [each.pending.call_id for each in only] == [ids[n] for n in (4, 1, 3, 0)]
+    assert storage.reviews.count_pending() == {"Sky": 4, "Three": 1}
     [first, *_] = only
-    assert (first.before, first.text, first.after) == (SAID.removesuffix("three"), "three", "")
+    assert (first.text, first.after) == ("sky", SAID.partition("sky")[2])
+
+
+def test_the_least_certain_mention_of_a_call_is_asked(storage: Storage):
+    found = [
+        replace(PENDING, log_odds=-1.4),
+        replace(PENDING, char_start=50, char_end=53, log_odds=0.2),
+    ]
+    complete(storage, "one.wav", found)
+    [one] = pending_reviews(storage.reviews).items
+    assert one.pending.mention.log_odds == 0.2
+
+
+def test_an_answer_holds_for_what_moderate_scores_decided_in_the_call(storage: Storage):
+    def scored(at: int, status: MentionStatus, log_odds: float | None, phrase: str = "") -> Mention:
+        place = {"char_start": at, "char_end": at + 3}
+        return replace(PENDING, status=status, log_odds=log_odds, phrase=phrase, **place)
+
+    open_one = scored(0, MentionStatus.NEEDS_REVIEW, 0.1)
+    follow = (
+        scored(10, MentionStatus.NEEDS_REVIEW, -4.0, "sky diving"),
+        scored(20, MentionStatus.COUNTED, 2.0),
+        scored(30, MentionStatus.COUNTED, 1.6, "sky tv"),
+    )
+    stay = (
+        scored(40, MentionStatus.COUNTED, 3.5),
+        scored(60, MentionStatus.COUNTED, None),
+    )
+    found = (open_one, *follow, *stay, KNOWN)
+    call_id = complete(storage, "one.wav", found)
+    review = storage.reviews.decide(call_id, open_one.mention_id, DISMISS)
+    assert [status_of(storage, call_id, each)[0] for each in found] == [
+        *4 * ["dismissed"],
+        *3 * ["counted"],
+    ]
+    for each in found:
+        is_dismissed = status_of(storage, call_id, each)[0] == "dismissed"
+        assert is_dismissed == follows(each, open_one)
+    storage.reviews.undo(review.review_id)
+    assert [status_of(storage, call_id, each)[0] for each in found] == [e.status for e in found]
+
+
+def test_an_answer_about_a_phrase_holds_for_this_phrase(storage: Storage):
+    decided = replace(PENDING, status=MentionStatus.COUNTED, log_odds=2.0)
+    asked = replace(PENDING, char_start=10, char_end=13, log_odds=0.1, phrase="sky diving")
+    same = replace(decided, char_start=20, char_end=23, phrase="sky diving")
+    other = replace(decided, char_start=30, char_end=33, phrase="sky tv")
+    call_id = complete(storage, "one.wav", [decided, asked, same, other])
+    storage.reviews.decide(call_id, asked.mention_id, DISMISS)
+    found = [status_of(storage, call_id, each)[0] for each in (decided, asked, same, other)]
+    assert found == ["counted", "dismissed", "dismissed", "counted"]
+    assert [follows(each, asked) for each in (decided, same, other)] == [False, True, False]
+
+
+def test_an_answer_leaves_alone_what_people_decided_before(storage: Storage):
+    counted = replace(
+        PENDING, char_start=50, char_end=53, status=MentionStatus.COUNTED, log_odds=2.0
+    )
+    call_id = complete(storage, "one.wav", [replace(PENDING, log_odds=0.1), counted])
+    storage.reviews.decide(call_id, counted.mention_id, CONFIRM)
+    storage.reviews.decide(call_id, PENDING.mention_id, DISMISS)
+    assert status_of(storage, call_id, counted) == ("counted", "a person confirmed it")
 
 
 def test_calls_with_the_same_time_are_listed_once_each(storage: Storage):

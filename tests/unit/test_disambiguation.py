@@ -89,7 +89,7 @@ def test_nearly_every_company_counts():
     [
         ("for [three] months", '"three months"', "suggests the ordinary word"),
         ("give me your [id]", '"your id"', "suggests the ordinary word"),
-        ("thinking of switching to [three]", '"switching to three"', "suggests the company"),
+        ("thinking of switching to [three]", '"switching to three"', "suggest the company"),
         ("It came by [Sky]", 'the capital letter in "by Sky"', "suggests the company"),
         ("the sky or an [orange] light", '"an orange"', "suggest the ordinary word"),
         ("i called a [bolt] or a taxi", '"taxi"', "suggests the company"),

@@ -11,6 +11,7 @@ from callpipeline.domain.competitors.words import DIGIT_WORDS, NUMBER_WORDS, wor
 
 _IRREGULAR = re.compile(r"[^\x00-\x7f]|[&+]")
 """Characters whose normal form may not have length one; all other ASCII does."""
+_BROKEN_OFF = re.compile(r"[-\u2010\u2011\u2013\u2014]\s+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 SEGMENT_END, SENTENCE_BREAK = "\x1f", "\x1e"
 """Put between joined segments: a name may go on after the first, but not after the second."""
@@ -52,6 +53,11 @@ _UNITS = frozenset(
     ]
 )
 _NUMBERS = NUMBER_WORDS | {"o", "oh"}
+_TENS_WORDS = frozenset(
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+)
+_UNIT_WORDS = DIGIT_WORDS - {"zero", "oh"}
+_HYPHENS = ("-", "\N{HYPHEN}", "\N{NON-BREAKING HYPHEN}")
 _MAX_SPELLED_GAP = 3
 
 
@@ -115,13 +121,19 @@ def can_be_name(place: Place, alias: str, text: WordMap) -> bool:
             return False
     if is_unspaced(words[0][0]):
         return _stands_in_unspaced(place, text)
-    return not (_is_part_of_letters(place, text) or _is_part_of_number(place, words, text))
+    return not (
+        _is_part_of_letters(place, text)
+        or _is_part_of_number(place, words, text)
+        or _is_part_of_figure(place, words, text)
+        or _is_part_of_compound(place, text)
+        or _is_part_of_code(place, words, text)
+    )
 
 
 def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
     """Return whether a name can go on after word `at`: not after the end of a sentence."""
     gap = text.gap(at)
-    if _BLANK_LINE.search(gap):
+    if _BLANK_LINE.search(gap) or _is_decimal_point(text, at, alias) or _is_stutter(text, at):
         return False
     for mark in gap:
         if mark not in _BARRIERS or (mark in alias and (mark != "." or gap == ".")):
@@ -131,6 +143,22 @@ def _goes_on(text: WordMap, at: int, alias: str, *, is_run: bool) -> bool:
         if mark != "." or gap.count(".") > 1 or not _is_inner_dot(text, at, gap):
             return False
     return True
+
+
+def _is_decimal_point(text: WordMap, at: int, alias: str) -> bool:
+    """Return whether a figure goes on after the word, as in "0.2"; not in a name such as "2.0"."""
+    is_between_digits = text.word(at).isdigit() and text.word(at + 1).isdigit()
+    return is_between_digits and text.gap(at) == "." and "." not in alias
+
+
+def _is_stutter(text: WordMap, at: int) -> bool:
+    """Return whether a letter is broken off and said again: "e- e- the"."""
+    word = text.word(at)
+    return (
+        len(word) == 1
+        and word == text.word(at + 1)
+        and _BROKEN_OFF.fullmatch(text.gap(at)) is not None
+    )
 
 
 def _is_inner_dot(text: WordMap, at: int, gap: str) -> bool:
@@ -177,6 +205,8 @@ def _is_letter_after(last: int, text: WordMap) -> bool:
     after = last + 1
     if not _is_single(text, after) or not _is_close(text, last):
         return False
+    if text.words[after] == "s" and ALPHABET[ord(text.gap(last)[-1:] or " ")] == "'":
+        return False  # a possessive: "K.L.M.'s"
     if text.words[after] not in ("a", "i"):
         return True
     is_alone = after + 1 >= len(text.words) or not _is_close(text, after)
@@ -199,6 +229,34 @@ def _is_part_of_number(place: Place, words: Sequence[str], text: WordMap) -> boo
     following = text.word(after)
     is_counted = following in _UNITS or following.removesuffix("s") in _UNITS
     return bool(following) and (_is_digit(following) or is_counted) and _is_close(text, place.last)
+
+
+def _is_part_of_figure(place: Place, words: Sequence[str], text: WordMap) -> bool:
+    """Return whether a number at either end goes on: "pier 1,200", "twenty six flags"."""
+    if len(words) < 2:
+        return False
+    first, last = place.first, place.last
+    before, after = text.word(first - 1), text.word(last + 1)
+    if before in _TENS_WORDS and words[0] in _UNIT_WORDS and _is_close(text, first - 1):
+        return True
+    goes_on = words[-1].isdigit() and after.isdigit() and text.gap(last) in (",", ".")
+    goes_back = words[0].isdigit() and before.isdigit() and text.gap(first - 1) in (",", ".")
+    return goes_on or goes_back
+
+
+def _is_part_of_compound(place: Place, text: WordMap) -> bool:
+    """Return whether a single letter is the first part of a hyphenated word: "x-ray"."""
+    is_letter = place.first == place.last and len(text.words[place.first]) == 1
+    after = text.word(place.last + 1)
+    return is_letter and len(after) > 1 and text.gap(place.last) in _HYPHENS
+
+
+def _is_part_of_code(place: Place, words: Sequence[str], text: WordMap) -> bool:
+    """Return whether spelled letters begin a code that goes on with digits: "b p seven two"."""
+    if len(words) < 2 or not all(len(word) == 1 and word.isalpha() for word in words):
+        return False
+    following = range(place.last, place.last + 2)
+    return all(_is_digit(text.word(at + 1)) and _is_close(text, at) for at in following)
 
 
 def _is_digit(word: str) -> bool:

@@ -34,7 +34,7 @@ from callpipeline.domain.transcripts import (
 )
 from callpipeline.domain.utterances import MAX_PAUSE_S
 
-RULE_VERSION = 3
+RULE_VERSION = 4
 """Version of matching and disambiguation; increment it when they find other mentions.
 
 Completed calls with results of another version are then rematched.
@@ -206,9 +206,9 @@ def _mention(
     if outcome.status is MentionStatus.COUNTED and any(word.only_with_hints for word in words):
         outcome = replace(outcome, status=MentionStatus.NEEDS_REVIEW, reason=HINTED_REASON)
     if match.competitor.own:
-        outcome = replace(outcome, status=MentionStatus.DISMISSED, reason=OWN_REASON)
+        outcome = Disambiguation(MentionStatus.DISMISSED, OWN_REASON)
     if not _is_near_speech(timing.within, speech.get(segment.channel)):
-        outcome = replace(outcome, status=MentionStatus.DISMISSED, reason=NO_SPEECH_REASON)
+        outcome = Disambiguation(MentionStatus.DISMISSED, NO_SPEECH_REASON)
     return Mention(
         competitor=match.competitor.name,
         alias=match.alias,

@@ -142,7 +142,8 @@ class Matcher:
         variants = {spaced, (letters,)} if is_joinable else {spaced}
         for words in sorted(variants):
             plural = (*words[:-1], f"{words[-1]}s")
-            is_word = form.alias.isalnum() and words[-1].isalpha() and len(letters) > 1
+            is_alphanumeric = words[-1].isalpha() or (words == (letters,) and not letters.isdigit())
+            is_word = form.alias.isalnum() and is_alphanumeric and len(letters) > 1
             is_plural = is_word and _has_plural(form)
             for each in (words, plural) if is_plural else (words,):
                 rarest = min(each, key=lambda word: word_statistics(word).lower)
@@ -259,9 +260,14 @@ def _candidates(
     if (is_whole and next_word == "'" and letters.with_s) or rest == "s":
         form = letters.with_s or (form if form and _has_plural(form) else None)
         last += letters.with_s is not None and is_whole
+    elif is_whole and next_word == "s" and _is_spelled_with_s(letters):
+        form, last = letters.with_s, last + 1
     elif not is_whole:
         chars = end - starts[last]
-        form = form if _is_ending(rest, words[last]) else None
+        if letters.with_s and rest[0] == "s" and _is_ending(rest[1:], words[last]):
+            form, chars = letters.with_s, chars + 1  # "PEGASUS'ta"
+        else:
+            form = form if _is_ending(rest, words[last]) else None
         chars = chars if "'" not in words[last][:chars] else None
     if form is None or (form.spelling is Spelling.PHRASE and not _is_domain(words, last + 1)):
         return
@@ -271,6 +277,11 @@ def _candidates(
         if not is_split(pieces, letters.breaks):
             return
     yield _Candidate(Place(first, last, chars), form)
+
+
+def _is_spelled_with_s(letters: _Letters) -> bool:
+    """Return whether the name ends with the letter s as a word: "g four s"."""
+    return letters.with_s is not None and letters.with_s.form.endswith(" s")
 
 
 def _is_ending(rest: str, word: str) -> bool:

@@ -21,8 +21,8 @@ class Mention:
 
     `text` is the name as transcribed, at `char_start:char_end` of segment `segment_index` of
     `channel`. Times are seconds from the start of the call. `reason` explains `status` to users.
-    An ambiguous name has `log_odds`, from its context, that it means the company, and a `phrase`:
-    the name with a next word that may belong to it.
+    An ambiguous name that a score decides has `log_odds`, from its context, that it means the
+    company, and a `phrase`: the name with a next word that may belong to it.
     """
 
     competitor: str
@@ -49,6 +49,23 @@ class Mention:
     def mention_id(self) -> str:
         """Return an ID, unique within the call, that survives rematching."""
         return f"{self.channel}.{self.segment_index}.{self.char_start}.{self.competitor}"
+
+
+MAX_COVERED_LOG_ODDS = 3.0
+"""Occurrences that a score decided less surely than this follow an answer in their call."""
+
+
+def follows(other: Mention, asked: Mention) -> bool:
+    """Return whether an answer about the open mention `asked` also decides another of its call.
+
+    Open ones follow, and those that a moderate score decided; after an answer about a phrase only
+    those that begin the same phrase.
+    """
+    if other.competitor != asked.competitor:
+        return False
+    is_moderate = other.log_odds is not None and abs(other.log_odds) < MAX_COVERED_LOG_ODDS
+    has_same_phrase = asked.phrase in ("", other.phrase)
+    return other.status is MentionStatus.NEEDS_REVIEW or (is_moderate and has_same_phrase)
 
 
 class Decision(StrEnum):

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from itertools import chain, product
+from itertools import chain, groupby, product
 
 from callpipeline.domain.competitors.words import (
     NUMBER_WORDS,
@@ -125,6 +125,8 @@ _CAMEL_CASE = re.compile(
     r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})"
     r"|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])(?!(?:st|nd|rd|th)\b)"
 )
+_MIXED_INITIALS = re.compile(r"(?=.*[A-Z].*[A-Z])(?=.*[a-z])[A-Za-z]{2,5}")
+"""Names such as "PwC", which are spelled like "HSBC"."""
 _POSSESSIVE = re.compile(r"['’‘ʼ＇`´][sS]$")
 _LETTER_NAMES = {
     "b": "bee", "d": "dee", "f": "eff", "g": "gee", "h": "aitch", "i": "eye", "j": "jay",
@@ -204,6 +206,8 @@ def _combined(name: str) -> Iterator[tuple[str, Spelling]]:
     normal = normalise(name).replace(" '", "s").replace("'", "")
     if normal:
         yield normal, Spelling.EXACT
+    if _MIXED_INITIALS.fullmatch(name):
+        yield " ".join(name.lower()), Spelling.EXACT
     parts = list(_merge_numbers(_parts(name)))
     alternatives = [_alternatives(parts, at) for at in range(len(parts))]
     for combination in product(*alternatives):
@@ -257,11 +261,20 @@ def _alternatives(parts: list[str], at: int) -> _Alternatives:
         found[" ".join(normalise(stem).replace("'", " ").split())] = Spelling.EXACT
     if 2 <= len(stem) <= MAX_SPELLED_LETTERS and stem.isupper() and stem.isalpha():
         found[" ".join(word)] = Spelling.EXACT
-        if len(word) == 2 and word[0] == word[1]:
-            found[f"double {word[0]}"] = Spelling.DERIVED
+        found.setdefault(_with_doubles(word), Spelling.DERIVED)
     for other in _equivalents(parts, at, word):
         found.setdefault(other, Spelling.DERIVED)
     return tuple(found.items())
+
+
+def _with_doubles(letters: str) -> str:
+    """Spell letters as people do: "u s double a" for "usaa"."""
+    runs = ((letter, len(list(run))) for letter, run in groupby(letters))
+    counts = {2: "double ", 3: "triple "}
+    return " ".join(
+        f"{counts[count]}{letter}" if count in counts else " ".join(letter * count)
+        for letter, count in runs
+    )
 
 
 def _connectors(parts: list[str], at: int) -> _Alternatives:
@@ -321,11 +334,11 @@ def _letters_named(form: str) -> Iterator[tuple[str, Spelling]]:
 
 
 def _without_s(form: str) -> Iterator[str]:
-    """Yield "lloyd" for "lloyds", unless that is an ordinary word ("boot")."""
-    last = form.rpartition(" ")[2]
-    stem = form[:-1]
-    if len(last) > 4 and _ENDS_IN_S.search(last) and not word_statistics(last[:-1]).lower:
-        yield stem
+    """Yield "lloyd" for "lloyds", unless that is ordinary words ("boot", "five guy")."""
+    *others, last = form.split()
+    is_rare = any(not word_statistics(word).lower for word in (*others, last[:-1]))
+    if len(last) >= 4 + (not others) and _ENDS_IN_S.search(last) and is_rare:
+        yield form[:-1]
 
 
 def _respelt(form: str) -> Iterator[str]:

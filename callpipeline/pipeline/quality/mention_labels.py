@@ -23,7 +23,7 @@ from callpipeline.domain.competitors.disambiguation.scoring import (
 )
 from callpipeline.domain.competitors.find_mentions import find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
-from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.competitors.mentions import Mention, MentionStatus, follows
 from callpipeline.domain.transcripts import SUPPLIED_ENGINE, Segment, Transcript
 from callpipeline.errors import LabelsInvalid
 
@@ -222,7 +222,7 @@ def measure_mentions(
     """Find the labelled names, and review them as a person who knows the labels would.
 
     Each open name of a call is one question, about its least certain occurrence; the answer
-    applies to the others, and teaches about the name in the calls that follow.
+    applies to the others that `follows` names, and teaches about the name in later calls.
     """
     report, calls = MentionReport(), set[str]()
     answers: dict[str, list[Answer]] = defaultdict(list)
@@ -234,16 +234,16 @@ def measure_mentions(
         matcher = Matcher(Catalog((competitor,)), slots)
         automatic = find_mentions([transcript], matcher)
         taught = find_mentions([transcript], matcher, answers=given)
-        _add(report.automatic, each, automatic, answer=False)
+        _add(report.automatic, each, automatic)
         asked = _least_certain(each, taught)
         if any(mention.status is MentionStatus.NEEDS_REVIEW for mention in taught):
             report.questions += 1
         if asked is not None and asked.log_odds is not None:
             answer = each.labels[asked.segment_index, asked.char_start]
             answers[each.name].append(Answer(asked.log_odds, answer, asked.phrase))
-            _add(report.reviewed, each, taught, answer=answer)
+            _add(report.reviewed, each, taught, asked, answer=answer)
         else:
-            _add(report.reviewed, each, taught, answer=False)
+            _add(report.reviewed, each, taught)
     report.calls = len(calls)
     return report
 
@@ -259,16 +259,21 @@ def _least_certain(each: LabelledName, found: Iterable[Mention]) -> Mention | No
 
 
 def _add(
-    scores: dict[str, MentionScore], each: LabelledName, found: Iterable[Mention], *, answer: bool
+    scores: dict[str, MentionScore],
+    each: LabelledName,
+    found: Iterable[Mention],
+    asked: Mention | None = None,
+    *,
+    answer: bool = False,
 ) -> None:
-    """Add the labelled occurrences of a name, with this answer for those that need review."""
-    statuses = {(m.segment_index, m.char_start): m.status for m in found}
+    """Add the labelled occurrences of a name, with the answer about `asked` where it applies."""
+    mentions = {(m.segment_index, m.char_start): m for m in found}
     score = scores.setdefault(each.name, MentionScore())
     for where, is_company in each.labels.items():
-        status = statuses.get(where, MentionStatus.DISMISSED)
-        counts = status is MentionStatus.COUNTED or (
-            status is MentionStatus.NEEDS_REVIEW and answer
-        )
+        mention = mentions.get(where)
+        counts = mention is not None and mention.counts
+        if asked is not None and mention is not None and follows(mention, asked):
+            counts = answer
         score.add(counts=counts, is_company=is_company)
 
 

@@ -246,7 +246,7 @@ def pending_reviews(
     after: ReviewPosition | None = None,
     limit: int = 50,
 ) -> ReviewPage:
-    """Return a page of mentions that wait for review, newest calls first."""
+    """Return a page of mentions that wait for review, most useful first."""
     found = reviews.pending(competitor=competitor, after=after, limit=limit + 1)
     shown = found[:limit]
     return ReviewPage(

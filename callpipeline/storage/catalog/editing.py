@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from callpipeline.domain.competitors.catalog import (
@@ -11,11 +11,14 @@ from callpipeline.domain.competitors.catalog import (
     form_conflicts,
     normalise,
 )
-from callpipeline.errors import CatalogInvalid
+from callpipeline.domain.competitors.misheard import alias_letters
+from callpipeline.errors import CatalogInvalid, UnknownCatalog
 from callpipeline.storage.catalog.entries import (
     CONTROL,
     FUNCTION_WORDS,
     ORDINARY_WORDS,
+    ListProblems,
+    clean_name,
     name_problem,
     tidy_name,
 )
@@ -170,3 +173,37 @@ def _refused(problem: str) -> EditedCatalog:
 
 def _sentence(problem: str) -> str:
     return problem[:1].upper() + problem[1:]
+
+
+def listed_competitor(catalog: Catalog, written: str) -> Competitor:
+    """Return the competitor of a name in any case and spacing. Raises UnknownCatalog."""
+    letters = alias_letters(written)
+    for each in catalog.competitors:
+        if alias_letters(each.name) == letters:
+            return each
+    raise UnknownCatalog(
+        f"{written!r} is no name of the list in force: `callpipeline catalog show` lists them."
+    )
+
+
+def cleaned_aliases(aliases: Sequence[str]) -> list[str]:
+    """Return aliases as a file may have them. Raises CatalogInvalid."""
+    cleaned: list[str] = []
+    for alias in aliases:
+        problems = ListProblems()
+        found = clean_name(0, alias, problems)
+        if not found:
+            raise CatalogInvalid(problems[0].removeprefix("line 0: "))
+        cleaned.append(found)
+    return cleaned
+
+
+def with_sounds_like(catalog: Catalog, named: Competitor, aliases: Sequence[str]) -> Catalog:
+    """Add sounds-like aliases that the name doesn't have.
+
+    Raises CatalogInvalid if another name has one.
+    """
+    known = {alias_letters(each) for each in named.listed_names}
+    new = {alias_letters(each): each for each in aliases if alias_letters(each) not in known}
+    changed = replace(named, sounds_like=(*named.sounds_like, *new.values()))
+    return Catalog(tuple(changed if each is named else each for each in catalog.competitors))

@@ -190,24 +190,28 @@ class ReviewPosition(NamedTuple):
 
     took_place_at: datetime
     call_id: str
-    start_s: float
+    worth: float
     mention_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PendingReview:
-    """A mention that waits for review; `text` is its segment's, None if the transcript is gone."""
+    """A mention that waits for review; `text` is its segment's, None if the transcript is gone.
+
+    The queue is in order of `worth`, how useful an answer is.
+    """
 
     call_id: str
     took_place_at: datetime
     agent: str | None
     mention: Mention
     text: str | None
+    worth: float = 0.0
 
     @property
     def position(self) -> ReviewPosition:
-        mention = self.mention
-        return ReviewPosition(self.took_place_at, self.call_id, mention.start_s, mention.mention_id)
+        """Return the place of the mention in the queue."""
+        return ReviewPosition(self.took_place_at, self.call_id, self.worth, self.mention.mention_id)
 
 
 class MissingJudgementReader(Protocol):

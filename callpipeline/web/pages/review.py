@@ -139,6 +139,7 @@ def review(state: State, request: Request, competitor: str = "", after: str = ""
         encode_cursor(CURSOR_KIND, *mentions[-1].position) if len(found) > PAGE_SIZE else None
     )
     counts = state.storage.reviews.count_pending()
+    calls, per_call = state.storage.evaluations.questions_per_call()
     names = {
         call.call_id: call.file_name for call in calls_by_id(state.storage.calls, mentions).values()
     }
@@ -150,6 +151,8 @@ def review(state: State, request: Request, competitor: str = "", after: str = ""
         competitor=competitor,
         counts=counts,
         total=sum(counts.values()),
+        questions_per_call=per_call,
+        newest_calls=calls,
         after=next_cursor,
         is_first_page=not after,
         speaker_labels=SPEAKER_LABELS,

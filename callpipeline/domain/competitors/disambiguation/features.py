@@ -88,6 +88,10 @@ _BUYING = v.word_set(
     """
 )
 _QUESTION_WORDS = v.word_set("question questions line")
+_JOBS = _TITLES | v.word_set("head chair svp evp manager leader")
+_HANDING_OVER = v.word_set("line comes coming come over turn")
+_ASKING = v.word_set("comes come coming go line question from")
+_PROPER_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ def _case(context: MentionContext, usage: NameUsage) -> Iterator[tuple[str, floa
     yield f"{kind} of frequent word", log10(1 + word_statistics(context.word).lower)
     if context.text.isupper() and len(context.text) > 1:
         yield "capitals", 1.0
+    if context.text[:-1].isupper() and context.text[-1] == "s" and len(context.text) > 2:
+        yield "plural of capitals", 1.0
     if context.previous in v.DETERMINERS:
         yield "capital after determiner", 1.0
     is_followed = _is_capital(context.after[:1])
@@ -230,13 +236,45 @@ def _before(context: MentionContext) -> Iterator[str]:
         yield "determiner, company noun after"
     if word in _ALONE and context.stands_alone:
         yield "link alone"
+    if kind := _word_kind(word):
+        yield f"{kind} word"
+    yield from _introductions(context)
     further = context.left[1:3]
     if word.isalpha() and word not in _PREPOSITIONS and v.DETERMINERS.intersection(further):
         yield "article further"
 
 
+def _introductions(context: MentionContext) -> Iterator[str]:
+    """Yield what calls say before people, jobs and companies."""
+    word, further = context.previous, context.left[1:2]
+    is_handed_over = (
+        word in ("from", "of", "to", "with") and further and further[0] in _HANDING_OVER
+    )
+    if is_handed_over or (word == "from" and further and further[0] in ("is", "be", "was")):
+        yield "person's place"  # "comes from the line of", "turn it over to"
+    if word in ("of", "for") and _JOBS.intersection(context.left[1:4]):
+        yield "job"  # "vice president of"
+    is_link = word in ("from", "with", "at", "of") and further and further[0].isalpha()
+    if is_link and _ASKING.intersection(context.left[2:6]):
+        yield "person and link"  # "a question from Ann with"
+
+
+def _word_kind(word: str) -> str | None:
+    """Return whether a word beside the name is mostly a proper name, plain, or unknown."""
+    is_word = word.isalpha() and len(word) > 1
+    if not is_word or word in v.FUNCTION_AFTER or word in v.GIVEN_NAMES:
+        return None
+    general = word_statistics(word)
+    if not general.total:
+        return "unknown"
+    return "proper" if general.capital_share >= _PROPER_SHARE else "plain"
+
+
 def _after(context: MentionContext) -> Iterator[str]:
     word = context.next
+    kind = None if context.is_possessive else _word_kind(word)
+    if kind:
+        yield f"{kind} word"
     if context.is_possessive:
         yield "possessive"
     elif not word:

@@ -90,6 +90,7 @@ _CASE: Mapping[str, _Describe] = {
     "only capitals in call": lambda _: "capitals everywhere in the call",
     "call capitals": lambda _: "how the call writes it",
     "frequency": lambda c: f'how common the word "{c.word}" is',
+    "plural of capitals": lambda c: f'"{c.text}" as a plural',
     "given name": lambda c: f'"{c.text}" as a given name',
     "given name before": lambda _: "a given name before it",
     "number": lambda _: "a number word",

@@ -20,7 +20,7 @@ from callpipeline.domain.competitors.disambiguation.features import (
 )
 from callpipeline.domain.competitors.disambiguation.reasons import explain
 from callpipeline.domain.competitors.mentions import MentionStatus
-from callpipeline.domain.competitors.words import read_data
+from callpipeline.domain.competitors.words import is_common_word, read_data
 
 CompanySlots = Callable[[Sequence[MentionContext]], Sequence[float]]
 """Returns for each context the log-odds that a company's name stands there."""
@@ -96,21 +96,29 @@ class Disambiguation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Features of one occurrence, their sum, and the sum with what the others say."""
+    """Features of one occurrence, their sum, and the sum with what the others in the call say.
+
+    `total` has also what people answered about the name.
+    """
 
     context: MentionContext
     found: Mapping[str, float] = field(repr=False)
     score: float
+    unanswered: float
     total: float
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """The learned model: weights of features, and the thresholds of the log-odds."""
+    """The learned model: weights of features, and the thresholds of the log-odds.
+
+    Below `reject_common`, a word that general text often has in lower case is evidence enough.
+    """
 
     intercept: float
     accept: float
     reject: float
+    reject_common: float
     others: float
     weights: Mapping[str, float] = field(repr=False)
 
@@ -140,13 +148,14 @@ def disambiguate(
     is_heard: bool = False,
     answers: NameAnswers = NO_ANSWERS,
     slots: CompanySlots | None = None,
+    model: Coefficients | None = None,
 ) -> list[Disambiguation]:
     """Decide on the occurrences of one competitor's ambiguous name in a call.
 
     In text that a recogniser heard, a capital is evidence, but lower case is none: recognisers
-    often write companies' names like the ordinary words.
+    often write companies' names like the ordinary words. `model` replaces the one in force.
     """
-    model = coefficients(with_slots=slots is not None)
+    model = model or coefficients(with_slots=slots is not None)
     usage = name_usage(contexts, is_cased=is_cased)
     uncased = replace(usage, is_cased=False)
     found = [
@@ -155,13 +164,13 @@ def disambiguate(
     ]
     scores = [model.score(each) for each in found]
     intercept = answers.intercept() if answers.answers else 0.0
-    totals = [total + intercept for total in add_others(scores, model.others)]
+    unanswered = add_others(scores, model.others)
+    totals = [total + intercept for total in unanswered]
     is_named = max(totals, default=0.0) >= model.accept
     if is_named:
         totals = [_beside_named(model, *each) for each in zip(totals, found, strict=True)]
     evidence = (
-        Evidence(context, each, score, total)
-        for context, each, score, total in zip(contexts, found, scores, totals, strict=True)
+        Evidence(*each) for each in zip(contexts, found, scores, unanswered, totals, strict=True)
     )
     return [_decide(model, each, answers) for each in evidence]
 
@@ -205,7 +214,7 @@ def _decide(model: Coefficients, evidence: Evidence, answers: NameAnswers) -> Di
     context, score, phrase = evidence.context, evidence.score, evidence.context.phrase
     if figure := _figure(context):
         reason = f"{figure} suggests the ordinary word"
-        return Disambiguation(MentionStatus.DISMISSED, reason, score, phrase)
+        return Disambiguation(MentionStatus.DISMISSED, reason)
     said = answers.of_phrase(phrase)
     if said is not None:
         status = MentionStatus.COUNTED if said else MentionStatus.DISMISSED
@@ -225,6 +234,8 @@ def _status(model: Coefficients, evidence: Evidence, answers: NameAnswers) -> Me
     is_plain = not PLAIN_EVIDENCE.isdisjoint(evidence.found)
     is_answered = len(answers.answers) >= ENOUGH_ANSWERS
     if evidence.total <= model.reject and (is_plain or is_answered):
+        return MentionStatus.DISMISSED
+    if evidence.unanswered <= model.reject_common and is_common_word(evidence.context.word):
         return MentionStatus.DISMISSED
     return MentionStatus.NEEDS_REVIEW
 

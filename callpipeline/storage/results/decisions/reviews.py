@@ -12,7 +12,13 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from callpipeline.domain.competitors.disambiguation.scoring import Answer, NameAnswers
-from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus, Review
+from callpipeline.domain.competitors.mentions import (
+    MAX_COVERED_LOG_ODDS,
+    Decision,
+    Mention,
+    MentionStatus,
+    Review,
+)
 from callpipeline.errors import ReviewOutdated, UnknownCall, UnknownMention
 from callpipeline.storage.ports.results import (
     MAX_REVIEW_SHIFT_S,
@@ -43,13 +49,15 @@ class Reviews:
     ) -> Review:
         """Record a decision and apply it. Raises UnknownCall, UnknownMention.
 
-        On an open mention, it applies to all open mentions of the same competitor in the call.
+        On an open mention, it applies to others of the same competitor in the call, too: open ones,
+        and those that a moderate score decided (`domain.competitors.mentions.follows`).
         `seen` is the status that the reviewer saw: raises ReviewOutdated if another person has
         decided since. The statement is not retried: after a lost connection the reviewer decides
         again.
         """
         decided = {"call_id": call_id, "mention_id": mention_id}
         decided |= {"decision": decision, "by": sanitize_text(by) if by else None}
+        decided |= {"max_log_odds": MAX_COVERED_LOG_ODDS}
         with self._database.transaction() as connection:
             _lock(connection, call_id)
             if seen is not None:
@@ -91,9 +99,10 @@ class Reviews:
     def pending(
         self, *, competitor: str | None = None, after: ReviewPosition | None = None, limit: int = 50
     ) -> list[PendingReview]:
-        """Return a mention for each open question about completed calls, newest call first.
+        """Return a mention for each open question about completed calls, most useful first.
 
-        There is one question for each competitor and call; its answer decides all open mentions.
+        There is one question for each competitor and call. An answer is worth more, the less
+        certain the mention is and the more calls wait for answers about the competitor.
         """
         place = after._asdict() if after else dict.fromkeys(ReviewPosition._fields)
         parameters = place | {"competitor": competitor, "limit": limit}
@@ -181,4 +190,5 @@ def _review(row: Row) -> Review:
 
 def _pending(row: Row) -> PendingReview:
     known = (row["call_id"], row["took_place_at"], row["agent"])
-    return PendingReview(*known, serialization.mention_from_row(row), row["segment_text"])
+    mention = serialization.mention_from_row(row)
+    return PendingReview(*known, mention, row["segment_text"], row["worth"])

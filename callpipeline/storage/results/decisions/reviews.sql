@@ -7,7 +7,7 @@ FROM (SELECT DISTINCT ON (call_id, mention_id) * FROM reviews
       WHERE competitor = ANY(%(competitors)s::text[])
       ORDER BY call_id, mention_id, review_id DESC) AS l
 WHERE l.decision <> 'reset' AND l.log_odds IS NOT NULL
-ORDER BY l.competitor, l.call_id, l.phrase, l.decided_at DESC;
+ORDER BY l.competitor, l.call_id, l.phrase, l.decided_at DESC, abs(l.log_odds), l.mention_id;
 
 -- name: apply
 -- Apply the last decision on each mention of a call, and keep the status that the rules found. In
@@ -78,10 +78,11 @@ UPDATE reviews r SET mention_id = moved.after FROM moved
 WHERE r.call_id = %(call_id)s AND r.mention_id = moved.before;
 
 -- name: insert
--- Insert a decision on a mention, if it exists, and on the open mentions of the same competitor in
--- the call: one question for each competitor and call.
+-- Insert a decision on a mention, if it exists. If it was open, it also holds for the others of the
+-- competitor in the call that are open, or that a moderate score decided; after an answer about a phrase
+-- only for those that begin the same phrase. One question for each competitor and call.
 WITH asked AS (
-    SELECT competitor FROM mentions
+    SELECT competitor, phrase FROM mentions
     WHERE call_id = %(call_id)s AND mention_id = %(mention_id)s AND status = 'needs_review'
 ), now AS MATERIALIZED (SELECT clock_timestamp() AS decided_at)
 INSERT INTO reviews (call_id, mention_id, start_s, decision, decided_by, decided_at, competitor,
@@ -91,7 +92,10 @@ SELECT call_id, mention_id, start_s, %(decision)s, %(by)s, now.decided_at, compe
 FROM mentions m CROSS JOIN now
 WHERE call_id = %(call_id)s
   AND (mention_id = %(mention_id)s
-       OR m.status = 'needs_review' AND m.competitor = (SELECT competitor FROM asked))
+       OR m.competitor = (SELECT competitor FROM asked)
+          AND (m.status = 'needs_review'
+               OR m.found_status IS NULL AND abs(m.log_odds) < %(max_log_odds)s
+                  AND (SELECT phrase FROM asked) IN ('', m.phrase)))
 RETURNING *;
 
 -- name: list
@@ -101,29 +105,38 @@ WHERE call_id = %(call_id)s AND (%(mention_id)s::text IS NULL OR mention_id = %(
 ORDER BY review_id DESC;
 
 -- name: list_pending
--- List the open questions about completed calls, newest call first and in order of time within a
--- call, after a cursor. Of the open mentions of a competitor in a call, the least certain one is
--- asked. Segment texts are read only for the listed mentions.
-WITH page AS MATERIALIZED (
-    SELECT m.*, coalesce(c.started_at, c.last_modified) AS took_place_at,
-           c.metadata ->> 'agent' AS agent
+-- List the open questions about completed calls, after a cursor. Of the open mentions of a competitor
+-- in a call, the least certain one is asked. The order is how much an answer is worth: how uncertain
+-- the mention is, p * (1 - p), times the calls that wait for answers about the competitor; newest
+-- calls first where that is equal. Segment texts are read only for the listed mentions.
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT ON (m.call_id, m.competitor) m.call_id, m.mention_id, m.competitor,
+           coalesce(c.started_at, c.last_modified) AS took_place_at, c.metadata ->> 'agent' AS agent,
+           coalesce(m.log_odds, 0) AS log_odds
     FROM mentions m JOIN calls c USING (call_id)
     WHERE m.status = 'needs_review' AND c.state = 'COMPLETED'
       AND (%(competitor)s::text IS NULL OR m.competitor = %(competitor)s)
-      AND m.mention_id = (SELECT o.mention_id FROM mentions o
-                          WHERE o.call_id = m.call_id AND o.competitor = m.competitor
-                            AND o.status = 'needs_review'
-                          ORDER BY abs(coalesce(o.log_odds, 0)), o.start_s, o.mention_id LIMIT 1)
-      AND (%(call_id)s::text IS NULL
-           OR (coalesce(c.started_at, c.last_modified), c.call_id)
-              < (%(took_place_at)s::timestamptz, %(call_id)s)
-           OR c.call_id = %(call_id)s AND (m.start_s, m.mention_id) > (%(start_s)s, %(mention_id)s))
-    ORDER BY took_place_at DESC, m.call_id DESC, m.start_s, m.mention_id
+    ORDER BY m.call_id, m.competitor, abs(coalesce(m.log_odds, 0)), m.start_s, m.mention_id
+), ranked AS (
+    SELECT call_id, mention_id, took_place_at, agent,
+           round((count(*) OVER (PARTITION BY competitor)
+                  / (2 + 2 * cosh(greatest(-30, least(30, log_odds)))))::numeric, 6)::float8 AS worth
+    FROM asked
+), page AS MATERIALIZED (
+    SELECT * FROM ranked
+    WHERE %(call_id)s::text IS NULL
+       OR worth < %(worth)s
+       OR worth = %(worth)s
+          AND (took_place_at < %(took_place_at)s::timestamptz
+               OR took_place_at = %(took_place_at)s::timestamptz
+                  AND (call_id, mention_id) < (%(call_id)s, %(mention_id)s))
+    ORDER BY worth DESC, took_place_at DESC, call_id DESC, mention_id DESC
     LIMIT %(limit)s
 )
-SELECT page.*, s.text AS segment_text
-FROM page LEFT JOIN segments s USING (call_id, channel, segment_index)
-ORDER BY took_place_at DESC, page.call_id DESC, page.start_s, page.mention_id;
+SELECT m.*, page.took_place_at, page.agent, page.worth, s.text AS segment_text
+FROM page JOIN mentions m USING (call_id, mention_id)
+LEFT JOIN segments s USING (call_id, channel, segment_index)
+ORDER BY page.worth DESC, page.took_place_at DESC, call_id DESC, mention_id DESC;
 
 -- name: lock_call
 -- Lock the row of a call that is not erased: runs that write to it wait, or came first.
