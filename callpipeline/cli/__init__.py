@@ -20,6 +20,7 @@ from callpipeline.cli.installation.servers import (
     code_server,
     daemon,
     env,
+    execute,
     health,
     ui,
     web,
@@ -84,6 +85,9 @@ COMMANDS: list[Callable[..., None]] = [
 ]
 for command in COMMANDS:
     app.command()(report_errors(command))
+# Its arguments are those of Dagster's command.
+as_they_are = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+app.command(hidden=True, context_settings=as_they_are)(report_errors(execute))
 for command in suggestions.COMMANDS:
     catalog.app.command()(report_errors(command))
 app.add_typer(results.app)

@@ -1,5 +1,6 @@
 """Settings of the services, where each runs in a process or container of its own."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -30,11 +31,12 @@ class ServiceSettings(BaseSettings):
     ui_host: str = "127.0.0.1"
     ui_server: ServerAddress | None = None
     # Where runs are executed, how many at once, and how many of them in one Celery worker.
-    run_launcher: Literal["default", "celery"] = "default"
+    run_launcher: Literal["default", "celery", "k8s"] = "default"
     max_runs: int = Field(default=5, ge=1, le=500)
     worker_runs: int | None = Field(default=None, ge=1, le=64)
     celery_broker: SecretStr | None = None
     celery_backend: SecretStr | None = None
+    k8s_runs: Path | None = None
 
     log_format: Literal["text", "json"] = "text"
     stop_grace_s: float = Field(default=25.0, gt=0)

@@ -46,10 +46,12 @@ def enter_dagster_environment(settings: Settings, database_url: str) -> None:
     os.environ.update(environment)
 
 
-def write_dagster_home(home: Path, max_runs: int = 5) -> None:
+def write_dagster_home(home: Path, max_runs: int = 5, start_timeout_s: int = 180) -> None:
     """Write dagster.yaml of this version into Dagster's home, unless it is up to date."""
     text = (CHECKOUT / "dagster.yaml").read_text()
     text = text.replace("max_concurrent_runs: 5\n", f"max_concurrent_runs: {max_runs}\n")
+    timeout = f"start_timeout_seconds: {start_timeout_s}\n"
+    text = text.replace("start_timeout_seconds: 180\n", timeout)
     path = home / "dagster.yaml"
     if path.exists() and path.read_text() == text:
         return

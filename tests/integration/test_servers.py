@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psycopg
@@ -15,10 +16,12 @@ import pytest
 
 from callpipeline.cli.installation import guardian
 from callpipeline.engines.processes import available_cpus
-from callpipeline.errors import DatabaseUnavailable
+from callpipeline.errors import DatabaseUnavailable, SettingsInvalid
+from callpipeline.storage.postgres.locks import hold_operator_lock
 from callpipeline.storage.postgres.migrations import wait_until_available
 from tests.integration.command_line import Installation
 from tests.integration.databases import execute_sql, new_database
+from tests.integration.test_operator_lock import is_held, terminate_connections
 from tests.processes import free_port, is_alive, until
 
 
@@ -114,6 +117,43 @@ def test_a_taken_port_is_refused(tmp_path: Path, database_url: str, command: str
 def test_a_worker_needs_the_launcher_that_sends_it_runs(tmp_path: Path, database_url: str):
     said = refused(tmp_path / "data", database_url, "worker")
     assert "CALLPIPELINE_RUN_LAUNCHER=celery" in said
+
+
+def test_a_second_daemon_on_a_database_is_refused(tmp_path: Path, database_url: str):
+    first = start(tmp_path, "daemon", DATABASE_URL=database_url)
+    try:
+        until(lambda: is_held(database_url), "the first one has the lock", 120)
+        said = refused(tmp_path / "other", database_url, "daemon")
+        assert "already running on this database (process" in said and "Traceback" not in said
+        assert first.poll() is None
+    finally:
+        first.terminate()
+        first.wait(120)
+    until(lambda: not is_held(database_url), "the lock is released", 60)
+
+
+def test_a_daemon_that_lost_the_database_to_another_one_stops(tmp_path: Path, database_url: str):
+    daemon = start(tmp_path, "daemon", DATABASE_URL=database_url)
+    with ExitStack() as stack:
+        stack.callback(daemon.kill)
+        until(lambda: is_held(database_url), "it has the lock", 120)
+
+        def is_taken_over() -> bool:
+            """Take the lock, unless the daemon reconnects before that."""
+            terminate_connections(database_url)
+            with suppress(SettingsInvalid):
+                stack.enter_context(hold_operator_lock(database_url))
+                return True
+            return False
+
+        until(is_taken_over, "another one has the lock", 60)
+        daemon.wait(120)
+    assert "took over this database" in output(tmp_path)
+
+
+def test_a_worker_of_kubernetes_has_a_command_of_its_own(tmp_path: Path, database_url: str):
+    assert "launcher for Kubernetes" in refused(tmp_path / "data", database_url, "execute", "x")
+    assert "Set DATABASE_URL" in refused(tmp_path / "data", None, "execute", "-m", "dagster", "api")
 
 
 def test_a_ui_on_the_network_needs_the_key_of_the_web_app(tmp_path: Path, database_url: str):

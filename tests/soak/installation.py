@@ -31,7 +31,7 @@ from tests.soak.faults import Faults
 from tests.soak.script import Script
 
 FAULTY, PLAIN = "tests.soak.definitions", "tests.soak.scripted_definitions"
-WORKER = "callpipeline.defs.dagster_internals.celery_runs"
+WORKER = "callpipeline.defs.dagster_internals.run_launchers.celery_runs"
 START_S = 90.0
 OWN_PREFIXES = ("CALLPIPELINE_", "DAGSTER_", "DATABASE_URL", "AWS_")
 QUICK = {

@@ -30,6 +30,7 @@ UPGRADE = (
 NAMES: Mapping[str, set[str]] = {
     "dagster._config": {"UserConfigSchema"},
     "dagster._core.definitions.run_request": {"InstigatorType"},
+    "dagster._core.errors": {"DagsterInvalidConfigError"},
     "dagster._core.events": {"JobFailureData"},
     "dagster._core.execution.backfill": {"BULK_ACTION_TERMINAL_STATUSES"},
     "dagster._core.execution.plan.objects": {"StepFailureData"},
@@ -83,6 +84,7 @@ NAMES: Mapping[str, set[str]] = {
     "dagster_celery.launcher": {"CeleryRunLauncher"},
     "dagster_celery.tags": {"DAGSTER_CELERY_TASK_ID_TAG"},
     "dagster_celery.tasks": {"create_execute_job_task", "create_resume_job_task"},
+    "dagster_k8s.launcher": {"K8sRunLauncher"},
     "dagster_postgres": {"DagsterPostgresStorage"},
     "dagster_postgres.event_log": {"PostgresEventLogStorage"},
     "dagster_postgres.run_storage": {"PostgresRunStorage"},
@@ -150,6 +152,7 @@ SIGNATURES: Mapping[str, Sequence[str]] = {
     "dagster._grpc.server:DagsterApiServer.__init__": (
         *("server_termination_event", "logger", "instance_ref"),
     ),
+    "dagster_k8s.launcher:K8sRunLauncher.check_run_worker_health": ("run",),
     INSTANCE + "all_instigator_state": ("instigator_type",),
     INSTANCE + "all_logs": ("run_id", "of_type"),
     INSTANCE + "add_run_tags": ("run_id", "new_tags"),

@@ -1,5 +1,6 @@
 """The choice of the run launcher, and batches that are spread over its slots."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,7 @@ import pytest
 
 from callpipeline.config import Settings, settings
 from callpipeline.defs.dagster_internals.run_launchers import ChosenRunLauncher, celery_app
-from callpipeline.defs.jobs.process_calls import spread_over_slots
+from callpipeline.defs.jobs.process_calls import max_open_batches, spread_over_slots
 from callpipeline.errors import SettingsInvalid
 
 URL = "postgresql://u:p@db:5432/calls"
@@ -43,6 +44,39 @@ def test_workers_take_a_run_only_when_they_can_start_it():
     assert app.conf.result_backend == (
         "db+postgresql+psycopg2://u:p@db:5432/calls?options=-c%20search_path%3Dpublic"
     )
+
+
+def test_kubernetes_needs_a_description_of_the_pods(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def refused(**environment: str) -> str:
+        for name, value in environment.items():
+            monkeypatch.setenv(f"CALLPIPELINE_{name}", value)
+        settings.cache_clear()
+        with pytest.raises(SettingsInvalid) as raised:
+            ChosenRunLauncher.from_config_value(None, {})
+        return str(raised.value)
+
+    assert "Set CALLPIPELINE_K8S_RUNS" in refused(RUN_LAUNCHER="k8s")
+    described = tmp_path / "runs.yaml"
+    assert "can't be read (No such file" in refused(K8S_RUNS=str(described))
+    described.write_text("image: callpipeline:1")
+    said = refused()
+    assert str(described) in said and '"image"' in said
+    described.write_text("{service_account_name: me, instance_config_map: files}")
+    assert "service account" in refused(), "there is no cluster around this process"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "slots", "size", "open_batches"),
+    [(500, 5, 56, 5), (100, 5, 24, 4), (10, 5, 24, 1), (0, 5, 24, 1), (100_000, 4, 200, 4)],
+)
+def test_pods_get_batches_that_are_worth_their_start(
+    waiting: int, slots: int, size: int, open_batches: int
+):
+    chosen = options(run_launcher="k8s", max_runs=slots)
+    assert spread_over_slots(chosen, waiting) == size
+    assert max_open_batches(chosen, waiting) == open_batches
 
 
 @pytest.mark.parametrize(

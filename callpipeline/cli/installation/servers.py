@@ -20,8 +20,11 @@ from callpipeline.cli.installation.up import CODE, RUN
 from callpipeline.cli.session import AsJson, console, print_error, print_note
 from callpipeline.config import Settings, settings
 from callpipeline.errors import SettingsInvalid
+from callpipeline.storage.postgres.locks import OPERATE
 from callpipeline.storage.postgres.migrations import check_schema, wait_until_available
 
+RUN_START_S, POD_START_S = 180, 900
+"""Longest start of a run; a pod may wait for a machine that is started for it, and its image."""
 NO_DATABASE = (
     "Set DATABASE_URL (postgresql://user:password@host:5432/name): services in processes of their "
     "own share a database. `callpipeline up` runs all of them here, with a database of its own."
@@ -29,18 +32,23 @@ NO_DATABASE = (
 
 
 def code_server() -> None:
-    """Serve the code location, and execute runs. Stopped, it hands calls back to the queue."""
+    """Serve the code location, and execute runs unless CALLPIPELINE_RUN_LAUNCHER names others.
+
+    Stopped, it hands the calls of its runs back to the queue.
+    """
     options = _prepare()
     _refuse_taken_port(options.code_host, options.code_port, "CALLPIPELINE_CODE_PORT")
-    fetch_model(options)
+    if options.run_launcher == "default":
+        fetch_model(options)
     address = ["-h", options.code_host, "-p", str(options.code_port)]
     location = ["--location-name", "callpipeline", "--use-python-environment-entry-point"]
     _run(options, [*RUN, "dagster", "api", "grpc", "-m", CODE, *address, *location, *_log(options)])
 
 
 def daemon() -> None:
-    """Run the daemon: sensors, schedules and the queue of runs. Only one may run."""
+    """Run the daemon: sensors, schedules and the queue of runs. Only one may run on a database."""
     options = _prepare()
+    os.environ[OPERATE] = "1"
     _run(options, [*RUN, "dagster._daemon", "run", *_workspace(options), *_log(options)])
 
 
@@ -60,7 +68,22 @@ def worker() -> None:
             "A worker needs the extra celery: pip install 'callpipeline[celery]'."
         )
     fetch_model(options)
-    _run(options, ["-m", "callpipeline.defs.dagster_internals.celery_runs"])
+    _run(options, ["-m", "callpipeline.defs.dagster_internals.run_launchers.celery_runs"])
+
+
+def execute(
+    arguments: Annotated[list[str], typer.Argument(help="Dagster's command.", show_default=False)],
+) -> None:
+    """Execute one run, in a pod that the launcher for Kubernetes has started.
+
+    Stopped, it hands the calls of the run back to the queue.
+    """
+    if "api" not in arguments:
+        raise SettingsInvalid("The launcher for Kubernetes runs this command, with its arguments.")
+    options = _prepare()
+    fetch_model(options)
+    # Dagster names the interpreter of the code server, which may be another one.
+    _run(options, ["-m", "dagster", *arguments[arguments.index("api") :]])
 
 
 def ui() -> None:
@@ -148,7 +171,8 @@ def _environment(options: Settings) -> dict[str, str]:
         del environment["CALLPIPELINE_DATABASE_URL"], environment["CALLPIPELINE_DAGSTER_URL"]
     home = Path(environment["DAGSTER_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    wiring.write_dagster_home(home, options.max_runs)
+    timeout_s = POD_START_S if options.run_launcher == "k8s" else RUN_START_S
+    wiring.write_dagster_home(home, options.max_runs, timeout_s)
     host, port = options.code_address
     wiring.write_workspace(home, port, host)
     return environment

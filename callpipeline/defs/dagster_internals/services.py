@@ -9,23 +9,27 @@ with a log without terminal colours, and:
   and launches the run at once. Without notifications, it does both at their usual intervals.
 """
 
+import atexit
 import importlib
 import logging
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import dagster as dg
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
+from callpipeline.errors import CallpipelineError
 from callpipeline.storage.calls.queue import listen_for_waiting_calls
+from callpipeline.storage.postgres.locks import OPERATE, OperatorLock, hold_operator_lock
 
 OUTLIVING = "callpipeline.defs.outlive"
 PRELOADED = "callpipeline.defs.dagster_internals.preload"
@@ -58,8 +62,37 @@ def main() -> None:
 
         install_guard()
     elif sys.argv[0] == "dagster._daemon":
+        if OPERATE in os.environ:
+            operate_alone(os.environ["CALLPIPELINE_DATABASE_URL"])
         wake_daemon()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def operate_alone(url: str) -> None:
+    """Hold the operator's lock until this process ends; exits with a sentence without it.
+
+    Another daemon would evaluate every sensor a second time. If this one loses the lock to another
+    one, it stops.
+    """
+    stack = ExitStack()
+    try:
+        operator = stack.enter_context(hold_operator_lock(url))
+    except CallpipelineError as error:
+        sys.exit(f"error: {error}")
+    atexit.register(stack.close)
+    threading.Thread(target=stop_if_lost, args=[operator], name="lost-lock", daemon=True).start()
+
+
+def stop_if_lost(operator: OperatorLock) -> None:
+    """Stop this process as soon as another one has the lock."""
+    while True:
+        try:
+            operator.check()
+        except CallpipelineError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        time.sleep(CHECK_SHUTDOWN_S)
 
 
 def uncoloured(text: str, **_: object) -> str:

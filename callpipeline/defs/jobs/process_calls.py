@@ -37,6 +37,9 @@ from callpipeline.storage.calls.queue import Batch, CallQueue
 PRIORITIES = {Lane.LIVE: 10, Lane.BULK: 0}
 MAX_OPEN_BATCHES = 3
 """Requested runs of a lane that have not started."""
+CALLS_OF_A_POD = 24
+"""Least calls of a batch, if that many wait. A pod imports for about 10 s and loads a model, and a
+call of five minutes takes 36 s of CPU time with Whisper base: starting costs a few percent."""
 
 process_calls_job = dg.define_asset_job(
     PROCESS_CALLS_JOB,
@@ -84,13 +87,28 @@ def spread_over_slots(options: Settings, waiting: int) -> int:
 
     Each slot gets its share of a small burst. Of a large one it gets half of its share, so that the
     slots that are done first take more, in multiples of the calls that a run processes at once: the
-    last of a batch would leave places unused. One machine has nothing to spread.
+    last of a batch would leave places unused. A pod starts for a batch, so it gets calls enough to
+    pay for that. One machine has nothing to spread.
     """
-    if options.run_launcher != "celery":
+    if options.run_launcher == "default":
         return options.batch_size
     share, at_once = max(1, math.ceil(waiting / options.max_runs)), options.concurrency
     size = share if share <= at_once else math.ceil(share / 2 / at_once) * at_once
+    if options.run_launcher == "k8s":
+        size = max(size, CALLS_OF_A_POD)
     return min(options.batch_size, size)
+
+
+def max_open_batches(options: Settings, waiting: int) -> int:
+    """Return how many batches may be open in a lane: enough for the slots of all machines.
+
+    While a pod starts, the calls that arrive meanwhile gather for the next one.
+    """
+    if options.run_launcher == "default":
+        return MAX_OPEN_BATCHES
+    if options.run_launcher == "k8s":
+        return min(options.max_runs, max(1, waiting // CALLS_OF_A_POD))
+    return max(MAX_OPEN_BATCHES, options.max_runs)
 
 
 def plan_batches(

@@ -12,7 +12,7 @@ from callpipeline.config import Settings
 from callpipeline.defs.assets.metadata import code_reference
 from callpipeline.defs.errors import expose_errors
 from callpipeline.defs.jobs.process_calls import (
-    MAX_OPEN_BATCHES,
+    max_open_batches,
     plan_batches,
     request_runs,
     spread_over_slots,
@@ -72,8 +72,8 @@ def _run_requests(
         load_catalog(options, storage.catalogs)
     except CatalogInvalid as error:
         return dg.SensorResult(skip_reason=f"{counts}: {error}")
-    size = spread_over_slots(options, sum(lane.calls - lane.delayed for lane in waiting))
-    max_open = max(MAX_OPEN_BATCHES, options.max_runs if options.run_launcher == "celery" else 0)
+    due = sum(lane.calls - lane.delayed for lane in waiting)
+    size, max_open = spread_over_slots(options, due), max_open_batches(options, due)
     batches = plan_batches(queue, uuid.uuid4().hex[:12], size, max_open)
     requests = request_runs(instance, batches)
     return dg.SensorResult(requests, skip_reason=None if requests else f"{counts}, not due yet.")

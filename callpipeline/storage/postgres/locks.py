@@ -30,6 +30,8 @@ NAMESPACE = 7_216_000
 
 LOCK = 7_216_002
 """Key of the advisory lock; 7 216 001 is the one of migrations."""
+OPERATE = "CALLPIPELINE_DAGSTER_OPERATE"
+"""Variable that makes a daemon hold the lock; below `callpipeline up`, that command holds it."""
 CHECK_INTERVAL_S = 5.0
 ACQUIRE_TIMEOUT_S = 2.0
 """Time for the server to close the connection of an operator that was just killed."""

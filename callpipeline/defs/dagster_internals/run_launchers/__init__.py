@@ -1,8 +1,8 @@
-"""Run launcher, chosen by CALLPIPELINE_RUN_LAUNCHER: the code server, or workers of Celery.
+"""Run launcher, chosen by CALLPIPELINE_RUN_LAUNCHER: the code server, Celery or Kubernetes.
 
 With `celery`, each run is a task that a worker (`callpipeline worker`) on any machine takes from a
-queue in Redis. The ledger's claims and heartbeats decide what becomes of its calls, so a lost task
-or result costs time, never a call.
+queue in Redis. With `k8s`, it is a pod. The ledger's claims and heartbeats decide what becomes of
+its calls, so a lost task, result or pod costs time, never a call.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,9 @@ NO_CELERY = (
     "CALLPIPELINE_RUN_LAUNCHER is celery, which needs the extra celery: "
     "pip install 'callpipeline[celery]'."
 )
+NO_K8S = (
+    "CALLPIPELINE_RUN_LAUNCHER is k8s, which needs the extra k8s: pip install 'callpipeline[k8s]'."
+)
 
 
 class ChosenRunLauncher(DefaultRunLauncher):
@@ -38,6 +41,8 @@ class ChosenRunLauncher(DefaultRunLauncher):
         options = settings()
         if options.run_launcher == "celery":
             return _celery_launcher(options, inst_data)
+        if options.run_launcher == "k8s":
+            return _pod_launcher(options)
         return DefaultRunLauncher(inst_data)
 
 
@@ -53,7 +58,9 @@ def celery_app(options: Settings) -> "Celery":
 
 def _celery_launcher(options: Settings, inst_data: ConfigurableClassData | None) -> Any:
     try:
-        from callpipeline.defs.dagster_internals.celery_runs import CancelableCeleryLauncher
+        from callpipeline.defs.dagster_internals.run_launchers.celery_runs import (
+            CancelableCeleryLauncher,
+        )
     except ImportError:
         raise SettingsInvalid(NO_CELERY) from None
     return CancelableCeleryLauncher(
@@ -74,6 +81,18 @@ def _celery_launcher(options: Settings, inst_data: ConfigurableClassData | None)
         },
         inst_data=inst_data,
     )
+
+
+def _pod_launcher(options: Settings) -> RunLauncher:
+    try:
+        from callpipeline.defs.dagster_internals.run_launchers.k8s_runs import pod_launcher
+    except ImportError:
+        raise SettingsInvalid(NO_K8S) from None
+    if options.k8s_runs is None:
+        raise SettingsInvalid(
+            "Set CALLPIPELINE_K8S_RUNS to a file that describes the pods of runs: see deploy/chart."
+        )
+    return pod_launcher(options.k8s_runs)
 
 
 def _broker(options: Settings) -> str:

@@ -1,6 +1,6 @@
 """Celery launcher and worker: importing this module needs the extra celery.
 
-`python -m callpipeline.defs.dagster_internals.celery_runs` runs a worker.
+`python -m callpipeline.defs.dagster_internals.run_launchers.celery_runs` runs a worker.
 """
 
 import os
