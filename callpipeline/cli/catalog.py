@@ -82,7 +82,9 @@ def preview(target: Target, as_json: AsJson = False) -> None:
     with open_storage_migrated() as storage:
         load_catalog(settings(), storage.catalogs)
         catalog = _catalog(storage, target)
-        previewer = Previewer(storage.rematches, storage.rematches, company_slots())
+        slots = company_slots()
+        slots.load()  # not as a part of the time that applying takes
+        previewer = Previewer(storage.rematches, storage.rematches, slots)
         with progress_of_calls("reading calls") as (progress, task):
 
             def on_call(done: int, total: int) -> None:
@@ -92,8 +94,7 @@ def preview(target: Target, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(result.as_jsonable(), indent=2))
     else:
-        for part in _preview_lines(result):
-            console.print(part, highlight=False, soft_wrap=not isinstance(part, Table))
+        print_preview(result)
 
 
 def apply(file: File, note: Note = "", no_wait: NoWait = False) -> None:
@@ -214,14 +215,21 @@ def _print_warnings(parsed: ParsedCatalog) -> None:
         print_note(warning)
 
 
+def print_preview(result: CatalogPreview) -> None:
+    """Print what a list would change, with quotes of mentions that come and go."""
+    for part in _preview_lines(result):
+        console.print(part, highlight=False, soft_wrap=not isinstance(part, Table))
+
+
 def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:
     yield (
         f"{len(result.changed_calls):,} of {result.completed:,} calls would change; "
         f"{result.affected:,} hold a changed name"
     )
-    if result.effects:
+    effects = [each for each in result.effects if each.quotes]
+    if effects:
         table = grid("competitor", "counted", "to review", "calls")
-        for effect in result.effects:
+        for effect in effects:
             table.add_row(
                 escape(effect.name),
                 f"{effect.counted_before} → {effect.counted_after}",

@@ -12,8 +12,12 @@ from typer.testing import CliRunner
 from callpipeline.cli import COMMANDS, app, present
 from callpipeline.cli.calls import status as overview
 from callpipeline.cli.calls.status import LaneView
+from callpipeline.cli.catalog import print_preview
 from callpipeline.domain.calls.call import CallState, Lane
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.mentions import MentionStatus
 from callpipeline.domain.transcripts import MAX_UNHEARD_S
+from callpipeline.pipeline.rematch.previews import CatalogPreview, CompetitorEffect, MentionQuote
 from callpipeline.storage.calls.queue import LaneBacklog
 
 NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
@@ -250,3 +254,16 @@ def test_the_agents_view_is_beside_the_customers():
         "Ask": "positive (agent only)",
         "Sky": "negative (agent: positive)",
     }
+
+
+def test_a_preview_lists_competitors_whose_mentions_come_or_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quote = MentionQuote("2026-01-01-a", "m", True, MentionStatus.COUNTED, "to ", "Voxi", "", 1.0)
+    comes = CompetitorEffect("Voxi", counted_after=2, calls=1, quotes=[quote])
+    otherwise_explained = CompetitorEffect("Three", calls=22)
+    catalog = Catalog((Competitor("Voxi"), Competitor("Three", ambiguous=True)))
+    effects = (comes, otherwise_explained)
+    print_preview(CatalogPreview(catalog, 30, 0, 23, 23, (), effects, (), 0, 1, 1.0))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "→" in line]
+    assert rows == [["Voxi", "0", "→", "2", "0", "→", "0", "1"]]

@@ -104,6 +104,36 @@ def test_appended_files_may_differ_in_rate_and_channels(
     assert [channel.channel for channel in split.channels] == ["left", "right"]
 
 
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+@pytest.mark.parametrize("parts", ["ms", "sm", "sms", "m" * 10 + "s", "s" + "m" * 10])
+def test_no_speech_is_lost_where_mono_and_stereo_files_are_appended(
+    tmp_path: Path, split_of: Split, format: str, parts: str
+):
+    stereo = soundfile.read(DATA / "c00-control.flac", dtype="int16")[0]
+    mono = np.clip(stereo.sum(axis=1, dtype=int), -32_768, 32_767).astype(np.int16)
+    sounds = [mono if part == "m" else stereo for part in parts]
+    split = split_of(b"".join(encoded(tmp_path, sound, format=format) for sound in sounds))
+    said = np.concatenate([_energy(sound.reshape(len(sound), -1)) for sound in sounds])
+    assert split.format.duration_s == pytest.approx(len(parts) * len(stereo) / RATE_HZ, abs=0.01)
+    heard = [written(tmp_path, each.channel) for each in split.channels]
+    assert len(heard) == 2, "the sides of the stereo part are different"
+    kept = np.concatenate(
+        [
+            _energy(np.stack([side[at : at + len(stereo)] for side in heard], axis=1))
+            for at in range(0, len(heard[0]), len(stereo))
+        ]
+    )
+    speech = said > 0.05 * said.mean()
+    assert ((kept < said / 4) & speech).sum() <= 0.005 * speech.sum()
+
+
+def _energy(sound: Noise) -> Noise:
+    """Return the energy of the louder channel in each frame of 32 ms."""
+    length = RATE_HZ * 32 // 1000
+    frames = sound[: len(sound) // length * length].reshape(-1, length, sound.shape[1])
+    return np.square(frames.astype(float)).mean(axis=1).max(axis=1)
+
+
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF, 0x7FFFFFDB])
 def test_appended_files_without_sizes_are_read_to_the_end(
     tmp_path: Path, split_of: Split, noise: Noise, size: int

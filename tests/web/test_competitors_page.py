@@ -10,12 +10,16 @@ import pytest
 
 from callpipeline.domain.access import ApiKey, Scope
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.engines.encoder.network import UtteranceEncoder
+from callpipeline.pipeline.rematch import previews
 from callpipeline.pipeline.rematch.planning import continue_rematch
 from callpipeline.storage.access import ApiKeys
 from callpipeline.storage.catalog.files import catalog_to_yaml
+from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin
 from callpipeline.web.pages.competitors_view import SPARKLINE_SIZE, sparkline
-from callpipeline.wiring import Storage, load_catalog
+from callpipeline.web.services.catalog import PREVIEW_LIMITS
+from callpipeline.wiring import Storage, engines, load_catalog
 from tests.integration.rematching import COMMAND, fill, in_force, rematch
 from tests.web.processed_calls import SKY, ProcessedCall
 from tests.web.served import Served, served
@@ -184,7 +188,7 @@ def test_a_competitor_is_removed(client: httpx.Client, storage: Storage) -> None
     assert in_force(storage).competitors[0].name == "Sky"
     assert client.get("/competitors/edit", params={"name": "Vodafone"}).status_code == 404
     gone = client.get("/competitors/remove", params={"name": "Vodafone"}).text
-    assert "Vodafone is no longer on the list." in gone
+    assert "Vodafone is no longer on the list: it was removed or renamed meanwhile." in gone
 
 
 def test_the_whole_list_is_edited_as_text(client: httpx.Client, storage: Storage) -> None:
@@ -213,6 +217,60 @@ def test_a_change_made_meanwhile_is_shown_before_it_is_overwritten(
     assert base_in(late) == in_force(storage).version
     apply(client, name="Voxi", base=base_in(late))
     assert [each.name for each in in_force(storage).competitors] == ["EE", "Voxi"]
+
+
+def test_two_editors_of_one_competitor_keep_what_both_wrote(
+    client: httpx.Client, storage: Storage
+) -> None:
+    mine = {"replaces": "Vodafone", "name": "Vodafone", "sells": "SIM plans"}
+    mine |= {"aliases": "voda phone\nvodaphone", "ambiguous": "no", "base": BASE.version}
+    theirs = Competitor("Vodafone", ("voda",), own=True)
+    storage.catalogs.apply(Catalog((theirs, *BASE.competitors[1:])), COMMAND)
+    preview = client.post("/competitors/preview", data=mine, headers={"HX-Request": "true"}).text
+    assert "<bdi>~ Vodafone: + alias vodaphone, sells SIM plans</bdi>" in preview
+    assert "The list was changed meanwhile" in preview
+    late = refusal(client, 409, **mine)
+    assert "This form has both changes now" in late and "Reload" not in late
+    assert ">voda\nvodaphone</textarea>" in late
+    apply(client, **mine | {"aliases": "voda\nvodaphone", "own": "true", "base": base_in(late)})
+    merged = in_force(storage).competitors[0]
+    assert merged == Competitor("Vodafone", ("voda", "vodaphone"), own=True, sells="SIM plans")
+
+
+def test_two_editors_of_the_text_keep_what_both_wrote(
+    client: httpx.Client, storage: Storage
+) -> None:
+    added = (*BASE.competitors, Competitor("Smarty"))
+    storage.catalogs.apply(Catalog(added), NewChange(ChangeOrigin.PAGE, "ben"))
+    mine = catalog_to_yaml(BASE) + "- Voxi\n"
+    late = refusal(client, 409, kind="text", text=mine, base=BASE.version)
+    assert "The list was changed meanwhile by ben" in late
+    assert "<bdi>+ Voxi</bdi>" in late and "- Smarty" not in late.partition('id="effect"')[2]
+    text = unescape(re.findall(r"(?s)<textarea name=.text.[^>]*>(.*?)</textarea>", late)[0])
+    assert text == catalog_to_yaml(in_force(storage)) + "- Voxi\n"
+    same = catalog_to_yaml(BASE) + "- name: Other\n  aliases: [smarty]\n"
+    late = refusal(client, 409, kind="text", text=same, base=BASE.version)
+    assert "Your change is still here" in late, "they cannot be merged"
+    assert "<bdi>- Smarty</bdi>" in late
+
+
+def test_the_first_preview_is_not_cut_short_by_the_start_of_the_network(
+    client: httpx.Client, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, load = [0.0], UtteranceEncoder._load  # pyright: ignore[reportPrivateUsage]
+    engines._utterance_encoder.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+    def slow_start(encoder: UtteranceEncoder) -> None:
+        if encoder._session is None:  # pyright: ignore[reportPrivateUsage]
+            clock[0] += 2 * (PREVIEW_LIMITS.seconds or 0)
+        load(encoder)
+
+    monkeypatch.setattr(UtteranceEncoder, "_load", slow_start)
+    monkeypatch.setattr(previews, "monotonic", lambda: clock[0])
+    form = {"name": "Three", "base": BASE.version}
+    page = client.post("/competitors/preview", data=form).text
+    assert "3 of 5 calls would change" in page
+    assert "as far as examined" not in page and "Applying takes a few seconds" in page
 
 
 def test_history_shows_changes_and_undoes_them(client: httpx.Client, storage: Storage) -> None:

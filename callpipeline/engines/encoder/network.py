@@ -133,6 +133,10 @@ class CompanySlotScorer:
         self._encoder = encoder
         self.name = f"encoder {encoder.version}"
 
+    def load(self) -> None:
+        """Load the network, which the first call does otherwise."""
+        self._encoder.load()
+
     def __call__(self, contexts: Sequence[MentionContext]) -> list[float]:
         return self._encoder.company_log_odds([_target(context) for context in contexts])
 

@@ -59,7 +59,9 @@ def edit_catalog(base: Catalog, edit: CompetitorEdit) -> EditedCatalog:
     """Return the catalog after an edit of one entry; others keep their place."""
     listed = {each.name: each for each in base.competitors}
     if edit.replaces is not None and edit.replaces not in listed:
-        return _refused(f"{edit.replaces} is no longer on the list. Reload the page.")
+        return _refused(
+            f"{edit.replaces} is no longer on the list: it was removed or renamed meanwhile."
+        )
     if edit.name is None:
         kept = tuple(each for each in base.competitors if each.name != edit.replaces)
         return EditedCatalog(Catalog(kept)) if kept else _refused(EMPTY_LIST)

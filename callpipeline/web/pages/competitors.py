@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.background import BackgroundTask
 
 from callpipeline.errors import CatalogConflict
 from callpipeline.pipeline.reading.competitors import TREND_WEEKS, load_competitors
@@ -105,12 +106,13 @@ def history(
 def edit(request: Request, state: State, name: Name = "") -> Response:
     """Show the form of a competitor, or an empty one."""
     catalog = catalog_in_force(state)
-    if not name:
-        return _proposal_page(request, ProposalView(ProposalForm(base=catalog.version)))
-    listed = {each.name: each for each in catalog.competitors}
-    if name not in listed:
-        raise HTTPException(404, "This name is no longer on the list.")
-    return _proposal_page(request, ProposalView(entry_form(listed[name], catalog.version)))
+    form = ProposalForm(base=catalog.version)
+    if name:
+        listed = {each.name: each for each in catalog.competitors}
+        if name not in listed:
+            raise HTTPException(404, "This name is no longer on the list.")
+        form = entry_form(listed[name], catalog.version)
+    return _empty_form(request, form)
 
 
 @router.get("/remove", dependencies=[may_change])
@@ -147,7 +149,7 @@ def text(request: Request, state: State) -> Response:
             "The list is too long for a form. Download it as YAML, and apply the edited file with "
             "`callpipeline catalog apply`.",
         )
-    return _proposal_page(request, ProposalView(form))
+    return _empty_form(request, form)
 
 
 @router.post("/preview", dependencies=[may_change])
@@ -174,9 +176,8 @@ async def apply(request: Request, state: State, form: Proposal, visitor: Admin) 
         origin = ChangeOrigin.REVERT if form.kind == "restore" else ChangeOrigin.PAGE
         try:
             service.apply(state, proposal, visitor, origin, form.note)
-        except CatalogConflict as error:
-            view = proposal_view(state, form)
-            return view.with_problem(str(error), catalog_in_force(state).version)
+        except CatalogConflict:
+            return proposal_view(state, form)
         return None
 
     refused = await _in_turn(state, work)
@@ -210,6 +211,13 @@ async def _in_turn(state: AppState, work: Callable[[], Result]) -> Result:
     """Work in a thread, beside few other searches."""
     async with state.competitors.searches:
         return await asyncio.to_thread(work)
+
+
+def _empty_form(request: Request, form: ProposalForm) -> Response:
+    """Show a form without a change yet; while a person types, load what its preview needs."""
+    response = _proposal_page(request, ProposalView(form))
+    response.background = BackgroundTask(service.prepare_previews)
+    return response
 
 
 def _proposal_page(request: Request, view: ProposalView, status: int = 200) -> Response:

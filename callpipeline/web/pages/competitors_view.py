@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.catalog_diff import CompetitorChange, diff_catalogs
+from callpipeline.domain.competitors.catalog_merge import merge_catalogs, merge_entries
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.reading.competitors import ListedCompetitor
 from callpipeline.pipeline.rematch.previews import CatalogPreview
-from callpipeline.storage.catalog.editing import CompetitorEdit
-from callpipeline.storage.catalog.files import catalog_to_yaml
+from callpipeline.storage.catalog.editing import CompetitorEdit, edit_catalog
+from callpipeline.storage.catalog.files import base_version, catalog_to_yaml
 from callpipeline.storage.catalog.versions import CatalogVersions
 from callpipeline.storage.ports.rematch import CatalogChange, ChangeOrigin
 from callpipeline.web.services import catalog as service
@@ -23,16 +24,22 @@ from callpipeline.web.state import AppState
 ChangeKind = Literal["edit", "remove", "text", "restore"]
 MAX_FORM_TEXT = 30_000
 """Characters of a list in a form, which the login limits to 64 KiB with its encoding."""
+ENTRY_FIELDS = {"name", "aliases", "sounds_like", "ambiguous", "evidence", "own", "sells"}
 AMBIGUITY = {"auto": None, "yes": True, "no": False}
 ORIGIN_LABELS = {
     ChangeOrigin.FILE: "File",
     ChangeOrigin.COMMAND: "Command line",
-    ChangeOrigin.PAGE: "This page",
+    ChangeOrigin.PAGE: "Web page",
     ChangeOrigin.API: "API",
     ChangeOrigin.REVERT: "Undo",
 }
 SPARKLINE_SIZE = (96, 24)
 UNCHECKED = CatalogProposal(None)
+MERGED = "This form has both changes now: check them, and apply again."
+NOT_MERGED = (
+    "Your change is still here: check what it does to the list that is in force now, and apply it "
+    "again."
+)
 
 
 ListKey = Literal["list", "competitor", "mentions", "change", "to_review", "precision"]
@@ -132,7 +139,8 @@ class ProposalForm(BaseModel):
 class ProposalView:
     """A change as the page shows it: the form, its problems, and its effect on past calls.
 
-    `problem` concerns no field, as when another person changed the list meanwhile.
+    `problem` concerns no field: another person changed the list meanwhile. Then the form has both
+    changes, and the version in force as its base.
     """
 
     form: ProposalForm
@@ -148,11 +156,6 @@ class ProposalView:
     @property
     def has_problems(self) -> bool:
         return any(self.proposal.problems.values())
-
-    def with_problem(self, problem: str, base: str) -> "ProposalView":
-        """Return the view with a problem, and the version in force as its new base."""
-        form = self.form.model_copy(update={"base": base})
-        return replace(self, form=form, problem=problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +204,51 @@ def propose(state: AppState, form: ProposalForm) -> CatalogProposal:
 
 def proposal_view(state: AppState, form: ProposalForm) -> ProposalView:
     """Return the change with its effect on past calls, if it is valid and changes something."""
+    in_force = catalog_in_force(state)
+    form, problem = _rebased(state, form, in_force)
     proposal = propose(state, form)
     if proposal.catalog is None:
-        return ProposalView(form, proposal)
-    changes = diff_catalogs(catalog_in_force(state), proposal.catalog)
+        return ProposalView(form, proposal, problem=problem)
+    changes = diff_catalogs(in_force, proposal.catalog)
     effect = service.preview(state, proposal.catalog) if changes else None
-    return ProposalView(form, proposal, changes, effect)
+    return ProposalView(form, proposal, changes, effect, problem)
+
+
+def _rebased(state: AppState, form: ProposalForm, in_force: Catalog) -> tuple[ProposalForm, str]:
+    """Return the form with what others changed since it was opened, and a remark about it."""
+    made_from = form.base or base_version(form.text.encode("utf-8", "surrogatepass"))
+    if not made_from or made_from == in_force.version or not in_force.competitors:
+        return form, ""
+    current = state.storage.catalogs.current()
+    by = f" by {current.made_by}" if current and current.made_by else ""
+    problem = f"The list was changed meanwhile{by}."
+    base, change = state.storage.catalogs.catalog(made_from), None
+    if base is not None:
+        change = _merged_fields(form, base, in_force)
+    update = {"base": in_force.version} | (change or {})
+    return form.model_copy(update=update), f"{problem} {MERGED if change else NOT_MERGED}"
+
+
+def _merged_fields(form: ProposalForm, base: Catalog, in_force: Catalog) -> dict[str, Any] | None:
+    """Return fields with both changes; None if the form has none of the other, or is invalid."""
+    try:
+        if form.kind == "text":
+            mine = service.propose_text(form.text, "yaml", None).catalog
+            merged = merge_catalogs(base, mine, in_force) if mine else in_force
+            # The first line of the text names the version that it was made from.
+            return {"text": text_form(merged).text.replace(merged.version, in_force.version, 1)}
+        edited = edit_catalog(base, form.edit()).catalog
+    except CatalogInvalid:
+        return None
+    before, after = (
+        next((each for each in catalog.competitors if each.name == form.replaces), None)
+        for catalog in (base, in_force)
+    )
+    if form.kind != "edit" or not (edited and before and after) or before == after:
+        return None
+    mine = edited.competitors[base.competitors.index(before)]
+    entry = entry_form(merge_entries(before, mine, after), in_force.version)
+    return entry.model_dump(include=ENTRY_FIELDS)
 
 
 def history_rows(catalogs: CatalogVersions, limit: int) -> list[HistoryRow]:

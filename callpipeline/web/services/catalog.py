@@ -93,9 +93,15 @@ def propose_text(text: str, kind: str, base: str | None) -> CatalogProposal:
 
 def preview(state: AppState, catalog: Catalog) -> CatalogPreview:
     """Compute what the list would change in past calls, within `PREVIEW_LIMITS`."""
-    rematches = state.storage.rematches
-    previewer = Previewer(rematches, rematches, company_slots())
+    rematches, slots = state.storage.rematches, company_slots()
+    slots.load()
+    previewer = Previewer(rematches, rematches, slots)
     return previewer.preview(catalog, limits=PREVIEW_LIMITS)
+
+
+def prepare_previews() -> None:
+    """Load what previews need, so that the first one does not take seconds longer."""
+    company_slots().load()
 
 
 def apply(
