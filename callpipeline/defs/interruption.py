@@ -7,8 +7,8 @@ import asyncio
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ class Interruption:
         self._event = asyncio.Event()
         self._received = received
         self._is_set = False
+        self._limited: AsyncGenerator[Any, None] | None = None
         self.cut_work_short = False
 
     @property
@@ -77,14 +78,23 @@ class Interruption:
             working.cancel()
             await asyncio.wait({working}, timeout=CANCEL_S)
 
-    async def limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """Yield events until the interruption, which cancels the work on the next one.
+    def limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Yield events until the interruption, which cancels the work on the next one."""
+        self._limited = self._limit(events)
+        return self._limited
 
-        Dagster stores each event under handlers of its own, and sets others before the next one.
-        """
+    def close(self) -> None:
+        """Cancel the work of `limit` from outside of the event loop; later would be too late."""
+        if self._limited is not None:
+            closing = asyncio.wait_for(self._limited.aclose(), CANCEL_S)
+            with suppress(TimeoutError):
+                self._loop.run_until_complete(closing)
+
+    async def _limit(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         interrupted = asyncio.ensure_future(self._event.wait())
         try:
             while True:
+                # Dagster stores each event under handlers of its own, and sets others then.
                 self.watch()
                 if self.is_set:
                     self.cut_work_short = True
@@ -137,53 +147,68 @@ def watch_for_interruption() -> Iterator[Interruption]:
             interruption.unwatch(handlers)
 
 
-_holding: dict[str, Interruption] = {}
-"""Runs of this process whose claims have not ended."""
+_held: dict[str, "HeldClaims"] = {}
+"""Claims of runs of this process that have not ended."""
 
 
-@asynccontextmanager
-async def holding_claims(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext, claims: Claims
-) -> AsyncIterator[Interruption]:
-    """Keep the claims of a run alive meanwhile, and release what is left of them at the end.
+class HeldClaims:
+    """Keeps the claims of a run alive meanwhile, and releases what is left of them at the end.
 
     Pass all work through the Interruption. Raises DagsterExecutionInterruptedError if the run was
     interrupted, or canceled by a person.
     """
-    run_id, instance = context.run.run_id, context.instance
-    with watch_for_interruption() as interruption:
-        _holding[run_id] = interruption
+
+    # No generator: the garbage collector may finish that of a suspended run first.
+
+    def __init__(
+        self, context: dg.AssetExecutionContext | dg.OpExecutionContext, claims: Claims
+    ) -> None:
+        self._instance, self._run_id = context.instance, context.run.run_id
+        self._claims = claims
+        self._exits = ExitStack()
+
+    async def __aenter__(self) -> Interruption:
+        with ExitStack() as exits:
+            self._interruption = exits.enter_context(watch_for_interruption())
+            exits.callback(self._release)
+            exits.enter_context(heartbeat(self._claims, self._run_id))
+            self._exits = exits.pop_all()
+        _held[self._run_id] = self
+        return self._interruption
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._exits.close()
+        if kind is None and self._interruption.cut_work_short:
+            raise dg.DagsterExecutionInterruptedError
+
+    def end_suspended(self) -> None:
+        """Release the claims, and cancel the work; the event loop does not run."""
+        self._interruption.cut_work_short = True
         try:
-            with heartbeat(claims, run_id):
-                yield interruption
+            self._exits.close()
         finally:
-            _end_run(instance, run_id, claims)
-    if interruption.cut_work_short:
-        raise dg.DagsterExecutionInterruptedError
+            self._interruption.close()
+
+    def _release(self) -> None:
+        _held.pop(self._run_id, None)
+        # If this fails, the run keeps its claims, and `lost_runs` reports its stages.
+        flush_events(self._instance)
+        interruption = self._interruption
+        if interruption.is_set and not is_canceling(self._instance, self._run_id):
+            # At once, since the grace period may be short.
+            self._claims.hand_back(self._run_id)
+            if interruption.cut_work_short:
+                report_interruption(self._instance, self._run_id)
+        else:
+            # Unprocessed calls of a canceled or stopped run wait for another run.
+            self._claims.release(self._run_id)
 
 
-def end_suspended_run(instance: dg.DagsterInstance, run_id: str, claims: Claims) -> None:
+def end_suspended_run(run_id: str) -> None:
     """Release the claims of a run that has not done so, before its resources are closed.
 
     If a signal arrives while Dagster stores an event, Dagster ends the step without resuming its
     generator.
     """
-    if interruption := _holding.get(run_id):
-        interruption.cut_work_short = True
-        _end_run(instance, run_id, claims)
-
-
-def _end_run(instance: dg.DagsterInstance, run_id: str, claims: Claims) -> None:
-    interruption = _holding.pop(run_id, None)
-    if interruption is None:
-        return
-    # If this fails, the run keeps its claims, and `lost_runs` reports its stages.
-    flush_events(instance)
-    if interruption.is_set and not is_canceling(instance, run_id):
-        # At once, since the grace period may be short.
-        claims.hand_back(run_id)
-        if interruption.cut_work_short:
-            report_interruption(instance, run_id)
-    else:
-        # Unprocessed calls of a canceled or stopped run wait for another run.
-        claims.release(run_id)
+    if held := _held.get(run_id):
+        held.end_suspended()

@@ -121,8 +121,8 @@ def _storage(factories: ResourceFactories) -> dg.ResourceDefinition:
             try:
                 yield opened
             finally:
-                if run_id and context.instance:
-                    end_suspended_run(context.instance, run_id, opened.claims)
+                if run_id:
+                    end_suspended_run(run_id)
 
     return dg.ResourceDefinition(storage, description="Postgres and both object stores.")
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import dagster as dg
 
 from callpipeline.defs.errors import expose_errors
-from callpipeline.defs.interruption import holding_claims
+from callpipeline.defs.interruption import HeldClaims
 from callpipeline.defs.jobs.process_calls import (
     CallSelection,
     is_batch,
@@ -115,7 +115,7 @@ def call_assets(*, batch_size: int, concurrency: int) -> dg.AssetsDefinition:
             processor = Processor(stages, run_id)
             events = process_batch(processor, claimed, wanted, concurrency=concurrency)
             async with (
-                holding_claims(context, storage.claims) as interruption,
+                HeldClaims(context, storage.claims) as interruption,
                 aclosing(interruption.limit(events)) as limited,
             ):
                 async for event in limited:

@@ -16,7 +16,7 @@ from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.runs import mark_failed
 from callpipeline.defs.dagster_internals.tables import NOT_FINISHED_STATUSES, PRIORITY_TAG
 from callpipeline.defs.errors import expose_errors
-from callpipeline.defs.interruption import holding_claims
+from callpipeline.defs.interruption import HeldClaims
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME
 from callpipeline.defs.sensors.maintenance import never_started_work
 from callpipeline.domain.calls.call import Lane, Stage
@@ -59,7 +59,7 @@ def judge_missing_job(*, concurrency: int) -> dg.JobDefinition:
         judges = Rejudger(stages, storage.unjudged, run_id)
         with expose_errors():
             storage.unjudged.register_run(run_id)
-            async with holding_claims(context, storage.claims) as interruption:
+            async with HeldClaims(context, storage.claims) as interruption:
                 events = judges.judge_all(config.calls, concurrency=concurrency)
                 async for event in interruption.limit(events):
                     _log_event(context, event)

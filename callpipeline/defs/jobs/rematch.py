@@ -18,7 +18,7 @@ from callpipeline.defs.assets.calls import as_asset_event, skip_reason
 from callpipeline.defs.assets.metadata import code_reference
 from callpipeline.defs.dagster_internals.tables import PRIORITY_TAG
 from callpipeline.defs.errors import expose_errors
-from callpipeline.defs.interruption import holding_claims
+from callpipeline.defs.interruption import HeldClaims
 from callpipeline.defs.jobs.missing_judgements import has_active_run
 from callpipeline.defs.partitions import LANE_TAG, PARTITIONS_NAME, REMATCH_JOB, REMATCH_OP
 from callpipeline.domain.calls.call import Lane, Stage
@@ -74,7 +74,7 @@ def rematch_job(*, concurrency: int) -> dg.JobDefinition:
     ) -> None:
         with expose_errors():
             storage.unjudged.register_run(context.run_id)
-            async with holding_claims(context, storage.claims) as interruption:
+            async with HeldClaims(context, storage.claims) as interruption:
                 await interruption.run(_rematch(context, storage, stages, concurrency))
 
     @dg.job(
