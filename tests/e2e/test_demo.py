@@ -75,7 +75,9 @@ def first(home: Path, program: list[str]) -> str:
     until(lambda: counts(home).get("PROCESSING", 0) > 0, "calls in progress", 60, every_s=1)
     killed.kill()
     killed.wait()
-    assert counts(home).get("PROCESSING", 0) > 0
+    left = counts(home)
+    # The run may have handed its calls back: its guardian stops it more gently.
+    assert left.get("PROCESSING", 0) + left.get("PENDING", 0) > 0
     done = command(home, "demo", timeout_s=560, settings=RECOGNISER, program=program)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
