@@ -32,7 +32,11 @@ VALUES: Mapping[str, dict[str, Any]] = {
     "several sources": {"sources": SOURCES},
     "everything else": {
         "image": {"repository": "registry.example.com/callpipeline", "pullSecrets": ["registry"]},
-        "settings": {"CALLPIPELINE_S3_REGION": "eu-central-1", "CALLPIPELINE_CONCURRENCY": 16},
+        "settings": {
+            "CALLPIPELINE_S3_REGION": "eu-central-1",
+            "CALLPIPELINE_CONCURRENCY": 16,
+            "CALLPIPELINE_MIN_FREE_MB": 2_000_000,
+        },
         "runs": {
             "max": 20,
             "modelsClaim": "models",
@@ -143,6 +147,7 @@ def test_every_setting_exists_and_is_valid(manifests: list[Manifest]):
 
 def test_the_values_reach_the_settings():
     data = settings_of(rendered("everything else"))
+    assert data["CALLPIPELINE_MIN_FREE_MB"] == "2000000"
     assert data["CALLPIPELINE_S3_REGION"] == "eu-central-1"
     assert data["CALLPIPELINE_CONCURRENCY"] == "16" and data["CALLPIPELINE_MAX_RUNS"] == "20"
     assert data["CALLPIPELINE_WEB_URL"] == "https://calls.example.com"
@@ -197,6 +202,9 @@ def test_probes_ask_what_the_services_answer(manifests: list[Manifest]):
                 assert probe["httpGet"]["port"] == container["ports"][0]["name"]
                 expected = {"ui": ("/server_info",), "web": ("/health/live", "/health/ready")}[name]
                 assert probe["httpGet"]["path"] in expected
+                if name == "ui":  # it answers no other host, such as the address of its pod
+                    host = {"name": "Host", "value": "localhost"}
+                    assert probe["httpGet"]["httpHeaders"] == [host]
 
 
 def test_pods_are_confined(manifests: list[Manifest]):

@@ -54,7 +54,7 @@ class ObedientModel:
 def document_of(request: dict[str, Any]) -> dict[str, Any]:
     """Return the data between the delimiters of a request."""
     content = request["messages"][1]["content"]
-    match = re.fullmatch(r"DATA (\S+)\n(.*)\nEND (\S+)\n[^\n]+", content, re.DOTALL)
+    match = re.fullmatch(r"DATA (\S+)\n(.*)\nEND (\1)\n[^\n]+(?:\n\n.+)?", content, re.DOTALL)
     assert match and match[1] == match[3]
     return json.loads(match[2])
 

@@ -349,6 +349,11 @@ def test_an_answer_in_the_shape_of_the_schema_is_read(server: FaultServer, judge
     assert [v.quote for v in verdicts if isinstance(v, Judgement)] == ["and Vodafone was terrible,"]
 
 
+def correction_of(body: dict[str, Any]) -> str:
+    """Return what a request says of answers before, behind the document and its instruction."""
+    return body["messages"][1]["content"].rpartition("\nEND ")[2].partition("\n\n")[2]
+
+
 @pytest.mark.parametrize(
     ("other", "fault"),
     [
@@ -373,11 +378,11 @@ def test_the_next_request_names_what_was_wrong(
     assert labels(judge(f"{far}Vodafone was terrible.")) == [Sentiment.NEGATIVE]
     first, second = bodies(server)
     assert len(first["messages"]) == 2
-    [_, _, correction] = second["messages"]
+    assert [message["role"] for message in second["messages"]] == ["system", "user"]
     [mention] = document_of(second)["mentions"]
-    assert correction["role"] == "user"
-    assert f"mention {mention['id']}: " in correction["content"] and fault in correction["content"]
-    assert "pwned" not in correction["content"] and "Vodafone" not in correction["content"]
+    correction = correction_of(second)
+    assert f"mention {mention['id']}: " in correction and fault in correction
+    assert "pwned" not in correction and "Vodafone" not in correction
 
 
 @pytest.mark.parametrize(
@@ -397,7 +402,7 @@ def test_an_answer_that_is_rejected_whole_is_named_for_all_mentions(
     answers = iter([answer])
     server.script.chat = lambda request: next(answers, None) or keyed(request)
     assert labels(judge()) == GOOD
-    correction = bodies(server)[1]["messages"][2]["content"]
+    correction = correction_of(bodies(server)[1])
     ids = [str(mention["id"]) for mention in document_of(bodies(server)[1])["mentions"]]
     assert f"mention {', '.join(ids)}: " in correction and fault in correction
 
@@ -414,5 +419,5 @@ def test_a_corrected_mention_is_not_named_again(server: FaultServer, judge: Judg
     assert labels(judge()) == GOOD
     _, second = bodies(server)
     [mention] = document_of(second)["mentions"]
-    named = second["messages"][2]["content"].splitlines()[1:]
+    named = correction_of(second).splitlines()[1:]
     assert [line.partition(":")[0] for line in named] == [f"- mention {mention['id']}"]

@@ -69,7 +69,7 @@ def test_kubernetes_needs_a_description_of_the_pods(
 
 @pytest.mark.parametrize(
     ("waiting", "slots", "size", "open_batches"),
-    [(500, 5, 56, 5), (100, 5, 24, 4), (10, 5, 24, 1), (0, 5, 24, 1), (100_000, 4, 200, 4)],
+    [(500, 5, 56, 5), (100, 5, 24, 4), (10, 5, 24, 2), (0, 1, 24, 1), (100_000, 4, 200, 4)],
 )
 def test_pods_get_batches_that_are_worth_their_start(
     waiting: int, slots: int, size: int, open_batches: int

@@ -244,7 +244,7 @@ class Trainer:
         variants = options.variants if options.vary else 1
         calls = call_utterances(variants, epoch if options.vary else 0)
         calls = rng.sample(calls, round(options.share * len(calls)))
-        calls += call_utterances(options.pairs, epoch + 1, "pairs.txt")
+        calls += call_utterances(options.pairs, epoch + 1, "later/pairs.txt")
         public = [
             replace(u, left=u.left[-PUBLIC_CHARS:], right=u.right[:PUBLIC_CHARS])
             for u in rng.sample(self.mams, options.mams) + rng.sample(self.news, options.news)

@@ -237,8 +237,10 @@ def _is_part_of_figure(place: Place, words: Sequence[str], text: WordMap) -> boo
         return False
     first, last = place.first, place.last
     before, after = text.word(first - 1), text.word(last + 1)
-    if before in _TENS_WORDS and words[0] in _UNIT_WORDS and _is_close(text, first - 1):
-        return True
+    if before in _TENS_WORDS and words[0] in _UNIT_WORDS:
+        # Not over the end of a sentence: "I pay forty. Six Flags is closer."
+        between = text.gap(first - 1)
+        return between.isspace() or between in _HYPHENS
     goes_on = words[-1].isdigit() and after.isdigit() and text.gap(last) in (",", ".")
     goes_back = words[0].isdigit() and before.isdigit() and text.gap(first - 1) in (",", ".")
     return goes_on or goes_back
@@ -256,7 +258,10 @@ def _is_part_of_code(place: Place, words: Sequence[str], text: WordMap) -> bool:
     if len(words) < 2 or not all(len(word) == 1 and word.isalpha() for word in words):
         return False
     following = range(place.last, place.last + 2)
-    return all(_is_digit(text.word(at + 1)) and _is_close(text, at) for at in following)
+    if not all(_is_digit(text.word(at + 1)) and _is_close(text, at) for at in following):
+        return False
+    after = text.word(place.last + 3)
+    return after != "times" and after not in _UNITS and after.removesuffix("s") not in _UNITS
 
 
 def _is_digit(word: str) -> bool:

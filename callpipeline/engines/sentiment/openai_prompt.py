@@ -144,15 +144,17 @@ class JudgePrompt:
 
         `faults` say by mention id what was wrong with the answer before.
         """
+        question = self._delimited()
+        if correction := self._correction(faults):
+            # Some servers refuse two messages of the same role in a row.
+            question += f"\n\n{correction}"
         body: dict[str, Any] = {
             "model": model,
             "messages": [
                 {"role": "system", "content": SYSTEM_PROMPT},
-                {"role": "user", "content": self._delimited()},
+                {"role": "user", "content": question},
             ],
         }
-        if correction := self._correction(faults):
-            body["messages"].append({"role": "user", "content": correction})
         if variant.with_sampling:
             tokens = MAX_TOKENS + MAX_TOKENS_PER_MENTION * len(self.mention_ids)
             body |= {"temperature": 0.4 * sample, "seed": sample + 1, "max_tokens": tokens}

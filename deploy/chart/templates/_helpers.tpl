@@ -53,7 +53,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $settings "CALLPIPELINE_WEB_URL" (printf "%s://%s" $scheme .Values.ingress.host) -}}
 {{- end -}}
 {{- range $key, $value := .Values.settings -}}
-{{- $_ := set $settings $key (toString $value) -}}
+{{- /* A number of a million and more would be written as 1e+06. */ -}}
+{{- $isWhole := and (kindIs "float64" $value) (eq (floor $value) (float64 $value)) -}}
+{{- $_ := set $settings $key (ternary (printf "%d" (int64 $value)) (toString $value) $isWhole) -}}
 {{- end -}}
 {{- toYaml $settings -}}
 {{- end -}}
