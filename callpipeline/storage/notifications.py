@@ -220,7 +220,7 @@ class AlertRules:
         row |= {"made_by": rule.made_by and sanitize_text(rule.made_by)}
         what = "insert_alert_rule" if rule.rule_id is None else "update_alert_rule"
         if not self._database.rows(f"notifications/{what}", row):
-            raise AlertRuleOutdated("Someone else changed or deleted this rule. Reload the page.")
+            raise AlertRuleOutdated("Someone else changed or deleted this rule meanwhile.")
 
     def delete(self, rule_id: int) -> bool:
         """Delete a rule; return whether it existed."""
