@@ -195,7 +195,7 @@ def _clock(at: datetime, zone: ZoneInfo) -> str:
 
 def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> dict[str, object]:
     """Return what the webhook contains beyond the contract: all calls, events, and links."""
-    hidden = _INTERNAL_KEYS | (_ALERT_KEYS if lead.kind is EventKind.CONTENT_ALERT else set())
+    hidden = _ALERT_KEYS if lead.kind is EventKind.CONTENT_ALERT else _INTERNAL_KEYS
     own = {name: value for name, value in lead.metadata.items() if name not in hidden}
     fields: dict[str, object] = {
         "event": lead.kind.value,
@@ -219,4 +219,4 @@ def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> 
 
 
 _INTERNAL_KEYS = frozenset({"over", "advice", "type", "stack_trace"})
-_ALERT_KEYS = frozenset({"path", "moments"})
+_ALERT_KEYS = _INTERNAL_KEYS | {"path", "moments"}
