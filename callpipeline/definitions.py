@@ -122,7 +122,7 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
             storage.database,
             storage.outbox,
             chosen.ingestion_quiet_h or None,
-            AlertMonitor(storage.alert_rules, storage.analytics, storage.insights, storage.outbox),
+            AlertMonitor(storage.alert_rules, storage.analytics, storage.insights),
         ),
     )
 

@@ -87,6 +87,11 @@ class AlertRule:
     made_by: str | None = None
     made_at: datetime | None = None
 
+    @property
+    def repeats_after_days(self) -> int | None:
+        """Return after how many days a finding is reported again; None is never."""
+        return self.days if self.kind in (AlertKind.SPIKE, AlertKind.SENTIMENT) else None
+
 
 WIRE_TYPES = {
     EventKind.CALL_FAILED: "job_failed",

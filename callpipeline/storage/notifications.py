@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -192,7 +192,7 @@ def _add(
 
 
 class AlertRules:
-    """Rules of alerts on what is said in calls: table `alert_rules`."""
+    """Rules of alerts on what is said in calls: tables `alert_rules` and `reported_alerts`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -208,6 +208,22 @@ class AlertRules:
         )
         return [_alert_rule(row) for row in rows]
 
+    def report(self, rule: AlertRule, found: NotificationEvent, now: datetime) -> bool:
+        """Add what a rule found to the outbox; return whether it was added.
+
+        A subject is reported once, or again when the days are over after which the rule repeats.
+        That is remembered for as long as the rule exists: events are deleted after a while.
+        """
+        event_id, day = str(uuid.uuid4()), now.astimezone(UTC).date()
+        reported = {"rule_id": rule.rule_id, "subject": sanitize_text(found.subject or "")}
+        reported |= {"day": day, "repeats_after_days": rule.repeats_after_days}
+
+        def enter(connection: Connection[DictRow]) -> bool:
+            due = connection.execute(query("notifications/report_alert"), reported).fetchone()
+            return bool(due) and _add(connection, event_id, replace(found, subject=None), now)
+
+        return self._database.with_retry(enter)
+
     def save(self, rule: AlertRule, seen_at: datetime | None = None) -> None:
         """Store a rule; one with an id is changed. Raises AlertRuleOutdated.
 
@@ -220,7 +236,7 @@ class AlertRules:
         row |= {"made_by": rule.made_by and sanitize_text(rule.made_by)}
         what = "insert_alert_rule" if rule.rule_id is None else "update_alert_rule"
         if not self._database.rows(f"notifications/{what}", row):
-            raise AlertRuleOutdated("Someone else changed or deleted this rule. Reload the page.")
+            raise AlertRuleOutdated("Someone else changed or deleted this rule meanwhile.")
 
     def delete(self, rule_id: int) -> bool:
         """Delete a rule; return whether it existed."""

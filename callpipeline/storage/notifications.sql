@@ -36,13 +36,14 @@ WHERE rule_id = %(rule_id)s
 RETURNING rule_id;
 
 -- name: quotes
--- List the words of mentions that still count, of calls that were not erased.
+-- List the words of mentions that still count, of completed calls: while a call is processed again,
+-- its quotes may be older than what was masked.
 SELECT coalesce(nullif(s.switching_quote, ''), nullif(s.quote, '')) AS quote
 FROM unnest(%(calls)s::text[], %(mentions)s::text[]) WITH ORDINALITY
          AS wanted (call_id, mention_id, position)
 JOIN mentions m USING (call_id, mention_id) JOIN calls c USING (call_id)
 JOIN sentiment s USING (call_id, mention_id)
-WHERE m.status = 'counted' AND c.state <> 'ERASED'
+WHERE m.status = 'counted' AND c.state = 'COMPLETED'
   AND coalesce(nullif(s.switching_quote, ''), nullif(s.quote, '')) IS NOT NULL
 ORDER BY position LIMIT %(limit)s;
 
@@ -370,6 +371,15 @@ UPDATE notifications SET
     asked_until = %(asked_until)s::timestamptz
 WHERE notification_id = %(notification_id)s::uuid AND state <> 'DELIVERED'
 RETURNING state;
+
+-- name: report_alert
+-- Record that an alert is reported, if its rule exists and didn't report it already, or repeats it by now.
+INSERT INTO reported_alerts (rule_id, subject, reported_on)
+SELECT rule_id, %(subject)s, %(day)s::date FROM alert_rules
+WHERE rule_id = %(rule_id)s FOR KEY SHARE
+ON CONFLICT (rule_id, subject) DO UPDATE SET reported_on = excluded.reported_on
+WHERE reported_alerts.reported_on <= excluded.reported_on - %(repeats_after_days)s::integer
+RETURNING subject;
 
 -- name: resend
 -- Make messages due again at a person's request. Their waits start again from the first.

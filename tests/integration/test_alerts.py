@@ -13,7 +13,12 @@ from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.calls.rates import Rate
 from callpipeline.domain.competitors.mentions import Decision
-from callpipeline.domain.notifications import AlertKind, AlertRule, NotificationChannel
+from callpipeline.domain.notifications import (
+    AlertKind,
+    AlertRule,
+    NotificationChannel,
+    NotificationEvent,
+)
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.errors import AlertRuleOutdated
@@ -94,7 +99,7 @@ def talk(
 
 def monitor(desk: NotificationDesk) -> AlertMonitor:
     storage = desk.storage
-    return AlertMonitor(storage.alert_rules, storage.analytics, storage.insights, storage.outbox)
+    return AlertMonitor(storage.alert_rules, storage.analytics, storage.insights)
 
 
 def check(desk: NotificationDesk, *, after_s: float = EVERY_S) -> list[str]:
@@ -203,7 +208,7 @@ def test_no_spike_is_found_below_the_threshold_or_of_too_few_calls(
     of_now, of_before = (Rate(min(n, of), min(n, of), of) for n, of in (now, before))
     today = datetime.now(UTC)
     reading = OnlyRates(today, of_now, of_before)
-    watch = AlertMonitor(None, reading, None, None)  # pyright: ignore[reportArgumentType]
+    watch = AlertMonitor(None, reading, None)  # pyright: ignore[reportArgumentType]
     rule = replace(RULE, threshold=threshold, min_calls=min_calls)
     if list(watch.find(rule, today.date())):
         assert min(of_now.of, of_before.of) >= min_calls
@@ -223,6 +228,42 @@ def test_a_spike_is_sent_once_in_its_period_and_again_in_the_next(desk: Notifica
     assert again == []
     desk.deliver(times=2)
     assert [len(sent(desk, channel)) for channel in NotificationChannel] == [1, 1, 1]
+
+
+def test_a_lasting_rise_is_sent_again_when_as_many_days_are_over(desk: NotificationDesk) -> None:
+    """From any first day: periods are no weeks of the calendar."""
+    rules = desk.storage.alert_rules
+    for first in range(3):
+        rules.save(replace(RULE, days=3))
+        [rule] = rules.list()
+        event = next(iter(a_rise(rule)))
+        at = [datetime(2026, 12, 5 + first + day, 12, tzinfo=UTC) for day in range(8)]
+        told = [day for day, now in enumerate(at) if rules.report(rule, event, now)]
+        assert told == [0, 3, 6]
+        rules.delete(rule.rule_id or 0)
+
+
+def a_rise(rule: AlertRule) -> list[NotificationEvent]:
+    reading = OnlyRates(datetime.now(UTC), Rate(20, 20, 40), Rate(4, 4, 40))
+    watch = AlertMonitor(None, reading, None)  # pyright: ignore[reportArgumentType]
+    return list(watch.find(replace(rule, has_quotes=False), datetime.now(UTC).date()))
+
+
+def test_what_is_sent_once_is_not_repeated_after_its_event_was_deleted(
+    desk: NotificationDesk,
+) -> None:
+    talk(desk, days_ago=2, calls=3, mentioning=1, said=LEAVES)
+    desk.storage.alert_rules.save(replace(LEAVING, days=366))
+    assert len(check(desk)) == 1
+    execute_sql(desk.storage.database.url, "DELETE FROM outbox")
+    assert check(desk, after_s=91 * 86_400) == []
+
+
+def test_a_deleted_rule_reports_nothing_more(desk: NotificationDesk) -> None:
+    desk.storage.alert_rules.save(RULE)
+    [rule] = desk.storage.alert_rules.list()
+    desk.storage.alert_rules.delete(rule.rule_id or 0)
+    assert not desk.storage.alert_rules.report(rule, a_rise(rule)[0], desk.now)
 
 
 def test_a_rule_is_checked_by_one_of_several_processes(desk: NotificationDesk) -> None:
@@ -314,6 +355,29 @@ def test_words_that_were_dismissed_or_erased_before_sending_are_not_sent(
     desk.storage.erasures.begin(ids[:1], keep_recording=False)
     desk.deliver()
     assert all("more mentions" in text and WORDS not in text for text in texts(desk).values())
+
+
+def test_words_of_calls_that_are_processed_again_are_not_sent(desk: NotificationDesk) -> None:
+    """Numbers in their quotes may be masked in the transcript already."""
+    talk(desk, days_ago=10, calls=40)
+    ids = talk(desk, days_ago=2, calls=12, mentioning=12, said=LEAVES)
+    desk.storage.alert_rules.save(replace(RULE, has_quotes=True))
+    desk.policy = replace(desk.policy, quote_channels=frozenset(NotificationChannel))
+    assert check(desk) == ["Vodafone: more mentions"]
+    desk.storage.claims.claim(ids, "redact-1")
+    desk.deliver()
+    assert all("more mentions" in text and WORDS not in text for text in texts(desk).values())
+
+
+def test_calls_that_are_processed_again_are_in_no_alert(desk: NotificationDesk) -> None:
+    ids = talk(desk, days_ago=2, calls=3, mentioning=3, said=LEAVES)
+    desk.storage.claims.claim(ids[:2], "redact-1")
+    desk.storage.alert_rules.save(replace(LEAVING, has_quotes=True))
+    assert len(check(desk)) == 1
+    [(call_id, moments)] = execute_sql(
+        desk.storage.database.url, "SELECT call_id, metadata ->> 'moments' FROM outbox"
+    )
+    assert call_id == ids[2] and ids[2] in moments
 
 
 def test_an_alert_about_an_erased_call_is_not_sent(desk: NotificationDesk) -> None:

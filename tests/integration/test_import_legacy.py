@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.mentions import Decision, MentionStatus
 from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.sentiment import Sentiment
 from callpipeline.wiring import Storage, open_storage
@@ -105,6 +106,41 @@ def test_numbers_are_masked_and_a_repeated_import_masks_what_was_imported_before
     assert quotes >= {MASKED, "call [phone] and ask for vodafone"}
     assert counts(imported(here, old)) == {"unchanged": 1}
     assert "No stored transcript has numbers" in here.run("redact", "--dry-run").stdout
+
+
+def test_masking_an_imported_call_keeps_decisions_and_no_earlier_quote(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    old.add_jobs(1)
+    old.put(1, "right", {"success": True, "data": a_transcript_of([NUMBER])})
+    judged = [a_result(1, 7, "Vodafone", NUMBER, context="vodafone", start_time="0.0")]
+    old.insert("sentiment_results", judged)
+    imported(here, old)
+    call_id = calls_by_job(storage)[old_id(1)].call_id
+    [before] = [each for each in storage.results.mentions(call_id) if each.segment_index == 0]
+    storage.reviews.decide(call_id, before.mention_id, Decision.DISMISSED)
+    assert "4111" in str(execute_sql(database_url, "SELECT quote FROM replaced_judgements"))
+    here.environment["CALLPIPELINE_REDACT"] = "card"
+    assert counts(imported(here, old)) == {"updated": 1}
+    after = {each.mention_id: each.status for each in storage.results.mentions(call_id)}
+    assert before.mention_id not in after, "the mask is shorter than the number"
+    assert list(after.values()).count(MentionStatus.DISMISSED) == 1
+    assert in_database(database_url, ["4111"]) == []
+
+
+def test_an_import_with_fewer_kinds_takes_no_mask_off(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    old.add_jobs(1)
+    old.put(1, "right", {"success": True, "data": a_transcript_of([NUMBER])})
+    old.insert("sentiment_results", [a_result(1, 8, "Vodafone", "call 07700 900123")])
+    here.environment["CALLPIPELINE_REDACT"] = "card,phone"
+    assert counts(imported(here, old)) == {"new": 1}
+    for kinds in ("", "card"):
+        here.environment["CALLPIPELINE_REDACT"] = kinds
+        assert counts(imported(here, old)) == {"changed here": 1}
+        assert in_database(database_url, SECRETS) == []
+    assert in_files(here.home / "storage", SECRETS) == []
 
 
 def test_everything_is_brought_over(here: Installation, old: OldSystem, storage: Storage) -> None:

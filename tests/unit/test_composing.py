@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callpipeline.domain.notifications import EventKind, NotificationChannel, Severity
-from callpipeline.pipeline.notifications.composing import Links, compose
+from callpipeline.pipeline.notifications.composing import Links, compose, quoted_moments
 from callpipeline.storage.ports.notifications import NotificationContent, OutboxEvent
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -70,6 +70,26 @@ def test_a_message_about_one_call():
     assert message.calls[0].filename == "call 0.wav"
     assert message.run_link == "https://d/runs/run-1"
     assert message.metadata["event_ids"] == ["event-0"]
+
+
+@pytest.mark.parametrize("moments", [3, "x", ["no moment"], None, {"a": 1}])
+def test_metadata_of_clients_is_theirs_also_where_alerts_use_the_name(moments: Any):
+    own = {"moments": moments, "path": "/backup"}
+    note = content(an_event(kind=EventKind.CUSTOM, metadata=own), kind=EventKind.CUSTOM)
+    assert quoted_moments(note) == []
+    message = composed(note)
+    assert {name: message.metadata[name] for name in own} == own
+
+
+def test_metadata_of_alerts_stays_here():
+    moment = "2026-03-02-c36927c80d5a/right.0.5.EE"
+    found = {"moments": [moment], "path": "/moments?moment=x"}
+    alert = an_event(kind=EventKind.CONTENT_ALERT, metadata=found)
+    note = content(alert, alert, kind=EventKind.CONTENT_ALERT)
+    assert [str(each) for each in quoted_moments(note)] == [moment]
+    message = composed(note)
+    assert "https://a/moments?moment=x" in message.message
+    assert not set(found) & set(message.metadata)
 
 
 def test_a_message_about_many_calls_has_their_count_times_and_ids():

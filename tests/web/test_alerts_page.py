@@ -108,9 +108,19 @@ def test_a_change_of_another_person_is_said_and_not_overridden(
     storage.alert_rules.save(replace(rule, days=3, made_by="bob"))
     reply = ann.post("/alerts", data=shown | {"days": "30"})
     assert reply.status_code == 409
-    assert "Someone else changed or deleted this rule." in reply.text
-    assert fields(reply.text)["days"] == "30", "what was entered is kept"
+    assert "Someone else changed or deleted this rule meanwhile." in reply.text
+    entered = fields(reply.text)
+    assert entered["days"] == "30", "what was entered is kept"
+    assert ann.post("/alerts", data=entered).status_code == 409, "also if it is sent again"
     assert [each.days for each in storage.alert_rules.list()] == [3]
+    [now] = re.findall(r'href="([^"]*)">Show the rule as it is now', reply.text)
+    present = fields(ann.get(now.partition("#")[0]).text)
+    assert ann.post("/alerts", data=present | {"days": "30"}).status_code == 303
+    [kept] = storage.alert_rules.list()
+    assert (kept.days, kept.made_by) == (30, "ann")
+    assert storage.alert_rules.delete(kept.rule_id or 0)
+    reply = ann.post("/alerts", data=present)
+    assert reply.status_code == 409 and "Show the rule" not in reply.text, "it is deleted"
 
 
 @pytest.mark.parametrize(

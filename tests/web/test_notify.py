@@ -77,10 +77,11 @@ def test_all_fields_are_delivered(
     client: httpx.Client, receiver: HttpReceiver, storage: Storage
 ) -> None:
     own = {"job_id": "old-17", "job_filename": "a.wav", "error_message": "e", "stack_trace": "at x"}
-    client.post("/notify", json=WISH | own | {"metadata": {"host": "recorder-3"}})
+    metadata = {"host": "recorder-3", "moments": 3, "path": "/backup"}
+    client.post("/notify", json=WISH | own | {"metadata": metadata})
     told = receiver.requests[0].json
     assert {name: told[name] for name in own} == own
-    assert told["metadata"]["host"] == "recorder-3"
+    assert {name: told["metadata"][name] for name in metadata} == metadata
     [call_id] = enter(storage, "mine.wav")
     client.post("/notify", json=WISH | {"job_id": call_id})
     told = receiver.requests[1].json

@@ -43,7 +43,7 @@ FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETIT
 class UnmaskedNumbers:
     """Completed calls with numbers that the settings mask by now.
 
-    Imported calls that have some are masked by importing them again.
+    Imported calls that have some are masked by importing them again, unless they changed here.
     """
 
     call_ids: Sequence[str]
@@ -126,7 +126,8 @@ def _describe(found: UnmaskedNumbers) -> None:
     if found.imported:
         console.print(
             f"{found.imported:,} imported calls have numbers: run `callpipeline import-legacy` "
-            "again, which masks them.",
+            "again, which masks them, except in calls whose mentions were found again here since: "
+            "`callpipeline erase` deletes those.",
             highlight=False,
             soft_wrap=True,
         )

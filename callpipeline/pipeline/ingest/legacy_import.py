@@ -131,6 +131,7 @@ class LegacyImport:
             mentions=mentions,
             judgements=judgements,
             masked=masked,
+            masked_kinds=self._masking.kinds,
             fingerprint=_fingerprint(job, documents, self._masking.name),
         )
         outcome = self._store.save(call)
@@ -244,6 +245,7 @@ class _Masking:
 
     def __init__(self, policy: RedactionPolicy) -> None:
         self._policy = policy
+        self.kinds = policy.kinds
         self.name = " ".join(sorted(policy.kinds))
 
     def transcripts(

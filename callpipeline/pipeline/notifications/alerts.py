@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from callpipeline.domain.audio import Speaker
+from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment, MomentId
 from callpipeline.domain.calls.rates import Rate, RateChange
 from callpipeline.domain.notifications import AlertKind, AlertRule, EventKind, Severity
@@ -18,7 +19,7 @@ from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.pipeline.reading.analytics import previous_period
 from callpipeline.pipeline.reading.overview import changes_of
 from callpipeline.storage.ports.analytics import AnalyticsReader, InsightReader, ListedMention
-from callpipeline.storage.ports.notifications import AlertRuleStore, OutboxStore
+from callpipeline.storage.ports.notifications import AlertRuleStore
 
 EVERY_S = 600.0
 MAX_QUOTES = 3
@@ -33,20 +34,20 @@ class AlertMonitor:
     rules: AlertRuleStore
     analytics: AnalyticsReader
     insights: InsightReader
-    outbox: OutboxStore
 
     def check(self, now: datetime) -> list[str]:
         """Check the rules that are due; return the titles of new alerts."""
         titles: list[str] = []
         for rule in self.rules.due(now, EVERY_S):
             for event in self.find(rule, now.date()):
-                if self.outbox.add(event, now):
+                if self.rules.report(rule, event, now):
                     titles.append(event.title)
         return titles
 
     def find(self, rule: AlertRule, today: date) -> Iterator[Event]:
         """Yield what a rule finds, whether or not it was reported before."""
         period = CallFilters(
+            states=(CallState.COMPLETED,),
             competitors=(rule.competitor,) if rule.competitor else (),
             from_day=today - timedelta(days=rule.days - 1),
             to_day=today,
@@ -82,7 +83,7 @@ class AlertMonitor:
                     rule,
                     f"{name}: more {what}",
                     f"{_stated(change.now, what, rule)}, {before:.1f} before ({of}).",
-                    subject=f"{name}:{today.toordinal() // rule.days}",
+                    subject=name,
                     filters=period.with_competitor(name).mentioning_any(),
                 )
 
@@ -121,7 +122,7 @@ class AlertMonitor:
     def _event(
         self, rule: AlertRule, title: str, message: str, *, subject: str, filters: CallFilters
     ) -> Event:
-        """Return the event of a finding; each subject of a rule is reported once."""
+        """Return the event of a finding; `subject` is what the rule is not to repeat."""
         group = f"{EventKind.CONTENT_ALERT}:{rule.rule_id}"
         moments: list[str] = []
         if rule.has_quotes:
@@ -133,7 +134,7 @@ class AlertMonitor:
             title,
             message,
             group_key=group,
-            subject=f"{group}:{subject}",
+            subject=f"{rule.kind}:{subject}",
             metadata={"path": alert_page(filters), "moments": moments},
             channels=rule.channels or None,
         )

@@ -84,7 +84,8 @@ def compose(
 
 def quoted_moments(content: NotificationContent) -> list[MomentId]:
     """Return the moments whose words the message may quote, oldest event first."""
-    found = (each for event in content.events for each in event.metadata.get("moments", ()))
+    alerts = (each for each in content.events if each.kind is EventKind.CONTENT_ALERT)
+    found = (moment for event in alerts for moment in event.metadata["moments"])
     return [MomentId.parse(each) for each in dict.fromkeys(found)]
 
 
@@ -194,7 +195,8 @@ def _clock(at: datetime, zone: ZoneInfo) -> str:
 
 def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> dict[str, object]:
     """Return what the webhook contains beyond the contract: all calls, events, and links."""
-    own = {name: value for name, value in lead.metadata.items() if name not in _INTERNAL_KEYS}
+    hidden = _ALERT_KEYS if lead.kind is EventKind.CONTENT_ALERT else _INTERNAL_KEYS
+    own = {name: value for name, value in lead.metadata.items() if name not in hidden}
     fields: dict[str, object] = {
         "event": lead.kind.value,
         "part": content.part,
@@ -216,4 +218,5 @@ def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> 
     return own | {name: value for name, value in fields.items() if value not in (None, [])}
 
 
-_INTERNAL_KEYS = frozenset({"over", "advice", "type", "stack_trace", "path", "moments"})
+_INTERNAL_KEYS = frozenset({"over", "advice", "type", "stack_trace"})
+_ALERT_KEYS = _INTERNAL_KEYS | {"path", "moments"}

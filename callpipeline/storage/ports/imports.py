@@ -1,6 +1,6 @@
 """Imports from the system that callpipeline replaces: its rows, and the calls made of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import CallState, Recording
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.redaction.masking import MaskedSpan
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.sentiment import Judgement
 from callpipeline.domain.transcripts import Transcript
 
@@ -45,7 +46,8 @@ ParseTranscript = Callable[[bytes, Channel], Transcript]
 class ImportedCall:
     """A call of the old system. `fingerprint` changes with anything that it was made of.
 
-    `masked` are the stretches of its transcripts that were masked.
+    `masked` are the stretches of its transcripts that were masked, and `masked_kinds` what was
+    searched for in all its texts.
     """
 
     recording: Recording
@@ -59,6 +61,7 @@ class ImportedCall:
     judgements: tuple[Judgement, ...]
     fingerprint: str
     masked: tuple[MaskedSpan, ...] = ()
+    masked_kinds: Set[Kind] = frozenset()
 
     @property
     def call_id(self) -> str:

@@ -132,6 +132,10 @@ class AlertRuleStore(Protocol):
         """Take the rules to check now: each once in `every_s` seconds, by one process."""
         ...
 
+    def report(self, rule: AlertRule, found: NotificationEvent, now: datetime) -> bool:
+        """Add what a rule found to the outbox, unless its subject was reported lately."""
+        ...
+
 
 class NotificationLog(Protocol):
     """Notifications that were created, with their state."""

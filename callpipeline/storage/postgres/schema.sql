@@ -676,6 +676,17 @@ COMMENT ON COLUMN alert_rules.channels IS 'Channels to notify; none applies the 
 COMMENT ON COLUMN alert_rules.has_quotes IS
     'Whether quotes are sent, to channels that may receive them.';
 
+CREATE TABLE reported_alerts (
+    rule_id      bigint NOT NULL REFERENCES alert_rules ON DELETE CASCADE,
+    subject      text NOT NULL,
+    reported_on  date NOT NULL,
+    PRIMARY KEY (rule_id, subject)
+);
+COMMENT ON TABLE reported_alerts IS
+    'When a rule last reported a competitor or a call; events in the outbox are deleted earlier.';
+COMMENT ON COLUMN reported_alerts.subject IS
+    'Kind of alert and competitor, or the call of a customer who leaves.';
+
 CREATE TABLE notifications (
     notification_id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     number           bigint GENERATED ALWAYS AS IDENTITY,

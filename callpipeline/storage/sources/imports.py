@@ -39,7 +39,7 @@ class Imports:
     """Stores imported calls. Implements `ImportStore`.
 
     A repeated import writes the same rows and objects, and leaves alone what has been changed here
-    since: calls that were recomputed, and erased ones.
+    since: calls that were recomputed, erased ones, and those with masks that it would take off.
     """
 
     def __init__(self, database: Database, store: ObjectStore, rule_version: int) -> None:
@@ -52,7 +52,7 @@ class Imports:
         return self._database.with_retry(lambda connection: self._save(connection, call))
 
     def _save(self, connection: Connection[DictRow], call: ImportedCall) -> ImportOutcome:
-        run_id = f"{RUN} {call.fingerprint}"
+        run_id = " ".join([RUN, call.fingerprint, *sorted(call.masked_kinds)])
         found = connection.execute(query("imports/lock"), {"call_id": call.call_id}).fetchone()
         if found:
             if found["state"] == CallState.ERASED:
@@ -60,6 +60,8 @@ class Imports:
             if found["runs"] == [run_id]:
                 return ImportOutcome.UNCHANGED
             if any(not run.startswith(RUN) for run in found["runs"]) or not is_ended(found):
+                return ImportOutcome.CHANGED_HERE
+            if not _kinds_masked_before(found) <= set(call.masked_kinds):
                 return ImportOutcome.CHANGED_HERE
         connection.execute(query("imports/put_call"), _call_row(call))
         self._put_results(connection, call)
@@ -83,7 +85,13 @@ class Imports:
         tables.insert(connection, "segments", segments)
         masked = [serialization.masked_row(call_id, *each) for each in enumerate(call.masked)]
         tables.replace(connection, "redactions", "call_id", [call_id], masked)
+        # Masks move the mentions after them; decisions on those move along.
+        ids = {"call_id": call_id, "mention_ids": [row["mention_id"] for row in mentions]}
+        starts = {"starts": [each.start_s for each in call.mentions]}
+        connection.execute(query("reviews/follow"), ids | starts)
         tables.replace(connection, "mentions", "call_id", [call_id], mentions)
+        # Their quotes may be older than the masks.
+        connection.execute(query("results/forget_replaced"), {"call_id": call_id})
         tables.insert(connection, "sentiment", judged)
         reviews.apply(connection, call_id, call.mentions)
         corrections.apply(connection, call_id)
@@ -138,6 +146,12 @@ class ImportedRecordings:
 
     def remove_empty_folders(self, key: str) -> None:
         return
+
+
+def _kinds_masked_before(row: Row) -> set[str]:
+    """Return the kinds that the last import masked: another one must not bring them back."""
+    of_runs = {kind for run in row["runs"] for kind in run.split()[2:]}
+    return of_runs | set(row["masked"])
 
 
 def is_ended(row: Row) -> bool:

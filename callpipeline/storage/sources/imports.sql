@@ -1,7 +1,9 @@
 -- name: lock
--- Lock the call that a job was imported as, or that was erased, with the runs of its stages.
+-- Lock the call that a job was imported as, or that was erased, with the runs of its stages and the
+-- kinds of numbers that were masked in it.
 SELECT c.state, ARRAY(SELECT DISTINCT s.run_id FROM call_stages s WHERE s.call_id = c.call_id)
-                AS runs
+                AS runs,
+       ARRAY(SELECT DISTINCT r.kind FROM redactions r WHERE r.call_id = c.call_id) AS masked
 FROM calls c
 WHERE c.call_id = %(call_id)s
    OR (c.state = 'ERASED' AND right(c.call_id, 12) = right(%(call_id)s, 12))

@@ -1,6 +1,7 @@
 """Alert rules (`/alerts`), for admins: list, add, change and delete them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -92,7 +93,8 @@ def save_alert(
     try:
         state.storage.alert_rules.save(rule, form.seen_at)
     except AlertRuleOutdated as error:
-        return _page(request, state, rule, str(error), 409)
+        # With the time that was seen, so that saving the same form again is refused too.
+        return _page(request, state, replace(rule, made_at=form.seen_at), str(error), 409)
     return RedirectResponse("/alerts", 303)
 
 
