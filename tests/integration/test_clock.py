@@ -1,14 +1,21 @@
 """The clock is set back or forth by an hour: nothing waits longer, and no claim is stolen."""
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 
 from callpipeline.errors import EngineUnavailable
 from callpipeline.storage.calls.claims import STALE_AFTER_S
+from callpipeline.storage.reading.analytics import DailyMarts
 from callpipeline.wiring import Storage
 from tests.integration.calls import enter
 from tests.integration.databases import execute_sql, move_clock
 
 HOUR_S = 3600.0
+FAILED = """
+    UPDATE calls SET state = 'FAILED', updated_at = now(), error_stage = 'transcripts',
+        error_class = 'EngineUnavailable', error_message = 'busy', error_transient = true
+"""
 
 
 @pytest.fixture
@@ -75,3 +82,57 @@ def test_a_small_correction_moves_nothing(settled: Storage, database_url: str):
     move_clock(database_url, -20)
     assert settled.queue.settle_clock() == 0
     assert seconds_until(database_url, "retry_at", "outages") > 0
+
+
+def test_notifications_do_not_wait_for_the_clock(settled: Storage, database_url: str):
+    execute_sql(
+        database_url,
+        """
+        INSERT INTO alert_rules (kind, threshold, days, min_calls, channels, has_quotes, is_enabled,
+                                 checked_at)
+            VALUES ('leaving', 1, 1, 1, '{}', false, true, now());
+        INSERT INTO incidents (group_key, kind, recovers, opened_at, last_event_at)
+            VALUES ('a', 'call_failed', true, now(), now());
+        INSERT INTO notifications (incident_id, channel, part, created_at, next_attempt_at)
+            SELECT incident_id, 'log', 'opening', now(), now() FROM incidents;
+        INSERT INTO outbox (event_id, kind, severity, group_key, recovers, title, message)
+            VALUES (gen_random_uuid(), 'call_failed', 'error', 'b', true, 'Failed', 'busy')
+        """,
+    )
+    move_clock(database_url, -HOUR_S)
+    columns = [
+        ("checked_at", "alert_rules"),
+        ("last_event_at", "incidents"),
+        ("opened_at", "incidents"),
+        ("created_at", "notifications"),
+        ("occurred_at", "outbox"),
+    ]
+    assert all(seconds_until(database_url, *column) > HOUR_S / 2 for column in columns)
+    settled.queue.settle_clock()
+    assert all(seconds_until(database_url, *column) < HOUR_S / 2 for column in columns)
+    due_s = seconds_until(database_url, "next_attempt_at", "notifications")
+    assert due_s > HOUR_S / 2, "quiet hours are times of the day"
+
+
+def _count_day(url: str, call_id: str) -> None:
+    hours = "audio_h, agent_talk_h, customer_talk_h, silence_h"
+    execute_sql(
+        url,
+        f"INSERT INTO daily_calls (day, calls, completed, failed, mentions, {hours}, made_at)"
+        " SELECT (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date,"
+        f" 0, 0, 0, 0, 0, 0, 0, 0, now() FROM calls WHERE call_id = '{call_id}'",
+    )
+
+
+def test_a_day_that_was_counted_before_is_counted_again(settled: Storage, database_url: str):
+    [call_id] = enter(settled)
+    _count_day(database_url, call_id)
+    move_clock(database_url, -HOUR_S)
+    scanned_at = datetime.now(UTC) + timedelta(seconds=HOUR_S)
+    execute_sql(database_url, FAILED)
+    first, marts = date(2000, 1, 1), DailyMarts(settled.database)
+    unsettled, _ = marts.stale_days(first, scanned_at)
+    assert len(unsettled) == 1, "also before the clock is settled"
+    settled.queue.settle_clock()
+    assert seconds_until(database_url, "made_at", "daily_calls") < HOUR_S / 2
+    assert marts.stale_days(first, scanned_at)[0] == unsettled

@@ -282,3 +282,24 @@ def test_doctor_says_that_calls_wait_for_their_judge_and_where_the_list_comes_fr
     assert not isinstance(found, str)
     assert found[0].level == FindingLevel.WARN
     assert "5 wait for the judge" in found[0].detail
+
+
+@pytest.mark.parametrize(
+    ("names", "is_judged_again"),
+    [(("Vodafone", "Globex"), True), (("Vodafone", "Initech"), False), (("Globex",), True)],
+    ids=["another name in the segment", "in another call", "gone and back"],
+)
+def test_a_dismissed_mention_is_judged_again_if_what_it_is_judged_by_changed(
+    storage: Storage, names: tuple[str, ...], is_judged_again: bool
+):
+    call_id, _ = fill(storage, ("Vodafone and Globex are awful.", "Initech is great."))
+    [mention] = storage.results.mentions(call_id)
+    review = storage.reviews.decide(call_id, mention.mention_id, Decision.DISMISSED)
+    put_in_force(storage, Catalog(tuple(map(Competitor, names))))
+    if "Vodafone" not in names:
+        put_in_force(storage, Catalog((Competitor("Vodafone"), *map(Competitor, names))))
+    storage.reviews.undo(review.review_id)
+    waiting = {each.mention_id for each in storage.unjudged.of_calls([call_id])}
+    assert (mention.mention_id in waiting) == is_judged_again
+    stored = storage.rematches.load(call_id)
+    assert stored and (mention.mention_id in stored.judgements) != is_judged_again

@@ -446,6 +446,20 @@ def test_an_answer_about_a_phrase_holds_for_this_phrase(storage: Storage):
     assert [follows(each, asked) for each in (decided, same, other)] == [False, True, False]
 
 
+def test_without_its_phrase_an_answer_holds_for_open_mentions_only(storage: Storage):
+    """Retention deletes phrases: nobody knows any more which mentions the answer is about."""
+    decided = replace(PENDING, status=MentionStatus.COUNTED, log_odds=2.0)
+    asked = replace(PENDING, char_start=10, char_end=13, log_odds=0.1, phrase="sky diving")
+    also_open = replace(asked, char_start=20, char_end=23, phrase="sky tv")
+    call_id = complete(storage, "one.wav", [decided, asked, also_open])
+    change(storage, [call_id], first_ended_at="now() - interval '9 days'")
+    now = datetime.now(UTC)
+    RetentionStore(storage.database).delete(RetentionClass.TRANSCRIPTS, call_id, now, lambda row: 1)
+    storage.reviews.decide(call_id, asked.mention_id, DISMISS)
+    found = [status_of(storage, call_id, each)[0] for each in (decided, asked, also_open)]
+    assert found == ["counted", "dismissed", "dismissed"]
+
+
 def test_an_answer_leaves_alone_what_people_decided_before(storage: Storage):
     counted = replace(
         PENDING, char_start=50, char_end=53, status=MentionStatus.COUNTED, log_odds=2.0

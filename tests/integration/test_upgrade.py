@@ -1,7 +1,9 @@
 """Upgrade from the first schema, with calls in every state, on two versions of Postgres."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from callpipeline.domain.calls.call import CallState, Registration, Stage
@@ -13,6 +15,7 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
 from tests.builders import a_recording
 from tests.integration.databases import execute_sql, new_database
+from tests.processes import until
 
 
 @pytest.fixture(scope="session")
@@ -182,3 +185,26 @@ def test_values_of_earlier_versions_are_renamed(first_schema_url: str):
     assert execute_sql(
         first_schema_url, "SELECT group_key, error_class FROM outbox ORDER BY group_key"
     ) == [(renamed, "ServiceUnavailable"), ("run_failed", None)]
+
+
+def test_an_upgrade_waits_for_a_call_that_is_being_changed(any_empty_url: str):
+    """A transaction writes what is read of its call, and later its mentions: neither is refused."""
+    migrate(any_empty_url, "0039")
+    execute_sql(any_empty_url, FIRST_CALLS)
+    with (
+        psycopg.connect(any_empty_url, options="-c search_path=callpipeline") as erasure,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        call_id = old(1)
+        erasure.execute("UPDATE calls SET key = 'moved.wav' WHERE call_id = %s", (call_id,))
+        upgraded = pool.submit(migrate, any_empty_url)
+        waiting = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        until(lambda: execute_sql(any_empty_url, waiting) != [(0,)], "the upgrade waits", 120)
+        erasure.execute("UPDATE calls SET state = 'ERASED' WHERE call_id = %s", (call_id,))
+        erasure.commit()
+        assert upgraded.result() == "0041"
+    read = execute_sql(any_empty_url, "SELECT call_id FROM reading_calls WHERE state = 'ERASED'")
+    assert (old(1),) in read

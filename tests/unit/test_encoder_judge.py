@@ -19,7 +19,7 @@ from callpipeline.engines.encoder.inputs import (
 )
 from callpipeline.engines.encoder.network import FILES, LabelProbabilities, UtteranceEncoder
 from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.encoder_judge import EncoderJudge
+from callpipeline.engines.sentiment.encoder_judge import RULE_CONFIDENCE, EncoderJudge
 from callpipeline.errors import MissingObject
 from callpipeline.pipeline.quality.sentiment_evaluation import (
     evaluate_judge,
@@ -82,6 +82,71 @@ def test_plain_opinions(judge: EncoderJudge, text: str, label: Sentiment, decide
     assert found.confidence is not None and 0 <= found.confidence <= 1
     assert found.rule.partition(":")[0] == decided_by
     assert found.quote in text
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Sky is cheaper", POSITIVE),
+        ("Sky is cheaper.", POSITIVE),
+        ("Sky are faster", POSITIVE),
+        ("Sky was much cheaper", POSITIVE),
+        ("Sky are a lot better", POSITIVE),
+        ("Sky's quicker.", POSITIVE),
+        ("Well, Sky is so much easier!", POSITIVE),
+        ("Sky is more reliable.", POSITIVE),
+        ("Sky is less complicated", POSITIVE),
+        ("Sky has been far friendlier.", POSITIVE),
+        ("Honestly, Sky is way better.", POSITIVE),
+        ("I looked around. Sky is cheaper. Can you match it?", POSITIVE),
+        ("Sky are better for us", POSITIVE),
+        ("Sky is dearer", NEGATIVE),
+        ("Sky are worse.", NEGATIVE),
+        ("Sky was a lot slower", NEGATIVE),
+        ("Sky is even pricier.", NEGATIVE),
+        ("Sky is more expensive", NEGATIVE),
+        ("Sky were less helpful.", NEGATIVE),
+        ("Yeah, Sky is just harder.", NEGATIVE),
+    ],
+)
+def test_a_bare_comparative_is_an_opinion(judge: EncoderJudge, text: str, label: Sentiment):
+    found = judge_sky(judge, (CUSTOMER, text))
+    assert found.sentiment is label
+    assert found.rule.startswith("comparison: '")
+    assert found.confidence is not None and found.confidence >= RULE_CONFIDENCE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sky is cheaper?",
+        "Is Sky cheaper?",
+        "Why is Sky cheaper?",
+        "If Sky is cheaper",
+        "If Sky is cheaper, I will think about it.",
+        "I hope Sky is better.",
+        "He said Sky is cheaper.",
+        "They claim Sky is faster",
+        "I wish Sky was easier",
+        "I doubt Sky is better.",
+        "Sky would be cheaper",
+        "Sky is not cheaper.",
+        "Sky isn't better",
+        "Sky is no better.",
+        "Sky was slightly dearer but worth every penny.",
+        "Sky is cheaper but useless.",
+        "Sky is cheaper. But I don't trust them.",
+        "Sky is cheaper, they said.",
+        "Sky is cheaper, isn't it?",
+        "Sky is cheaper. Is that right?",
+        "Your deal with Sky is better",
+        "Sky is bigger.",
+        "Apparently Sky is cheaper",
+        "I'm not saying Sky is better or worse",
+    ],
+)
+def test_what_a_comparative_does_not_state_is_left_to_the_encoder(judge: EncoderJudge, text: str):
+    assert judge_sky(judge, (CUSTOMER, text)).rule.startswith("model")
 
 
 def test_the_answer_to_a_question_counts(judge: EncoderJudge):

@@ -1,18 +1,24 @@
 """The page of suggested aliases: quotes that play, accepting, refusing, and who may."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from callpipeline.domain.access import ApiKey, Scope
+from callpipeline.domain.access import ApiKey, AuditAction, Scope
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import MentionStatus
 from callpipeline.storage.access import ApiKeys
 from callpipeline.storage.ports.rematch import ChangeOrigin
+from callpipeline.web.pages.insights import suggestions
+from callpipeline.web.services.catalog import catalog_in_force
+from callpipeline.web.state import AppState
 from callpipeline.wiring import Storage
 from tests.integration.rematching import COMMAND, fill, in_force, rematch
+from tests.processes import until
 from tests.web.served import Served, served
 from tests.web.uploads import WITH_KEY
 
@@ -110,6 +116,42 @@ def test_aliases_that_can_not_be_accepted_are_refused_with_a_reason(
     assert gone.status_code == 409 and "is no name of the list in force" in gone.text
     assert client.post(PAGE, data=FORM | {"decision": "keep"}).status_code == 422
     assert in_force(storage).version == before
+
+
+def test_a_decision_that_changes_nothing_is_no_entry_of_the_audit_log(
+    client: httpx.Client, storage: Storage
+) -> None:
+    htmx = {"HX-Request": "true"}
+    taken = {"competitor": "Cyteva", "alias": "EE", "decision": "accept"}
+    reply = client.post(PAGE, data=taken, headers=htmx)
+    assert reply.status_code == 409
+    assert "keep only one of them" in reply.text and "<html" not in reply.text
+    reply = client.post(PAGE, data=FORM | {"decision": "accept"}, headers=htmx)
+    assert reply.status_code == 200
+
+    def changes() -> int:  # in the order in which they were made
+        return len(storage.audit.page(action=AuditAction.CHANGED))
+
+    until(lambda: changes() > 0, "the change is an entry", 60)
+    assert changes() == 1
+
+
+def test_the_page_reads_the_list_beside_the_event_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_on: list[bool] = []
+
+    def spied(state: AppState) -> Catalog:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            read_on.append(True)
+        read_on.append(False)
+        return catalog_in_force(state)
+
+    monkeypatch.setattr(suggestions, "catalog_in_force", spied)
+    assert client.get(PAGE).status_code == 200
+    assert found_in(client) == ["sytevah"]
+    assert read_on and True not in read_on
 
 
 def test_only_admins_see_and_decide(empty_app: Served, storage: Storage) -> None:

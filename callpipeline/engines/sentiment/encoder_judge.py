@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from typing import NamedTuple
 
+from callpipeline.domain.competitors.disambiguation.vocabulary import word_set
 from callpipeline.domain.competitors.mentions import Mention
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.switching import SwitchingIntent, find_switching_intent
@@ -24,7 +25,7 @@ from callpipeline.engines.encoder.network import (
     unclear_from,
 )
 from callpipeline.engines.ports import Conversation
-from callpipeline.engines.sentiment.clauses import Clause, mention_clauses
+from callpipeline.engines.sentiment.clauses import TARGET, Clause, RuleMatch, mention_clauses
 from callpipeline.engines.sentiment.rules import match_comparison
 
 MAX_CLAUSES = 8
@@ -34,6 +35,19 @@ OVERRULES = 0.9
 """Probability from which the encoder's label counts more than switching."""
 SWITCHING_SCORE = 0.5
 _EXPLICIT = re.compile(r"\b(?:than|as \w+ as)\b")
+_BARE = re.compile(
+    r"(?:(?:well|yes|yeah|oh|honestly|frankly|actually|obviously|basically) )*"
+    rf"{TARGET} (?:is|are|'s|'re|was|were|(?:has|have|'ve) been) "
+    r"(?:(?:so|much|far|way|even|loads|heaps|miles|really|definitely|clearly|always|just|still"
+    r"|actually|a (?:whole )?lot|a good deal|a great deal) )*"
+    r"(?P<comparative>(?:(?:more|less) )?\w+)(?: (?:for (?:me|us)|overall|anyway))?"
+)
+_SENTENCE_STARTS = frozenset(".!?")
+_TAKES_BACK = word_set("""
+    but though although however except yet only or not no nope right true correct really is are
+    isn't aren't was were wasn't weren't
+    """)
+"""First words of a sentence that may take back or ask what the one before says."""
 _FROM = re.compile(r"\bfrom (?:the |our |my |their )?\S+$")
 _CLAUSE_END = re.compile(
     r"[.,;:?!…]+\s+|\s+(?=(?:but|because|so|and|although|though|whereas|while|which|when|if|then"
@@ -134,13 +148,24 @@ def _own_clauses(context: TargetContext, mention: Mention) -> Sequence[Clause]:
 
 
 def _match_comparison(clauses: Sequence[Clause]) -> _Verdict | None:
-    """Match "than" and "as … as"; without them, rules are wrong more often than the encoder."""
+    """Match "than", "as … as" and "X is cheaper"; otherwise, the encoder is right more often."""
     for clause in clauses:
         match = match_comparison(clause)
-        if match and match.score and _EXPLICIT.search(match.rule):
+        if match and match.score and (_EXPLICIT.search(match.rule) or _is_bare(clauses, match)):
             label = Sentiment.POSITIVE if match.score > 0 else Sentiment.NEGATIVE
             return _Verdict(label, match.score, match.rule, clause.quote, RULE_CONFIDENCE)
     return None
+
+
+def _is_bare(clauses: Sequence[Clause], match: RuleMatch) -> bool:
+    """Return True for "X is much cheaper" as a whole sentence, which says no more than that."""
+    own, following = clauses[0], clauses[1:2]
+    found = _BARE.fullmatch(" ".join(own.words))
+    if found is None or own.is_question or own.link not in _SENTENCE_STARTS:
+        return False
+    if any(c.link not in _SENTENCE_STARTS or c.words[0] in _TAKES_BACK for c in following):
+        return False
+    return f"'{found['comparative']}'" in match.rule
 
 
 def _match_switching(context: TargetContext) -> _Verdict | None:

@@ -19,7 +19,8 @@ class CallChanges:
 
     `changed` are new or different by the rules; `gone` were found before. `counted` are the ids
     that count, after the decisions of people. `dropped` mentions lose their judgement; with the
-    context that it was made in. `judged_in` are the contexts of mentions to judge.
+    context that it was made in. `outdated` ones did not count, and would be judged otherwise now.
+    `judged_in` are the contexts of mentions to judge.
     """
 
     found: tuple[Mention, ...]
@@ -27,6 +28,7 @@ class CallChanges:
     gone: tuple[Mention, ...]
     counted: frozenset[str]
     dropped: Mapping[str, str]
+    outdated: frozenset[str]
     judged_in: Mapping[str, str]
 
     @property
@@ -56,7 +58,7 @@ def find_changes(
     old = _contexts([before[id_] for id_ in stored.counted], texts)
     new = _contexts([after[id_] for id_ in counted], texts)
     is_kept = {id_ for id_, context in new.items() if old.get(id_) == context and not judges_all}
-    # A mention that a person dismissed has lost its judgement already.
+    # A mention that a person dismissed has lost its judgement already: it is set aside.
     dropped = {id_: old.get(id_, "") for id_ in old if id_ not in is_kept}
     return CallChanges(
         found=found,
@@ -64,6 +66,12 @@ def find_changes(
         gone=tuple(mention for id_, mention in before.items() if id_ not in after),
         counted=counted,
         dropped=dropped,
+        outdated=frozenset(
+            id_
+            for id_ in stored.decisions.keys() & before.keys() - stored.counted
+            if _context_if_counted(before.get(id_), before, stored.counted, texts)
+            != _context_if_counted(after.get(id_), after, counted, texts)
+        ),
         judged_in={id_: context for id_, context in new.items() if id_ not in is_kept},
     )
 
@@ -75,6 +83,21 @@ def _counts(mention: Mention, decision: tuple[Decision, float] | None) -> bool:
     if decision[0] is Decision.RESET:
         return mention.counts
     return decision[0] is Decision.CONFIRMED
+
+
+def _context_if_counted(
+    mention: Mention | None,
+    mentions: Mapping[str, Mention],
+    counted: frozenset[str],
+    texts: Mapping[tuple[Channel, int], str],
+) -> str | None:
+    """Return what a mention would be judged by if it counted, too; None without it."""
+    if mention is None:
+        return None
+    place = (mention.channel, mention.segment_index)
+    near = [each for each in mentions.values() if (each.channel, each.segment_index) == place]
+    named = [each for each in near if each.mention_id in counted | {mention.mention_id}]
+    return _contexts(named, texts)[mention.mention_id]
 
 
 def _contexts(

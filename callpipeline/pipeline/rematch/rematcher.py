@@ -210,6 +210,7 @@ class Rematcher:
             mention_ids=[mention.mention_id for mention in changes.found],
             changed=changes.changed,
             dropped=changes.dropped,
+            outdated=changes.outdated,
             judgements=judgements,
             missing=missing,
             engine=None,

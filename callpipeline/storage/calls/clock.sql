@@ -1,7 +1,8 @@
 -- name: settle
 -- Compare the time with that of the last look. If the clock was set back, set back as much what is
--- due, leased or beating in the future: otherwise calls would wait, and dead runs keep theirs, until
--- the clock has caught up. Quiet hours are times of the day, so messages not yet sent stay as they
+-- due, leased or beating in the future, and what waits a while since: otherwise calls and
+-- notifications would wait, dead runs keep theirs, and days not be counted again, until the clock has
+-- caught up. Quiet hours are times of the day, so messages not yet sent stay as they
 -- are. Return the seconds that the clock was set back.
 WITH last AS MATERIALIZED (
     SELECT seen_at - clock_timestamp() AS back FROM clock FOR UPDATE
@@ -31,9 +32,22 @@ WITH last AS MATERIALIZED (
     WHERE next_attempt_at > now()
 ), messages AS (
     UPDATE notifications SET leased_until = leased_until - back,
+        created_at = CASE WHEN created_at > now() THEN created_at - back ELSE created_at END,
         next_attempt_at = CASE WHEN attempts > 0 AND next_attempt_at > now()
                                THEN next_attempt_at - back ELSE next_attempt_at END
-    FROM jump WHERE leased_until > now() OR attempts > 0 AND next_attempt_at > now()
+    FROM jump WHERE greatest(leased_until, created_at) > now()
+                 OR attempts > 0 AND next_attempt_at > now()
+), events AS (
+    UPDATE outbox SET occurred_at = occurred_at - back FROM jump
+    WHERE incident_id IS NULL AND occurred_at > now()
+), incident_times AS (
+    UPDATE incidents SET last_event_at = last_event_at - back,
+        opened_at = CASE WHEN opened_at > now() THEN opened_at - back ELSE opened_at END
+    FROM jump WHERE last_event_at > now()
+), checked_rules AS (
+    UPDATE alert_rules SET checked_at = checked_at - back FROM jump WHERE checked_at > now()
+), counted_days AS (
+    UPDATE daily_calls SET made_at = made_at - back FROM jump WHERE made_at > now()
 ), requests AS (
     UPDATE idempotent_requests SET held_until = held_until - back FROM jump
     WHERE held_until > now()

@@ -311,6 +311,8 @@ def _save_changes(connection: Connection[DictRow], write: RematchWrite) -> None:
     else:
         connection.execute(query("rematches/keep_judgements"), call | dropped)
     connection.execute(query("rematches/delete_sentiment"), call | dropped)
+    outdated: Row = {"mention_ids": list(write.outdated)}
+    connection.execute(query("rematches/forget_outdated"), call | outdated)
     found: Row = {"mention_ids": list(write.mention_ids)}
     connection.execute(query("results/delete_other_mentions"), call | found)
     rows = [serialization.mention_row(write.call_id, mention) for mention in write.changed]

@@ -306,6 +306,11 @@ WITH missing AS (
 )
 DELETE FROM sentiment WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention_ids)s);
 
+-- name: forget_outdated
+-- Delete the judgements of dismissed mentions that would be judged otherwise now.
+DELETE FROM replaced_judgements
+WHERE call_id = %(call_id)s AND mention_id = ANY(%(mention_ids)s) AND context = 'dismissed';
+
 -- name: save
 -- Record that a call has the results of a rematch, and remove it from its list.
 WITH mentions_stage AS (

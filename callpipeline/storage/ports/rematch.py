@@ -1,6 +1,6 @@
 """Changes of the catalog, and rematches: the calls with older results get new ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -200,7 +200,8 @@ class RematchWrite:
     """The new results of a call: what to change, and the fences of what was read.
 
     `changed` mentions are new or different, `mention_ids` all that were found. The judgements of
-    `dropped` mentions are deleted, after those with a context are kept for an undo.
+    `dropped` mentions are deleted, after those with a context are kept for an undo. Those of
+    `outdated` mentions, which people dismissed, are not given back by an undo.
     """
 
     call_id: str
@@ -213,6 +214,7 @@ class RematchWrite:
     mention_ids: Sequence[str]
     changed: Sequence[Mention]
     dropped: Mapping[str, str]
+    outdated: Collection[str]
     judgements: Sequence[Judgement]
     missing: Sequence[UnjudgedMention]
     engine: str | None

@@ -377,21 +377,26 @@ WHERE c.day = ANY(%(days)s);
 
 -- name: stale_days
 -- List the days with calls that ended, were linked, were erased or got another day after a time and
--- after the day was counted. A minute is added for changes that were not yet committed then. Future days are
--- listed as far as a wrong time zone may put them; days with calls deleted by retention are
--- not.
-WITH changed AS (
+-- after the day was counted. A minute is added for changes that were not yet committed then. Times in
+-- the future are of a clock that was set back: they exclude nothing. Future days are listed as far as
+-- a wrong time zone may put them; days with calls deleted by retention are not.
+WITH scan AS MATERIALIZED (
+    SELECT CASE WHEN %(since)s::timestamptz > now() THEN '-infinity' ELSE %(since)s::timestamptz END
+           AS since
+), changed AS (
     SELECT (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date AS day, updated_at
     FROM calls
-    WHERE state IN ('COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED') AND updated_at > %(since)s
+    WHERE state IN ('COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')
+      AND updated_at > (SELECT since FROM scan)
     UNION ALL
     SELECT previous_day, corrected_at FROM call_corrections
-    WHERE previous_day IS NOT NULL AND corrected_at > %(since)s
+    WHERE previous_day IS NOT NULL AND corrected_at > (SELECT since FROM scan)
 ), stale AS (
     SELECT day, min(c.updated_at) AS first_changed_at, max(c.updated_at) AS last_changed_at
     FROM changed c LEFT JOIN daily_calls d USING (day)
     WHERE day BETWEEN %(first)s AND (now() AT TIME ZONE 'UTC')::date + 2
-      AND (d.made_at IS NULL OR c.updated_at > d.made_at - interval '1 minute')
+      AND (d.made_at IS NULL OR d.made_at > now()
+           OR c.updated_at > d.made_at - interval '1 minute')
     GROUP BY day
 )
 SELECT * FROM stale

@@ -80,7 +80,8 @@ WHERE r.call_id = %(call_id)s AND r.mention_id = moved.before;
 -- name: insert
 -- Insert a decision on a mention, if it exists. If it was open, it also holds for the others of the
 -- competitor in the call that are open, or that a moderate score decided; after an answer about a phrase
--- only for those that begin the same phrase. One question for each competitor and call.
+-- only for those that begin the same phrase. Retention deletes phrases with the transcript: then, what
+-- a moderate score decided stays. One question for each competitor and call.
 WITH asked AS (
     SELECT competitor, phrase FROM mentions
     WHERE call_id = %(call_id)s AND mention_id = %(mention_id)s AND status = 'needs_review'
@@ -95,7 +96,9 @@ WHERE call_id = %(call_id)s
        OR m.competitor = (SELECT competitor FROM asked)
           AND (m.status = 'needs_review'
                OR m.found_status IS NULL AND abs(m.log_odds) < %(max_log_odds)s
-                  AND (SELECT phrase FROM asked) IN ('', m.phrase)))
+                  AND (SELECT phrase FROM asked) IN ('', m.phrase)
+                  AND EXISTS (SELECT FROM stored_stages s
+                              WHERE s.call_id = m.call_id AND s.stage = 'transcripts')))
 RETURNING *;
 
 -- name: list

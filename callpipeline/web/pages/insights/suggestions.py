@@ -76,9 +76,9 @@ async def suggestions(
                 report = await asyncio.to_thread(_mine, state, sanitize_text(name), calls)
         except UnknownCatalog:
             problem = "This name is no longer on the list."
-    return _suggestions_page(
-        request, state, Search(name, calls or CALLS[1], report, problem), 404 if problem else 200
-    )
+    search = Search(name, calls or CALLS[1], report, problem)
+    status = 404 if problem else 200
+    return await asyncio.to_thread(_suggestions_page, request, state, search, status)
 
 
 def _suggestions_page(
@@ -132,6 +132,7 @@ def decide(
     return page(
         request,
         "competitors/suggestion_decided.html",
+        409 if problem else 200,
         headers=NO_STORE,
         decided=decision,
         problem=problem,

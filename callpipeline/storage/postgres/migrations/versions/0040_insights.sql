@@ -1,8 +1,18 @@
+-- Writers lock their call first, then write reading_calls, then reading_mentions. Taken in the same
+-- order, these locks wait for them; taken later, the two would wait for each other. Calls can be read
+-- meanwhile.
+LOCK TABLE callpipeline.calls IN EXCLUSIVE MODE;
+LOCK TABLE callpipeline.reading_calls IN SHARE MODE;
+LOCK TABLE callpipeline.reading_mentions IN ACCESS EXCLUSIVE MODE;
+
 COMMENT ON TABLE callpipeline.replaced_judgements IS
     'Sentiment that a rematch or a dismissal removed: undoing it gives exactly the same back.';
 COMMENT ON COLUMN callpipeline.replaced_judgements.context IS
     'Hash of the segment and of the names that counted in it, or dismissed.';
 
+-- Before the update, which would write each of them for each row.
+DROP INDEX callpipeline.reading_mentions_by_competitor, callpipeline.reading_mentions_by_agent,
+    callpipeline.reading_mentions_by_day, callpipeline.reading_mentions_switching;
 ALTER TABLE callpipeline.reading_mentions ADD COLUMN state text, ADD COLUMN took_place_at timestamptz;
 UPDATE callpipeline.reading_mentions m SET state = c.state, took_place_at = c.took_place_at
 FROM callpipeline.reading_calls c WHERE c.call_id = m.call_id;
@@ -51,8 +61,6 @@ BEGIN
 END
 $$;
 
-DROP INDEX callpipeline.reading_mentions_by_competitor, callpipeline.reading_mentions_by_agent,
-    callpipeline.reading_mentions_by_day, callpipeline.reading_mentions_switching;
 CREATE INDEX reading_calls_by_state ON callpipeline.reading_calls (state, took_place_at);
 CREATE INDEX reading_mentions_by_competitor ON callpipeline.reading_mentions (competitor, call_id)
     INCLUDE (day, agent, source, speaker, stance, score, state, switching);
