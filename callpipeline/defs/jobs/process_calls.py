@@ -102,8 +102,8 @@ def spread_over_slots(options: Settings, waiting: int) -> int:
 def max_open_batches(options: Settings, waiting: int) -> int:
     """Return how many batches may be open in a lane: enough for the slots of all machines.
 
-    While a pod starts, the calls that arrive meanwhile gather for the next one. There are two, since
-    that of a pod that dies before it starts stays open until the start timeout.
+    While a pod starts, the calls that arrive meanwhile gather for the next one. There are two,
+    since that of a pod that dies before it starts stays open until the start timeout.
     """
     if options.run_launcher == "default":
         return MAX_OPEN_BATCHES
