@@ -197,7 +197,7 @@ def test_an_upgrade_waits_for_a_call_that_is_being_changed(any_empty_url: str):
     ):
         call_id = old(1)
         erasure.execute("UPDATE calls SET key = 'moved.wav' WHERE call_id = %s", (call_id,))
-        upgraded = pool.submit(migrate, any_empty_url)
+        upgraded = pool.submit(migrate, any_empty_url, "0040")
         waiting = (
             "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
             " WHERE NOT granted AND datname = current_database()"
@@ -205,6 +205,6 @@ def test_an_upgrade_waits_for_a_call_that_is_being_changed(any_empty_url: str):
         until(lambda: execute_sql(any_empty_url, waiting) != [(0,)], "the upgrade waits", 120)
         erasure.execute("UPDATE calls SET state = 'ERASED' WHERE call_id = %s", (call_id,))
         erasure.commit()
-        assert upgraded.result() == "0041"
+        assert upgraded.result() == "0040"
     read = execute_sql(any_empty_url, "SELECT call_id FROM reading_calls WHERE state = 'ERASED'")
     assert (old(1),) in read
