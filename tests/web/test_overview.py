@@ -39,7 +39,10 @@ def address(
         early = f"""DELETE FROM mentions m USING reading_calls c
                     WHERE c.call_id = m.call_id AND c.{first_month}"""
         execute_sql(url, f"{early} AND competitor = 'Sky'")
-        execute_sql(url, f"{early} AND competitor = 'EE' AND right(m.call_id, 1) < 'e'")
+        kept = f"""SELECT call_id FROM reading_mentions
+                   WHERE competitor = 'EE' AND {first_month} AND state = 'COMPLETED'
+                   ORDER BY call_id LIMIT 3"""
+        execute_sql(url, f"{early} AND competitor = 'EE' AND m.call_id <> ALL (ARRAY({kept}))")
         execute_sql(url, f"{early.replace('<=', '>')} AND competitor = '{VANISHED}'")
         execute_sql(url, "UPDATE sentiment SET switching = NULL")
         execute_sql(
