@@ -28,8 +28,8 @@ from callpipeline.pipeline.quality.sentiment_evaluation import (
 )
 from tests.builders import a_mention
 
-MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.67, 0.12, 0.85
-"""Measured were 0.70, 0.09 and 0.88."""
+MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.7, 0.14, 0.85
+"""Measured were 0.74, 0.12 and 0.88."""
 HELDOUT = Path(__file__).parents[2] / "training" / "encoder" / "heldout.jsonl"
 POSITIVE, NEGATIVE, NEUTRAL = Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.NEUTRAL
 CUSTOMER, AGENT = Speaker.CUSTOMER, Speaker.AGENT
