@@ -28,8 +28,8 @@ from callpipeline.pipeline.quality.sentiment_evaluation import (
 )
 from tests.builders import a_mention
 
-MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.7, 0.14, 0.85
-"""Measured were 0.74, 0.12 and 0.88."""
+MIN_MACRO_F1, MAX_TURNED_ROUND, MIN_RIGHT_IF_SURE = 0.72, 0.19, 0.85
+"""Measured were 0.76, 0.17 and 0.88."""
 HELDOUT = Path(__file__).parents[2] / "training" / "encoder" / "heldout.jsonl"
 POSITIVE, NEGATIVE, NEUTRAL = Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.NEUTRAL
 CUSTOMER, AGENT = Speaker.CUSTOMER, Speaker.AGENT
@@ -211,8 +211,8 @@ def test_an_improbable_judgement_is_mixed():
 @pytest.mark.parametrize(
     ("answer", "label"),
     [
-        ((0.65, 0.05, 0.30), Sentiment.MIXED),
-        ((0.30, 0.05, 0.65), Sentiment.MIXED),
+        ((0.57, 0.05, 0.38), Sentiment.MIXED),
+        ((0.38, 0.05, 0.57), Sentiment.MIXED),
         ((0.65, 0.30, 0.05), NEGATIVE),
         ((0.05, 0.30, 0.65), POSITIVE),
         ((0.25, 0.50, 0.25), NEUTRAL),

@@ -447,7 +447,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shipped-words", type=int, default=6500)
     parser.add_argument(
-        "--turned", type=float, default=0.12, help="opinions turned round, at most, for choices"
+        "--turned", type=float, default=0.165, help="opinions turned round, at most, for choices"
     )
     parser.add_argument("--calibrate", action="store_true", help="choose thresholds only")
     return parser.parse_args(arguments)
