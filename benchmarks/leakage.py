@@ -74,7 +74,7 @@ class _Hearing:
 
 
 def _compare(call: Path, seconds: float, hear: _Hearing) -> Iterator[str]:
-    sound, rate_hz = _read(call, seconds)
+    sound, rate_hz = read_two_channels(call, seconds)
     recorded = [hear(sound[:, side], rate_hz) for side in (0, 1)]
     for gain_db in GAINS_DB:
         mixed = sound.copy()
@@ -134,7 +134,7 @@ def _channels(path: Path) -> int:
         return 0
 
 
-def _read(path: Path, seconds: float) -> tuple[Sound, int]:
+def read_two_channels(path: Path, seconds: float) -> tuple[Sound, int]:
     """Return the beginning of a recording with two channels, and its sample rate."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]

@@ -85,7 +85,7 @@ class Interruption:
 
     def close(self) -> None:
         """Cancel the work of `limit` from outside of the event loop; later would be too late."""
-        if self._limited is not None:
+        if self._limited is not None and not self._loop.is_closed():
             closing = asyncio.wait_for(self._limited.aclose(), CANCEL_S)
             with suppress(TimeoutError):
                 self._loop.run_until_complete(closing)

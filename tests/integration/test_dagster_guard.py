@@ -244,6 +244,15 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+def test_escapes_hide_no_change_from_the_audit_log(settings: Settings):
+    found: list[AuditEntry] = []
+    client = a_client(settings, record=found.extend)
+    sent = json.dumps({"query": "mutation { deleteRun { id } }", "variables": {"p": CALL}})
+    hidden = sent.replace("mutation", "mut\\u0061tion").replace(CALL, CALL.replace("-", "\\u002d"))
+    assert client.post("/graphql", content=hidden, headers=JSON).status_code == 200
+    assert [described(each) for each in found] == [f"erased deleteRun {CALL}"]
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_is_changed_in_the_ui_is_in_the_audit_log(settings: Settings, name: str):
     sent, expected = CHANGES[name]

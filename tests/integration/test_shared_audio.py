@@ -4,12 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from benchmarks.leakage import read_two_channels
 from callpipeline.domain.audio import SplitRecording
 from callpipeline.engines.speech import SileroSpeechDetector
 from callpipeline.engines.split import LocalSplitter
@@ -98,24 +98,10 @@ def frames(sound: Sound, rate_hz: int) -> Sound:
     return np.square(sound[: len(sound) // length * length]).reshape(-1, length).mean(axis=1)
 
 
-def sides(path: Path) -> tuple[Sound, int]:
-    """Return the first minute of a recording, and its sample rate."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        rate_hz = stream.rate
-        resampler = av.AudioResampler("flt", layout="stereo", rate=rate_hz)
-        parts = [
-            each.to_ndarray().reshape(-1, 2)
-            for frame in container.decode(stream)
-            for each in resampler.resample(frame)
-        ]
-    return np.concatenate(parts)[: 60 * rate_hz], rate_hz
-
-
 @pytest.mark.parametrize("name", TWO_SIDES)
 def test_nothing_is_removed_from_a_real_call_of_two_sides(tmp_path: Path, name: str) -> None:
     """What the recogniser hears is what was recorded, so no word can be lost."""
-    sound, rate_hz = sides(AUDIO / "calls" / name)
+    sound, rate_hz = read_two_channels(AUDIO / "calls" / name, 60)
     soundfile.write(tmp_path / "call.wav", sound, rate_hz, "PCM_16")
     (tmp_path / "out").mkdir()
     assert split(tmp_path / "call.wav", tmp_path / "out").flags == ()
@@ -131,7 +117,7 @@ def test_nothing_is_removed_from_a_real_call_of_two_sides(tmp_path: Path, name: 
 def test_no_speech_of_a_real_call_is_lost_by_the_removal_of_leakage(
     tmp_path: Path, name: str, gain_db: float, delay_s: float
 ) -> None:
-    sound, rate_hz = sides(AUDIO / "calls" / name)
+    sound, rate_hz = read_two_channels(AUDIO / "calls" / name, 60)
     late = np.zeros(round(delay_s * rate_hz))
     leaked = np.concatenate((late, sound[:, 1]))[: len(sound)] * 10 ** (gain_db / 20)
     mixed = np.stack([sound[:, 0] + leaked, sound[:, 1]], axis=1)

@@ -29,7 +29,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def test_a_burst_is_processed_by_the_workers(installation: Installation) -> None:
     keys = [installation.record(Script(n, 2, wait_s=2.0)) for n in range(CALLS)]
     call_ids = installation.register(keys[:1])
-    _run_of(installation, call_ids[0])
+    installation.run_at_work(call_ids[0])
     call_ids += installation.register(keys[1:])
     installation.wait_until_final(call_ids, 240)
     assert set(installation.states(call_ids)) == {CallState.COMPLETED}
@@ -44,7 +44,7 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
     installation: Installation,
 ) -> None:
     call_ids = installation.register([installation.record(Script(100, 1, wait_s=30.0))])
-    run_id = _run_of(installation, call_ids[0])
+    run_id = installation.run_at_work(call_ids[0])
     with installation.instance() as instance:
         assert instance.run_launcher.terminate(run_id)
         until(lambda: _status(instance, run_id).name == "CANCELED", "the run is canceled", 60)
@@ -55,7 +55,7 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
 
 def test_a_stopped_worker_hands_its_calls_to_the_next_one(installation: Installation) -> None:
     call_ids = installation.register([installation.record(Script(200, 1, wait_s=30.0))])
-    run_id = _run_of(installation, call_ids[0])
+    run_id = installation.run_at_work(call_ids[0])
     worker = installation.running["worker-1"]
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(120) == 0
@@ -66,18 +66,6 @@ def test_a_stopped_worker_hands_its_calls_to_the_next_one(installation: Installa
     installation.start_worker("worker-2")
     installation.wait_until_final(call_ids, 240)
     assert installation.states(call_ids) == [CallState.COMPLETED]
-
-
-def _run_of(installation: Installation, call_id: str) -> str:
-    """Wait until a run is at work on the call; return it."""
-    begun = f"SELECT claimed_by FROM calls WHERE call_id = '{call_id}' AND attempts > 0"
-
-    def is_at_work() -> bool:
-        found = execute_sql(installation.url, begun)
-        return bool(found and found[0][0])
-
-    until(is_at_work, "a run is at work on the call", 90, every_s=0.2)
-    return execute_sql(installation.url, begun)[0][0]
 
 
 def _holder(installation: Installation, call_id: str, run_id: str) -> bool:

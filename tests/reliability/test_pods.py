@@ -68,7 +68,7 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
     installation: Installation,
 ) -> None:
     call_ids = installation.register([installation.record(Script(100, 1, wait_s=30.0))])
-    run_id = _run_of(installation, call_ids[0])
+    run_id = installation.run_at_work(call_ids[0])
     with installation.instance() as instance:
         assert instance.run_launcher.terminate(run_id)
         until(lambda: _ended(instance, {run_id}) == {"CANCELED"}, "the run is canceled", 60)
@@ -82,7 +82,7 @@ def test_an_evicted_pod_hands_its_calls_back_and_they_lose_no_attempt(
 ) -> None:
     """SIGTERM of the kubelet also reaches pods whose node is drained, and of a rolling upgrade."""
     call_ids = installation.register([installation.record(Script(200, 1, wait_s=30.0))])
-    run_id = _run_of(installation, call_ids[0])
+    run_id = installation.run_at_work(call_ids[0])
     pod = cluster.pods[f"dagster-run-{run_id}"]
     installation.kill("daemon")  # so that no other run takes the call before it is looked at
     pod.send_signal(signal.SIGTERM)
@@ -99,7 +99,7 @@ def test_an_api_that_is_away_ends_no_run_and_a_failed_pod_does(
     installation: Installation, cluster: FakeCluster
 ) -> None:
     call_ids = installation.register([installation.record(Script(300, 1, wait_s=30.0))])
-    run_id = _run_of(installation, call_ids[0])
+    run_id = installation.run_at_work(call_ids[0])
     with installation.instance() as instance:
         run = instance.get_run_by_id(run_id)
         assert run
@@ -113,18 +113,6 @@ def test_an_api_that_is_away_ends_no_run_and_a_failed_pod_does(
         assert instance.run_launcher.check_run_worker_health(run).status.name == "FAILED"
     installation.wait_until_final(call_ids, 300)
     assert installation.states(call_ids) == [CallState.COMPLETED]
-
-
-def _run_of(installation: Installation, call_id: str) -> str:
-    """Wait until a run is at work on the call; return it."""
-    begun = f"SELECT claimed_by FROM calls WHERE call_id = '{call_id}' AND attempts > 0"
-
-    def is_at_work() -> bool:
-        found = execute_sql(installation.url, begun)
-        return bool(found and found[0][0])
-
-    until(is_at_work, "a run is at work on the call", 120, every_s=0.2)
-    return execute_sql(installation.url, begun)[0][0]
 
 
 def _ended(instance: dg.DagsterInstance, run_ids: set[str]) -> set[str]:

@@ -26,6 +26,7 @@ from callpipeline.domain.calls.call import Lane, Registration
 from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
+from tests.integration.databases import execute_sql
 from tests.processes import free_port, until
 from tests.soak.faults import Faults
 from tests.soak.script import Script
@@ -161,6 +162,18 @@ class Installation:
 
     def states(self, call_ids: Sequence[str]) -> list[str]:
         return [str(call.state) for call in self.storage.ledger.calls(call_ids=call_ids)]
+
+    def run_at_work(self, call_id: str, within_s: float = 120.0) -> str:
+        """Wait until a run is at work on a call; return its id."""
+        begun = f"SELECT claimed_by FROM calls WHERE call_id = '{call_id}' AND attempts > 0"
+        found: list[str] = []
+
+        def is_at_work() -> bool:
+            found.extend(run_id for (run_id,) in execute_sql(self.url, begun) if run_id)
+            return bool(found)
+
+        until(is_at_work, "a run is at work on the call", within_s, every_s=0.2)
+        return found[0]
 
     def wait_until_final(self, call_ids: Sequence[str], within_s: float = 90.0) -> float:
         """Wait until all calls have ended; return the seconds. Postgres may be unavailable."""

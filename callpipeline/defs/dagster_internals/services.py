@@ -44,7 +44,7 @@ CHECK_SHUTDOWN_S = 0.5
 CODE_SERVER = "CALLPIPELINE_DAGSTER_CODE_SERVER"
 """Variable with the process id of the code server; run processes inherit it."""
 CLOCK_TOLERANCE_S = 5.0
-"""How far in the future the last tick of a sensor may be: a corrected clock, another machine."""
+"""Longest time by which the last tick of a sensor may be in the future: clocks differ a little."""
 LAUNCH_INTERVAL_S = 2.0
 """Interval at which the daemon looks for runs that another process queued."""
 

@@ -242,14 +242,16 @@ def _only_reads(body: bytes) -> bool:
 
 def _entries_of(body: bytes, sender: _Sender) -> Iterator[AuditEntry]:
     """Yield an entry for each mutation in a query, and for each call that it names."""
-    if b"mutation" not in body:
-        return
+    text = body.decode("utf-8", "replace")
     try:
         sent = json.loads(body)
+        text = json.dumps(sent)  # without escapes, which may hide words and ids
+        if "mutation" not in text:
+            return
         names = list(_mutations(parse(sent["query"], max_tokens=MAX_TOKENS)))
     except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
         names = ["unreadable query"]
-    call_ids = list(dict.fromkeys(_CALL.findall(body.decode("utf-8", "replace"))))
+    call_ids = list(dict.fromkeys(_CALL.findall(text)))
     for name in names:
         action = AuditAction.ERASED if name.startswith(ERASING) else AuditAction.OPERATED
         for call_id in call_ids or [None]:
