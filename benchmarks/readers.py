@@ -12,6 +12,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -62,6 +63,9 @@ async def measure(pid: int, address: str, readers: int, seconds: int) -> None:
         p95 = statistics.quantiles(took, n=20)[-1]
         print(f"{name:<8} {len(each):>9} {errors:>7} {statistics.median(took):>10.0f} {p95:>7.0f}")
     print(f"CPU of the app: {1000 * cpu_s / total:.1f} ms per request")
+    statuses = Counter(status for each in seen.values() for _, status in each if status >= 400)
+    if statuses:
+        print("Errors by status:", dict(statuses))
 
 
 async def read(client: httpx.AsyncClient, until: float, seen: list[tuple[float, int]]) -> None:

@@ -79,7 +79,9 @@ def database_url(postgres: str, template: str) -> Iterator[str]:
     """The URL of a new migrated database."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
+        connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE {template} STRATEGY FILE_COPY'.encode()
+        )
         yield _at(postgres, name)
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 

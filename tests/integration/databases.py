@@ -35,7 +35,9 @@ CLEARED_TABLES = (
 def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
     name = f"new_{uuid.uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}'.encode())
+        connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE {template} STRATEGY FILE_COPY'.encode()
+        )
         yield postgres.rsplit("/", 1)[0] + "/" + name
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 

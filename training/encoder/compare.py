@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     for name in wanted or CHOICES:
         options = parse_options([data, base, *COMMON.split(), *CHOICES[name].split()])
         torch.manual_seed(options.seed)
+        torch.set_num_threads(options.threads)
         trainer = Trainer(options)
         trainer.train()
         calls = trainer.dev + trainer.hard
