@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="folder that keeps the database for the next time"
     )
+    parser.add_argument("--only", default="", help="start of the kinds to measure: /analytics")
     options = parser.parse_args()
     with _folder(options.keep) as folder, _filled(folder, options.calls) as environment:
         kinds = _addresses(environment, options.times)
@@ -60,7 +61,8 @@ def main() -> None:
             base_url=url, headers={"X-API-KEY": KEY, "Accept": "text/html"}, timeout=60
         ) as client:  # fmt: skip
             for name, paths in kinds.items():
-                _measure(client, name, paths, (server, process))
+                if name.startswith(options.only):
+                    _measure(client, name, paths, (server, process))
         print(machine())
 
 

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from callpipeline.errors import DatabaseUnavailable
 from callpipeline.storage.postgres.database import TRANSACTION_ATTEMPTS, Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
+from tests.integration.databases import new_database
 from tests.processes import is_alive, until
 
 
@@ -34,6 +35,21 @@ def answers(database: Database) -> bool:
         return answer(database) == 1
     except DatabaseUnavailable:
         return False
+
+
+def test_random_reads_are_cheap_unless_the_operator_says_otherwise(postgres: str, template: str):
+    def cost(url: str) -> str:
+        with Database(url) as database, database.transaction() as connection:
+            row = connection.execute("SHOW random_page_cost").fetchone()
+        assert row
+        return row["random_page_cost"]
+
+    with new_database(postgres, template) as url:
+        assert cost(url) == "1.1"
+        name = url.rsplit("/", 1)[1]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'ALTER DATABASE "{name}" SET random_page_cost = 2'.encode())
+        assert cost(url) == "2"
 
 
 def test_a_failed_transaction_is_rolled_back(database: Database):

@@ -46,23 +46,22 @@ WHERE c.call_id = ANY(%(call_ids)s) ORDER BY c.created_at DESC, c.call_id DESC;
 -- name: completed_mentions
 -- Count the filtered mentions by competitor, those by customers and by agents, and the calls with
 -- them; in a row without a competitor, those of all.
-WITH by_call AS (
-    SELECT m.competitor, m.call_id, count(*) AS mentions,
-           count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
-           count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent
-    FROM reading_mentions m WHERE
+SELECT m.competitor, count(*) AS mentions, count(DISTINCT m.call_id) AS calls,
+       count(*) FILTER (WHERE m.speaker = 'customer') AS by_customer,
+       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'customer') AS customer_calls,
+       count(*) FILTER (WHERE m.speaker = 'agent') AS by_agent,
+       count(DISTINCT m.call_id) FILTER (WHERE m.speaker = 'agent') AS agent_calls
+FROM reading_mentions m WHERE
     -- include reading/mention_conditions
-    GROUP BY m.competitor, m.call_id
-)
-SELECT competitor, sum(mentions)::bigint AS mentions, count(*) AS calls,
-       sum(by_customer)::bigint AS by_customer,
-       count(*) FILTER (WHERE by_customer > 0) AS customer_calls,
-       sum(by_agent)::bigint AS by_agent, count(*) FILTER (WHERE by_agent > 0) AS agent_calls
-FROM by_call GROUP BY competitor
+GROUP BY m.competitor
 UNION ALL
 SELECT NULL, 0, count(*), 0, 0, 0, 0
 -- Hashing the calls is faster than sorting them for count(DISTINCT).
-FROM (SELECT FROM by_call GROUP BY call_id) AS naming;
+FROM (
+    SELECT FROM reading_mentions m WHERE
+    -- include reading/mention_conditions
+    GROUP BY m.call_id
+) AS naming;
 
 -- name: competitors_of_calls
 -- Count the mentions in calls by competitor, speaker and sentiment, in order of time.
