@@ -29,9 +29,8 @@ test: .venv/dev.done $(PAGES)  ## Run all tests but the slow ones
 test-fast: .venv/dev.done  ## Run the unit tests and the contract tests with fakes
 	$(BIN)/python -m pytest -n 2 -m "not slow and not services" tests/unit tests/contracts
 
-# Whole installations with a real recogniser need the cores: not three at once.
 test-all: test  ## Run every test, including killed processes and the wheel
-	$(subst -n 3,-n 2,$(PYTEST)) -m slow
+	$(PYTEST) -m slow
 
 wheel: .venv/dev.done $(PAGES)  ## Build the wheel into dist/
 	rm -rf dist

@@ -47,8 +47,8 @@ Value = TypeVar("Value")
 MAX_UPLOADS = 200
 MAX_STORING = 3
 """A large recording takes 15 MB of memory while it is sent to S3."""
-CONNECTION_WITHIN_S = 5.0
-"""Wait for one of the connections while Postgres is up but busy."""
+CONNECTION_WITHIN_S = 15.0
+"""Wait for one of the connections while Postgres is up but busy: late is better than an error."""
 CHOICES_TTL_S = 60.0
 REMATCH_TTL_S = 1.0
 """Pages ask every two seconds while a rematch is running."""

@@ -48,6 +48,7 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
     with installation.instance() as instance:
         assert instance.run_launcher.terminate(run_id)
         until(lambda: _status(instance, run_id).name == "CANCELED", "the run is canceled", 60)
+    installation.end_wait(100)
     until(lambda: not _holder(installation, call_ids[0], run_id), "its call is released", 60)
     installation.wait_until_final(call_ids, 240)
     assert installation.states(call_ids) == [CallState.COMPLETED]
@@ -63,6 +64,7 @@ def test_a_stopped_worker_hands_its_calls_to_the_next_one(installation: Installa
     assert execute_sql(installation.url, counted.format(call_ids[0])) == [("PENDING", 0, 0, 0)]
     with installation.instance() as instance:
         assert _status(instance, run_id) is dg.DagsterRunStatus.CANCELED
+    installation.end_wait(200)
     installation.start_worker("worker-2")
     installation.wait_until_final(call_ids, 240)
     assert installation.states(call_ids) == [CallState.COMPLETED]

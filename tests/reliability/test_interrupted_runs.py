@@ -31,6 +31,8 @@ def test_repeated_deployments_interrupt_a_long_call_without_failing_it(
         interrupted.append(run_id)
         until(lambda r=run_id: not _holds_calls(installation, r), "it hands back its calls", 30)
         until(lambda p=pid: not is_alive(p), "its process ends", 60)
+    for n in range(CALLS):
+        installation.end_wait(300 + n)
     waited = installation.wait_until_final(call_ids, 240)
     print(f"all calls had ended {waited:.0f} s after the last of {len(interrupted)} interruptions")
     assert set(installation.states(call_ids)) == {CallState.COMPLETED}

@@ -72,6 +72,7 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
     with installation.instance() as instance:
         assert instance.run_launcher.terminate(run_id)
         until(lambda: _ended(instance, {run_id}) == {"CANCELED"}, "the run is canceled", 60)
+    installation.end_wait(100)
     assert execute_sql(installation.url, COUNTED.format(call_ids[0]))[0][1] == 0
     installation.wait_until_final(call_ids, 240)
     assert installation.states(call_ids) == [CallState.COMPLETED]
@@ -90,6 +91,7 @@ def test_an_evicted_pod_hands_its_calls_back_and_they_lose_no_attempt(
     assert execute_sql(installation.url, COUNTED.format(call_ids[0])) == [("PENDING", 0, 0, 0)]
     with installation.instance() as instance:
         assert _ended(instance, {run_id}) == {"CANCELED"}
+    installation.end_wait(200)
     installation.start_daemon()
     installation.wait_until_final(call_ids, 240)
     assert installation.states(call_ids) == [CallState.COMPLETED]
@@ -111,6 +113,7 @@ def test_an_api_that_is_away_ends_no_run_and_a_failed_pod_does(
         pod = cluster.pods[f"dagster-run-{run_id}"]
         cluster.kill(pod)
         assert instance.run_launcher.check_run_worker_health(run).status.name == "FAILED"
+    installation.end_wait(300)
     installation.wait_until_final(call_ids, 300)
     assert installation.states(call_ids) == [CallState.COMPLETED]
 

@@ -38,6 +38,8 @@ def test_nothing_is_lost_or_duplicated_when_machines_die(installation: Installat
         until(lambda: len(_holders(installation)) == 2, "both machines process calls", 180)
         runs |= _holders(installation)
         kill_machine(installation, name)
+        for script in scripts:
+            installation.end_wait(script.number)
         installation.start_worker(name)
         installation.wait_until_final(call_ids, 240)
     counted = tally(installation.url, installation.store, call_ids)

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import string
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,24 +26,29 @@ from tests.builders import a_channel, a_judgement, a_split
 from tests.soak.script import Script, read_script
 
 TEXT = "i am switching to vodafone because it is cheaper"
+LOOK_EVERY_S = 0.5
 THREADS = 64
 """Each call that waits at a crash point blocks a thread until all have arrived."""
 
 
-def scripted_engines(log: Path | None = None) -> dict[str, object]:
-    """Return the engines by their names in `Engines`; they log their requests to a file."""
-    requests = RequestLog(log)
+def scripted_engines(folder: Path) -> dict[str, object]:
+    """Return the engines by their names in `Engines`.
+
+    They log their requests to the file `requests` of the folder, if it exists.
+    """
+    log = folder / "requests"
+    requests = RequestLog(log if log.exists() else None)
     return {
         "splitter": ScriptedSplitter(requests),
         "speech_detector": ScriptedDetector(),
-        "transcriber": ScriptedTranscriber(requests),
+        "transcriber": ScriptedTranscriber(requests, folder),
         "judge": ScriptedJudge(),
     }
 
 
-def with_scripted_engines(engines: Engines, log: Path | None = None) -> Engines:
+def with_scripted_engines(engines: Engines, folder: Path) -> Engines:
     """Replace the engines of a run by scripted ones."""
-    return replace(engines, **scripted_engines(log))  # pyright: ignore[reportArgumentType]
+    return replace(engines, **scripted_engines(folder))  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,13 @@ class ScriptedTranscriber:
     """The customer names competitors; the agent's word count differs between attempts."""
 
     requests: RequestLog
+    folder: Path
     name: str = "soak-transcriber"
 
     async def transcribe(self, audio: Path, about: ChannelAudio) -> Transcript:
         script = read_script(audio.read_text())
         self.requests.add("transcriber", script.number)
-        await asyncio.sleep(script.wait_s)
+        await self._wait(script)
         if script.poison:
             os.kill(os.getpid(), signal.SIGKILL)
         if random.random() < script.flaky:
@@ -112,6 +119,17 @@ class ScriptedTranscriber:
         take = _take()
         segments = tuple(_segment(f"{take} {text}", i, about) for i, text in enumerate(texts))
         return Transcript(about.channel, about.speaker, self.name, segments)
+
+    async def _wait(self, script: Script) -> None:
+        until = time.monotonic() + script.wait_s
+        end = end_of_wait(self.folder, script.number)
+        while (left_s := until - time.monotonic()) > 0 and not end.exists():
+            await asyncio.sleep(min(left_s, LOOK_EVERY_S))
+
+
+def end_of_wait(folder: Path, number: int) -> Path:
+    """Return the file whose creation ends the waits for a call, also those of later attempts."""
+    return folder / f"end-of-wait-{number}"
 
 
 def _segment(text: str, index: int, about: ChannelAudio) -> Segment:

@@ -28,6 +28,7 @@ from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.postgres.migrations import migrate
 from tests.integration.databases import execute_sql
 from tests.processes import free_port, until
+from tests.soak.engines import end_of_wait
 from tests.soak.faults import Faults
 from tests.soak.script import Script
 
@@ -141,6 +142,12 @@ class Installation:
         partial.write_text(script.text)
         partial.rename(path)
         return key
+
+    def end_wait(self, number: int) -> None:
+        """End the waits of the engines for the recording with this number."""
+        folder = self.home / "soak"
+        folder.mkdir(exist_ok=True)
+        end_of_wait(folder, number).touch()
 
     def call_id(self, key: str) -> str:
         """Return the ID that the call of a recording has or will have."""

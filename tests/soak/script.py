@@ -9,9 +9,9 @@ from callpipeline.errors import UnsupportedAudio
 class Script:
     """Content of a recording, written as `soak number=123 mentions=2 wait_s=0.5`.
 
-    The transcriber waits `wait_s` seconds per channel, fails temporarily with the probability
-    `flaky`, and kills its process if the call is `poison`. The customer names `mentions`
-    competitors.
+    The transcriber waits `wait_s` seconds per channel, or until the wait is ended, fails
+    temporarily with the probability `flaky`, and kills its process if the call is `poison`. The
+    customer names `mentions` competitors.
     """
 
     number: int

@@ -17,12 +17,11 @@ from tests.soak.engines import with_scripted_engines
 def scripted_definitions() -> dg.Definitions:
     """Build the definitions as the product does, except for the engines."""
     options = settings()
-    requests = options.home / "soak" / "requests"
 
     @contextmanager
     def open_stages(storage: wiring.Storage, lane: Lane) -> Iterator[Stages]:
         with wiring.open_stages(options, storage, lane) as stages:
-            engines = with_scripted_engines(stages.engines, requests if requests.exists() else None)
+            engines = with_scripted_engines(stages.engines, options.home / "soak")
             yield replace(stages, engines=engines)
 
     return build(options, open_stages=open_stages)

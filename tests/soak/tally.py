@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from callpipeline.domain.calls.call import CallState, Stage
+from callpipeline.storage.objects.folder_walk import PARTIAL_PREFIX
 from callpipeline.storage.postgres.sql import SCHEMA
 from callpipeline.storage.results.serialization import transcript_from_json
 
@@ -127,7 +128,10 @@ def _wrong(row: dict[str, Any], store: Path | None) -> list[str]:
 def _wrong_objects(row: dict[str, Any], store: Path) -> list[str]:
     """Return how the stored objects differ from the rows."""
     folder = store / "calls" / row["call_id"]
-    present = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    # Partial files of killed processes are no objects: listings leave them out.
+    partial = PARTIAL_PREFIX.decode()
+    names = (path.name for path in folder.iterdir()) if folder.exists() else ()
+    present = sorted(name for name in names if not name.startswith(partial))
     if present != sorted(OBJECTS):
         return [f"{'more' if len(present) > len(OBJECTS) else 'fewer'} objects: {present}"]
     takes: set[str] = set()
