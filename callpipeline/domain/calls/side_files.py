@@ -20,6 +20,7 @@ _DELIMITERS = ",;\t|"
 _NAMES = ("name", "key", "fieldname", "id")
 _VALUES = ("value", "val", "text")
 
+_UTF_32 = {b"\xff\xfe\0\0": "utf-32-le", b"\0\0\xfe\xff": "utf-32-be"}
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 FlatRecord = Mapping[str, str]
@@ -83,10 +84,12 @@ class MetadataTable:
 
 
 def decode_text(content: bytes) -> tuple[str, bool]:
-    """Return the text of a file in UTF-8 or UTF-16, and whether it had to be repaired.
+    """Return the text of a file in UTF-8, 16 or 32, and whether it had to be repaired.
 
     Lines in neither encoding are read as Windows-1252.
     """
+    if encoding := _UTF_32.get(content[:4]):
+        return content.decode(encoding, "replace").removeprefix("\ufeff"), False
     if encoding := _UTF_16.get(content[:2]) or _unmarked_utf_16(content):
         return content.decode(encoding, "replace").removeprefix("\ufeff"), False
     content = content.removeprefix(b"\xef\xbb\xbf")
