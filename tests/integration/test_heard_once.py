@@ -58,6 +58,31 @@ def variants(agent: Sound, customer: Sound) -> dict[str, tuple[Sound, ...]]:
     }
 
 
+def combinations(agent: Sound, customer: Sound) -> dict[str, tuple[Sound, ...]]:
+    """Return what recorders do at once: leaks with delays, filters and offsets, and copies."""
+    mono = agent + customer
+    muffled = np.convolve(customer, np.hanning(9) / 4)[: len(customer)]
+    fast = np.interp(np.arange(len(mono)) * (1 + 300e-6), np.arange(len(mono)), mono)
+    return {
+        "leak of -6 dB, inverted, muffled, with an offset": (
+            agent - 0.5 * late(muffled, 7) + 0.05,
+            customer,
+        ),
+        "leak of -18 dB into a softer side, late": (
+            0.3 * agent + 0.04 * late(customer, 1600),
+            0.3 * customer,
+        ),
+        "leaks both ways of -6 and -20 dB, late": (
+            agent + 0.5 * late(customer, 80),
+            customer + 0.1 * late(agent, 800),
+        ),
+        "leak and a third channel with the sum": (agent + 0.1 * customer, customer, mono),
+        "soft customer": (agent, 0.03 * customer),
+        "copy by another clock, inverted": (mono, -0.5 * fast),
+        "copies on four channels": (mono, 0.5 * late(mono, 40), -mono, mono * 0),
+    }
+
+
 CODECS = [("libopus", "ogg", 24_000), ("mp3", "mp3", 32_000), ("aac", "mp4", 48_000)]
 
 
@@ -126,6 +151,27 @@ def test_each_variant_has_one_mention(
     assert {name: speakers[name] for name in names if name not in shared} == dict.fromkeys(
         [name for name in names if name not in shared], Speaker.CUSTOMER
     )
+
+
+def test_what_recorders_do_at_once_leaves_one_mention(
+    tiny_en_model: Path, sides: tuple[Sound, Sound], tmp_path: Path
+):
+    """In G.711, and in files that were appended, of which the second one is silent."""
+    variants, files = combinations(*sides), list[Path]()
+    for number, channels in enumerate(variants.values()):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, np.stack(channels, axis=1), RATE_HZ, ("ULAW", "ALAW")[number % 2])
+        if number % 3 == 0:
+            silence, tail = np.zeros((RATE_HZ, len(channels))), tmp_path / "tail.flac"
+            soundfile.write(tail, silence, RATE_HZ)
+            path.write_bytes(path.read_bytes() + tail.read_bytes())
+        files.append(path)
+    found = dict(zip(variants, hear(tiny_en_model, tmp_path, files), strict=True))
+    speakers = {name: [m.speaker for m in mentions] for name, mentions in found.items()}
+    copies = {name: by for name, by in speakers.items() if name.startswith("cop")}
+    assert speakers == {name: [Speaker.CUSTOMER] for name in variants} | copies
+    # Of one channel the voices tell, or nothing does.
+    assert all(by in ([Speaker.CUSTOMER], [Speaker.UNKNOWN]) for by in copies.values())
 
 
 def test_each_codec_has_one_mention(

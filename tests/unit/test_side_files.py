@@ -50,6 +50,75 @@ def test_fields_are_mapped_from_every_form(name: str, text: str) -> None:
     assert TABLE.find(read_records(name, text), "deep/a.wav") == ANN
 
 
+ANN_7 = {"agent": "Ann", "external_id": "7"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "AgentName;id;Note\nAnn;7;a, b, c, d, e\n"),
+        ("a.csv", 'AgentName,id,Note\nAnn,7,"line 1\nline 2"\n'),
+        ("a.csv", '"Note\n(free)",AgentName,id\nx,Ann,7\n'),
+        ("a.csv", "sep=;\r\nAgentName;id\r\nAnn;7\r\n"),
+        ("a.csv", "# export\n\nAgentName,id\rAnn,7\r"),
+        ("a.csv", 'AgentName, id\n"Ann", "7"\n'),
+        ("a.csv", "AgentName|id\nAnn|7\n"),
+        ("a.csv", "Field;Value\nAgentName;Ann\nid;7\n"),
+        ("a.json", '{"AgentName": "Ann"}\n{"id": 7}\n'),
+        ("a.json", '{"fields": {"AgentName": {"value": "Ann"}, "id": {"value": 7}}}'),
+        ("a.json", '\ufeff{"agent": null, "AgentName": "Ann", "id": 7, "x": NaN}'),
+        ("a.xml", "<c><AgentName><![CDATA[Ann]]></AgentName><id>7</id></c>"),
+        (
+            "a.xml",
+            '<s:Envelope xmlns:s="urn:s"><s:Body><r:Call xmlns:r="urn:r" id="7">'
+            "<r:AgentName>Ann</r:AgentName></r:Call></s:Body></s:Envelope>",
+        ),
+    ],
+)
+def test_fields_are_mapped_from_what_exports_look_like(name: str, text: str) -> None:
+    assert TABLE.find(read_records(name, text), "deep/a.wav") == ANN_7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("calls.json", '{"file": "b.wav", "agent": "Bob"}\n{"file": "a.wav", "agent": "Ann"}\n'),
+        (
+            "calls.json",
+            '{"day": "x", "calls": [{"file": "b.wav", "agent": "Bob"},'
+            '{"file": "a.wav", "agent": "Ann"}, {"file": "c.wav", "agent": "Cem"}]}',
+        ),
+        ("calls.json", '{"b.wav": {"agent": "Bob"}, "a.wav": {"agent": "Ann"}}'),
+        (
+            "calls.xml",
+            "<root><calls><call><file>b.wav</file><agent>Bob</agent></call><call><file>a.wav</file>"
+            "<agent>Ann</agent></call><call><file>c.wav</file><agent>Cem</agent></call></calls>"
+            "</root>",
+        ),
+        (
+            "calls.xml",
+            '<root><version>1</version><call file="a.wav" agent="Ann"/>'
+            '<call file="b.wav" agent="Bob"/></root>',
+        ),
+        ("calls.csv", "file,agent\nhttps://x/y/a.wav?sig=1,Ann\nhttps://x/b.wav,Bob\n"),
+        ("calls.csv", "file;agent\n'b.wav';Bob\n'a.wav';Ann\n"),
+        ("calls.csv", "file,agent\nb.mp3,Bob\na.mp3,Ann\n"),
+    ],
+)
+def test_the_record_of_a_recording_is_found_in_lists_of_every_shape(name: str, text: str) -> None:
+    table = MetadataTable({"agent": ("agent",)}, name, "file")
+    records = read_records(name, text)
+    assert table.find(records, "deep/a.wav") == {"agent": "Ann"}
+    assert table.find(records, "deep/b.wav") == {"agent": "Bob"}
+    assert table.find(records, "deep/x.wav") is None
+
+
+def test_a_name_with_its_own_suffix_is_preferred_to_one_with_another() -> None:
+    table = MetadataTable({"agent": ("agent",)}, "calls.csv", "file")
+    records = read_records("calls.csv", "file,agent\na.mp3,Bob\na.wav,Ann\n")
+    assert table.find(records, "a.wav") == {"agent": "Ann"}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
@@ -112,6 +181,20 @@ def test_text_is_read_in_the_usual_encodings(encoding: str) -> None:
         ("%m/%d/%Y %I:%M %p", {"started_at": "07/05/2026 12:04 am"}, (7, 4, 23, 4, 0)),
         ("%d/%m/%Y %H:%M %z", {"started_at": "05/07/2026 15:04 +0000"}, (7, 5, 15, 4, 0)),
         ("%d/%m/%Y %H:%M", {"started_at": "2026-07-05T15:04"}, (7, 5, 14, 4, 0)),
+        ("%d/%m/%Y %I:%M %p", {"started_at": "05/07/2026 03:04 p.m."}, (7, 5, 14, 4, 0)),
+        ("%d/%m/%Y, %I:%M:%S %p", {"started_at": "05/07/2026, 3:04:05\u202fpm"}, (7, 5, 14, 4, 5)),
+        ("%d/%m/%Y %H:%M", {"started_at": "5/7/2026 9:04:09"}, (7, 5, 8, 4, 9)),
+        ("%d/%m/%Y %H:%M:%S", {"started_at": "05/07/2026 15:04:09.123"}, (7, 5, 14, 4, 9)),
+        ("%d-%m-%y %H.%M", {"started_at": "05-07-26 15.04"}, (7, 5, 14, 4, 0)),
+        (
+            "%a %b %d %H:%M:%S %Z %Y",
+            {"started_at": "Sun Jul 05 15:04:05 UTC 2026"},
+            (7, 5, 15, 4, 5),
+        ),
+        (None, {"started_at": "2026-07-05 15:04:05.12+02"}, (7, 5, 13, 4, 5)),
+        (None, {"started_at": "1783260245000000"}, (7, 5, 14, 4, 5)),
+        (None, {"started_at": "1783260245000"}, (7, 5, 14, 4, 5)),
+        (None, {"started_at": "Sun, 05 Jul 2026 15:04:05 +0200"}, (7, 5, 13, 4, 5)),
     ],
 )
 def test_times_are_read_as_the_source_writes_them(time_format, fields, started_at) -> None:
@@ -121,6 +204,13 @@ def test_times_are_read_as_the_source_writes_them(time_format, fields, started_a
     )
     assert attributes.started_at == datetime(2026, *started_at, tzinfo=UTC)
     assert attributes.metadata == {}
+
+
+def test_a_counter_behind_a_time_is_no_offset() -> None:
+    attributes = Source("calls", "/calls").call_attributes(
+        "a.wav", metadata={"started_at": "20260705_150405-02"}
+    )
+    assert attributes.started_at is None
 
 
 class Written:

@@ -147,6 +147,103 @@ def test_appended_files_without_sizes_are_read_to_the_end(
     assert (twice.format.duration_s, twice.flags) == (6.0, ())
 
 
+def _media(folder: Path, sound: Noise, container: str, codec: str) -> bytes:
+    path = folder / "encoded"
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=RATE_HZ)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "stereo"
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), "s16", "stereo")
+        frame.sample_rate = RATE_HZ
+        file.mux((*stream.encode(frame), *stream.encode(None)))
+    return path.read_bytes()
+
+
+KINDS: dict[str, Callable[[Path, Noise], bytes]] = {
+    "wav": wav,
+    **{
+        kind: lambda folder, sound, kind=kind: encoded(folder, sound, format=kind)
+        for kind in ("FLAC", "AIFF", "CAF", "W64", "NIST", "RF64")
+    },
+    "m4a": m4a,
+    "mp3": lambda folder, sound: _media(folder, sound, "mp3", "libmp3lame"),
+    "ogg": lambda folder, sound: _media(folder, sound, "ogg", "libopus"),
+    "webm": lambda folder, sound: _media(folder, sound, "webm", "libopus"),
+}
+MIXED = [("wav", kind) for kind in KINDS] + [(kind, "wav") for kind in KINDS if kind != "wav"]
+MIXED += [(kind, kind) for kind in ("AIFF", "CAF", "W64", "NIST", "webm")]
+MIXED += [("m4a", "mp3"), ("mp3", "ogg"), ("ogg", "webm"), ("FLAC", "m4a"), ("W64", "FLAC")]
+
+
+@pytest.mark.parametrize(("first", "second"), MIXED)
+def test_appended_files_may_be_of_different_kinds(
+    tmp_path: Path, split_of: Split, noise: Noise, first: str, second: str
+):
+    split = split_of(KINDS[first](tmp_path, noise) + KINDS[second](tmp_path, noise[: 2 * RATE_HZ]))
+    if second == "NIST" and Flag.UNREAD in kinds(split):  # FFmpeg does not read it
+        return
+    assert split.format.duration_s == pytest.approx(5.0, abs=0.35)
+    assert kinds(split) <= {Flag.CROSSTALK}, "codecs for stereo leak"
+
+
+@pytest.mark.parametrize("unsized", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_another_kind_behind_samples_without_a_size_is_heard(
+    tmp_path: Path, split_of: Split, noise: Noise, unsized: int
+):
+    whole = wav(tmp_path, noise)
+    size = struct.pack("<I", unsized)
+    split = split_of(whole[:4] + size + whole[8:40] + size + whole[44:] + whole)
+    assert split.format.duration_s == pytest.approx(6.0, abs=0.01)
+    flac = encoded(tmp_path, noise, format="FLAC")
+    split = split_of(whole[:4] + size + whole[8:40] + size + whole[44:] + flac)
+    assert split.format.duration_s == pytest.approx(6.0, abs=0.01)
+    assert np.array_equal(written(tmp_path), np.concatenate((noise, noise))[:, 0])
+
+
+def _unsized(content: bytes, kind: str, size: int) -> bytes:
+    """Return a file whose header states this size, in 32 or 64 bits."""
+    wide, narrow = size.to_bytes(8, "little"), (size & 0xFFFFFFFF).to_bytes(4, "big")
+    changed = bytearray(content)
+    match kind:
+        case "RF64" | "BW64":  # a WAV file of which only the header is another one
+            chunk = b"ds64" + struct.pack("<I", 28) + 3 * wide + bytes(4)
+            head = kind.encode() + b"\xff" * 4 + b"WAVE" + chunk + content[12:36]
+            return head + b"data" + b"\xff" * 4 + content[44:]
+        case "W64":
+            at = content.index(b"data\xf3\xac")
+            changed[16:24] = changed[at + 16 : at + 24] = wide
+        case "AIFF":
+            at, common = content.index(b"SSND"), content.index(b"COMM")
+            changed[4:8] = changed[at + 4 : at + 8] = changed[common + 10 : common + 14] = narrow
+        case "AU":
+            changed[8:12] = narrow
+        case _:
+            at = content.index(b"data")
+            changed[at + 4 : at + 12] = size.to_bytes(8, "big")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1])
+@pytest.mark.parametrize("kind", ["RF64", "BW64", "W64", "AIFF", "AU", "CAF"])
+def test_sizes_that_mean_unknown_are_unknown_in_every_container(
+    tmp_path: Path, split_of: Split, noise: Noise, kind: str, size: int
+):
+    content = encoded(tmp_path, noise, format="WAV" if kind in ("RF64", "BW64") else kind)
+    split = split_of(_unsized(content, kind, size))
+    assert (split.format.duration_s, split.flags) == (3.0, ())
+    assert np.array_equal(written(tmp_path), noise[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU"])
+def test_a_true_size_beyond_the_end_is_still_a_truncated_file(
+    tmp_path: Path, split_of: Split, noise: Noise, kind: str
+):
+    content = encoded(tmp_path, noise, format=kind)
+    split = split_of(content[: len(content) * 2 // 3])
+    assert split.format.duration_s == pytest.approx(2.0, abs=0.05)
+    assert kinds(split) == {Flag.TRUNCATED}
+
+
 def test_bytes_behind_the_end_are_flagged(tmp_path: Path, split_of: Split, noise: Noise):
     junk = b"\x00\x01" * 1000
     split = split_of(wav(tmp_path, noise) + junk)

@@ -99,6 +99,33 @@ def test_the_difference_of_a_copy_is_described(
     )
 
 
+@pytest.mark.parametrize("ppm", [-300, -100, 20, 150, 400])
+def test_a_copy_by_a_recorder_with_another_clock_is_the_same_sound(
+    sides: tuple[Sound, Sound], split_of: Callable[..., SplitRecording], ppm: int
+):
+    """The delay grows over three minutes, by up to 72 ms."""
+    mono = np.tile(sides[0] + sides[1], 16)
+    mono += np.random.default_rng(4).normal(0, 3e-4, len(mono))
+    times = np.arange(len(mono)) * (1 + ppm * 1e-6) - 200
+    copy = -0.5 * np.interp(times, np.arange(len(mono)), mono)
+    split = split_of(mono, copy)
+    assert names(split) == [("mixed", "unknown")]
+    (flag,) = split.flags
+    assert flag.flag is Flag.FAKE_STEREO
+    if abs(ppm) > 200:
+        assert f"of a clock {abs(ppm)} ppm {'slower' if ppm > 0 else 'faster'}" in flag.detail
+
+
+def test_speakers_with_clocks_of_their_own_are_both_kept(
+    sides: tuple[Sound, Sound], split_of: Callable[..., SplitRecording]
+):
+    agent, customer = (np.tile(side, 16) for side in sides)
+    times = np.arange(len(customer)) * (1 + 300e-6)
+    split = split_of(agent, np.interp(times, np.arange(len(customer)), customer))
+    assert names(split) == [("left", "agent"), ("right", "customer")]
+    assert split.flags == ()
+
+
 LEAKS: list[dict[str, Any]] = [
     {"gain_db": -1.0},
     {"gain_db": -6.0, "delay": 1},

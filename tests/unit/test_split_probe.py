@@ -33,6 +33,32 @@ OTHER_KINDS = {
     b"version https://git-lfs.github.com/spec/v1\noid sha256:83f7\n": (
         "this is a Git LFS pointer, not the audio itself: fetch it with git lfs pull"
     ),
+    b"PK\x05\x06" + bytes(18): "this is an empty ZIP archive, not audio",
+    b"PK\x07\x08PK\x03\x04": "this is a part of a ZIP archive, not audio",
+    b"call.wav".ljust(257, b"\0") + b"ustar\x0000": "this is a tar archive, not audio",
+    b"\x04\x22\x4d\x18\x64\x40\xa7": "this is an LZ4 archive, not audio",
+    b"\x1f\x9d\x90\x01": "this is an archive of compress, not audio",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00": "this is an Office document, not audio",
+    b"SQLite format 3\0\x10": "this is an SQLite database, not audio",
+    b"MThd\0\0\0\x06\0\x01": "this is a MIDI file: it has notes and no speech",
+    b"0\x82\x0a\xbc\x06\x09*\x86H\x86\xf7\x0d\x01\x07\x03\xa0\x82": (
+        "this is an encrypted (CMS) file: decrypt it first"
+    ),
+    b"HTTP/2 200\r\ncontent-length: 5\r\n\r\nRIFF\0\0\0\0WAVE": (
+        "this is a reply of a web server with its headers: store its content alone"
+    ),
+    b"Content-Type: audio/wav\r\n\r\nRIFF\xff\0\0\0WAVE": (
+        "this is a message with headers before its content: store the content alone"
+    ),
+    b"MIME-Version: 1.0\r\nContent-Type: audio/wav\r\n\r\nRIFF\xff": (
+        "this is a message with headers before its content: store the content alone"
+    ),
+    b'\r\n--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nRIFF\xff\0\0\0WAVE': (
+        "this is a multipart form with a file inside: store the file alone, without the form"
+    ),
+    b"--=_b\nContent-Transfer-Encoding: binary\n\nRIFF\xff\0\0\0WAVE": (
+        "this is a multipart form with a file inside: store the file alone, without the form"
+    ),
 }
 
 

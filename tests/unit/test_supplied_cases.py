@@ -1,5 +1,6 @@
 """Transcripts in the forms that other tools write: one file of each, with who says what."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ CASES = DATA / "transcripts"
 OTHER_CASES = DATA / "supplied"
 """Written for these tests after the public descriptions of the formats."""
 OTHERS: dict[str, Any] = yaml.safe_load((OTHER_CASES / "expected.yaml").read_text())
+VARIANTS: dict[str, Any] = yaml.safe_load((DATA / "supplied_variants.yaml").read_text())
 AGENT, CUSTOMER, UNKNOWN = Speaker.AGENT, Speaker.CUSTOMER, Speaker.UNKNOWN
 
 SAID: dict[str, list[tuple[Speaker, str]]] = {
@@ -66,8 +68,8 @@ SAID: dict[str, list[tuple[Speaker, str]]] = {
     "t34-spelling-caller-roles.vtt": [
         (AGENT, "Hello"),
         (CUSTOMER, "moving to Vodafone"),
-        (AGENT, "Three"),
         (CUSTOMER, "EE"),
+        (AGENT, "Three"),
     ],
 }
 REPAIRED = {
@@ -144,3 +146,47 @@ def test_other_forms_and_tools_are_read_by_their_shape(name: str) -> None:
     flags = [flag.detail for transcript in transcripts for flag in transcript.flags]
     assert len(flags) == ("repaired" in OTHERS[name])
     assert OTHERS[name].get("repaired", "") in "".join(flags)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_the_forms_are_read_with_their_speakers_and_times(name: str) -> None:
+    about = VARIANTS[name]
+    text = about["text"] if "text" in about else json.dumps(about["json"])
+    content = text.encode(about.get("encoding", "utf-8"))
+    roles = {label: Speaker(role) for label, role in about.get("speakers", {}).items()}
+    transcripts = read(about["file"], content, **roles)
+    assert [
+        [str(s.speaker), s.text, round(s.start_s, 2), round(s.end_s, 2)]
+        for s in interleave(transcripts)
+    ] == about["said"]
+    flags = [flag.detail for transcript in transcripts for flag in transcript.flags]
+    assert len(flags) == ("repaired" in about)
+    assert about.get("repaired", "") in "".join(flags)
+    for segment in interleave(transcripts):
+        assert not segment.words or " ".join(w.text for w in segment.words) == segment.text
+
+
+def test_words_of_a_stream_that_broke_off_are_kept() -> None:
+    """An interim result goes only if a final one follows it."""
+
+    def result(start_s: float, text: str, *, is_final: bool) -> dict[str, Any]:
+        word = {"word": text, "start": start_s, "end": start_s + 0.5}
+        choice = {"transcript": text, "words": [word]}
+        stated = {"is_final": is_final, "channel_index": [0, 1], "start": start_s}
+        return stated | {"channel": {"alternatives": [choice]}}
+
+    stream = [
+        result(0, "hel", is_final=False),
+        result(0, "hello.", is_final=True),
+        result(2, "vo", is_final=False),
+        result(2, "vodafone.", is_final=False),
+    ]
+    assert said(read("a.json", json.dumps(stream).encode())) == [
+        (UNKNOWN, "hello."),
+        (UNKNOWN, "vodafone."),
+    ]
+    all_interim = [result(0, "hello.", is_final=False), result(2, "sky.", is_final=False)]
+    assert [text for _, text in said(read("a.json", json.dumps(all_interim).encode()))] == [
+        "hello.",
+        "sky.",
+    ]

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,8 +19,11 @@ MAX_DEPTH = 20
 _ENTITY = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _DELIMITERS = ",;\t|"
 _NAMES = ("name", "key", "fieldname", "id")
+_COLUMNS_OF_NAMES = ("field", "attribute", "property", "parameter", *_NAMES)
+MAX_HEADER_CHARS = 2000
 _VALUES = ("value", "val", "text")
 
+_UTF_32 = {b"\xff\xfe\0\0": "utf-32-le", b"\0\0\xfe\xff": "utf-32-be"}
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 FlatRecord = Mapping[str, str]
@@ -72,21 +76,28 @@ class MetadataTable:
     def _record(self, records: Sequence[FlatRecord], key: str) -> FlatRecord | None:
         if self.key is None:
             return records[0] if len(records) == 1 else None
-        path = PurePosixPath(key)
-        wanted = {path.name.casefold(), path.stem.casefold(), key.casefold()}
-        for record in records:
-            written = (_value(record, (self.key,)) or "").replace("\\", "/").casefold()
-            if written and (written in wanted or written.rpartition("/")[2] in wanted):
+        names, stem = _names_of(key), PurePosixPath(key).stem.casefold()
+        written = [_written_name(_value(record, (self.key,)) or "") for record in records]
+        for record, name in zip(records, written, strict=True):
+            if name in names:
+                return record
+        if len(records) == 1 and (part := _part_about(records[0], self.key, names)):
+            return part
+        # A recording that was converted has another suffix than in the list.
+        for record, name in zip(records, written, strict=True):
+            if _without_suffix(name) == stem:
                 return record
         # A file beside one recording is about it, also if it repeats another name.
         return records[0] if len(records) == 1 and self.file is None else None
 
 
 def decode_text(content: bytes) -> tuple[str, bool]:
-    """Return the text of a file in UTF-8 or UTF-16, and whether it had to be repaired.
+    """Return the text of a file in UTF-8, 16 or 32, and whether it had to be repaired.
 
     Lines in neither encoding are read as Windows-1252.
     """
+    if encoding := _UTF_32.get(content[:4]):
+        return content.decode(encoding, "replace").removeprefix("\ufeff"), False
     if encoding := _UTF_16.get(content[:2]) or _unmarked_utf_16(content):
         return content.decode(encoding, "replace").removeprefix("\ufeff"), False
     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -146,12 +157,30 @@ def write_record(suffix: str, record: FlatRecord) -> bytes:
 
 def _read_json(text: str) -> list[FlatRecord]:
     try:
-        document = json.loads(text)
+        document = _documents(text.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise ValueError(f"it is not JSON{place}") from None
     listed = cast("list[Any]", document) if isinstance(document, list) else [document]
+    if len(listed) > 1 and not _is_list_of_calls(listed):
+        merged: dict[str, str] = {}
+        for each in listed:
+            merged |= dict(_flatten(each))
+        return [merged]
     return [dict(_flatten(each)) for each in listed[:MAX_RECORDS] if isinstance(each, Mapping)]
+
+
+def _documents(text: str) -> Any:
+    """Return the document, or the list of those that stand in a line each."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            documents = [json.loads(line) for line in lines]
+        except ValueError:
+            raise error from None
+        return documents
 
 
 def _flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -208,9 +237,12 @@ def _flatten_xml(element: ElementTree.Element, path: str, depth: int) -> Iterato
         yield path, text
     for name, value in attributes.items():
         yield f"{path}.@{name}" if path else f"@{name}", value
+    counts = Counter[str]()
     for child in element:
         tag = child.tag.rpartition("}")[2]
-        yield from _flatten_xml(child, f"{path}.{tag}" if path else tag, depth + 1)
+        repeated = f"{tag}.{counts[tag]}" if counts[tag] else tag
+        counts[tag] += 1
+        yield from _flatten_xml(child, f"{path}.{repeated}" if path else repeated, depth + 1)
 
 
 def _attributes(element: ElementTree.Element) -> dict[str, str]:
@@ -218,19 +250,33 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
 
 
 def _read_csv(text: str) -> list[FlatRecord]:
-    lines = text.lstrip("\ufeff").splitlines()
-    header = next((line for line in lines if line.strip()), "")
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff \n")
+    while plain.startswith("#") or plain[:4].lower() == "sep=":
+        plain = plain.partition("\n")[2].lstrip(" \n")
+    header = plain.partition("\n")[0]
+    if header.count('"') % 2:  # a name of a column that has a line break
+        header = plain[: plain.find('"', len(header)) + MAX_HEADER_CHARS]
     delimiter = max(_DELIMITERS, key=header.count)
     if header.count(delimiter) == 0:
         raise ValueError("its first line has no column names")
     try:
-        rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff \r\n")), delimiter=delimiter)
-        return [
+        rows = csv.DictReader(io.StringIO(plain), delimiter=delimiter, skipinitialspace=True)
+        records = [
             {name.strip(): value.strip() for name, value in row.items() if name and value}
             for row, _ in zip(rows, range(MAX_RECORDS), strict=False)
         ]
     except csv.Error:
         raise ValueError("it is not CSV") from None
+    return _paired(records, [name.strip() for name in rows.fieldnames or ()])
+
+
+def _paired(records: list[dict[str, str]], columns: Sequence[str]) -> list[FlatRecord]:
+    """Return one record of a file that has a line for each field, with its name and value."""
+    folded = [column.casefold() for column in columns]
+    if len(folded) != 2 or folded[0] not in _COLUMNS_OF_NAMES or folded[1] not in _VALUES:
+        return list(records)
+    first, second = columns
+    return [{each[first]: each[second] for each in records if first in each and second in each}]
 
 
 def _value(record: FlatRecord, names: Sequence[str]) -> str | None:
@@ -242,10 +288,60 @@ def _value(record: FlatRecord, names: Sequence[str]) -> str | None:
         wanted = _fold(name)
         if found := folded.get(wanted, "").strip():
             return found
+        nested = tuple(f"{wanted}.{each}" for each in _VALUES)
         for path, value in folded.items():
-            if path.endswith(f".{wanted}") and value.strip():
+            if path.endswith((f".{wanted}", *(f".{each}" for each in nested))) and value.strip():
                 return value.strip()
+        if found := next((folded[each] for each in nested if folded.get(each, "").strip()), None):
+            return found.strip()
     return None
+
+
+def _names_of(key: str) -> set[str]:
+    """Return what a list may write for a recording: its name with or without folder or suffix."""
+    path = PurePosixPath(key)
+    return {path.name.casefold(), path.stem.casefold(), key.casefold()}
+
+
+def _written_name(written: str) -> str:
+    """Return the name of a recording that a list gives as a name, a path or a URL."""
+    plain = written.strip("'\" ").replace("\\", "/").casefold()
+    if "://" in plain:
+        plain = plain.partition("?")[0]
+    return plain.rpartition("/")[2]
+
+
+def _without_suffix(name: str) -> str | None:
+    return PurePosixPath(name).stem if PurePosixPath(name).suffix else None
+
+
+def _part_about(record: FlatRecord, key: str, names: set[str]) -> FlatRecord | None:
+    """Return the fields of one recording in a record that has a list or a table of several."""
+    wanted = _fold(key)
+    for path, value in record.items():
+        above, _, last = path.rpartition(".")
+        if above and _fold(last) == wanted and _written_name(value) in names:
+            return _below(record, above)
+    named = next((name for name in names if _below(record, name)), None)
+    return None if named is None else _below(record, named)
+
+
+def _below(record: FlatRecord, above: str) -> dict[str, str]:
+    """Return the fields below a path, without those of its numbered neighbours."""
+    start, found = f"{above}.".casefold(), dict[str, str]()
+    for path, value in record.items():
+        rest = path[len(start) :]
+        if path.casefold().startswith(start) and not rest.partition(".")[0].isdigit():
+            found[rest] = value
+    return found
+
+
+def _is_list_of_calls(listed: Sequence[Any]) -> bool:
+    """Return whether the documents are alike: parts of one call have other fields each."""
+    documents = [cast("Mapping[str, Any]", each) for each in listed if isinstance(each, Mapping)]
+    return len(documents) > 1 and any(
+        all(name in each for each in documents[1:]) for name in documents[0]
+    )
 
 
 def _fold(path: str) -> str:

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -42,12 +43,17 @@ _TIMESTAMP = re.compile(
         (?:[T _-]*(\d{2})[-:._]?(\d{2})                  # T06-01, _0601
            (?:[-:._]?(\d{2})(?:[.,]\d+)?)?               # -22, 22.123
         )?
-        \s*(Z|[+-]\d{2}:?\d{2})?                         # Z, +01:00, -0500
+        \s*(Z|[+-]\d{2}(?::?\d{2})?)?                    # Z, +01:00, -0500, +01
     """,
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(\d{9,10})(?:\.\d+)?|(\d{13})", re.ASCII)
-"""Seconds or milliseconds since 1970; digits after a point are a counter in Asterisk's names."""
+_EPOCH = re.compile(r"(\d{9,10})(?:\.\d+)?|(\d{13}|\d{16})", re.ASCII)
+"""Seconds, milliseconds or microseconds since 1970; digits after a point are a counter in
+Asterisk's names."""
+_HALF_OF_DAY = re.compile(r"\b([ap])\.m\.", re.IGNORECASE)
+_FRACTION = re.compile(r"(:\d\d)[.,]\d{1,9}(?!\d)", re.ASCII)
+_IS_UTC = re.compile(r"\b(?:UTC|GMT)\b")
+_MAIL_DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d", re.ASCII)
 _DROPPED_CATEGORIES = frozenset(("Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp"))
 """Control, format, unassigned, surrogate and private-use characters, and line separators."""
 
@@ -251,32 +257,52 @@ def _parse_formatted(
     if not text or not time_format:
         return None
     pair = " ".join(fields[name] for name in ("date", "time") if name in fields)
+    formats = [time_format]
+    if "%S" not in time_format and "%M" in time_format:
+        formats.append(time_format.replace("%M", "%M:%S"))
     for written in dict.fromkeys((text, pair)):
-        try:
-            local = datetime.strptime(" ".join(written.split()), time_format)  # noqa: DTZ007
-        except ValueError:
-            continue
-        return (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
+        plain = _HALF_OF_DAY.sub(r"\1m", " ".join(written.split()))
+        for each in formats:
+            try:
+                local = datetime.strptime(_FRACTION.sub(r"\1", plain), each)  # noqa: DTZ007
+            except ValueError:
+                continue
+            if "%Z" in each and _IS_UTC.search(plain):
+                zone = UTC
+            return (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
     return None
 
 
 def _parse_timestamp(text: str, zone: tzinfo) -> datetime | None:
     if epoch := _EPOCH.fullmatch(text):
-        seconds, milliseconds = epoch.groups()
-        return datetime.fromtimestamp(int(seconds or milliseconds[:-3]), UTC)
+        seconds, smaller = epoch.groups()
+        return datetime.fromtimestamp(int(seconds or smaller[:10]), UTC)
     if not (timestamp := _TIMESTAMP.fullmatch(text)):
-        return None
+        return _parse_mail_date(text)
     *parts, offset = timestamp.groups()
+    if offset and len(offset) == 3 and ":" not in text:  # rather a counter behind a time
+        return None
     year, month, day, hour, minute, second = (int(part or 0) for part in parts)
     local_zone = _parse_offset(offset) if offset else zone
     local = datetime(year, month, day, hour, minute, second, tzinfo=local_zone)
     return local.astimezone(UTC)
 
 
+def _parse_mail_date(text: str) -> datetime | None:
+    """Parse a date as in mails and in HTTP: Sun, 05 Jul 2026 15:04:05 +0200."""
+    if not _MAIL_DATE.match(text):
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None
+
+
 def _parse_offset(text: str) -> tzinfo:
     if text.upper() == "Z":
         return UTC
-    minutes = int(text[1:3]) * 60 + int(text[-2:])
+    minutes = int(text[1:3]) * 60 + (int(text[-2:]) if len(text) > 3 else 0)
     return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 

@@ -3,7 +3,7 @@
 import io
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,14 +14,37 @@ from callpipeline.domain.calls.wav_header import (
     WavHeader,
     read_wav_header,
 )
+from callpipeline.engines.split.probe import HEAD_BYTES, has_header, syncsafe
+from callpipeline.engines.split.stated_sizes import W64_RIFF
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 FLAC_START = b"fLaC\x00\x00\x00\x22"
 """The magic, and the header of the first block, which every FLAC file has."""
+OGG_START = b"OggS\x00\x02" + bytes(8)
+EBML, DOCTYPES = b"\x1a\x45\xdf\xa3", (b"webm", b"matroska")
+STARTS: tuple[tuple[bytes, int, bytes], ...] = (
+    (b"WAVE", -8, b""),
+    (b"AIFF", -8, b""),
+    (b"AIFC", -8, b""),
+    (FLAC_START, 0, b"OggS" + EBML),
+    (OGG_START, 0, b"OggS"),
+    (EBML, 0, EBML),
+    (b"ftyp", -4, b""),
+    (b"#!AMR", 0, b"#!AMR"),
+    (b"caff\x00\x01\x00\x00desc", 0, b""),
+    (W64_RIFF, 0, b""),
+    (b"NIST_1A\n   1024\n", 0, b""),
+)
+"""What the beginning of a file holds, where the file begins relative to that, and the first four
+bytes of files that hold the same inside, or that decoders read on into another of their kind."""
+MAX_BRANDS_BYTES = 512
+SCAN_BYTES = 1 << 22
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
 MIN_UNREAD_BYTES = 1024
+MIN_FILE_BYTES = 64
+MAX_APPENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,94 +75,105 @@ def wav_declared_s(path: Path) -> float | None:
     return header.declared_s if header else None
 
 
-def find_extent(path: Path, head: bytes) -> Extent:
+def find_extent(path: Path) -> Extent:
     """Find the files that a recording consists of, and what follows them."""
-    size = path.stat().st_size
-    whole = Extent((AppendedFile(0, size),))
-    if head[:4] in RIFF_MAGICS and head[8:12] == b"WAVE":
-        return _scan(path, _wav_extent)
-    if head[:4] == b"fLaC":
-        return _scan(path, _flac_extent)
-    if head[4:8] == b"ftyp":
-        with path.open("rb") as file:
-            return _mp4_extent(file, size)
-    return whole
-
-
-def _scan(path: Path, find: Callable[[mmap.mmap, BinaryIO], Extent]) -> Extent:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return find(content, file)
+        starts, unread = [0], 0
+        while len(starts) <= MAX_APPENDED:
+            following, unread = _following(content, file, starts[-1])
+            if following is None:
+                break
+            starts.append(following)
+        return Extent(_between(starts, len(content)), unread)
 
 
-def _wav_extent(content: mmap.mmap, file: BinaryIO) -> Extent:
-    starts, size, unread = [0], len(content), 0
-    while header := read_wav_header(file, starts[-1]):
-        end = header.data_end
-        if end is None or end > size:
-            # The size is not known: samples that look like a header are out of the question.
-            following = _next_wav(content, header.data_start)
-        else:
-            following, unread = _after_wav(content, header, end)
-        if following is None:
-            break
-        starts.append(following)
-    return Extent(_between(starts, size), unread)
+def _following(content: mmap.mmap, file: BinaryIO, start: int) -> tuple[int | None, int]:
+    """Return where the file after that at `start` begins, and the bytes that belong to none."""
+    head, size = content[start : start + HEAD_BYTES], len(content)
+    header = read_wav_header(file, start)
+    if header and header.data_end is not None and header.data_end <= size:
+        return _after_wav(content, header, header.data_end)
+    if head[4:8] == b"ftyp":
+        return _after_mp4(file, start, size)
+    # The size is not known, or not stated. Samples that look like a header are next to impossible.
+    least = header.data_start if header else start + MIN_FILE_BYTES
+    return _next_start(content, start, least), 0
 
 
 def _after_wav(content: mmap.mmap, header: WavHeader, end: int) -> tuple[int | None, int]:
     """Return where the next file begins, if any, and the bytes that belong to no chunk."""
     at = end + (end - header.data_start) % 2
-    for start in {end, at, header.riff_end or end}:
-        if start < len(content) and _is_wav(content, start):
+    for start in sorted({end, at, header.riff_end or end}):
+        if end <= start < len(content) and begins_file(content[start : start + HEAD_BYTES]):
             return start, 0
     while at + MIN_CHUNK_BYTES <= len(content):
         name, size = struct.unpack("<4sI", content[at : at + MIN_CHUNK_BYTES])
-        if _is_wav(content, at):
+        if begins_file(content[at : at + HEAD_BYTES]):
             return at, 0
         is_chunk = all(32 <= byte < 127 for byte in name)
         if not is_chunk or at + MIN_CHUNK_BYTES + size > len(content):
             break
         at += MIN_CHUNK_BYTES + size + size % 2
-    following = _next_wav(content, at)
+    following = _next_start(content, header.data_start, at)
     return following, 0 if following else _unread(content, at)
 
 
-def _is_wav(content: mmap.mmap, at: int) -> bool:
-    return content[at : at + 4] in RIFF_MAGICS and content[at + 8 : at + 12] == b"WAVE"
+def begins_file(head: bytes) -> bool:
+    """Return whether bytes behind the end of a file are the beginning of another one."""
+    if head[:4] in RIFF_MAGICS:
+        return head[8:12] == b"WAVE"
+    if head[:4] == EBML:
+        return any(doctype in head[:80] for doctype in DOCTYPES)
+    if head[4:8] == b"ftyp":
+        length = int.from_bytes(head[:4], "big")
+        return 16 <= length <= MAX_BRANDS_BYTES and length % 4 == 0
+    if head[:4] == b"FORM":
+        return head[8:12] in (b"AIFF", b"AIFC")
+    if head.startswith(b"ID3"):  # a tag of the file before it, unless frames follow
+        head = head[10 + syncsafe(head[6:10]) :]
+    return len(head) >= MIN_FILE_BYTES and (has_header(head) or head.startswith(W64_RIFF))
 
 
-def _next_wav(content: mmap.mmap, after: int) -> int | None:
-    at = content.find(b"WAVE", after + 8)
-    while at >= 0 and not _is_wav(content, at - 8):
-        at = content.find(b"WAVE", at + 1)
-    return at - 8 if at >= 0 else None
+def _next_start(content: mmap.mmap, inside: int, least: int) -> int | None:
+    """Return where the next file begins from `least` on, behind the beginning of another one."""
+    head = content[inside : inside + 4]
+    marks = [(text, reach) for text, reach, own in STARTS if not own or head not in own]
+    for start in range(least, len(content), SCAN_BYTES):
+        block = content[start : start + SCAN_BYTES + HEAD_BYTES]
+        found = [begin for text, reach in marks for begin in _begins(block, text, reach)]
+        if found and min(found) < SCAN_BYTES:
+            return start + min(found)
+    return None
 
 
-def _flac_extent(content: mmap.mmap, file: BinaryIO) -> Extent:
-    starts, at = [0], content.find(FLAC_START, 1)
+def _begins(block: bytes, text: bytes, reach: int) -> Iterator[int]:
+    """Yield where the first file with this text at its beginning begins in a block."""
+    at = block.find(text)
     while at >= 0:
-        starts.append(at)
-        at = content.find(FLAC_START, at + 1)
-    return Extent(_between(starts, len(content)))
+        begin = at + reach
+        if begin >= 0 and begins_file(block[begin : begin + HEAD_BYTES]):
+            yield begin
+            return
+        at = block.find(text, at + 1)
 
 
-def _mp4_extent(file: BinaryIO, size: int) -> Extent:
-    """Walk through the boxes: a second `ftyp` begins a file of its own."""
-    starts, at, has_index = [0], 0, False
+def _after_mp4(file: BinaryIO, start: int, size: int) -> tuple[int | None, int]:
+    """Walk through the boxes: a second `ftyp`, or the beginning of another kind, ends the file."""
+    at, has_index = start, False
     while at + MIN_CHUNK_BYTES <= size:
         file.seek(at)
-        length, name = struct.unpack(">I4s", file.read(MIN_CHUNK_BYTES))
+        head = file.read(HEAD_BYTES)
+        length, name = struct.unpack(">I4s", head[:MIN_CHUNK_BYTES])
+        if at > start and has_index and begins_file(head):
+            return at, 0
         if not name.isalnum() and name != b"\xa9xyz":
             break
-        if name == b"ftyp" and at > starts[-1] and has_index:
-            starts.append(at)
-            has_index = False
         has_index = has_index or name in (b"moov", b"mdat")
         if length == 1:
-            length = int.from_bytes(file.read(8), "big")
+            length = int.from_bytes(head[8:16], "big")
         at = size if length == 0 else at + max(length, MIN_CHUNK_BYTES)
     unread = max(0, size - at) if has_index else 0
-    return Extent(_between(starts, size), unread if unread >= MIN_UNREAD_BYTES else 0)
+    return None, unread if unread >= MIN_UNREAD_BYTES else 0
 
 
 def _between(starts: list[int], size: int) -> tuple[AppendedFile, ...]:
@@ -155,13 +189,18 @@ def _unread(content: mmap.mmap, at: int) -> int:
     return rest if any(content[at : at + 65_536]) else 0
 
 
-class FileWindow(io.RawIOBase):
-    """A read-only file that is a part of another one."""
+NO_PATCHES: Mapping[int, bytes] = {}
 
-    def __init__(self, path: Path, segment: AppendedFile) -> None:
+
+class FileWindow(io.RawIOBase):
+    """A read-only file that is a part of another one, with other bytes at some positions."""
+
+    def __init__(
+        self, path: Path, segment: AppendedFile, patches: Mapping[int, bytes] = NO_PATCHES
+    ) -> None:
         super().__init__()
         self._file = path.open("rb")
-        self._segment = segment
+        self._segment, self._patches = segment, patches
         self._position = 0
 
     def readable(self) -> bool:
@@ -185,6 +224,12 @@ class FileWindow(io.RawIOBase):
         length = min(len(into), max(0, self._segment.end - at))
         self._file.seek(at)
         read = self._file.readinto(into[:length])
+        for position, patch in self._patches.items():
+            first = max(position, self._position)
+            last = min(position + len(patch), self._position + read)
+            if first < last:
+                own = patch[first - position : last - position]
+                into[first - self._position : last - self._position] = own
         self._position += read
         return read
 

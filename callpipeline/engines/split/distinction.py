@@ -24,6 +24,7 @@ from callpipeline.engines.split.crosstalk import (
     PairComparison,
     share_windows,
 )
+from callpipeline.engines.split.drift import DriftedChannel, find_drift
 from callpipeline.engines.split.quality import FULL_SCALE, Crosstalk
 from callpipeline.engines.split.signals import MeasuredChannel, Samples, best_lag, fit
 
@@ -141,6 +142,12 @@ def _compare(found: Distinction, one: ChannelFile, other: ChannelFile) -> None:
         if not share_windows(*tracks):
             return
         comparison, cleaned = PairComparison(*tracks), [None, None]
+        if not comparison.is_copy and (drift := find_drift(*tracks)):
+            other_track = tracks[1]
+            aligned = DriftedChannel(other_track.file, other_track.windows, other_track.mean, drift)
+            drifted = PairComparison(tracks[0], aligned)
+            if drifted.is_copy:
+                comparison = drifted
         if not comparison.is_copy:
             cleaned = [_clean(comparison, 0, one, other), _clean(comparison, 1, other, one)]
     if comparison.is_copy:
@@ -196,7 +203,11 @@ def _describe(comparison: PairComparison, side: int) -> str:
     lag = sign * median(comparison.margin - echo.delay for echo in echoes)
     delay_ms = 1000 * lag / comparison.tracks[0].rate_hz
     parts = [f"{gain_db:+.1f} dB" if abs(gain_db) >= 0.5 else "equally loud"]
-    if abs(delay_ms) >= 0.01:
+    other = comparison.tracks[1]
+    if isinstance(other, DriftedChannel):
+        rate = sign * other.drift.rate * 1e6
+        parts.append(f"of a clock {abs(rate):.0f} ppm {'faster' if rate > 0 else 'slower'}")
+    elif abs(delay_ms) >= 0.01:
         parts.append(f"{abs(delay_ms):.3g} ms {'later' if delay_ms > 0 else 'earlier'}")
     if sum(echo.is_inverted for echo in echoes) * 2 > len(echoes):
         parts.append("inverted")

@@ -30,8 +30,18 @@ NOT_AUDIO = (
     (b"-----BEGIN PKCS7", "an encrypted (PKCS #7) file: decrypt it first"),
     (b"Salted__", "an encrypted (OpenSSL) file: decrypt it first"),
     (b"age-encryption.org/", "an encrypted (age) file: decrypt it first"),
-    (b"HTTP/1.", "a reply of a web server with its headers: store its content alone"),
+    (b"HTTP/", "a reply of a web server with its headers: store its content alone"),
+    (b"PK\x05\x06", "an empty ZIP archive, not audio"),
+    (b"PK\x07\x08", "a part of a ZIP archive, not audio"),
+    (b"\x04\x22\x4d\x18", "an LZ4 archive, not audio"),
+    (b"\x1f\x9d", "an archive of compress, not audio"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document, not audio"),
+    (b"SQLite format 3\0", "an SQLite database, not audio"),
+    (b"MThd\0\0\0\6", "a MIDI file: it has notes and no speech"),
 )
+
+CMS_ENVELOPED = bytes.fromhex("06092a864886f70d0107")
+"""The beginning of the object identifiers of PKCS #7, of which most are encrypted."""
 
 TEXT_KINDS = (
     (("<!doctype html", "<html"), "an HTML page, not audio"),
@@ -104,14 +114,14 @@ def mp3_states_its_length(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(10)
         if start[:3] == b"ID3":
-            file.seek(10 + _syncsafe(start[6:10]))
+            file.seek(10 + syncsafe(start[6:10]))
         else:
             file.seek(0)
         frame = file.read(HEAD_BYTES)
     return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
 
 
-def _syncsafe(four: bytes) -> int:
+def syncsafe(four: bytes) -> int:
     """Decode an ID3 size: four bytes of seven bits."""
     return sum(byte << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=False))
 
@@ -149,8 +159,16 @@ def _mp3_frame_bytes(header: bytes) -> int:
 def _kind_by_magic(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "an image (WebP), not audio"
-    if head.startswith(b"--") and b"content-disposition:" in head.lower():
+    start = head.lstrip(b"\r\n").lower()
+    fields = (b"content-disposition:", b"content-type:", b"content-transfer-encoding:")
+    if start.startswith(b"--") and any(field in start for field in fields):
         return "a multipart form with a file inside: store the file alone, without the form"
+    if start.startswith((*fields, b"mime-version:")):
+        return "a message with headers before its content: store the content alone"
+    if head[257:262] == b"ustar":
+        return "a tar archive, not audio"
+    if head[:1] == b"\x30" and CMS_ENVELOPED in head[:24]:
+        return "an encrypted (CMS) file: decrypt it first"
     if _is_pgp(head):
         return PGP
     return next((kind for magic, kind in NOT_AUDIO if head.startswith(magic)), None)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from callpipeline.domain.calls.source_audio import RawFormat
 from callpipeline.engines.split.av_reader import BLOCK_SAMPLES, AvReader, Block
 from callpipeline.engines.split.containers import (
+    AppendedFile,
     Extent,
     FileWindow,
     find_extent,
@@ -23,6 +24,7 @@ from callpipeline.engines.split.containers import (
     wav_declared_s,
 )
 from callpipeline.engines.split.probe import has_header, read_head, reject_non_audio
+from callpipeline.engines.split.stated_sizes import true_sizes
 from callpipeline.errors import EmptyRecording, UnsupportedAudio
 
 MIN_RATE_HZ = 4_000
@@ -205,10 +207,14 @@ def decode(
     if raw is not None and is_raw:
         with open_raw(audio, raw) as reader:
             return process(reader)
-    extent = find_extent(audio, head)
+    extent = find_extent(audio)
     continues = goes_on(audio, extent)
     if len(extent.segments) > 1:
         with suppress(UnsupportedAudio, EmptyRecording), AppendedReader(audio, extent) as reader:
+            return process(reader)
+    if patches := true_sizes(audio, head):
+        window = FileWindow(audio, AppendedFile(0, audio.stat().st_size), patches)
+        with suppress(UnsupportedAudio, EmptyRecording), AvReader(window) as reader:
             return process(reader)
     fast = None if continues else open_with_soundfile(audio, head)
     unread_bytes = 0 if continues else extent.unread_bytes

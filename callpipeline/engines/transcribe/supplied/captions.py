@@ -5,6 +5,7 @@ what players would drop or guess is noted as a repair.
 """
 
 import html
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from itertools import pairwise
 
 from callpipeline.domain.transcripts import Word
 from callpipeline.engines.transcribe.alignment import spread_words
+from callpipeline.engines.transcribe.supplied import fields as f
 from callpipeline.engines.transcribe.supplied.lines import (
     ACCEPTED,
     LINE_BREAK,
@@ -32,14 +34,20 @@ _ARROW = r" ?(?:-{1,3} ?-?>|[–—]>|→|=>) ?"
 _TIMES = re.compile(rf"({_STAMP}){_ARROW}(?:({_STAMP})(?![\d:.,]))?(.*)")
 _LOOKS_LIKE_TIMES = re.compile(rf"-?\d[^a-z]*{_ARROW}", re.IGNORECASE)
 _SETTING = re.compile(r"[\w-]+:\S*")
+_BRACKETED = re.compile(rf"[\[(]({_STAMP}{_ARROW}{_STAMP})[\])](.*)")
+_COMMA = re.compile(r"(\d+(?::\d\d){1,2}\.\d{3}),(\d+(?::\d\d){1,2}\.\d{3})")
+"""Times as SubViewer and YouTube's SBV write them."""
 _NOT_A_CUE = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)|::cue\b|X-TIMESTAMP-MAP")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]{0,99})?(?:\s([^<>]{0,200}))?>|</v>", re.IGNORECASE)
 _CLOCK_TAG = re.compile(r"<(\d{1,9}(?::\d{1,9}){1,3}(?:[.,]\d{1,9})?)>")
+_READING = re.compile(r"<rt>[^<>]*(?:</rt>)?", re.IGNORECASE)
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200e\u200f\u2060\ufeff"))
 _TAG = re.compile(r"</?[a-z][^<>]*>|<\d[\d:.,]*>|\{\\[^{}]*\}", re.IGNORECASE)
 _NAME_TAG = re.compile(r" *<([^<>/]{1,60})>")
 _FLASH_S = 0.05
 """Rolling captions show each finished line once more, for about 10 ms."""
 _FRAMES_PER_S = 30
+MIN_GROWING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,21 @@ def lines_of_captions(
     cues = _with_ends(_read_cues(text, repairs, is_vtt=is_vtt), repairs)
     cues = _unroll(cues, repairs)
     pieces = split_by_speaker([list(_voices(cue.lines)) for cue in cues], is_known)
-    found = (
-        SuppliedLine(cue.start_s, end_s, said.text, said.label, words=_words(cue, end_s, own))
+    return [
+        line
         for (cue, end_s), own in zip(_timed(cues), pieces, strict=True)
-        for said in own
-        if said.text
-    )
-    return list(found)
+        for line in _in_turn(cue, end_s, [said for said in own if said.text])
+    ]
+
+
+def _in_turn(cue: Cue, end_s: float, said: Sequence[Piece]) -> Iterator[SuppliedLine]:
+    """Yield the lines of a cue; its speakers share its time by what they say, in their order."""
+    letters = [len(piece.text) for piece in said]
+    ends = [sum(letters[: number + 1]) / sum(letters) for number in range(len(said))]
+    words = _words(cue, end_s, said)
+    for piece, first, last in zip(said, [0.0, *ends], ends, strict=False):
+        at_s, until_s = (cue.start_s + (end_s - cue.start_s) * share for share in (first, last))
+        yield SuppliedLine(round(at_s, 4), round(until_s, 4), piece.text, piece.label, words=words)
 
 
 def _read_cues(text: str, repairs: Repairs, *, is_vtt: bool) -> list[Cue]:
@@ -92,7 +108,15 @@ def _read_cues(text: str, repairs: Repairs, *, is_vtt: bool) -> list[Cue]:
 
 
 def _is_times(line: str) -> bool:
-    return _LOOKS_LIKE_TIMES.match(" ".join(line.split())) is not None
+    return _LOOKS_LIKE_TIMES.match(_time_line(line)) is not None
+
+
+def _time_line(line: str) -> str:
+    """Return a line with an arrow between its times and without brackets around them."""
+    plain = " ".join(line.split())
+    if match := _BRACKETED.match(plain):
+        return f"{match[1]}{match[2]}"
+    return f"{match[1]} --> {match[2]}" if (match := _COMMA.fullmatch(plain)) else plain
 
 
 def _check_start(before: Sequence[str], at: Sequence[int], repairs: Repairs) -> None:
@@ -159,7 +183,7 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[list[str]]:
 def _times(line: str, number: int, repairs: Repairs) -> tuple[float, float | None, str]:
     """Return start, end (None if unreadable), and text behind them. Raises TranscriptInvalid."""
     place = f"line {number} of the transcript"
-    match = _TIMES.match(" ".join(line.split()))
+    match = _TIMES.match(_time_line(line))
     if match is None:
         raise TranscriptInvalid(f"{place}: its times are invalid. {ACCEPTED}")
     start_s = require_time(_seconds(match[1]), place)
@@ -212,8 +236,30 @@ def _timed(cues: Sequence[Cue]) -> Iterator[tuple[Cue, float]]:
         yield cue, cue.start_s if cue.end_s is None else cue.end_s
 
 
+def _grown(cues: list[Cue], repairs: Repairs) -> list[Cue]:
+    """Join the cues of live captions in which the text grows word by word."""
+    words = [" ".join(map(_plain, cue.lines)).split() for cue in cues]
+    grows = [
+        0 < len(words[n]) < len(words[n + 1])
+        and words[n + 1][: len(words[n])] == words[n]
+        and cues[n + 1].start_s - (cues[n].end_s or 0.0) < 1.0
+        for n in range(len(cues) - 1)
+    ]
+    if sum(grows) < MIN_GROWING or sum(grows) * 2 < len(grows):
+        return cues
+    repairs.note("text that growing captions repeat", sum(grows))
+    start_s, joined = None, list[Cue]()
+    for cue, is_growing in zip(cues, [*grows, False], strict=True):
+        start_s = cue.start_s if start_s is None else start_s
+        if not is_growing:
+            joined.append(replace(cue, start_s=start_s))
+            start_s = None
+    return joined
+
+
 def _unroll(cues: list[Cue], repairs: Repairs) -> list[Cue]:
     """Remove the lines that rolling captions show again; other repetitions were said."""
+    cues = _grown(cues, repairs)
     plain = [[_plain(line) for line in cue.lines] for cue in cues]
     pairs = [
         (earlier, later)
@@ -242,10 +288,14 @@ def _repeated(earlier: Sequence[str], later: Sequence[str]) -> int:
 def _voices(lines: Sequence[str]) -> Iterator[Piece]:
     """Return the lines of a cue, split where a voice tag starts or ends."""
     label: str | None = None
+    if (stated := _stated(lines)) is not None:
+        yield stated
+        return
     for line in lines:
         start = 0
         for tag in _VOICE.finditer(line):
-            if said := _plain(line[start : tag.start()]):
+            said = _plain(line[start : tag.start()])
+            if said.strip("-–—•>"):  # a dash before a voice is a mark of its turn
                 yield Piece(label, said)
             named = " ".join(html.unescape(tag[1] or "").split())
             label, start = named or None, tag.end()
@@ -253,11 +303,25 @@ def _voices(lines: Sequence[str]) -> Iterator[Piece]:
             yield Piece(label, said)
 
 
+def _stated(lines: Sequence[str]) -> Piece | None:
+    """Return who says what in a cue that is a JSON object, None for text."""
+    text = " ".join(lines)
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    try:
+        fields = f.folded(json.loads(text))
+    except (RecursionError, ValueError):
+        return None
+    said = f.text_of_fields(fields)
+    return None if said is None else Piece(f.speaker_label(fields), " ".join(said.split()))
+
+
 def _plain(line: str) -> str:
     """Return the text of a line without tags, escapes and doubled spaces."""
     if (tag := _NAME_TAG.match(line)) and states_speaker(tag[1]):
         line = f"[{tag[1]}] {line[tag.end() :]}"
-    return " ".join(html.unescape(_TAG.sub("", line)).replace("\u200b", "").split())
+    tagless = _TAG.sub("", _READING.sub("", line))
+    return " ".join(html.unescape(tagless).translate(_INVISIBLE).split())
 
 
 def _words(cue: Cue, end_s: float, said: Sequence[Piece]) -> tuple[Word, ...]:

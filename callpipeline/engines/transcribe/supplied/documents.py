@@ -14,6 +14,7 @@ from callpipeline.domain.audio import Channel
 from callpipeline.domain.transcripts import Word
 from callpipeline.engines.transcribe.alignment import Passage, text_of, timed_words, with_words
 from callpipeline.engines.transcribe.supplied import fields as f
+from callpipeline.engines.transcribe.supplied.interim import without_interim
 from callpipeline.engines.transcribe.supplied.lines import (
     ACCEPTED,
     Repairs,
@@ -44,7 +45,10 @@ from callpipeline.engines.transcribe.supplied.tools import arrange, channel_coun
 from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
 
 MIN_WORDS = 3
-TEXT_HOLDERS = {"result", "results", "transcripts", "channels", "output", "response", "data"}
+TEXT_HOLDERS = {"result", "results", "transcripts", "channels", "output", "response", "data"} | {
+    "combinedrecognizedphrases",
+    "combinedphrases",
+}
 _BETWEEN = re.compile(r"[\s,\x1e]*")
 
 
@@ -74,6 +78,7 @@ def lines_of_document(
     Raises TranscriptInvalid with the field, if the document is a transcript but can't be read, and
     TranscriptIgnored if it has no more than a text.
     """
+    document = without_interim(document)
     arranged = arrange(document)
     groups = group_records(arranged)
     chosen = choose_transcript(groups)

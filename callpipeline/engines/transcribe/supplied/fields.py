@@ -22,17 +22,17 @@ TEXT = listed(
 )
 START = listed(
     "start starttime startoffset begin begintime beginoffset from startts ts offset starts "
-    "segmentstarttime timestart time starttimestamp startdatetime timestamp"
+    "segmentstarttime timestart time starttimestamp startdatetime timestamp audiostart absolutetime"
 )
 END = listed(
     """end endtime endoffset endts to segmentendtime stop stoptime finish timeend endtimestamp
-    enddatetime"""
+    enddatetime audioend"""
 )
 DURATION = ("duration", "length", "dur")
 SPEAKER = listed(
     "participantrole participantpurpose speakerrole role speakername displayname speakerlabel "
     "speaker segmentspeaker speakertag speakerid participant participantname participantid "
-    "username user users author party"
+    "username user users author party sender spokenby from name"
 )
 CHANNEL = listed(
     "channel channellabel channeltag mediachannel channelid channelindex channelnumber track side"
@@ -52,6 +52,8 @@ _UNITS = (
     ("inticks", 1e-7),
     ("ticks", 1e-7),
     ("microseconds", 1e-6),
+    ("micros", 1e-6),
+    ("usec", 1e-6),
     ("nanos", 1e-9),
     ("inseconds", 1.0),
     ("seconds", 1.0),
@@ -124,7 +126,7 @@ def seconds(value: object, place: str, unit_s: float = 1.0) -> float | None:
 
     Raises TranscriptInvalid if it is none of these.
     """
-    if value is None or value == "":
+    if value is None or value in ("", {}):
         return None
     if isinstance(value, Mapping):
         parts = folded(cast("Document", value))
@@ -183,7 +185,8 @@ def _named(fields: Document, names: tuple[str, ...]) -> Iterator[tuple[str, obje
         _, name, unit_s = known[field]
         value = fields[field]
         # "from" and "to" may be people.
-        is_person = name in ("from", "to") and not isinstance(value, int | float)
+        is_text = isinstance(value, str) and _seconds_of_text(value.strip(), unit_s) is None
+        is_person = name in ("from", "to") and (is_text or isinstance(value, Mapping))
         if value is not None and not isinstance(value, bool | list) and not is_person:
             yield field, value, unit_s
 
@@ -241,9 +244,11 @@ def speaker_label(fields: Document) -> str | None:
         if isinstance(value, Mapping):
             inner = folded(cast("Document", value))
             value = speaker_label(inner) or inner.get("name") or inner.get("id")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and name != "from":
             return f"{value:g}"
-        if isinstance(value, str) and value.strip():
+        is_time = name == "from" and isinstance(value, str) and _seconds_of_text(value, 1.0)
+        if isinstance(value, str) and value.strip() and is_time in (None, False):
             return value.strip()
     return None
 

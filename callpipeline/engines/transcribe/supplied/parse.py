@@ -25,6 +25,7 @@ from callpipeline.errors import TranscriptIgnored, TranscriptInvalid
 
 SUFFIXES = (".json", ".srt", ".vtt")
 _IS_NAMED_TRANSCRIPT = re.compile(r"transcript|caption|subtitle", re.IGNORECASE)
+_IS_JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]\"])")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 _NO_SPEAKERS: Mapping[str, Speaker] = {}
 
@@ -89,7 +90,7 @@ def _lines(
         raise TranscriptInvalid(f"a supplied transcript is one of {', '.join(SUFFIXES)}")
     text = decode(content, repairs)
     is_caption = "-->" in text[:2000]
-    is_json = text.lstrip()[:1] in ("{", "[")
+    is_json = _IS_JSON.match(text) is not None
     if (suffix == ".json" and not (is_caption and not is_json)) or (is_json and not is_caption):
         return lines_of_document(parse_json(text.strip()), repairs, speakers.names)
     return lines_of_captions(text, repairs, speakers.names, is_vtt=suffix == ".vtt")

@@ -1,21 +1,24 @@
 """Objects of a JSON document that are lines or words, and the list that is the transcript."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from callpipeline.engines.transcribe.supplied import fields as f
 from callpipeline.engines.transcribe.supplied.lines import listed
+from callpipeline.engines.transcribe.supplied.speakers import states_speaker
 
 MAX_DEPTH = 12
 MAX_GROUPS = 200
 """Lists are compared with each other; no tool writes that many."""
-NOT_SPOKEN = ("spacing", "audio_event")
+NOT_SPOKEN = ("spacing", "audio_event", "moment")
 LISTS = listed(
     """utterances segments lines sentences phrases transcript transcription turns chunks
     speechsegments captions cues entries"""
 )
 """Names of lists of lines, where a document has several."""
+_CHANNEL = re.compile(r"(?:ch|chan|channel|track)[ _-]?\d{1,2}", re.IGNORECASE)
 WORD_LISTS = ("words", "word_segments", "result", "items")
 MOST = 0.6
 """Share of the text that a list must have to be the transcript."""
@@ -53,30 +56,63 @@ def group_records(document: Any) -> dict[str, list[Record]]:
     return groups
 
 
+_Who = tuple[str | None, str | None]
+_NOBODY: _Who = (None, None)
+
+
 def _objects(
-    value: Any, place: str, group: str, depth: int, said_by: str | None = None
+    value: Any, place: str, group: str, depth: int, said_by: _Who = _NOBODY
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield all objects; those inside a turn without a text of its own have its speaker."""
+    """Yield all objects; those inside a turn without a timed text have its speaker and channel."""
     if depth > MAX_DEPTH:
         return
     if isinstance(value, Mapping):
         document = cast("f.Document", value)
         fields = f.folded(document)
-        own = f.speaker_label(fields)
-        is_turn = place.endswith("]") and f.text_of_fields(fields) is None
-        if said_by is not None and own is None and f.channel_label(fields)[0] is None:
-            fields["speaker"] = said_by
-        said_by = own or said_by if is_turn else None
+        own = f.speaker_label(fields), f.channel_label(fields)[0]
+        if own == _NOBODY and said_by[0] is not None:
+            fields["speaker"] = said_by[0]
+        if own[1] is None and said_by[1] is not None:
+            fields["channel"] = said_by[1]
+        said_by = _inside(fields, own, said_by, is_listed=place.endswith("]"))
         yield place, group, fields
+        sides = _sides(document)
         for name, inner in document.items():
             is_choice = name.lower() in {"alternatives", "nbest"}
             chosen = f.best_alternative(fields) if is_choice else inner
             if isinstance(chosen, list | Mapping):
                 below = f"{place}.{name}" if place else name
-                yield from _objects(chosen, below, f"{group}.{name}", depth + 1, said_by)
+                who = sides.get(name, said_by)
+                inner_group = f"{group}.[]" if name in sides else f"{group}.{name}"
+                yield from _objects(chosen, below, inner_group, depth + 1, who)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
             yield from _objects(inner, f"{place}[{index}]", f"{group}[]", depth + 1, said_by)
+
+
+def _inside(fields: f.Document, own: _Who, said_by: _Who, *, is_listed: bool) -> _Who:
+    """Return who says what is inside an object: a turn, or a part of one."""
+    if f.text_of_fields(fields) is not None and f.has_time(fields):
+        return _NOBODY
+    return own if is_listed and own != _NOBODY else said_by
+
+
+def _sides(document: f.Document) -> dict[str, _Who]:
+    """Return who says what is below the fields of a document that has a list for each side."""
+    found: dict[str, _Who] = {}
+    for name, inner in document.items():
+        inside = list(cast("f.Document", inner).values()) if isinstance(inner, Mapping) else [inner]
+        has_list = any(
+            isinstance(each, list) and each and isinstance(each[0], Mapping)
+            for each in cast("list[Any]", inside)
+        )
+        if not has_list:
+            continue
+        if name.isdigit() or name.lower() in ("left", "right") or _CHANNEL.fullmatch(name):
+            found[name] = (None, name)
+        elif states_speaker(name):
+            found[name] = (name, None)
+    return found if len(found) > 1 else {}
 
 
 def choose_transcript(groups: Mapping[str, list[Record]]) -> str | None:

@@ -50,9 +50,15 @@ _PARTICLES = frozenset(listed("de da di del der den van von la le bin al el of a
 _COLON = re.compile(r"([^:!?;\"“”<>]{1,70}?) ?[:：](?: (.*)|$)")
 _TIGHT_COLON = re.compile(r"([a-z]+[ _-]?\d{0,3}):(\S.*)", re.IGNORECASE)
 _BRACKET = re.compile(r"[\[(]([^\[\]()]{1,60})[\])] ?([:：-] )?:? ?(.*)")
-_MARK = re.compile(r"(>{2,3}) ?|(?:[-–—•]) +")
+_MARK = re.compile(r"(>{2,3}) ?|[-–—•] +|: +")
+_STAMPED = re.compile(
+    r"([^:!?;\"“”<>]{1,60}?) ?([\[(]?)\d{1,2}(?::\d\d){1,2}(?:[.,]\d{1,3})?([\])]?)"
+    r" ?([:：-]?)(?: (.*)|$)"
+)
+"""A speaker with the time at which the turn begins: "Speaker 1 (00:12): Hello"."""
 _TURN = re.compile(r" (?=>{2,3} ?[A-Z])")
 _ASIDE = re.compile(r" ?[\[(][^\[\]()]*[\])]")
+_SHORT_LABEL = re.compile(r"0*([0-9]{1,3}|[a-h])")
 _MOST = 0.8
 """Share of the cues that begin with a name if a tool wrote the names."""
 
@@ -75,13 +81,17 @@ class SpeakerMap:
     roles: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
 
     def find(self, label: str | None) -> Speaker | None:
-        """Return the role that the source states for a label."""
+        """Return the role that the source states for a label; "speaker_0" is also "0"."""
         if label is None or not self.roles:
             return None
         wanted = _fold(label)
         exact = {_fold(name): role for name, role in self.roles.items()}
         if wanted in exact:
             return exact[wanted]
+        if numbered := _SHORT_LABEL.fullmatch(wanted):
+            named = re.compile(rf"(?:speaker|spk|spkr|voice)[ _#-]*0*{numbered[1]}")
+            if role := next((exact[name] for name in exact if named.fullmatch(name)), None):
+                return role
         patterns = sorted((name for name in exact if "*" in name), key=len, reverse=True)
         return next((exact[name] for name in patterns if _matches(name, wanted)), None)
 
@@ -216,7 +226,7 @@ class _Labels:
         label = found.label
         if self._is_known(label) or states_speaker(label):
             return True
-        if found.is_tight:
+        if found.is_tight or (found.is_stamped and self._share < _MOST):
             return False
         count = self._counts[_fold(label)]
         if found.is_bracket and not found.has_colon:
@@ -239,13 +249,17 @@ class _Labels:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A possible label at the start of a line; `is_tight` if no space follows the colon."""
+    """A possible label at the start of a line.
+
+    `is_tight` if no space follows the colon; `is_stamped` if a time follows the label.
+    """
 
     label: str
     rest: str
     is_bracket: bool = False
     has_colon: bool = True
     is_tight: bool = False
+    is_stamped: bool = False
 
 
 def _candidate(text: str) -> _Candidate | None:
@@ -254,6 +268,13 @@ def _candidate(text: str) -> _Candidate | None:
     if (match := _BRACKET.fullmatch(line)) and any(map(str.isalpha, match[1])):
         has_colon = bool(match[2]) or line[match.end(1) + 1 :].lstrip().startswith(":")
         return _Candidate(match[1].strip(), match[3].strip(), is_bracket=True, has_colon=has_colon)
+    # "Ann Abbot 0:12" is a line of its own; "Monday 0:12 he said" is speech.
+    if (
+        (match := _STAMPED.fullmatch(line))
+        and all(map(_is_name_part, match[1].split()))
+        and (match[2] or match[4] or not match[5])
+    ):
+        return _Candidate(match[1].strip(), (match[5] or "").strip(), is_stamped=True)
     if (match := _COLON.fullmatch(line)) and match[1].strip():
         return _Candidate(match[1].strip(), (match[2] or "").strip())
     if match := _TIGHT_COLON.fullmatch(line):

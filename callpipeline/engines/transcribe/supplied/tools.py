@@ -37,8 +37,10 @@ def arrange(document: Any, depth: int = 0) -> Any:
         inner = fields.get(name)
         if isinstance(inner, list | Mapping):
             arranged = arrange(inner, depth + 1)
-            if arranged is not inner and isinstance(arranged, Mapping):
-                return arranged
+            # The only element of a list, as it was, is not the whole document.
+            is_as_it_was = isinstance(inner, list) and inner and arranged is inner[0]
+            if arranged is not inner and isinstance(arranged, Mapping) and not is_as_it_was:
+                return cast("Any", arranged)
     return cast("Any", document)
 
 
@@ -291,7 +293,7 @@ def _monologues(fields: Fields) -> Iterator[Fields] | None:
             [
                 each | {"speaker": f.speaker_label(monologue)}
                 for each in _objects(monologue.get("elements"))
-                if (f.text_of_fields(each) or "").strip()
+                if (f.text_of_fields(each) or "").strip() and each.get("type") != "unknown"
             ],
             None,
             {},
