@@ -73,7 +73,7 @@ def build(
                 recordings,
                 competitor_catalog,
                 assets,
-                daily_marts(chosen.marts_from),
+                daily_marts(chosen.marts_from, chosen.day_zone),
                 notifications,
             ],
             chosen,
@@ -122,7 +122,9 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
             storage.database,
             storage.outbox,
             chosen.ingestion_quiet_h or None,
-            AlertMonitor(storage.alert_rules, storage.analytics, storage.insights),
+            AlertMonitor(
+                storage.alert_rules, storage.analytics, storage.insights, storage.day_zone.today
+            ),
         ),
     )
 
@@ -146,7 +148,7 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
         unjudged_mentions(lambda: chosen),
         competitor_list_sensor(lambda: chosen),
         erasures_sensor(lambda: chosen),
-        stale_days(chosen.marts_from),
+        stale_days(chosen.marts_from, chosen.day_zone),
         outbox_sensor(),
         failed_runs_sensor(),
         trouble_sensor(wiring.notification_policy(chosen)),

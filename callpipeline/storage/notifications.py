@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -182,7 +182,7 @@ def _add(
     occurrence: NotificationEvent,
     at: datetime | None,
 ) -> bool:
-    """Return whether the event was added."""
+    """Add an event in the transaction; return whether it was added."""
     entry = asdict(occurrence) | {"event_id": event_id, "at": at}
     entry["metadata"] = Jsonb(sanitize_json(occurrence.metadata))
     texts = {name: sanitize_text(text) for name, text in entry.items() if isinstance(text, str)}
@@ -214,9 +214,9 @@ class AlertRules:
         A subject is reported once, or again when the days are over after which the rule repeats.
         That is remembered for as long as the rule exists: events are deleted after a while.
         """
-        event_id, day = str(uuid.uuid4()), now.astimezone(UTC).date()
+        event_id = str(uuid.uuid4())
         reported = {"rule_id": rule.rule_id, "subject": sanitize_text(found.subject or "")}
-        reported |= {"day": day, "repeats_after_days": rule.repeats_after_days}
+        reported |= {"now": now, "repeats_after_days": rule.repeats_after_days}
 
         def enter(connection: Connection[DictRow]) -> bool:
             due = connection.execute(query("notifications/report_alert"), reported).fetchone()

@@ -46,7 +46,7 @@ from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
-from callpipeline.web.state import AppState, open_state
+from callpipeline.web.state import AppState, open_state, show_page_zone
 
 STATIC = Path(__file__).parent / "static"
 
@@ -173,7 +173,8 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(jobs.job_router, dependencies=[may_follow])
     for router in PAGE_ROUTERS:
         may_read = Depends(require(Scope.READ, page=True, action="view calls"))
-        app.include_router(router, dependencies=[may_read], include_in_schema=False)
+        dependencies = [may_read, Depends(show_page_zone)]
+        app.include_router(router, dependencies=dependencies, include_in_schema=False)
     # Not a page: an event stream can't show the login, so it responds 401.
     may_listen = Depends(require(Scope.READ, action="view calls"))
     app.include_router(events.router, dependencies=[may_listen], include_in_schema=False)

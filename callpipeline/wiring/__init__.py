@@ -36,6 +36,7 @@ from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
+from callpipeline.storage.reading.filtered import DayZone
 from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
 from callpipeline.storage.results.call_audio import CallAudio
@@ -193,6 +194,10 @@ class Storage:
     @property
     def alert_rules(self) -> AlertRules:
         return AlertRules(self.database)
+
+    @property
+    def day_zone(self) -> DayZone:
+        return DayZone(self.database)
 
     @property
     def insights(self) -> Insights:

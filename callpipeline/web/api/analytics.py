@@ -118,7 +118,7 @@ class CompetitorListing(BaseModel):
 
 
 class SentimentOfDay(BaseModel):
-    """Mentions with one sentiment in calls of one day (UTC)."""
+    """Mentions with one sentiment in calls of one day."""
 
     date: date
     sentiment: MentionSentiment

@@ -24,7 +24,7 @@ from callpipeline.http_server.responses import gzip_response
 from callpipeline.storage.reading.call_detail import CallDetail, ChannelDetail
 from callpipeline.web.pages.corrections import corrections_view
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS, mention_list, transcript_lines
-from callpipeline.web.pages.rendering import clock, isolate, page, timestamp
+from callpipeline.web.pages.rendering import clock, in_page_zone, isolate, page, timestamp
 from callpipeline.web.pages.status_view import call_header
 from callpipeline.web.state import AppState, CallId, State, call_detail
 
@@ -214,7 +214,7 @@ def _no_audio(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str | 
         return None
     if at := deletions.get(Stage.CHANNEL_AUDIO):
         return (
-            f"Audio deleted on {at:%Y-%m-%d} under your retention policy. "
+            f"Audio deleted on {in_page_zone(at):%Y-%m-%d} under your retention policy. "
             "The transcript and results are kept."
         )
     return "No audio: the recording couldn't be split."
@@ -222,7 +222,7 @@ def _no_audio(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str | 
 
 def _no_transcript(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str:
     if at := deletions.get(Stage.TRANSCRIPTS):
-        return f"Transcript deleted on {at:%Y-%m-%d} under your retention policy."
+        return f"Transcript deleted on {in_page_zone(at):%Y-%m-%d} under your retention policy."
     if _has_stage(detail, Stage.TRANSCRIPTS):
         is_unheard = any(map(_has_unheard_speech, detail.channels))
         return "No words recognised." if is_unheard else "No speech detected."
