@@ -53,6 +53,7 @@ from callpipeline.defs.sensors.notifications import (
 from callpipeline.domain.calls.call import Lane
 from callpipeline.pipeline.notifications.alerts import AlertMonitor
 from callpipeline.pipeline.notifications.monitor import PipelineMonitor
+from callpipeline.pipeline.notifications.reports import ReportMonitor
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.objects.files import keep_files_private
 
@@ -124,6 +125,13 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
             chosen.ingestion_quiet_h or None,
             AlertMonitor(
                 storage.alert_rules, storage.analytics, storage.insights, storage.day_zone.today
+            ),
+            ReportMonitor(
+                storage.views,
+                storage.analytics,
+                storage.insights,
+                storage.reviews,
+                storage.day_zone,
             ),
         ),
     )

@@ -58,7 +58,7 @@ class Outbox:
     def add(self, occurrence: NotificationEvent, at: datetime | None = None) -> str | None:
         """Add an event and return its id, or None if its subject is already recorded."""
         event_id = str(uuid.uuid4())
-        added = self._database.with_retry(lambda c: _add(c, event_id, occurrence, at))
+        added = self._database.with_retry(lambda c: add_event(c, event_id, occurrence, at))
         # Without a subject the only conflict is its own row, from before the connection was cut.
         return event_id if added or occurrence.subject is None else None
 
@@ -70,7 +70,7 @@ class Outbox:
             connection.execute(query("notifications/lock_group"), group)
             if connection.execute(query("notifications/is_reported"), group).fetchone():
                 return False
-            return _add(connection, event_id, occurrence, at)
+            return add_event(connection, event_id, occurrence, at)
 
         event_id = str(uuid.uuid4())
         return self._database.with_retry(enter)
@@ -176,7 +176,7 @@ class Outbox:
         return {NotificationChannel(row["channel"]): row for row in rows}
 
 
-def _add(
+def add_event(
     connection: Connection[DictRow],
     event_id: str,
     occurrence: NotificationEvent,
@@ -220,7 +220,7 @@ class AlertRules:
 
         def enter(connection: Connection[DictRow]) -> bool:
             due = connection.execute(query("notifications/report_alert"), reported).fetchone()
-            return bool(due) and _add(connection, event_id, replace(found, subject=None), now)
+            return bool(due) and add_event(connection, event_id, replace(found, subject=None), now)
 
         return self._database.with_retry(enter)
 

@@ -30,6 +30,7 @@ from callpipeline.web.api import (
     recordings,
     search,
     storage,
+    views,
 )
 from callpipeline.web.api import openapi as health
 from callpipeline.web.api.openapi import install_openapi
@@ -41,7 +42,15 @@ from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
-from callpipeline.web.pages.insights import alerts, competitor, moments, overview, suggestions
+from callpipeline.web.pages.insights import (
+    alerts,
+    competitor,
+    moments,
+    overview,
+    reports,
+    suggestions,
+)
+from callpipeline.web.pages.insights import views as views_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
@@ -85,6 +94,8 @@ API_ROUTERS = (
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
     ApiRouter(patterns.read_router, Scope.READ, "view patterns"),
     ApiRouter(patterns.write_router, Scope.ADMIN, "change patterns"),
+    ApiRouter(views.router, Scope.READ, "use saved views"),
+    ApiRouter(views.schedule_router, Scope.ADMIN, "send reports"),
     ApiRouter(storage.write_router, Scope.ADMIN, "change stored documents"),
 )
 
@@ -102,6 +113,8 @@ PAGE_ROUTERS = (
     api_page.router,
     dagster.router,
     alerts.router,
+    views_page.router,
+    reports.router,
     audit.router,
 )
 """Pages require scope READ; some of their routes require more."""

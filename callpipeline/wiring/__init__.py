@@ -24,6 +24,7 @@ from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
+from callpipeline.storage.calls.saved_views import SavedViews
 from callpipeline.storage.calls.versions import RecordingVersions
 from callpipeline.storage.catalog.rematches import Rematches
 from callpipeline.storage.catalog.suggestions import AliasSuggestions
@@ -194,6 +195,10 @@ class Storage:
     @property
     def alert_rules(self) -> AlertRules:
         return AlertRules(self.database)
+
+    @property
+    def views(self) -> SavedViews:
+        return SavedViews(self.database)
 
     @property
     def day_zone(self) -> DayZone:

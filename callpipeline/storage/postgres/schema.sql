@@ -192,6 +192,8 @@ CREATE INDEX calls_by_unavailable_service ON calls (unavailable_service)
     WHERE unavailable_service IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
 CREATE INDEX calls_by_metadata_due ON calls (metadata_due_at) WHERE metadata_due_at IS NOT NULL;
+CREATE INDEX calls_by_customer ON calls (lower(metadata ->> 'customer'))
+    WHERE metadata ->> 'customer' IS NOT NULL;
 -- Used only if the expression is identical to that of `day` in the views.
 CREATE INDEX calls_by_day ON calls (call_day(coalesce(started_at, last_modified)));
 COMMENT ON TABLE calls IS 'The ledger: one row per recording.';
@@ -1089,6 +1091,50 @@ CREATE VIEW audit_entries AS
 SELECT at, action, actor, method, address, what, target AS call_id FROM audit_log;
 COMMENT ON VIEW audit_entries IS
     'The audit log, for auditors: GRANT USAGE ON SCHEMA callpipeline and SELECT on this view.';
+
+CREATE TABLE saved_views (
+    view_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text NOT NULL CHECK (name <> ''),
+    page       text NOT NULL CHECK (page IN ('overview', 'calls', 'analytics', 'moments', 'search',
+                                             'competitors', 'competitor')),
+    filters    jsonb NOT NULL,
+    extras     jsonb NOT NULL,
+    days       integer CHECK (days BETWEEN 1 AND 3660),
+    is_shared  boolean NOT NULL,
+    owner      text NOT NULL,
+    made_by    text,
+    made_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX saved_views_by_name ON saved_views (owner, lower(name));
+CREATE INDEX saved_views_shared ON saved_views (view_id) WHERE is_shared;
+COMMENT ON TABLE saved_views IS
+    'Filters of pages under a name, for the person who saved them or for all.';
+COMMENT ON COLUMN saved_views.filters IS 'The filters, without those that match all.';
+COMMENT ON COLUMN saved_views.extras IS
+    'Other parameters of the page, such as the words of a search: [[name, value]].';
+COMMENT ON COLUMN saved_views.days IS
+    'The view is about this many days up to the day it is opened; null if its days are fixed.';
+COMMENT ON COLUMN saved_views.owner IS
+    'The visitor who saved it: a user, an API key, or the machine itself.';
+
+CREATE TABLE weekly_reports (
+    view_id      bigint PRIMARY KEY REFERENCES saved_views ON DELETE CASCADE,
+    weekday      integer NOT NULL CHECK (weekday BETWEEN 1 AND 7),
+    at           time NOT NULL,
+    has_quotes   boolean NOT NULL,
+    set_by       text,
+    set_at       timestamptz NOT NULL DEFAULT now(),
+    reported_on  date
+);
+COMMENT ON TABLE weekly_reports IS
+    'When the weekly report of a shared view is sent by email, in the time zone of days.';
+COMMENT ON COLUMN weekly_reports.weekday IS 'Monday is 1, Sunday is 7.';
+COMMENT ON COLUMN weekly_reports.has_quotes IS
+    'Whether quotes are sent, if emails may have them.';
+COMMENT ON COLUMN weekly_reports.set_at IS
+    'The first report is of the next such hour after this time.';
+COMMENT ON COLUMN weekly_reports.reported_on IS
+    'The day of the last report that was added to the outbox.';
 
 -- Read models of the web pages: narrow tables without joins, maintained by triggers in the
 -- transaction of the change.

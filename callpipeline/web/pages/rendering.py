@@ -13,8 +13,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from callpipeline.domain.calls.saved_views import ViewPage
 from callpipeline.domain.calls.sources import JOINERS
 from callpipeline.web import access
+from callpipeline.web.services.views import page_of
 
 FOLDER = Path(__file__).parent.parent
 VENDOR_BUILT = FOLDER / "static" / "vendor" / "built"
@@ -39,10 +41,16 @@ def page(
         "request": request,
         "is_built": VENDOR_BUILT.exists(),
         "page_zone": page_zone.get(),
+        "saveable": _saveable(request) if status == 200 else None,
         **access.template_context(request),
     }
     html = _environment.get_template(name).render(shared | context)
     return HTMLResponse(html, status, dict(headers or {}))
+
+
+def _saveable(request: Request) -> ViewPage | None:
+    """Return the page whose filters can be saved as a view."""
+    return page_of(request.url.path) if request.method == "GET" else None
 
 
 def render_fragment(name: str, **context: Any) -> Markup:
@@ -73,15 +81,6 @@ def timestamp(at: datetime | None, now: datetime | None = None) -> str:
     )
 
 
-def sentiment_label(sentiment: str | None) -> str:
-    return SENTIMENT_LABELS[sentiment or "unjudged"]
-
-
-def number(value: float | None) -> str:
-    """Format a number with thousands separators."""
-    return "–" if value is None else f"{value:,.0f}"
-
-
 @dataclass(frozen=True, slots=True)
 class PageZone:
     """Time zone of the times on pages; without `is_set`, scripts show them in the browser's."""
@@ -101,6 +100,15 @@ page_zone: ContextVar[PageZone] = ContextVar("page_zone", default=IN_UTC)
 
 def in_page_zone(at: datetime) -> datetime:
     return at.astimezone(page_zone.get().zone)
+
+
+def sentiment_label(sentiment: str | None) -> str:
+    return SENTIMENT_LABELS[sentiment or "unjudged"]
+
+
+def number(value: float | None) -> str:
+    """Format a number with thousands separators."""
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def percent(share: float | None) -> str:
