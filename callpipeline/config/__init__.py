@@ -105,6 +105,7 @@ class Settings(
     redact: Annotated[tuple[Kind, ...], NoDecode, comma_separated(_kind)] | None = None
     redact_regions: Annotated[tuple[str, ...], NoDecode, comma_separated(_region)] = ("GB", "US")
 
+    teams: Path | None = None
     timezone: TimeZoneName | None = None
     marts_from: date = date(2020, 1, 1)
 

@@ -43,6 +43,7 @@ from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.pages.insights import (
+    agents,
     alerts,
     competitor,
     moments,
@@ -115,6 +116,7 @@ PAGE_ROUTERS = (
     alerts.router,
     views_page.router,
     reports.router,
+    agents.router,
     audit.router,
 )
 """Pages require scope READ; some of their routes require more."""

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import is_call_id
+from callpipeline.domain.calls.teams import Teams
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import DatabaseUnavailable, UnknownCall
@@ -121,6 +122,7 @@ class AppState:
     rematch_status: Callable[[], RematchStatus | None]
     audit: AuditTrail
     page_zone: Callable[[], PageZone]
+    teams: Callable[[], Teams]
 
     def today(self) -> date:
         """Return the current day in the time zone of days."""
@@ -211,6 +213,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             ),
             audit=audit_trail,
             page_zone=zone,
+            teams=cached(lambda: wiring.load_teams(options)),
         )
 
 

@@ -69,13 +69,13 @@ COMMENT ON COLUMN refused_aliases.letters IS
 
 CREATE TABLE time_zone (
     name        text NOT NULL,
-    changed_at  timestamptz NOT NULL,
+    changed_at  timestamptz,
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
 COMMENT ON TABLE time_zone IS 'The time zone in which days are counted: one row.';
 COMMENT ON COLUMN time_zone.changed_at IS
-    'When the zone last changed; daily marts from before are refreshed.';
-INSERT INTO time_zone (name, changed_at) VALUES ('UTC', '-infinity');
+    'When the zone last changed, null if never; daily marts from before are refreshed.';
+INSERT INTO time_zone (name, changed_at) VALUES ('UTC', NULL);
 
 -- `set_time_zone` replaces both functions by those of another zone. The name is a part of their
 -- text, so that they can be inlined and indexed.

@@ -251,15 +251,16 @@ def _report_document(report: WeeklyReport) -> ReportDocument:
 
 def _change(change: RateChange) -> ReportedChange:
     return ReportedChange(
-        now=_rate(change.now),
-        before=_rate(change.before),
+        now=rate_document(change.now),
+        before=rate_document(change.before),
         relative=change.relative,
         is_new=change.is_new,
         is_clear=change.is_clear,
     )
 
 
-def _rate(of: Rate) -> ReportedRate:
+def rate_document(of: Rate) -> ReportedRate:
+    """Return a rate with its interval."""
     low, high = of.interval or (None, None)
     return ReportedRate(
         events=of.events, completed_calls=of.of, per_100=of.per_100, low=low, high=high

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Stage
@@ -287,7 +289,7 @@ def _shown_parts(metrics: CallMetrics) -> Sequence[str]:
 def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     yield "Date", timestamp(detail.took_place_at)
     for name, value in detail.metadata.items():
-        yield name.replace("_", " ").capitalize(), isolate(value)
+        yield name.replace("_", " ").capitalize(), _linked(name, value)
     if detail.metrics:
         yield "Length", clock(detail.metrics.duration_s)
         yield "Longest silence", clock(detail.metrics.longest_silence_s)
@@ -303,6 +305,15 @@ def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     if version := _catalog_version(detail):
         yield "Competitor list", f"version {version}"
     yield "Call ID", detail.call_id
+
+
+def _linked(name: str, value: str) -> Markup:
+    """Link agents and customers to their pages."""
+    if name not in ("agent", "customer"):
+        return isolate(value)
+    return Markup('<a href="/{}?{}">{}</a>').format(
+        name, urlencode({"name": value}), isolate(value)
+    )
 
 
 def _masked(counts: Mapping[str, int]) -> Iterator[tuple[str, object]]:

@@ -37,6 +37,8 @@ AUDITED: Mapping[str, AuditAction] = {
     "GET /moments": A.READ,
     "GET /search/moments": A.READ,
     "GET /competitor": A.READ,
+    "GET /agent": A.READ,
+    "GET /customer": A.READ,
     "GET /views/{view_id}/report": A.READ,
     "GET /calls": A.READ,
     "GET /calls/{call_id}": A.READ,
@@ -112,6 +114,7 @@ UNAUDITED = frozenset({
     "GET /catalog/rematch", "GET /competitors", "GET /competitors/status",
     "GET /competitors/history", "GET /competitors/edit", "GET /competitors/remove",
     "GET /competitors/restore", "GET /alerts", "GET /competitors/text", "GET /patterns/{kind}",
+    "GET /agents", "GET /analytics/agents",
     "GET /views", "GET /views/{view_id}", "GET /saved-views", "GET /saved-views/{view_id}",
     "GET /saved-views/{view_id}/report",
     # Changes nothing, or says nothing of what was said.
