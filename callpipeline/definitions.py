@@ -53,6 +53,7 @@ from callpipeline.defs.sensors.notifications import (
 from callpipeline.domain.calls.call import Lane
 from callpipeline.pipeline.notifications.alerts import AlertMonitor
 from callpipeline.pipeline.notifications.monitor import PipelineMonitor
+from callpipeline.pipeline.notifications.reports import ReportMonitor
 from callpipeline.pipeline.processing.stages import Stages
 from callpipeline.storage.objects.files import keep_files_private
 
@@ -73,7 +74,7 @@ def build(
                 recordings,
                 competitor_catalog,
                 assets,
-                daily_marts(chosen.marts_from),
+                daily_marts(chosen.marts_from, chosen.day_zone),
                 notifications,
             ],
             chosen,
@@ -122,7 +123,16 @@ def _resource_factories(chosen: Settings, open_stages: OpenStages | None) -> Res
             storage.database,
             storage.outbox,
             chosen.ingestion_quiet_h or None,
-            AlertMonitor(storage.alert_rules, storage.analytics, storage.insights),
+            AlertMonitor(
+                storage.alert_rules, storage.analytics, storage.insights, storage.day_zone.today
+            ),
+            ReportMonitor(
+                storage.views,
+                storage.analytics,
+                storage.insights,
+                storage.reviews,
+                storage.day_zone,
+            ),
         ),
     )
 
@@ -146,7 +156,7 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
         unjudged_mentions(lambda: chosen),
         competitor_list_sensor(lambda: chosen),
         erasures_sensor(lambda: chosen),
-        stale_days(chosen.marts_from),
+        stale_days(chosen.marts_from, chosen.day_zone),
         outbox_sensor(),
         failed_runs_sensor(),
         trouble_sensor(wiring.notification_policy(chosen)),

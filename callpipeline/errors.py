@@ -22,6 +22,8 @@ CallpipelineError
 │   ├── UnknownVoices         the call's voices were not separated
 │   ├── ReviewOutdated        another person has reviewed the mention since
 │   ├── AlertRuleOutdated     another person has changed or deleted the alert rule since
+│   ├── UnknownView           no such saved view, or it is private
+│   ├── ViewRefused           a view of this name exists, or belongs to another person
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such API key
 │   ├── CursorInvalid         a page cursor is malformed or belongs to another list
@@ -142,6 +144,14 @@ class ReviewOutdated(PermanentError):
 
 class AlertRuleOutdated(PermanentError):
     """Another person has changed or deleted the alert rule since."""
+
+
+class UnknownView(PermanentError):
+    """There is no such saved view, or another person's that is not shared."""
+
+
+class ViewRefused(PermanentError):
+    """A view can't be saved or changed: its name is taken, or it belongs to another person."""
 
 
 class UnknownNotification(PermanentError):

@@ -15,6 +15,7 @@ from callpipeline import wiring
 from callpipeline.cli import present
 from callpipeline.cli.session import (
     AsJson,
+    apply_time_zone,
     console,
     name_calls,
     open_storage_migrated,
@@ -290,7 +291,8 @@ def migrate(
 ) -> None:
     """Migrate the database to the newest schema, from empty or any earlier version.
 
-    Also migrates Dagster's tables, and creates a starter competitor list if there is none.
+    Also migrates Dagster's tables, counts days in CALLPIPELINE_TIMEZONE, and creates a starter
+    competitor list if there is none.
     """
     from callpipeline.defs.dagster_internals.storage import migrate_dagster_tables
     from callpipeline.storage.postgres.migrations import examine, wait_until_available
@@ -308,7 +310,9 @@ def migrate(
         revision = migrate_database(url)
         # Now, so that services which start together create neither at once.
         wiring.enter_dagster_environment(options, url)
-        with wiring.open_storage(options, url) as storage, suppress(CatalogInvalid):
-            wiring.load_catalog(options, storage.catalogs)
+        with wiring.open_storage(options, url) as storage:
+            apply_time_zone(storage, options.day_zone)
+            with suppress(CatalogInvalid):
+                wiring.load_catalog(options, storage.catalogs)
         migrate_dagster_tables()
     console.print(f"The database is at schema version {revision}.", highlight=False)

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -27,8 +28,8 @@ from callpipeline.storage.access import AuditSpool
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MOMENT_HELP = (
-    "2h, 3d, 2026-11-23, or a time such as 2026-11-23T14:30 (in this machine's time zone unless it "
-    "names one)."
+    "2h, 3d, 2026-11-23, or a time such as 2026-11-23T14:30 (in CALLPIPELINE_TIMEZONE, or "
+    "this machine's time zone, unless it names one)."
 )
 
 console = Console(emoji=False)
@@ -43,7 +44,10 @@ def parse_moment(text: str, now: datetime, option: str = "--since") -> datetime:
     try:
         if ago := re.fullmatch(r"(\d+)\s*([smhdw])", text.strip().lower()):
             return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-        return datetime.fromisoformat(text.strip()).astimezone()
+        moment, zone = datetime.fromisoformat(text.strip()), settings().timezone
+        if moment.tzinfo is None and zone:
+            return moment.replace(tzinfo=ZoneInfo(zone))
+        return moment.astimezone()
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text} is not a time: use 30m, 2h, 3d, 2026-11-23 or 2026-11-23T14:30.",
@@ -195,6 +199,12 @@ def recorded(storage: wiring.Storage) -> Iterator[None]:
         spool.append(*(replace(e, what=e.what + ending, at=now) for e in _entries.get()))
         with suppress(CallpipelineError):
             spool.drain(storage.audit.add)
+
+
+def apply_time_zone(storage: wiring.Storage, name: str) -> None:
+    """Count days in this time zone, and say so if it is another. Raises SettingsInvalid."""
+    if storage.day_zone.set(name):
+        print_note(f"Days are counted in {name} from now on; the daily marts follow.")
 
 
 @contextmanager

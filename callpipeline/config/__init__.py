@@ -22,7 +22,7 @@ from callpipeline.config.engines import EngineSettings, ServingSettings
 from callpipeline.config.legacy import OldNamesSource, variable_of
 from callpipeline.config.notifications import NotificationSettings
 from callpipeline.config.services import ServiceSettings
-from callpipeline.config.values import WebAddress, comma_separated
+from callpipeline.config.values import TimeZoneName, WebAddress, comma_separated
 from callpipeline.config.web import FetchingSettings, UploadSettings, WebSettings
 from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.errors import SettingsInvalid
@@ -105,6 +105,8 @@ class Settings(
     redact: Annotated[tuple[Kind, ...], NoDecode, comma_separated(_kind)] | None = None
     redact_regions: Annotated[tuple[str, ...], NoDecode, comma_separated(_region)] = ("GB", "US")
 
+    teams: Path | None = None
+    timezone: TimeZoneName | None = None
     marts_from: date = date(2020, 1, 1)
 
     owners: tuple[Annotated[str, Field(pattern=_OWNER)], ...] = ()
@@ -141,6 +143,16 @@ class Settings(
         if not plain.startswith("postgresql://"):
             raise ValueError("use the form postgresql://user:password@host:5432/name")
         return SecretStr(plain)
+
+    @property
+    def day_zone(self) -> str:
+        """Return the name of the time zone in which days are counted."""
+        return self.timezone or "UTC"
+
+    @property
+    def message_zone(self) -> str:
+        """Return the name of the time zone of messages and quiet hours."""
+        return self.notify_timezone or self.day_zone
 
     @property
     def mention_labels_path(self) -> Path | None:

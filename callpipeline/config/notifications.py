@@ -3,12 +3,11 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from callpipeline.config.values import WebAddress, comma_separated
+from callpipeline.config.values import TimeZoneName, WebAddress, comma_separated
 from callpipeline.domain.notifications import EventKind, NotificationChannel
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -31,7 +30,7 @@ class NotificationSettings(BaseSettings):
 
     notify_rules: dict[EventKind, tuple[NotificationChannel, ...]] = Field(default_factory=dict)
     notify_window_s: float = Field(default=600.0, gt=0)
-    notify_timezone: str = "UTC"
+    notify_timezone: TimeZoneName | None = None
     notify_quiet_hours: str | None = None
     notify_digest_at: str | None = None
     notify_quotes: Annotated[
@@ -52,13 +51,6 @@ class NotificationSettings(BaseSettings):
     email_to: Annotated[tuple[str, ...], NoDecode, comma_separated(_email_address)] | None = None
     notify_webhook_url: SecretStr | None = None
     notify_webhook_secret: SecretStr | None = None
-
-    @field_validator("notify_timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"{name} is not a time zone: use a name such as Europe/London")
-        return name
 
     @field_validator("notify_digest_at", "notify_quiet_hours")
     @classmethod

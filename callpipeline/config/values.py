@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -28,6 +29,15 @@ def _is_base_url(url: str) -> bool:
 
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name} is not a time zone: use a name such as Europe/London")
+    return name
+
+
+TimeZoneName = Annotated[str, AfterValidator(_time_zone)]
 
 
 def _valid_passwords(users: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:

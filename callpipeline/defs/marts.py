@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import isnan
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster import SensorEvaluationContext as SensorContext
@@ -66,8 +67,8 @@ DESCRIPTIONS = {
 }
 
 
-def daily_marts(first: date) -> dg.AssetsDefinition:
-    """Return the marts of the days from `first` until today.
+def daily_marts(first: date, zone: str = "UTC") -> dg.AssetsDefinition:
+    """Return the marts of the days from `first` until today, in the time zone `zone`.
 
     One step computes all three, so that they count the same calls. Days with calls that were
     deleted by retention are rejected: their marts keep the old counts.
@@ -76,7 +77,7 @@ def daily_marts(first: date) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="daily_marts",
         group_name=GROUP,
-        partitions_def=dg.DailyPartitionsDefinition(first.isoformat(), end_offset=1),
+        partitions_def=dg.DailyPartitionsDefinition(first.isoformat(), timezone=zone, end_offset=1),
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_RANGE_DAYS),
         ins={stage.value: dg.AssetIn(partition_mapping=ALL_CALLS) for stage in LOADED},
         deps=[dg.AssetDep(stage.value, partition_mapping=ALL_CALLS) for stage in TIMED],
@@ -193,7 +194,7 @@ refresh_marts_job = dg.define_asset_job(
 )
 
 
-def stale_days(first: date) -> dg.SensorDefinition:
+def stale_days(first: date, zone: str = "UTC") -> dg.SensorDefinition:
     """Return the sensor; days whose calls were deleted by retention are not refreshed."""
 
     @dg.sensor(
@@ -212,7 +213,7 @@ def stale_days(first: date) -> dg.SensorDefinition:
             since = _scan_start(context.cursor, first)
             stale, now = DailyMarts(storage.database).stale_days(first, since)
         busy = _busy_days(context.instance) if stale else set()
-        ranges = plan_refreshes(stale, now, busy)
+        ranges = plan_refreshes(stale, now.astimezone(ZoneInfo(zone)), busy)
         cursor = {"from": first.isoformat(), "since": next_scan_start(stale, now).isoformat()}
         return dg.SensorResult(
             [run_request(day_range) for day_range in ranges],

@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     RUN_FAILED = "run_failed"
     DAILY_DIGEST = "daily_digest"
     CONTENT_ALERT = "content_alert"
+    WEEKLY_REPORT = "weekly_report"
     CUSTOM = "custom"
 
     @property
@@ -98,6 +99,7 @@ WIRE_TYPES = {
     EventKind.CALL_COMPLETED: "job_completed",
     EventKind.DAILY_DIGEST: "custom",
     EventKind.CONTENT_ALERT: "custom",
+    EventKind.WEEKLY_REPORT: "custom",
     EventKind.CUSTOM: "custom",
 }
 """`type` in the existing webhook contract; all other kinds are `system_error`."""

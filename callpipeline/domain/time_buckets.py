@@ -95,7 +95,7 @@ class DayRange:
 
 
 def is_due(stale: StaleDay, now: datetime) -> bool:
-    """Return true if the day should be refreshed now; future days wait."""
+    """Return true if the day should be refreshed now; future days of the zone of `now` wait."""
     settled = now - stale.last_changed_at >= SETTLE_TIME
     waited = now - stale.first_changed_at >= MAX_WAIT
     return stale.day <= now.date() and (settled or waited)

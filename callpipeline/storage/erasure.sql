@@ -138,7 +138,7 @@ UPDATE calls SET
     state = 'ERASED', bucket = '', key = '(erased)', etag = call_id, size_bytes = 0,
     sha256 = CASE WHEN %(by_retention)s OR state = 'FAILED' AND error_stage = 'channel_audio'
              THEN NULL ELSE sha256 END,
-    last_modified = date_trunc('day', coalesce(started_at, last_modified), 'UTC'),
+    last_modified = day_starts_at(call_day(coalesce(started_at, last_modified))),
     agent_channel = 'left', metadata = '{}', started_at = NULL, duplicate_of = NULL, lane = 'live',
     priority = 0, batch_id = NULL, batched_at = NULL, idle_runs = 0, releases = 0,
     claimed_by = NULL, attempts = 0, retries = 0, next_attempt_at = NULL, unavailable_since = NULL, unavailable_service = NULL,

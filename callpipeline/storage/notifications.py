@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -58,7 +58,7 @@ class Outbox:
     def add(self, occurrence: NotificationEvent, at: datetime | None = None) -> str | None:
         """Add an event and return its id, or None if its subject is already recorded."""
         event_id = str(uuid.uuid4())
-        added = self._database.with_retry(lambda c: _add(c, event_id, occurrence, at))
+        added = self._database.with_retry(lambda c: add_event(c, event_id, occurrence, at))
         # Without a subject the only conflict is its own row, from before the connection was cut.
         return event_id if added or occurrence.subject is None else None
 
@@ -70,7 +70,7 @@ class Outbox:
             connection.execute(query("notifications/lock_group"), group)
             if connection.execute(query("notifications/is_reported"), group).fetchone():
                 return False
-            return _add(connection, event_id, occurrence, at)
+            return add_event(connection, event_id, occurrence, at)
 
         event_id = str(uuid.uuid4())
         return self._database.with_retry(enter)
@@ -176,13 +176,13 @@ class Outbox:
         return {NotificationChannel(row["channel"]): row for row in rows}
 
 
-def _add(
+def add_event(
     connection: Connection[DictRow],
     event_id: str,
     occurrence: NotificationEvent,
     at: datetime | None,
 ) -> bool:
-    """Return whether the event was added."""
+    """Add an event in the transaction; return whether it was added."""
     entry = asdict(occurrence) | {"event_id": event_id, "at": at}
     entry["metadata"] = Jsonb(sanitize_json(occurrence.metadata))
     texts = {name: sanitize_text(text) for name, text in entry.items() if isinstance(text, str)}
@@ -214,13 +214,13 @@ class AlertRules:
         A subject is reported once, or again when the days are over after which the rule repeats.
         That is remembered for as long as the rule exists: events are deleted after a while.
         """
-        event_id, day = str(uuid.uuid4()), now.astimezone(UTC).date()
+        event_id = str(uuid.uuid4())
         reported = {"rule_id": rule.rule_id, "subject": sanitize_text(found.subject or "")}
-        reported |= {"day": day, "repeats_after_days": rule.repeats_after_days}
+        reported |= {"now": now, "repeats_after_days": rule.repeats_after_days}
 
         def enter(connection: Connection[DictRow]) -> bool:
             due = connection.execute(query("notifications/report_alert"), reported).fetchone()
-            return bool(due) and _add(connection, event_id, replace(found, subject=None), now)
+            return bool(due) and add_event(connection, event_id, replace(found, subject=None), now)
 
         return self._database.with_retry(enter)
 

@@ -375,7 +375,7 @@ RETURNING state;
 -- name: report_alert
 -- Record that an alert is reported, if its rule exists and didn't report it already, or repeats it by now.
 INSERT INTO reported_alerts (rule_id, subject, reported_on)
-SELECT rule_id, %(subject)s, %(day)s::date FROM alert_rules
+SELECT rule_id, %(subject)s, call_day(%(now)s::timestamptz) FROM alert_rules
 WHERE rule_id = %(rule_id)s FOR KEY SHARE
 ON CONFLICT (rule_id, subject) DO UPDATE SET reported_on = excluded.reported_on
 WHERE reported_alerts.reported_on <= excluded.reported_on - %(repeats_after_days)s::integer

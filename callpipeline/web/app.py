@@ -30,6 +30,7 @@ from callpipeline.web.api import (
     recordings,
     search,
     storage,
+    views,
 )
 from callpipeline.web.api import openapi as health
 from callpipeline.web.api.openapi import install_openapi
@@ -41,12 +42,21 @@ from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
 from callpipeline.web.pages import corrections as corrections_page
 from callpipeline.web.pages.calls import login_page
-from callpipeline.web.pages.insights import alerts, competitor, moments, overview, suggestions
+from callpipeline.web.pages.insights import (
+    agents,
+    alerts,
+    competitor,
+    moments,
+    overview,
+    reports,
+    suggestions,
+)
+from callpipeline.web.pages.insights import views as views_page
 from callpipeline.web.problems import install_error_handlers
 from callpipeline.web.services.audit import AuditMiddleware
 from callpipeline.web.services.availability import DatabaseAwayMiddleware
 from callpipeline.web.services.monitoring import Metrics, MetricsMiddleware
-from callpipeline.web.state import AppState, open_state
+from callpipeline.web.state import AppState, open_state, show_page_zone
 
 STATIC = Path(__file__).parent / "static"
 
@@ -85,6 +95,8 @@ API_ROUTERS = (
     ApiRouter(catalog_changes.write_router, Scope.ADMIN, "change the competitor list"),
     ApiRouter(patterns.read_router, Scope.READ, "view patterns"),
     ApiRouter(patterns.write_router, Scope.ADMIN, "change patterns"),
+    ApiRouter(views.router, Scope.READ, "use saved views"),
+    ApiRouter(views.schedule_router, Scope.ADMIN, "send reports"),
     ApiRouter(storage.write_router, Scope.ADMIN, "change stored documents"),
 )
 
@@ -102,6 +114,9 @@ PAGE_ROUTERS = (
     api_page.router,
     dagster.router,
     alerts.router,
+    views_page.router,
+    reports.router,
+    agents.router,
     audit.router,
 )
 """Pages require scope READ; some of their routes require more."""
@@ -173,7 +188,8 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(jobs.job_router, dependencies=[may_follow])
     for router in PAGE_ROUTERS:
         may_read = Depends(require(Scope.READ, page=True, action="view calls"))
-        app.include_router(router, dependencies=[may_read], include_in_schema=False)
+        dependencies = [may_read, Depends(show_page_zone)]
+        app.include_router(router, dependencies=dependencies, include_in_schema=False)
     # Not a page: an event stream can't show the login, so it responds 401.
     may_listen = Depends(require(Scope.READ, action="view calls"))
     app.include_router(events.router, dependencies=[may_listen], include_in_schema=False)

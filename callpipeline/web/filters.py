@@ -81,9 +81,13 @@ StateParam = Annotated[
 ]
 
 FromDay = Annotated[
-    DayParam | None, Blank, Query(alias="from", description="First day of the calls (UTC)")
+    DayParam | None,
+    Blank,
+    Query(alias="from", description="First day of the calls, in the time zone of days"),
 ]
-ToDay = Annotated[DayParam | None, Blank, Query(description="Last day of the calls (UTC)")]
+ToDay = Annotated[
+    DayParam | None, Blank, Query(description="Last day of the calls, in the time zone of days")
+]
 AgentParam = Annotated[
     NameParam | None,
     Blank,

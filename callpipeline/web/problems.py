@@ -25,6 +25,8 @@ STATUS: Mapping[type[CallpipelineError], int] = {
     errors.UnknownVoices: 409,
     errors.ReviewOutdated: 409,
     errors.AlertRuleOutdated: 409,
+    errors.UnknownView: 404,
+    errors.ViewRefused: 409,
     errors.CatalogConflict: 409,
     errors.UnknownCatalog: 404,
     errors.MissingObject: 404,

@@ -4,18 +4,21 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date, datetime
 from threading import Lock
 from typing import Annotated, TypeVar
 
 import cachetools
 from fastapi import Depends, Request
 from fastapi import Path as PathParam
+from starlette.concurrency import run_in_threadpool
 
 from callpipeline import wiring
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import is_call_id
+from callpipeline.domain.calls.teams import Teams
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import DatabaseUnavailable, UnknownCall
@@ -32,8 +35,9 @@ from callpipeline.storage.ports.analytics import FilterChoices
 from callpipeline.storage.ports.calls import CallSummary
 from callpipeline.storage.postgres.database import DatabaseLimits
 from callpipeline.storage.reading.call_detail import CallDetail, StoredTranscripts
-from callpipeline.storage.reading.calls import CallTracker
-from callpipeline.web.live.watch import CallWatcher
+from callpipeline.storage.reading.calls import CallTracker, TrackedCall
+from callpipeline.web.live.watch import CallFragments, CallWatcher
+from callpipeline.web.pages.rendering import PageZone, page_zone
 from callpipeline.web.pages.status_view import call_fragments, status_view
 from callpipeline.web.services.audit import AuditTrail
 from callpipeline.web.services.availability import DatabaseWatch
@@ -117,6 +121,12 @@ class AppState:
     announce: Callable[[Announcement], AnnouncedCall]
     rematch_status: Callable[[], RematchStatus | None]
     audit: AuditTrail
+    page_zone: Callable[[], PageZone]
+    teams: Callable[[], Teams]
+
+    def today(self) -> date:
+        """Return the current day in the time zone of days."""
+        return datetime.now(self.page_zone().zone).date()
 
 
 @contextmanager
@@ -134,8 +144,36 @@ def _announcer(storage: Storage) -> Callable[[Announcement], AnnouncedCall]:
     return announce_call
 
 
+def _page_zone(options: Settings, storage: Storage) -> Callable[[], PageZone]:
+    """Return what reads the time zone of days; without a setting, browsers show times in theirs."""
+
+    def read() -> PageZone:
+        zone = storage.day_zone.get()
+        return PageZone(zone, options.timezone is not None or zone.key != "UTC")
+
+    return cached(read)
+
+
 def _open_audit(options: Settings, storage: Storage, watch: DatabaseWatch) -> AuditTrail:
     return AuditTrail(AuditSpool(options.home / "audit"), storage.audit, watch.is_away)
+
+
+def _fragments(
+    links: Links, zone: Callable[[], PageZone]
+) -> Callable[[TrackedCall], CallFragments]:
+    """Return what renders the parts of open pages that show a call."""
+
+    def render(call: TrackedCall) -> CallFragments:
+        page_zone.set(zone())
+        return call_fragments(status_view(call, links))
+
+    return render
+
+
+async def show_page_zone(state: "State") -> None:
+    """Let the times on the page of this request be those of the time zone."""
+    with suppress(DatabaseUnavailable):
+        page_zone.set(await run_in_threadpool(state.page_zone))
 
 
 @contextmanager
@@ -151,7 +189,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     ):
         metrics.watch(probe)
         tracker = CallTracker(storage.database)
-        links = wiring.page_links(options)
+        links, zone = wiring.page_links(options), _page_zone(options, storage)
         yield AppState(
             options=options,
             storage=storage,
@@ -168,12 +206,14 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             filter_choices=cached(storage.analytics.filter_choices),
             tracker=tracker,
             links=links,
-            watcher=CallWatcher(tracker, lambda call: call_fragments(status_view(call, links))),
+            watcher=CallWatcher(tracker, _fragments(links, zone)),
             announce=_announcer(storage),
             rematch_status=cached(
                 lambda: rematch_status(storage.catalogs, storage.rematches), REMATCH_TTL_S
             ),
             audit=audit_trail,
+            page_zone=zone,
+            teams=cached(lambda: wiring.load_teams(options)),
         )
 
 

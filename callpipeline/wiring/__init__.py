@@ -9,11 +9,12 @@ from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Lane
 from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.calls.sources import Source
+from callpipeline.domain.calls.teams import Teams
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
-from callpipeline.errors import CatalogInvalid
+from callpipeline.errors import CatalogInvalid, SettingsInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
 from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.legacy_import import LegacyImport
@@ -24,6 +25,7 @@ from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.storage.calls.queue import CallQueue, Outages
+from callpipeline.storage.calls.saved_views import SavedViews
 from callpipeline.storage.calls.versions import RecordingVersions
 from callpipeline.storage.catalog.rematches import Rematches
 from callpipeline.storage.catalog.suggestions import AliasSuggestions
@@ -36,6 +38,7 @@ from callpipeline.storage.postgres.database import Database, DatabaseLimits
 from callpipeline.storage.postgres.embedded import EmbeddedPostgres
 from callpipeline.storage.reading.analytics import Analytics
 from callpipeline.storage.reading.calls import CallReader
+from callpipeline.storage.reading.filtered import DayZone
 from callpipeline.storage.reading.insights import Insights
 from callpipeline.storage.reading.search import SegmentSearch
 from callpipeline.storage.results.call_audio import CallAudio
@@ -121,6 +124,7 @@ __all__ = [
     "enter_dagster_environment",
     "load_catalog",
     "load_sources",
+    "load_teams",
     "missing_model",
     "model_shelf",
     "notification_policy",
@@ -195,6 +199,14 @@ class Storage:
         return AlertRules(self.database)
 
     @property
+    def views(self) -> SavedViews:
+        return SavedViews(self.database)
+
+    @property
+    def day_zone(self) -> DayZone:
+        return DayZone(self.database)
+
+    @property
     def insights(self) -> Insights:
         return Insights(self.database)
 
@@ -217,6 +229,17 @@ class Storage:
     @property
     def patterns(self) -> SentimentPatterns:
         return SentimentPatterns(self.database)
+
+
+def load_teams(settings: Settings) -> Teams:
+    """Read the teams of agents. Raises SettingsInvalid for a file that can't be read."""
+    if settings.teams is None:
+        return Teams()
+    try:
+        return Teams.parse(settings.teams.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsInvalid(f"CALLPIPELINE_TEAMS: {settings.teams.name}: {reason}.") from None
 
 
 @contextmanager

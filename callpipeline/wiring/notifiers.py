@@ -74,7 +74,7 @@ def open_notifiers(settings: Settings, slack: object = None) -> list[Notifier]:
 
 def notification_policy(settings: Settings) -> NotificationPolicy:
     """Return when and where notifications are sent."""
-    zone = ZoneInfo(settings.notify_timezone)
+    zone = ZoneInfo(settings.message_zone)
     return NotificationPolicy(
         routing=Routing(configured_channels(settings), settings.notify_rules),
         window_s=settings.notify_window_s,

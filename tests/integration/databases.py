@@ -11,6 +11,7 @@ import psycopg
 from callpipeline.storage.postgres.sql import SCHEMA
 
 CLEARED_TABLES = (
+    "saved_views",
     "sentiment_patterns",
     "audit_log",
     "calls",

@@ -162,6 +162,7 @@ def test_existing_calls_get_documented_responses(api: Any, calls: dict[str, str]
         "version": "abc",
         "pattern": "abc",
         "mention_id": "left:0:0",
+        "view_id": "1",
     }
     seen: dict[str, set[int]] = {}
     for operation in operations(api):

@@ -67,6 +67,7 @@ def _of_database(options: Settings) -> Iterator[DoctorFinding]:
                 return
         yield from run_examination("analysts", lambda: stores.analysts(url))
         database = stack.enter_context(Database(url))
+        yield from run_examination("time zone", lambda: operations.time_zone(options, database))
         yield from run_examination("competitors", lambda: operations.competitors(options, database))
         yield from run_examination("calls on the list", lambda: operations.outdated_calls(database))
         yield from run_examination("waiting calls", lambda: operations.waiting(database))

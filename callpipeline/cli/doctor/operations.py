@@ -16,6 +16,7 @@ from callpipeline.storage.erasure import Erasures
 from callpipeline.storage.notifications import ChannelBacklog, Notifications, Outbox
 from callpipeline.storage.ports.rematch import CatalogChange, ChangeOrigin, ResultVersions
 from callpipeline.storage.postgres.database import Database
+from callpipeline.storage.reading.filtered import DayZone
 
 LONGEST_WAIT_S = 15 * 60
 SILENT_S = 120.0
@@ -26,6 +27,21 @@ LATE_ERASURE_S = 3600.0
 LONGEST_UNDISPATCHED_S = 10 * 60
 """The sensor `outbox` runs every ten seconds."""
 LONGEST_PENDING_S = 60 * 60
+
+
+def time_zone(options: Settings, database: Database) -> list[DoctorFinding]:
+    """Report the time zone of days, and a setting that was not applied yet."""
+    known = DayZone(database).get().key
+    if known == options.day_zone:
+        return [DoctorFinding("time zone", FindingLevel.OK, f"days are counted in {known}")]
+    problem = f"days are counted in {known}, but CALLPIPELINE_TIMEZONE is {options.day_zone}: "
+    return [
+        DoctorFinding(
+            "time zone",
+            FindingLevel.WARN,
+            f"{problem}run `callpipeline migrate`, or restart `callpipeline up`",
+        )
+    ]
 
 
 def competitors(options: Settings, database: Database) -> list[DoctorFinding]:

@@ -21,7 +21,12 @@ from callpipeline.cli.installation.services import (
     refuse_second_operator,
     sole_operator,
 )
-from callpipeline.cli.session import console, open_storage_migrated, print_error
+from callpipeline.cli.session import (
+    apply_time_zone,
+    console,
+    open_storage_migrated,
+    print_error,
+)
 from callpipeline.config import Settings, settings
 from callpipeline.errors import CatalogInvalid, EngineUnavailable, SettingsInvalid
 from callpipeline.storage.postgres.locks import OperatorLock, hold_operator_lock
@@ -59,6 +64,7 @@ def up(
             open_storage_migrated() as storage,
             hold_operator_lock(storage.database.url) as operator,
         ):
+            apply_time_zone(storage, options.day_zone)
             problems = [*wiring.source_problems(options), *_catalog_problem(options, storage)]
             _reclaim_calls(storage, options)
             code_port = _free_port(0, "another one")

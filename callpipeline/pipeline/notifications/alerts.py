@@ -4,7 +4,7 @@ Events hold numbers and the ids of mentions, no words: those are read when a mes
 that nothing of an erased call or a dismissed mention leaves the installation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
@@ -29,17 +29,18 @@ MAX_LEAVING = 50
 
 @dataclass(frozen=True, slots=True)
 class AlertMonitor:
-    """Checks the alert rules, each every ten minutes."""
+    """Checks the alert rules, each every ten minutes; `today` returns the day of a time."""
 
     rules: AlertRuleStore
     analytics: AnalyticsReader
     insights: InsightReader
+    today: Callable[[datetime], date] = lambda now: now.date()
 
     def check(self, now: datetime) -> list[str]:
         """Check the rules that are due; return the titles of new alerts."""
         titles: list[str] = []
         for rule in self.rules.due(now, EVERY_S):
-            for event in self.find(rule, now.date()):
+            for event in self.find(rule, self.today(now)):
                 if self.rules.report(rule, event, now):
                     titles.append(event.title)
         return titles

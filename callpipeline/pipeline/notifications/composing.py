@@ -19,6 +19,7 @@ from callpipeline.storage.ports.notifications import NotificationContent, Outbox
 
 MAX_ALERTS = 10
 MAX_QUOTE = 300
+ABOUT_CONTENT = (EventKind.CONTENT_ALERT, EventKind.WEEKLY_REPORT)
 CALL_VERBS = {EventKind.CALL_FAILED: "failed", EventKind.CALL_COMPLETED: "completed"}
 
 
@@ -84,7 +85,7 @@ def compose(
 
 def quoted_moments(content: NotificationContent) -> list[MomentId]:
     """Return the moments whose words the message may quote, oldest event first."""
-    alerts = (each for each in content.events if each.kind is EventKind.CONTENT_ALERT)
+    alerts = (each for each in content.events if each.kind in ABOUT_CONTENT)
     found = (moment for event in alerts for moment in event.metadata["moments"])
     return [MomentId.parse(each) for each in dict.fromkeys(found)]
 
@@ -92,8 +93,8 @@ def quoted_moments(content: NotificationContent) -> list[MomentId]:
 def _message(
     content: NotificationContent, lead: OutboxEvent, links: Links, quotes: Sequence[str]
 ) -> str:
-    """Return the text of a message; that of alerts has each alert, its page, and quotes."""
-    if lead.kind is not EventKind.CONTENT_ALERT:
+    """Return the text of a message; one about content has each finding, its page, and quotes."""
+    if lead.kind not in ABOUT_CONTENT:
         return lead.message
     several = len(content.events) > 1
     parts = [
@@ -195,7 +196,7 @@ def _clock(at: datetime, zone: ZoneInfo) -> str:
 
 def _metadata(content: NotificationContent, lead: OutboxEvent, links: Links) -> dict[str, object]:
     """Return what the webhook contains beyond the contract: all calls, events, and links."""
-    hidden = _ALERT_KEYS if lead.kind is EventKind.CONTENT_ALERT else _INTERNAL_KEYS
+    hidden = _ALERT_KEYS if lead.kind in ABOUT_CONTENT else _INTERNAL_KEYS
     own = {name: value for name, value in lead.metadata.items() if name not in hidden}
     fields: dict[str, object] = {
         "event": lead.kind.value,

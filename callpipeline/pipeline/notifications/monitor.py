@@ -17,6 +17,7 @@ from callpipeline.domain.notifications import (
 )
 from callpipeline.errors import ServiceUnavailable
 from callpipeline.pipeline.notifications.alerts import AlertMonitor
+from callpipeline.pipeline.notifications.reports import ReportMonitor
 from callpipeline.storage.ports.calls import NamedQueries
 from callpipeline.storage.ports.notifications import OutboxStore
 
@@ -50,6 +51,7 @@ class PipelineMonitor:
     outbox: OutboxStore
     quiet_h: float | None
     alerts: AlertMonitor | None = None
+    reports: ReportMonitor | None = None
 
     def check(self, policy: NotificationPolicy, now: datetime) -> list[str]:
         """Check everything once; return the titles of the current problems."""
@@ -61,6 +63,8 @@ class PipelineMonitor:
         if policy.digest_at:
             self.send_digest(policy, now)
         found = self.alerts.check(now) if self.alerts else []
+        if self.reports:
+            self.reports.check(now)
         return [problem.title for problem in problems] + found
 
     def failing_engines(self) -> Iterator[NotificationEvent]:

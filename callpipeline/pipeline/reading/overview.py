@@ -24,6 +24,7 @@ from callpipeline.storage.ports.results import DecisionCounter
 AT_RISK = (SwitchingIntent.LEAVING_TO, SwitchingIntent.CONSIDERING)
 """Intents of customers who may be lost to a competitor."""
 PERIODS_DAYS = (7, 28, 90)
+ALL = CallFilters()
 MAX_MOVERS = 3
 QUOTES = 2
 MAX_AT_RISK = 5
@@ -77,9 +78,10 @@ def load_overview(
     *,
     today: date,
     days: int,
+    subject: CallFilters = ALL,
 ) -> OverviewPage:
-    """Load what changed in the last days, compared with as many days before."""
-    filters = CallFilters(from_day=today - timedelta(days=days - 1), to_day=today)
+    """Load what changed in calls of `subject` in the last days, compared with as many before."""
+    filters = replace(subject, from_day=today - timedelta(days=days - 1), to_day=today)
     earlier = previous_period(filters, today) or filters
     at_risk = replace(filters, switching=AT_RISK).in_state(CallState.COMPLETED)
     with ThreadPoolExecutor(PARALLEL_QUERIES) as pool:
@@ -88,10 +90,8 @@ def load_overview(
         risk_newest = pool.submit(analytics.mentions, at_risk, limit=MAX_AT_RISK)
         pending = pool.submit(reviews.count_pending)
         changes = changes_of(rates.result(), before.result())
-        heard = insights.first_heard(
-            [name for name, change in changes.items() if change.is_new],
-            filters.from_day or today,
-        )
+        new_names = [name for name, change in changes.items() if change.is_new]
+        heard = insights.first_heard(new_names, filters.from_day or today)
         clear = {name: changes[name] for name in changes.keys() - heard if changes[name].is_clear}
         movers = partial(_movers, pool, analytics, filters, changes)
         gaining = movers(_largest(clear, MAX_MOVERS, gain=True))
@@ -146,7 +146,7 @@ def _mover(
 ) -> Callable[[], Mover]:
     """Start reading the quotes of customers about a competitor; return what waits for them."""
     own = filters.with_competitor(name).in_state(CallState.COMPLETED)
-    by_customers = replace(own, speaker=Speaker.CUSTOMER)
+    by_customers = replace(own, speaker=filters.speaker or Speaker.CUSTOMER)
     quotes: Future[Sequence[ListedMention]] = pool.submit(
         lambda: analytics.mentions(by_customers, limit=QUOTES).mentions
     )

@@ -74,7 +74,7 @@ RETURNING call_id;
 WITH
 -- include descriptions/given
 INSERT INTO call_corrections (call_id, fields, previous_day)
-SELECT c.call_id, '{}', (coalesce(c.started_at, c.last_modified) AT TIME ZONE 'UTC')::date
+SELECT c.call_id, '{}', call_day(coalesce(c.started_at, c.last_modified))
 FROM calls c, given
 WHERE c.call_id = %(call_id)s AND c.started_at IS DISTINCT FROM given.started_at
   AND given.started_at IS NOT NULL AND c.state IN ('COMPLETED', 'FAILED');
@@ -92,7 +92,7 @@ WHERE call_id = %(call_id)s;
 INSERT INTO call_corrections (call_id, fields, corrected_by, previous_day)
 SELECT call_id, %(fields)s, %(by)s,
        CASE WHEN %(changes_time)s
-            THEN (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date END
+            THEN call_day(coalesce(started_at, last_modified)) END
 FROM calls WHERE call_id = %(call_id)s;
 
 -- name: correct

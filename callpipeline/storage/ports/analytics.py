@@ -1,7 +1,7 @@
 """Numbers over many calls, and the port that reads them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Protocol
 
@@ -235,6 +235,56 @@ class CompetitorCounter(TrendReader, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AgentWork:
+    """Sums over completed calls of an agent, or of several.
+
+    `raised` are mentions by the agent, `asked` those by customers, of which the agent answered
+    `answered`; with the calls that have any.
+    """
+
+    completed: int = 0
+    agent_talk_s: float = 0.0
+    customer_talk_s: float = 0.0
+    raised: int = 0
+    raised_calls: int = 0
+    asked: int = 0
+    asked_calls: int = 0
+    answered: int = 0
+
+    def __add__(self, other: "AgentWork") -> "AgentWork":
+        names = [each.name for each in fields(AgentWork)]
+        return AgentWork(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    @property
+    def talk_share(self) -> float | None:
+        """Return the agent's part of the talk time, 0 to 1; None without any."""
+        both = self.agent_talk_s + self.customer_talk_s
+        return self.agent_talk_s / both if both else None
+
+    @property
+    def raised_rate(self) -> Rate:
+        return Rate(self.raised, self.raised_calls, self.completed)
+
+    @property
+    def asked_rate(self) -> Rate:
+        return Rate(self.asked, self.asked_calls, self.completed)
+
+    @property
+    def answered_share(self) -> float | None:
+        """Return the part of the customers' mentions that was answered; None without any."""
+        return self.answered / self.asked if self.asked else None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWork:
+    """Sums over the calls of one agent: key in lower case, empty if unknown, and name."""
+
+    agent: str
+    name: str | None
+    work: AgentWork
+
+
 class InsightReader(Protocol):
     """Reads what stands behind the numbers of the calls that match filters."""
 
@@ -242,6 +292,10 @@ class InsightReader(Protocol):
 
     def agents(self, filters: CallFilters, *, limit: int) -> Sequence[AgentMentions]:
         """Return the agents in whose calls mentions match, most mentions first."""
+        ...
+
+    def agent_work(self, filters: CallFilters) -> Sequence[NamedWork]:
+        """Return what the completed calls of each agent have."""
         ...
 
     def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:

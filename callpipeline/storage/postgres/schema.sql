@@ -67,6 +67,65 @@ COMMENT ON TABLE refused_aliases IS
 COMMENT ON COLUMN refused_aliases.letters IS
     'The alias in normal form without spaces, as all its spacings are one alias.';
 
+CREATE TABLE time_zone (
+    name        text NOT NULL,
+    changed_at  timestamptz,
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+COMMENT ON TABLE time_zone IS 'The time zone in which days are counted: one row.';
+COMMENT ON COLUMN time_zone.changed_at IS
+    'When the zone last changed, null if never; daily marts from before are refreshed.';
+INSERT INTO time_zone (name, changed_at) VALUES ('UTC', NULL);
+
+-- `set_time_zone` replaces both functions by those of another zone. The name is a part of their
+-- text, so that they can be inlined and indexed.
+CREATE FUNCTION call_day(at timestamptz)
+RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT (at AT TIME ZONE 'UTC')::date $$;
+COMMENT ON FUNCTION call_day IS 'Return the day of a time, in the time zone of days.';
+CREATE FUNCTION day_starts_at(day date)
+RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT day::timestamp AT TIME ZONE 'UTC'
+$$;
+COMMENT ON FUNCTION day_starts_at IS
+    'Return the first moment of a day, in the time zone of days.';
+
+CREATE FUNCTION set_time_zone(zone text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = callpipeline AS $$
+BEGIN
+    PERFORM now() AT TIME ZONE zone;  -- raises an error if the zone is unknown
+    -- Writers lock their call first, then write reading_calls, then reading_mentions.
+    LOCK TABLE calls IN EXCLUSIVE MODE;
+    LOCK TABLE reading_calls, reading_mentions IN EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM time_zone WHERE name = zone) THEN
+        RETURN false;
+    END IF;
+    -- Tombstones know only their day, and keep it: its marts are not to be counted again.
+    UPDATE calls SET last_modified = call_day(coalesce(started_at, last_modified))::timestamp
+                                     AT TIME ZONE zone
+    WHERE state = 'ERASED';
+    EXECUTE format($f$
+        CREATE OR REPLACE FUNCTION call_day(at timestamptz)
+        RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $b$ SELECT (at AT TIME ZONE %1$L)::date $b$;
+        CREATE OR REPLACE FUNCTION day_starts_at(day date)
+        RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $b$
+            -- Where clocks go back over midnight, it comes twice: the day starts with the first.
+            SELECT CASE WHEN ((day::timestamp AT TIME ZONE %1$L - interval '1 hour')
+                              AT TIME ZONE %1$L)::date = day
+                        THEN day::timestamp AT TIME ZONE %1$L - interval '1 hour'
+                        ELSE day::timestamp AT TIME ZONE %1$L END
+        $b$ $f$, zone);
+    DROP INDEX calls_by_day;
+    CREATE INDEX calls_by_day ON calls (call_day(coalesce(started_at, last_modified)));
+    UPDATE reading_calls SET day = call_day(took_place_at) WHERE day <> call_day(took_place_at);
+    UPDATE reading_mentions m SET day = c.day FROM reading_calls c
+    WHERE c.call_id = m.call_id AND c.day <> m.day;
+    UPDATE time_zone SET name = zone, changed_at = clock_timestamp();
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION set_time_zone IS
+    'Count days in another time zone; return false if it is in use already.';
+
 -- State changes are compare-and-set on state and claimed_by.
 CREATE TABLE calls (
     call_id              text PRIMARY KEY CHECK (call_id ~ '^\d{4}-\d\d-\d\d-[0-9a-f]{12}$'),
@@ -133,9 +192,10 @@ CREATE INDEX calls_by_unavailable_service ON calls (unavailable_service)
     WHERE unavailable_service IS NOT NULL;
 CREATE INDEX calls_by_end ON calls (first_ended_at) WHERE first_ended_at IS NOT NULL;
 CREATE INDEX calls_by_metadata_due ON calls (metadata_due_at) WHERE metadata_due_at IS NOT NULL;
+CREATE INDEX calls_by_customer ON calls (lower(metadata ->> 'customer'))
+    WHERE metadata ->> 'customer' IS NOT NULL;
 -- Used only if the expression is identical to that of `day` in the views.
-CREATE INDEX calls_by_day
-    ON calls (((coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date));
+CREATE INDEX calls_by_day ON calls (call_day(coalesce(started_at, last_modified)));
 COMMENT ON TABLE calls IS 'The ledger: one row per recording.';
 COMMENT ON COLUMN calls.started_at IS 'Start of the call; null if unknown.';
 COMMENT ON COLUMN calls.metadata IS
@@ -172,7 +232,7 @@ COMMENT ON TABLE call_corrections IS
 COMMENT ON COLUMN call_corrections.fields IS
     'Corrected values by field: agent, customer, started_at, …; null removes a field.';
 COMMENT ON COLUMN call_corrections.previous_day IS
-    'The day (UTC) of the call before its time was corrected; null if it was not.';
+    'The day of the call before its time was corrected; null if it was not.';
 
 -- No CHECK on url: Postgres would log the URL when it fails.
 CREATE TABLE announced (
@@ -853,7 +913,7 @@ CREATE TABLE daily_calls (
     made_at                     timestamptz NOT NULL
 );
 COMMENT ON TABLE daily_calls IS 'Calls by day, including days without calls.';
-COMMENT ON COLUMN daily_calls.day IS 'Day of the calls, UTC.';
+COMMENT ON COLUMN daily_calls.day IS 'Day of the calls, in the time zone of days.';
 COMMENT ON COLUMN daily_calls.calls IS 'Calls of that day, without duplicates and erased calls.';
 COMMENT ON COLUMN daily_calls.completed IS 'Completed calls.';
 COMMENT ON COLUMN daily_calls.failed IS 'Failed calls.';
@@ -892,7 +952,7 @@ CREATE TABLE daily_competitors (
     PRIMARY KEY (day, competitor)
 );
 COMMENT ON TABLE daily_competitors IS 'Competitors by day, for days with a mention.';
-COMMENT ON COLUMN daily_competitors.day IS 'Day of the calls, UTC.';
+COMMENT ON COLUMN daily_competitors.day IS 'Day of the calls, in the time zone of days.';
 COMMENT ON COLUMN daily_competitors.competitor IS 'The competitor.';
 COMMENT ON COLUMN daily_competitors.calls IS 'Calls with a mention.';
 COMMENT ON COLUMN daily_competitors.mentions IS 'Mentions.';
@@ -928,7 +988,7 @@ CREATE TABLE daily_agents (
     PRIMARY KEY (day, agent, competitor)
 );
 COMMENT ON TABLE daily_agents IS 'Competitors by agent and day.';
-COMMENT ON COLUMN daily_agents.day IS 'Day of the calls, UTC.';
+COMMENT ON COLUMN daily_agents.day IS 'Day of the calls, in the time zone of days.';
 COMMENT ON COLUMN daily_agents.agent IS 'The agent, from the names of the recordings.';
 COMMENT ON COLUMN daily_agents.competitor IS 'The competitor.';
 COMMENT ON COLUMN daily_agents.calls IS 'Calls of the agent with a mention.';
@@ -1032,6 +1092,50 @@ SELECT at, action, actor, method, address, what, target AS call_id FROM audit_lo
 COMMENT ON VIEW audit_entries IS
     'The audit log, for auditors: GRANT USAGE ON SCHEMA callpipeline and SELECT on this view.';
 
+CREATE TABLE saved_views (
+    view_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text NOT NULL CHECK (name <> ''),
+    page       text NOT NULL CHECK (page IN ('overview', 'calls', 'analytics', 'moments', 'search',
+                                             'competitors', 'competitor')),
+    filters    jsonb NOT NULL,
+    extras     jsonb NOT NULL,
+    days       integer CHECK (days BETWEEN 1 AND 3660),
+    is_shared  boolean NOT NULL,
+    owner      text NOT NULL,
+    made_by    text,
+    made_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX saved_views_by_name ON saved_views (owner, lower(name));
+CREATE INDEX saved_views_shared ON saved_views (view_id) WHERE is_shared;
+COMMENT ON TABLE saved_views IS
+    'Filters of pages under a name, for the person who saved them or for all.';
+COMMENT ON COLUMN saved_views.filters IS 'The filters, without those that match all.';
+COMMENT ON COLUMN saved_views.extras IS
+    'Other parameters of the page, such as the words of a search: [[name, value]].';
+COMMENT ON COLUMN saved_views.days IS
+    'The view is about this many days up to the day it is opened; null if its days are fixed.';
+COMMENT ON COLUMN saved_views.owner IS
+    'The visitor who saved it: a user, an API key, or the machine itself.';
+
+CREATE TABLE weekly_reports (
+    view_id      bigint PRIMARY KEY REFERENCES saved_views ON DELETE CASCADE,
+    weekday      integer NOT NULL CHECK (weekday BETWEEN 1 AND 7),
+    at           time NOT NULL,
+    has_quotes   boolean NOT NULL,
+    set_by       text,
+    set_at       timestamptz NOT NULL DEFAULT now(),
+    reported_on  date
+);
+COMMENT ON TABLE weekly_reports IS
+    'When the weekly report of a shared view is sent by email, in the time zone of days.';
+COMMENT ON COLUMN weekly_reports.weekday IS 'Monday is 1, Sunday is 7.';
+COMMENT ON COLUMN weekly_reports.has_quotes IS
+    'Whether quotes are sent, if emails may have them.';
+COMMENT ON COLUMN weekly_reports.set_at IS
+    'The first report is of the next such hour after this time.';
+COMMENT ON COLUMN weekly_reports.reported_on IS
+    'The day of the last report that was added to the outbox.';
+
 -- Read models of the web pages: narrow tables without joins, maintained by triggers in the
 -- transaction of the change.
 CREATE TABLE reading_calls (
@@ -1102,7 +1206,7 @@ DECLARE
 BEGIN
     SELECT * INTO before FROM reading_calls WHERE call_id = NEW.call_id;
     INSERT INTO reading_calls VALUES (
-        NEW.call_id, NEW.state, NEW.created_at, at, (at AT TIME ZONE 'UTC')::date,
+        NEW.call_id, NEW.state, NEW.created_at, at, call_day(at),
         lower(coalesce(NEW.metadata ->> 'agent', '')), NEW.metadata ->> 'agent', NEW.bucket,
         lower(NEW.key))
     ON CONFLICT (call_id) DO UPDATE SET

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,12 @@ from psycopg.rows import tuple_row
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.transcripts import escape_formula
 from callpipeline.storage.postgres.database import Database, sanitize_text
-from callpipeline.storage.reading.filtered import parameters, resolve_competitors, statement
+from callpipeline.storage.reading.filtered import (
+    DayZone,
+    parameters,
+    resolve_competitors,
+    statement,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,13 +57,14 @@ class ExportFormat(StrEnum):
 class ExportTable:
     """A stream of rows, with the names and Postgres types of their columns.
 
-    `cancel` ends the query from another thread.
+    `cancel` ends the query from another thread. Times are written in `zone`.
     """
 
     columns: Sequence[str]
     types: Sequence[str]
     rows: Iterator[ExportRow]
     cancel: Callable[[], None]
+    zone: tzinfo = UTC
 
 
 @contextmanager
@@ -90,6 +96,7 @@ def open_export(  # noqa: PLR0913 (one for each way to narrow it)
         "base_url": base_url.rstrip("/"),
     }
     values = parameters(known) | more | {"words": None if words is None else sanitize_text(words)}
+    zone = DayZone(database).get()
     with (
         database.transaction() as connection,
         connection.cursor("export", row_factory=tuple_row) as cursor,
@@ -98,7 +105,7 @@ def open_export(  # noqa: PLR0913 (one for each way to narrow it)
         cursor.execute(statement(f"export/{what}", known), values)
         described = cursor.description or []
         names, types = [c.name for c in described], [c.type_display for c in described]
-        yield ExportTable(names, types, iter(cursor), lambda: _cancel(connection))
+        yield ExportTable(names, types, iter(cursor), lambda: _cancel(connection), zone)
 
 
 def _cancel(connection: Connection[Any]) -> None:
@@ -132,7 +139,7 @@ def _write_csv(table: ExportTable, file: IO[bytes]) -> int:
     writer.writerow(table.columns)
     count = 0
     for row in table.rows:
-        writer.writerow([escape_formula(_json_value(value)) for value in row])
+        writer.writerow([escape_formula(_json_value(value, table.zone)) for value in row])
         count += 1
     return count
 
@@ -140,17 +147,19 @@ def _write_csv(table: ExportTable, file: IO[bytes]) -> int:
 def _write_json(table: ExportTable, file: IO[bytes]) -> int:
     count = 0
     for row in table.rows:
-        values = (_json_value(value, nested=True) for value in row)
+        values = (_json_value(value, table.zone, nested=True) for value in row)
         document = dict(zip(table.columns, values, strict=True))
         file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
         count += 1
     return count
 
 
-def _json_value(value: object, *, nested: bool = False) -> object:
+def _json_value(value: object, zone: tzinfo, *, nested: bool = False) -> object:
     if isinstance(value, float):
         return round(value, DECIMALS)
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime):
+        return value.astimezone(zone).isoformat()
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict | list) and not nested:
         return json.dumps(value, ensure_ascii=False)
@@ -166,7 +175,7 @@ def _write_parquet(table: ExportTable, file: IO[bytes]) -> int:
         "int4": pa.int32(),
         "int8": pa.int64(),
         "bool": pa.bool_(),
-        "timestamptz": pa.timestamp("us", tz="UTC"),
+        "timestamptz": pa.timestamp("us", tz=str(table.zone)),
         "date": pa.date32(),
     }
     fields = zip(table.columns, table.types, strict=True)
@@ -185,7 +194,7 @@ def _write_parquet(table: ExportTable, file: IO[bytes]) -> int:
 
 
 def _write_xlsx(table: ExportTable, file: IO[bytes]) -> int:
-    """Write sheets of at most a million rows; times are UTC, since Excel knows no time zones."""
+    """Write sheets of at most a million rows; times are without their zone, which Excel lacks."""
     import xlsxwriter
 
     options = {
@@ -205,18 +214,18 @@ def _write_xlsx(table: ExportTable, file: IO[bytes]) -> int:
             sheet.freeze_panes(1, 0)
             sheet.write_row(0, 0, table.columns, bold)
         if row is not None:
-            sheet.write_row(at, 0, list(map(_excel_value, row)))
+            sheet.write_row(at, 0, [_excel_value(value, table.zone) for value in row])
             at, count = at + 1, count + 1
     book.close()  # only now: it writes the file, which takes as long as the rows
     return count
 
 
-def _excel_value(value: object) -> object:
+def _excel_value(value: object, zone: tzinfo) -> object:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None)
+        return value.astimezone(zone).replace(tzinfo=None)
     if isinstance(value, date):
         return value
-    plain = _json_value(value)
+    plain = _json_value(value, zone)
     return plain[:MAX_CELL_CHARS] if isinstance(plain, str) else plain
 
 

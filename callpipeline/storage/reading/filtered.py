@@ -1,4 +1,4 @@
-"""Filtered queries, planned for their actual values, and cursors of pages.
+"""Filtered queries, planned for their actual values, cursors of pages, and the zone of days.
 
 Cursors are opaque strings for URLs, which are validated when they come back.
 """
@@ -8,14 +8,17 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from math import isfinite
 from typing import Any, LiteralString
+from zoneinfo import ZoneInfo
+
+from psycopg.errors import InvalidParameterValue
 
 from callpipeline.domain.calls.call import is_call_id
 from callpipeline.domain.calls.filters import COUNTED_STATES, LISTED_STATES, CallFilters
-from callpipeline.errors import CursorInvalid
+from callpipeline.errors import CursorInvalid, SettingsInvalid
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 
@@ -172,3 +175,33 @@ def _invalid() -> CursorInvalid:
     return CursorInvalid(
         "The cursor is invalid for this list. Leave it out to start with the first page."
     )
+
+
+class DayZone:
+    """Reads and changes the time zone of days: of filters, charts, marts, exports and alerts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self) -> ZoneInfo:
+        [row] = self._database.rows("reading/time_zone")
+        return ZoneInfo(row["name"])
+
+    def today(self, now: datetime) -> date:
+        return now.astimezone(self.get()).date()
+
+    def set(self, name: str) -> bool:
+        """Count all days in this time zone; return false if it is in use already.
+
+        Calls cannot be written meanwhile: 100,000 take some seconds. Raises SettingsInvalid if
+        Postgres does not know the zone.
+        """
+        if self.get().key == name:
+            return False
+        try:
+            [row] = self._database.rows("reading/set_time_zone", {"zone": name})
+        except InvalidParameterValue:
+            raise SettingsInvalid(
+                f"CALLPIPELINE_TIMEZONE: Postgres does not know the time zone {name}."
+            ) from None
+        return row["is_changed"]

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from datetime import date
 
+from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.storage.ports.analytics import (
     AgentAnswer,
     AgentMentions,
+    AgentWork,
     MomentCount,
+    NamedWork,
     SaidAbout,
 )
-from callpipeline.storage.postgres.database import Database, Row
+from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.reading.analytics import mention_counts
 from callpipeline.storage.reading.filtered import ALL, resolve_competitors, select
 
@@ -30,6 +33,17 @@ class Insights:
         """Return the agents in whose calls mentions match, most mentions first."""
         rows = self._select("insights/agents", filters, {"limit": limit})
         return [AgentMentions(row["agent"], row["name"], mention_counts(row)) for row in rows]
+
+    def agent_work(self, filters: CallFilters = ALL) -> list[NamedWork]:
+        """Return what the completed calls of each agent have."""
+        rows = self._select("insights/agent_work", filters.in_state(CallState.COMPLETED))
+        return [NamedWork(row.pop("agent"), row.pop("name"), AgentWork(**row)) for row in rows]
+
+    def calls_of_customer(self, customer: str, *, limit: int) -> list[str]:
+        """Return the calls of a customer by their case-insensitive name, newest first."""
+        wanted: Row = {"customer": sanitize_text(customer), "limit": limit}
+        rows = self._database.rows("insights/calls_of_customer", wanted)
+        return [row["call_id"] for row in rows]
 
     def first_heard(self, names: Sequence[str], before: date) -> frozenset[str]:
         """Return those of the competitors that no call before the day mentions."""

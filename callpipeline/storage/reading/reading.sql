@@ -79,9 +79,9 @@ SELECT count(*) AS calls FROM reading_calls r WHERE
 -- name: day_conditions
 -- Conditions on the days of reading_calls r, written on the indexed time.
     (%(from_day)s::date IS NULL
-     OR r.took_place_at >= %(from_day)s::date::timestamp AT TIME ZONE 'UTC')
+     OR r.took_place_at >= day_starts_at(%(from_day)s::date))
     AND (%(to_day)s::date IS NULL
-         OR r.took_place_at < (%(to_day)s::date + 1)::timestamp AT TIME ZONE 'UTC')
+         OR r.took_place_at < day_starts_at(%(to_day)s::date + 1))
 
 -- name: day_range
 -- Select the first and last day of the filtered calls.
@@ -191,7 +191,7 @@ SELECT competitor FROM known WHERE competitor IS NOT NULL;
 WITH newest AS (
     SELECT m.call_id, m.mention_id, m.day, m.took_place_at FROM reading_mentions m
     WHERE (%(after_id)s::text IS NULL
-           OR m.day <= (%(after_at)s::timestamptz AT TIME ZONE 'UTC')::date
+           OR m.day <= call_day(%(after_at)s::timestamptz)
               AND (m.took_place_at, m.call_id, m.mention_id)
                   < (%(after_at)s::timestamptz, %(after_id)s, %(after_mention)s)) AND
     -- include reading/mention_conditions
@@ -355,7 +355,7 @@ GROUP BY s.stage;
 -- name: closed_days
 -- List those of the days on which a call was deleted by retention. Their counts stay as they are.
 SELECT DISTINCT day
-FROM (SELECT call_id, (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date AS day
+FROM (SELECT call_id, call_day(coalesce(started_at, last_modified)) AS day
       FROM calls) AS c JOIN erasures e USING (call_id)
 WHERE c.day = ANY(%(days)s) AND e.by_retention ORDER BY day;
 
@@ -376,24 +376,29 @@ WHERE c.day = ANY(%(days)s);
 
 -- name: stale_days
 -- List the days with calls that ended, were linked, were erased or got another day after a time and
--- after the day was counted. A minute is added for changes that were not yet committed then. Times in
+-- after the day was counted; all days if the time zone of days changed since. A minute is added for changes that were not yet committed then. Times in
 -- the future are of a clock that was set back: they exclude nothing. Future days are listed as far as
 -- a wrong time zone may put them; days with calls deleted by retention are not.
 WITH scan AS MATERIALIZED (
     SELECT CASE WHEN %(since)s::timestamptz > now() THEN '-infinity' ELSE %(since)s::timestamptz END
            AS since
 ), changed AS (
-    SELECT (coalesce(started_at, last_modified) AT TIME ZONE 'UTC')::date AS day, updated_at
+    SELECT call_day(coalesce(started_at, last_modified)) AS day, updated_at
     FROM calls
     WHERE state IN ('COMPLETED', 'FAILED', 'DUPLICATE', 'ERASED')
       AND updated_at > (SELECT since FROM scan)
     UNION ALL
     SELECT previous_day, corrected_at FROM call_corrections
     WHERE previous_day IS NOT NULL AND corrected_at > (SELECT since FROM scan)
+    UNION ALL
+    SELECT counted.day, z.changed_at
+    FROM time_zone z, (SELECT day FROM daily_calls UNION SELECT day FROM reading_calls
+                       WHERE state IN ('COMPLETED', 'FAILED')) AS counted
+    WHERE z.changed_at > (SELECT since FROM scan)
 ), stale AS (
     SELECT day, min(c.updated_at) AS first_changed_at, max(c.updated_at) AS last_changed_at
     FROM changed c LEFT JOIN daily_calls d USING (day)
-    WHERE day BETWEEN %(first)s AND (now() AT TIME ZONE 'UTC')::date + 2
+    WHERE day BETWEEN %(first)s AND call_day(now()) + 2
       AND (d.made_at IS NULL OR d.made_at > now()
            OR c.updated_at > d.made_at - interval '1 minute')
     GROUP BY day
@@ -402,5 +407,13 @@ SELECT * FROM stale
 WHERE NOT EXISTS (
     SELECT FROM calls c JOIN erasures e USING (call_id)
     WHERE e.by_retention
-      AND (coalesce(c.started_at, c.last_modified) AT TIME ZONE 'UTC')::date = stale.day)
+      AND call_day(coalesce(c.started_at, c.last_modified)) = stale.day)
 ORDER BY day;
+
+-- name: time_zone
+-- Select the time zone of days.
+SELECT name FROM time_zone;
+
+-- name: set_time_zone
+-- Count days in another time zone; select whether it is another.
+SELECT set_time_zone(%(zone)s) AS is_changed;

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from callpipeline.domain.calls.filters import CallFilters, MentionSentiment
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.http_server.responses import etag_response
+from callpipeline.pipeline.reading.agents import compare_agents
 from callpipeline.pipeline.reading.analytics import mentions_of_all
-from callpipeline.storage.ports.analytics import ListedMention
+from callpipeline.storage.ports.analytics import AgentWork, ListedMention
 from callpipeline.storage.reading.api_analytics import (
     ApiAnalytics,
     CompetitorDetail,
@@ -20,6 +21,7 @@ from callpipeline.storage.reading.api_analytics import (
     SentimentCount,
 )
 from callpipeline.web import legacy_format
+from callpipeline.web.api.views import ReportedRate, rate_document
 from callpipeline.web.filters import NameParam, QueryFilters
 from callpipeline.web.problems import problems
 from callpipeline.web.state import AppState, State
@@ -48,6 +50,26 @@ class SentimentShare(SentimentTotal):
     """`percentage` is relative to all counted mentions, 0..100."""
 
     percentage: float
+
+
+class AgentTotal(BaseModel):
+    """Completed calls of an agent, a team, or all; mentions by the agent, and by customers."""
+
+    agent: str | None
+    team: str | None
+    completed_calls: int
+    talk_share: float | None
+    raised: ReportedRate
+    asked: ReportedRate
+    answered_share: float | None
+
+
+class AgentTotals(BaseModel):
+    """Agents and teams, most calls first, and all agents together."""
+
+    agents: list[AgentTotal]
+    teams: list[AgentTotal]
+    all: AgentTotal
 
 
 class AnalyticsOverview(BaseModel):
@@ -118,7 +140,7 @@ class CompetitorListing(BaseModel):
 
 
 class SentimentOfDay(BaseModel):
-    """Mentions with one sentiment in calls of one day (UTC)."""
+    """Mentions with one sentiment in calls of one day."""
 
     date: date
     sentiment: MentionSentiment
@@ -275,6 +297,27 @@ def legacy_mentions(state: AppState, mentions: Sequence[ListedMention]) -> list[
         )
         for each in mentions
     ]
+
+
+@router.get("/agents")
+def agents(state: State, filters: QueryFilters) -> AgentTotals:
+    """Compare agents and teams by the completed calls that match the filters."""
+    found = compare_agents(state.storage.insights, filters, state.teams())
+    people = [_agent_total(each.name, each.team, each.work) for each in found.agents]
+    teams = [_agent_total(None, each.name, each.work) for each in found.teams]
+    return AgentTotals(agents=people, teams=teams, all=_agent_total(None, None, found.all))
+
+
+def _agent_total(agent: str | None, team: str | None, work: AgentWork) -> AgentTotal:
+    return AgentTotal(
+        agent=agent,
+        team=team,
+        completed_calls=work.completed,
+        talk_share=work.talk_share,
+        raised=rate_document(work.raised_rate),
+        asked=rate_document(work.asked_rate),
+        answered_share=work.answered_share,
+    )
 
 
 def _competitor_total(counted: NameCount) -> CompetitorTotal:

@@ -1,7 +1,7 @@
 """`/catalog`: the competitor list in force with its numbers, its versions, and their rematch."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -180,7 +180,7 @@ def catalog(request: Request, state: State) -> Response:
     """Return the competitors of the list in force with their numbers."""
     in_force = catalog_in_force(state)
     current = state.storage.catalogs.current()
-    today = datetime.now(UTC).date()
+    today = state.today()
     found = load_competitors(state.storage.analytics, state.storage.reviews, in_force, today)
     document = CatalogDocument(
         version=in_force.version,

@@ -22,10 +22,10 @@ from callpipeline.web.api.catalog import (
     entry_changes,
     rematch_document,
 )
-from callpipeline.web.api.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.problems import problems
 from callpipeline.web.services import catalog as service
 from callpipeline.web.services.catalog import CatalogProposal, catalog_in_force, current_status
+from callpipeline.web.services.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.state import AppState, State
 
 check_router = APIRouter(prefix="/catalog", tags=["catalog"], responses=problems(503))

@@ -126,7 +126,7 @@ def notification_config(state: State) -> dict[str, Any]:
         },
         **{f"enable_{channel}": channel in enabled for channel in NotificationChannel},
         "rules": {kind: list(channels) for kind, channels in options.notify_rules.items()},
-        "timezone": options.notify_timezone,
+        "timezone": options.message_zone,
         "quiet_hours": options.notify_quiet_hours,
     }
 

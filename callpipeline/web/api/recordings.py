@@ -46,8 +46,8 @@ from callpipeline.storage.access import IdempotentRequest
 from callpipeline.storage.calls.ledger import Ledger
 from callpipeline.web import legacy_format
 from callpipeline.web.api.corrections import MetadataValue, sent_metadata
-from callpipeline.web.api.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.problems import problems
+from callpipeline.web.services.idempotency import IdempotencyHeader, repeatable_request, run_once
 from callpipeline.web.state import AppState, State
 
 UPLOAD_WITHIN_S = 6 * 3600.0

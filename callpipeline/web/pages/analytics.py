@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -178,7 +178,7 @@ def analytics(
     line: Annotated[list[NameParam], Query(max_length=MAX_PICKED)] = [],  # noqa: B006
     after: Annotated[str | None, Query(max_length=400)] = None,
 ) -> HTMLResponse:
-    today = datetime.now(UTC).date()
+    today = state.today()
     results = load_analytics(
         state.storage.analytics, filters, state.filter_choices(), today=today, after=after
     )

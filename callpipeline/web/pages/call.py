@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
 from callpipeline.domain.calls.call import Stage
@@ -24,7 +26,7 @@ from callpipeline.http_server.responses import gzip_response
 from callpipeline.storage.reading.call_detail import CallDetail, ChannelDetail
 from callpipeline.web.pages.corrections import corrections_view
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS, mention_list, transcript_lines
-from callpipeline.web.pages.rendering import clock, isolate, page, timestamp
+from callpipeline.web.pages.rendering import clock, in_page_zone, isolate, page, timestamp
 from callpipeline.web.pages.status_view import call_header
 from callpipeline.web.state import AppState, CallId, State, call_detail
 
@@ -214,7 +216,7 @@ def _no_audio(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str | 
         return None
     if at := deletions.get(Stage.CHANNEL_AUDIO):
         return (
-            f"Audio deleted on {at:%Y-%m-%d} under your retention policy. "
+            f"Audio deleted on {in_page_zone(at):%Y-%m-%d} under your retention policy. "
             "The transcript and results are kept."
         )
     return "No audio: the recording couldn't be split."
@@ -222,7 +224,7 @@ def _no_audio(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str | 
 
 def _no_transcript(detail: CallDetail, deletions: Mapping[Stage, datetime]) -> str:
     if at := deletions.get(Stage.TRANSCRIPTS):
-        return f"Transcript deleted on {at:%Y-%m-%d} under your retention policy."
+        return f"Transcript deleted on {in_page_zone(at):%Y-%m-%d} under your retention policy."
     if _has_stage(detail, Stage.TRANSCRIPTS):
         is_unheard = any(map(_has_unheard_speech, detail.channels))
         return "No words recognised." if is_unheard else "No speech detected."
@@ -287,7 +289,7 @@ def _shown_parts(metrics: CallMetrics) -> Sequence[str]:
 def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     yield "Date", timestamp(detail.took_place_at)
     for name, value in detail.metadata.items():
-        yield name.replace("_", " ").capitalize(), isolate(value)
+        yield name.replace("_", " ").capitalize(), _linked(name, value)
     if detail.metrics:
         yield "Length", clock(detail.metrics.duration_s)
         yield "Longest silence", clock(detail.metrics.longest_silence_s)
@@ -303,6 +305,15 @@ def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     if version := _catalog_version(detail):
         yield "Competitor list", f"version {version}"
     yield "Call ID", detail.call_id
+
+
+def _linked(name: str, value: str) -> Markup:
+    """Link agents and customers to their pages."""
+    if name not in ("agent", "customer"):
+        return isolate(value)
+    return Markup('<a href="/{}?{}">{}</a>').format(
+        name, urlencode({"name": value}), isolate(value)
+    )
 
 
 def _masked(counts: Mapping[str, int]) -> Iterator[tuple[str, object]]:

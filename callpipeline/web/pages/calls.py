@@ -1,6 +1,5 @@
 """Lists of calls: the newest with uploads (`/upload`), all (`/calls`), and search results."""
 
-from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response
@@ -88,7 +87,7 @@ def calls(
         filters=filters,
         no_filters=ALL,
         form=FilterForm(
-            "/calls", filters, state.filter_choices(), _today(), extra_fields=EXTRA_FIELDS
+            "/calls", filters, state.filter_choices(), state.today(), extra_fields=EXTRA_FIELDS
         ),
         downloads=[DownloadLinks("calls", filters)],
         has_failed=any(row.status.call.state is CallState.FAILED for row in rows),
@@ -118,10 +117,6 @@ def retry(
     return RedirectResponse(_local_path(back), 303)
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
 def _local_path(path: str) -> str:
     """Return the path if it is on this site, else `/calls`. Browsers treat \\ as /."""
     is_local = path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable()
@@ -138,7 +133,7 @@ def search(
 ) -> HTMLResponse:
     words = words.strip()
     hits, count, problem = _search(state.storage.search, words, filters, after)
-    today, extra_params = datetime.now(UTC).date(), (("words", words),) if words else ()
+    today, extra_params = state.today(), (("words", words),) if words else ()
     more = (
         hits
         and hits.after

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Query, Request
@@ -52,7 +51,7 @@ def competitors(
     request: Request, state: State, sorting: Annotated[ListSorting, Depends()]
 ) -> Response:
     catalog = catalog_in_force(state)
-    today = datetime.now(UTC).date()
+    today = state.today()
     current = state.storage.catalogs.current()
     overview = load_competitors(state.storage.analytics, state.storage.reviews, catalog, today)
     return page(

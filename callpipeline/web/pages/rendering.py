@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from callpipeline.domain.calls.saved_views import ViewPage
 from callpipeline.domain.calls.sources import JOINERS
 from callpipeline.web import access
+from callpipeline.web.services.views import page_of
 
 FOLDER = Path(__file__).parent.parent
 VENDOR_BUILT = FOLDER / "static" / "vendor" / "built"
@@ -36,10 +40,17 @@ def page(
     shared = {
         "request": request,
         "is_built": VENDOR_BUILT.exists(),
+        "page_zone": page_zone.get(),
+        "saveable": _saveable(request) if status == 200 else None,
         **access.template_context(request),
     }
     html = _environment.get_template(name).render(shared | context)
     return HTMLResponse(html, status, dict(headers or {}))
+
+
+def _saveable(request: Request) -> ViewPage | None:
+    """Return the page whose filters can be saved as a view."""
+    return page_of(request.url.path) if request.method == "GET" else None
 
 
 def render_fragment(name: str, **context: Any) -> Markup:
@@ -57,17 +68,38 @@ def clock(seconds: float | None) -> str:
 
 
 def timestamp(at: datetime | None, now: datetime | None = None) -> str:
-    """Return a `<time>` element in UTC, such as "Today, 2:09 AM"; a dash for None."""
+    """Return a `<time>` element, such as "Today, 2:09 AM"; a dash for None."""
     if at is None:
         return "–"
-    utc = at.astimezone(UTC)
-    is_today = utc.date() == (now or datetime.now(UTC)).date()
-    day = "Today" if is_today else f"{utc.day} {utc:%b %Y}"
+    local, zone = in_page_zone(at), page_zone.get()
+    is_today = local.date() == in_page_zone(now or datetime.now(UTC)).date()
+    day = "Today" if is_today else f"{local.day} {local:%b %Y}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        utc.isoformat(timespec="seconds"),
-        f"{utc:%Y-%m-%d %H:%M} UTC",
-        f"{day}, {utc.hour % 12 or 12}:{utc:%M %p}",
+        local.isoformat(timespec="seconds"),
+        f"{local:%Y-%m-%d %H:%M} {zone.name}",
+        f"{day}, {local.hour % 12 or 12}:{local:%M %p}",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PageZone:
+    """Time zone of the times on pages; without `is_set`, scripts show them in the browser's."""
+
+    zone: tzinfo = UTC
+    is_set: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.zone)
+
+
+IN_UTC = PageZone()
+page_zone: ContextVar[PageZone] = ContextVar("page_zone", default=IN_UTC)
+"""The zone of the page that is rendered now: times are also formatted outside of templates."""
+
+
+def in_page_zone(at: datetime) -> datetime:
+    return at.astimezone(page_zone.get().zone)
 
 
 def sentiment_label(sentiment: str | None) -> str:

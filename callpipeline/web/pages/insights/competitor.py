@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import zip_longest
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ def competitor(
     exact = _exact_name(name, catalog, choices.competitors)
     if exact is None:
         raise HTTPException(404, "No competitor has this name. It may have been renamed.")
-    today = datetime.now(UTC).date()
+    today = state.today()
     wanted = replace(filters, name="")  # here, the parameter is the competitor's name
     results = load_competitor(
         state.storage.analytics, state.storage.insights, exact, wanted, today=today

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -133,7 +132,7 @@ def moments(
             PATH,
             filters,
             state.filter_choices(),
-            datetime.now(UTC).date(),
+            state.today(),
             extra_fields=EXTRA_FIELDS,
         ),
         exported=filter_parameters(replace(filters, named=True)),

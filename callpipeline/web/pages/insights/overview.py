@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -76,7 +76,7 @@ def _load(
         storage.analytics,
         storage.insights,
         storage.reviews,
-        today=datetime.now(UTC).date(),
+        today=state.today(),
         days=days,
     )
     waiting = storage.calls.count(CallFilters(states=OPEN_STATES))
