@@ -35,6 +35,7 @@ from callpipeline.pipeline.rematch.recomputation import (
 from callpipeline.storage.ports.rematch import CatalogChange, ResultVersions, Staleness
 from callpipeline.wiring import Storage, company_slots, load_catalog, open_engines
 
+LEFT_OUT = " Calls with supplied transcripts, and those without stored audio, are left out."
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the calls.")]
 
 
@@ -71,7 +72,8 @@ def recompute(
     with open_storage_migrated() as storage:
         plan = _plan(storage, stage, since, engine_older_than)
         if not plan.calls:
-            console.print("No completed call matches.", highlight=False)
+            why = LEFT_OUT if stage == "transcripts" else ""
+            console.print(f"No completed call matches.{why}", highlight=False, soft_wrap=True)
             return
         console.print(plan.describe(), highlight=False, soft_wrap=True)
         if dry_run:

@@ -87,6 +87,7 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except CallpipelineError as error:
+            _record_stopped()
             print_error(str(error))
             raise typer.Exit(1) from error
         except BrokenPipeError:
@@ -94,9 +95,11 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
+            _record_stopped()
             print_error(f"{error.filename or 'A file'} can't be used: {error.strerror}.")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
+            _record_stopped()
             print_error("Stopped. Nothing is lost: run the same command to continue.")
             raise typer.Exit(130) from interrupt
         finally:
@@ -195,8 +198,7 @@ def recorded(storage: wiring.Storage) -> Iterator[None]:
         ending = ""
     finally:
         spool = AuditSpool(settings().home / "audit")
-        now = datetime.now(UTC)
-        spool.append(*(replace(e, what=e.what + ending, at=now) for e in _entries.get()))
+        _append(spool, ending)
         with suppress(CallpipelineError):
             spool.drain(storage.audit.add)
 
@@ -205,6 +207,24 @@ def apply_time_zone(storage: wiring.Storage, name: str) -> None:
     """Count days in this time zone, and say so if it is another. Raises SettingsInvalid."""
     if storage.day_zone.set(name):
         print_note(f"Days are counted in {name} from now on; the daily marts follow.")
+
+
+def _append(spool: AuditSpool, ending: str) -> None:
+    now = datetime.now(UTC)
+    spool.append(*(replace(e, what=e.what + ending, at=now) for e in _entries.get()))
+    _entries.set(())
+
+
+def _record_stopped() -> None:
+    """Record a command that ended before its storage was open, such as a refused restore.
+
+    The entry waits in a file for the next command or the web app; without a data folder, there is
+    nothing that the command could have been about.
+    """
+    with suppress(CallpipelineError):
+        home = settings().home
+        if _entries.get() and home.is_dir():
+            _append(AuditSpool(home / "audit"), " (stopped)")
 
 
 @contextmanager

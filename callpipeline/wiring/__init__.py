@@ -49,6 +49,7 @@ from callpipeline.storage.results.patterns import SentimentPatterns
 from callpipeline.storage.results.results import Results
 from callpipeline.storage.results.speakers import Speakers
 from callpipeline.storage.results.unjudged import UnjudgedStore
+from callpipeline.storage.sources.imported_texts import ImportedTexts
 from callpipeline.storage.sources.imports import (
     ImportedRecordings,
     Imports,
@@ -225,6 +226,10 @@ class Storage:
     @property
     def suggestions(self) -> AliasSuggestions:
         return AliasSuggestions(self.database)
+
+    @property
+    def imported_texts(self) -> ImportedTexts:
+        return ImportedTexts(self.database, self.store)
 
     @property
     def patterns(self) -> SentimentPatterns:

@@ -82,6 +82,11 @@ def test_everything_is_restored(
             storage.recordings.fetch(call.recording, tmp_path / "copy")
     refused = there.run("restore", kept, exit_code=1)
     assert "already has calls" in refused.stderr
+    there.run("restore", tmp_path / "nothing", exit_code=1)
+    assert execute_sql(empty_url, restored) == [("changed",)]
+    there.run("status")
+    stopped = "SELECT count(*) FROM audit_log WHERE what = 'callpipeline restore (stopped)'"
+    assert execute_sql(empty_url, stopped) == [(2,)], "an attempt is an entry, too"
 
 
 def test_a_second_backup_copies_what_is_new_and_deletes_what_was_erased(

@@ -94,6 +94,8 @@ def test_a_stage_is_recomputed_only_if_calls_match(installation: Installation) -
     write(installation, "competitors.yaml", "competitors: [Vodafone]\n")
     done = installation.run("recompute", "--stage", "sentiment", "--yes")
     assert "No completed call matches." in done.stdout
+    done = installation.run("recompute", "--stage", "transcripts", "--yes")
+    assert "Calls with supplied transcripts" in done.stdout
     done = installation.run("recompute", "--stage", "audio", "--yes", exit_code=2)
     assert "mentions, sentiment, transcripts" in " ".join(done.stderr.split())
     done = installation.run(

@@ -7,9 +7,10 @@ import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from callpipeline.config import Settings
@@ -29,7 +30,13 @@ QUERY = {"query": "{ version }"}
 MUTATION = {"query": "mutation { setNuxSeen }"}
 
 
+REPLY: dict[str, Any] = {}
+"""What Dagster's UI responds, if a test sets it."""
+
+
 async def reached(request: Request) -> Response:
+    if REPLY:
+        return JSONResponse(REPLY["content"], REPLY.get("status", 200))
     role = "reader" if request.scope.get("state", {}).get(READ_ONLY) else "full"
     body = await request.body()
     return PlainTextResponse(f"{role} {len(body)}")
@@ -242,6 +249,68 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing": (MUTATION, []),
     "a question": ({"query": "query mutation { version }"}, []),
 }
+
+
+ASKED = "mutation { one: terminateRuns(runIds: []) { id } deleteRun { id } }"
+OUTCOMES: dict[str, tuple[dict[str, Any], int, list[str]]] = {
+    "both succeed": (
+        {"data": {"one": {"__typename": "TerminateRunsResult"}, "deleteRun": {"id": "x"}}},
+        200,
+        ["operated terminateRuns", "erased deleteRun"],
+    ),
+    "one fails": (
+        {"data": {"one": {"__typename": "PythonError", "message": "Bob's 4111"},
+                  "deleteRun": {"__typename": "DeletePipelineRunSuccess"}}},
+        200,
+        ["operated terminateRuns (failed: PythonError)", "erased deleteRun"],
+    ),
+    "one of several in one": (
+        {"data": {"one": {"terminateRunResults": [
+            {"__typename": "TerminateRunSuccess"}, {"__typename": "RunNotFoundError"}]}}},
+        200,
+        ["operated terminateRuns (partly failed: RunNotFoundError)", "erased deleteRun (not run)"],
+    ),
+    "one raises after the other was done": (
+        {"data": {"one": {"id": "x"}, "deleteRun": None}, "errors": [{"message": "Bob"}]},
+        500,
+        ["operated terminateRuns", "erased deleteRun (failed)"],
+    ),
+    "neither is understood": (
+        {"errors": [{"message": "Cannot query field"}]},
+        400,
+        ["operated terminateRuns (failed: HTTP 400)", "erased deleteRun (failed: HTTP 400)"],
+    ),
+    "a type with the words of a call": (
+        {"data": {"one": {"__typename": "Bob said 4111 Error"}, "deleteRun": {}}},
+        200,
+        ["operated terminateRuns", "erased deleteRun"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_the_audit_log_says_what_dagster_made_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    content, status, expected = OUTCOMES[name]
+    found: list[AuditEntry] = []
+    client = a_client(settings, record=found.extend)
+    for key, value in {"content": content, "status": status}.items():
+        monkeypatch.setitem(REPLY, key, value)
+    assert client.post("/graphql", json={"query": ASKED}).status_code == status
+    assert [described(each) for each in found] == expected
+
+
+def test_a_change_whose_end_nobody_saw_is_recorded_too(settings: Settings):
+    async def dies(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ConnectionResetError
+
+    found: list[AuditEntry] = []
+    guard = DagsterGuard(dies, dies, settings, SIGNER, found.extend)
+    client = TestClient(guard, base_url=OWN, client=("127.0.0.1", 50_000))
+    with pytest.raises(ConnectionResetError):
+        client.post("/graphql", json={"query": "mutation { deleteRun { id } }"})
+    assert [described(each) for each in found] == ["erased deleteRun (unknown)"]
 
 
 def test_escapes_hide_no_change_from_the_audit_log(settings: Settings):

@@ -18,8 +18,16 @@ from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import Decision, MentionStatus
-from callpipeline.domain.redaction.masking import count_kinds
+from callpipeline.domain.redaction.imported import mask_texts
+from callpipeline.domain.redaction.masking import RedactionPolicy, count_kinds
+from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.errors import StoreUnavailable
+from callpipeline.pipeline.rematch.rematcher import RematchSkipped
+from callpipeline.storage.catalog.rematches import Rematches
+from callpipeline.storage.objects.folder import FolderStore
+from callpipeline.storage.ports.rematch import RematchInput
+from callpipeline.storage.reading.search import SearchRequest
 from callpipeline.wiring import Storage, open_storage
 from tests.integration.calls import change, erase
 from tests.integration.command_line import Installation
@@ -94,7 +102,9 @@ def test_numbers_are_masked_and_a_repeated_import_masks_what_was_imported_before
     assert in_database(database_url, SECRETS)
     assert in_files(here.home / "storage", SECRETS)
     here.environment["CALLPIPELINE_REDACT"] = "card,phone"
-    assert "import-legacy" in here.run("redact", "--dry-run").stdout
+    assert "1 calls have numbers to mask: card 1, phone 1." in (
+        here.run("redact", "--dry-run").stdout
+    )
     assert counts(imported(here, old)) == {"updated": 1}
     assert in_database(database_url, SECRETS) == []
     assert in_files(here.home / "storage", SECRETS) == []
@@ -141,6 +151,136 @@ def test_an_import_with_fewer_kinds_takes_no_mask_off(
         assert counts(imported(here, old)) == {"changed here": 1}
         assert in_database(database_url, SECRETS) == []
     assert in_files(here.home / "storage", SECRETS) == []
+
+
+RANG = "call 07700 900123 at harbour"
+
+
+def import_with_numbers(here: Installation, old: OldSystem, storage: Storage) -> str:
+    """Import a call with a number before a name, of which the old system judged one; return it."""
+    old.add_jobs(1)
+    old.put(1, "right", {"success": True, "data": a_transcript_of([NUMBER, RANG])})
+    of_old = [a_result(1, 7, "Vodafone", NUMBER, context="vodafone", start_time="0.0")]
+    of_old += [a_result(1, 8, "EE", "ee has 07700 900123", detection_details=f"'{NUMBER}'")]
+    old.insert("sentiment_results", of_old)
+    old.execute("UPDATE jobs SET error_message = 'failed at 4111 1111 1111 1111'")
+    imported(here, old)
+    return calls_by_job(storage)[old_id(1)].call_id
+
+
+def test_calls_that_were_rematched_here_are_masked_without_the_old_system(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    call_id = import_with_numbers(here, old, storage)
+    known = in_force(storage)
+    storage.catalogs.apply(Catalog((*known.competitors, Competitor("Harbour"))), COMMAND)
+    rematch(storage)
+    before = {each.competitor: each for each in storage.results.mentions(call_id)}
+    assert set(before) == {"Vodafone", "Harbour"}
+    storage.reviews.decide(call_id, before["Harbour"].mention_id, Decision.DISMISSED)
+    storage.corrections.correct(call_id, before["Vodafone"].mention_id, Sentiment.NEGATIVE)
+    assert in_database(database_url, SECRETS)
+    here.environment["CALLPIPELINE_REDACT"] = "card,phone"
+    assert counts(imported(here, old)) == {"changed here": 1}
+    old.execute("DROP TABLE sentiment_results; DROP TABLE jobs")
+    done = here.run("redact", "--yes").stdout
+    assert "1 calls have numbers to mask: card 1, phone 1." in done
+    assert "Masked numbers in 1 calls." in done
+    assert in_database(database_url, SECRETS) == []
+    assert in_files(here.home / "storage", SECRETS) == []
+    call = calls_by_job(storage)[old_id(1)]
+    assert call.state is CallState.COMPLETED
+    after = {each.competitor: each for each in storage.results.mentions(call_id)}
+    texts = {"Vodafone": MASKED, "Harbour": "call [phone] at harbour"}
+    for name, mention in after.items():
+        assert texts[name][mention.char_start : mention.char_end] == before[name].text
+        assert mention.mention_id != before[name].mention_id
+    assert after["Harbour"].status is MentionStatus.DISMISSED
+    assert set(storage.reviews.in_force(call_id)) == {after["Harbour"].mention_id}
+    [judged] = storage.results.judgements(call_id)
+    assert (judged.sentiment, judged.quote, judged.engine) == (
+        Sentiment.NEGATIVE, MASKED, "imported",
+    )  # fmt: skip
+    assert count_kinds(storage.results.redactions(call_id)) == {"card": 1, "phone": 1}
+    assert "No stored transcript has numbers" in here.run("redact", "--yes").stdout
+    assert storage.search.best(SearchRequest("4111")) == []
+    find_again(storage)
+    again = {each.mention_id: each.status for each in storage.results.mentions(call_id)}
+    assert again == {each.mention_id: each.status for each in after.values()}
+
+
+def find_again(storage: Storage) -> None:
+    with storage.database.transaction() as connection:
+        connection.execute("UPDATE call_stages SET rule_version = 0 WHERE rule_version > 0")
+    rematch(storage)
+
+
+def test_imported_calls_without_transcripts_are_masked_and_stay_masked(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    old.add_jobs(1, transcripts=False, status="FAILED", error_message=NUMBER)
+    old.insert("sentiment_results", [a_result(1, 8, "EE", f"ee knows {NUMBER}")])
+    here.json("import-legacy", old.url)
+    here.environment["CALLPIPELINE_REDACT"] = "card"
+    assert "Masked numbers in 1 calls." in here.run("redact", "--yes").stdout
+    assert in_database(database_url, SECRETS) == []
+    for kinds in ("", "card"):
+        here.environment["CALLPIPELINE_REDACT"] = kinds
+        outcome = "updated" if kinds else "changed here"
+        assert counts(here.json("import-legacy", old.url)) == {outcome: 1}
+        assert in_database(database_url, SECRETS) == []
+
+
+def test_a_rematch_that_read_a_call_before_it_was_masked_stores_nothing(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    call_id = import_with_numbers(here, old, storage)
+    storage.catalogs.apply(Catalog((Competitor("Harbour"),)), COMMAND)
+    policy = RedactionPolicy(frozenset(Kind))
+    load = Rematches.load
+
+    def load_and_mask(rematches: Rematches, loaded: str) -> RematchInput | None:
+        found = load(rematches, loaded)
+        storage.imported_texts.mask(call_id, lambda texts: mask_texts(texts, policy))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rematches, "load", load_and_mask)
+        assert rematch(storage, may_stay_open=True) == [RematchSkipped(call_id)]
+    assert in_database(database_url, SECRETS) == []
+    rematch(storage)
+    [mention] = storage.results.mentions(call_id)
+    assert (mention.text, mention.char_start) == ("harbour", len("call [phone] at "))
+    assert in_database(database_url, SECRETS) == []
+
+
+@pytest.mark.parametrize("stored", range(2))
+def test_a_redaction_that_dies_between_the_store_and_the_database_is_repeated(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str, stored: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    call_id = import_with_numbers(here, old, storage)
+    policy = RedactionPolicy(frozenset(Kind))
+    put, left = FolderStore.put, [stored]
+
+    def put_some(store: FolderStore, key: str, content: Any) -> None:
+        put(store, key, content)
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoreUnavailable("The command dies here.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStore, "put", put_some)
+        with pytest.raises(StoreUnavailable):
+            storage.imported_texts.mask(call_id, lambda texts: mask_texts(texts, policy))
+    assert in_database(database_url, SECRETS)
+    here.environment["CALLPIPELINE_REDACT"] = "card,phone"
+    here.run("redact", "--yes")
+    assert in_database(database_url, SECRETS) == []
+    assert in_files(here.home / "storage", SECRETS) == []
+    [mention] = [m for m in storage.results.mentions(call_id) if m.segment_index == 0]
+    assert MASKED[mention.char_start : mention.char_end] == "vodafone"
 
 
 def test_everything_is_brought_over(here: Installation, old: OldSystem, storage: Storage) -> None:

@@ -101,14 +101,34 @@ def as_catalog(competitors: list[Competitor]) -> Catalog | None:
 EDITS = st.lists(COMPETITORS, min_size=1, max_size=5).map(as_catalog)
 
 
-@pytest.mark.slow
-@hypothesis_settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(edit=EDITS, decisions=st.lists(st.sampled_from(list(Decision)), max_size=2))
+def previews(examples: int) -> hypothesis_settings:
+    slow_setup = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return hypothesis_settings(
+        max_examples=examples, deadline=None, suppress_health_check=slow_setup
+    )
+
+
+DECISIONS = st.lists(st.sampled_from(list(Decision)), max_size=2)
+
+
+@previews(examples=10)
+@given(edit=EDITS, decisions=DECISIONS)
 def test_a_preview_comes_true_and_an_undo_is_exact(
+    storage: Storage, edit: Catalog | None, decisions: list[Decision]
+) -> None:
+    check_preview_and_undo(storage, edit, decisions)
+
+
+@pytest.mark.slow
+@previews(examples=200)
+@given(edit=EDITS, decisions=DECISIONS)
+def test_two_hundred_previews_come_true(
+    storage: Storage, edit: Catalog | None, decisions: list[Decision]
+) -> None:
+    check_preview_and_undo(storage, edit, decisions)
+
+
+def check_preview_and_undo(
     storage: Storage, edit: Catalog | None, decisions: list[Decision]
 ) -> None:
     if edit is None:
@@ -170,10 +190,11 @@ class Killed(BaseException):
     """Stands for SIGKILL: no handler of errors catches it, and the transaction is lost."""
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_rematch_that_is_killed_anywhere_ends_right(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
+    """Kill it before each statement, or before every twelfth one."""
     fill(storage)
     first = in_force(storage)
     second = Catalog((Competitor("Sky", ("sky tv",)), Competitor("Three"), Competitor("EE")))
@@ -195,7 +216,7 @@ def test_a_rematch_that_is_killed_anywhere_ends_right(
         assert contents(storage) == before
         if left[0] > 0:
             break
-        points += 1
+        points += step
     assert points > 50
 
 

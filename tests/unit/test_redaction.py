@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
+from callpipeline.domain.calls.legacy import IMPORTED_REASON
+from callpipeline.domain.redaction.imported import StoredTexts, mask_texts
 from callpipeline.domain.redaction.masking import (
     MaskedSpan,
     RedactionPolicy,
@@ -21,6 +24,7 @@ from callpipeline.domain.redaction.masking import (
 )
 from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.transcripts import Segment, Transcript, Word
+from tests.builders import a_judgement, a_mention
 
 DATA = Path(__file__).parents[1] / "data" / "redaction"
 ALL = RedactionPolicy(frozenset(Kind))
@@ -251,3 +255,75 @@ def test_only_masked_words_change(words: list[str]) -> None:
     for word in segment.words:
         if word.start_s not in masked:
             assert word.text == starts[word.start_s]
+
+
+PIECES = ("vodafone", "is", "at", "4111 1111 1111 1111", "07700 900123", "one", "a@b.com", "please")
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=12),
+    gap=st.sampled_from((" ", "  ")),
+    is_timed=st.booleans(),
+)
+def test_mentions_stay_on_their_words_between_masks(
+    pieces: list[str], gap: str, is_timed: bool
+) -> None:
+    text = gap.join(pieces)
+    words = tuple(Word(word, float(at), at + 0.9) for at, word in enumerate(text.split()))
+    speaker = Speaker.CUSTOMER
+    segment = Segment(0, 0.0, 60.0, Channel.RIGHT, speaker, text, words if is_timed else ())
+    transcript = Transcript(Channel.RIGHT, speaker, "imported", (segment,))
+    found = tuple(
+        replace(a_mention(char_start=each.start()), char_end=each.end(), text="vodafone")
+        for each in re.finditer("vodafone", text)
+    )
+    judged = tuple(replace(a_judgement(each), quote=text) for each in found)
+    stored = StoredTexts((transcript,), found, judged, f"failed at {text}")
+    masked = mask_texts(stored, ALL)
+    if masked is None:
+        assert redact((transcript,), ALL)[1] == ()
+        return
+    [after] = masked.transcripts[0].segments
+    assert after.text == redact((transcript,), ALL)[0][0].segments[0].text
+    places = [each.start() for each in re.finditer("vodafone", after.text)]
+    assert [masked.mentions[each.mention_id].char_start for each in found] == places
+    for mention in masked.mentions.values():
+        assert after.text[mention.char_start : mention.char_end] == "vodafone"
+        [judgement] = [j for j in masked.judgements.values() if j.mention_id == mention.mention_id]
+        assert judgement.quote == after.text
+    for secret in ("4111", "900123", "a@b.com"):
+        assert secret not in repr(masked)
+    assert mask_texts(
+        StoredTexts(
+            masked.transcripts, tuple(masked.mentions.values()),
+            tuple(masked.judgements.values()), masked.error_message,
+        ),
+        ALL,
+    ) is None  # fmt: skip
+
+
+def test_a_mention_that_a_number_covers_goes_and_one_of_the_old_system_stays() -> None:
+    text = "it is 4111 1111 double one eleven 1111 thanks"
+    words = tuple(Word(word, float(at), at + 0.9) for at, word in enumerate(text.split()))
+    segment = Segment(0, 0.0, 60.0, Channel.RIGHT, Speaker.CUSTOMER, text, words)
+    at = text.index("one")
+    found = replace(a_mention("One", char_start=at), char_end=at + 3, text="one")
+    of_old = replace(found, competitor="Old One", reason=IMPORTED_REASON)
+    transcript = Transcript(Channel.RIGHT, Speaker.CUSTOMER, "imported", (segment,))
+    stored = StoredTexts((transcript,), (found, of_old), (), None)
+    masked = mask_texts(stored, ALL)
+    assert masked
+    assert [each.competitor for each in masked.mentions.values()] == ["Old One"]
+
+
+def test_a_number_in_the_quoted_reason_of_a_mention_is_gone() -> None:
+    text = "three 4111 1111 1111 1111"
+    segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+    mention = replace(
+        a_mention("Three", char_start=0, reason='"three 4111" suggests the ordinary word'),
+        char_end=5, text="three", phrase="three 4111",
+    )  # fmt: skip
+    transcript = Transcript(Channel.RIGHT, Speaker.CUSTOMER, "imported", (segment,))
+    masked = mask_texts(StoredTexts((transcript,), (mention,), (), None), ALL)
+    assert masked
+    assert "4111" not in repr(masked)

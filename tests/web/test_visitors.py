@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -18,13 +21,18 @@ from starlette.routing import Route
 from callpipeline.config import Settings
 from callpipeline.defs.dagster_internals.webserver import READ_ONLY, DagsterGuard
 from callpipeline.domain.access import ApiKey, Scope
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.http_server.security import Signer, signing_key
+from callpipeline.pipeline.rematch.planning import continue_rematch
 from callpipeline.storage.access import ApiKeys
 from callpipeline.storage.postgres.database import Database
 from callpipeline.web import access
 from callpipeline.web.access.permissions import ProtectedRoute
 from callpipeline.web.app import create_app
+from tests.integration.databases import execute_sql
+from tests.integration.rematching import COMMAND
 from tests.processes import free_port, until
+from tests.web.processed_calls import ProcessedCall
 from tests.web.protected_app import PASSWORD, WITH_USERS, token_in
 from tests.web.served import Served, served
 from tests.web.test_every_route import SAFE, path_of
@@ -166,6 +174,120 @@ def test_no_write_of_a_user_succeeds_without_the_token_of_a_form(
         for method, route in writes:
             status = visitor.status(method, path_of(route), with_token=False)
             assert status == 403, f"{method} {route.path} was answered {status}"
+
+
+HIDDEN = ("retry", "retry-all")
+"""Forms in parts of pages that all visitors share: the style sheet hides them from others."""
+
+
+class Offers(HTMLParser):
+    """Collects the method and path of everything that a page lets its reader do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[tuple[str, str]] = set()
+        self._forms: dict[str | None, tuple[str, str | None]] = {}
+        self._pressed: set[str | None] = set()
+        self._is_admin = True
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value for key, value in attrs if value}
+        classes = given.get("class", "").split()
+        self._is_admin &= tag != "body" or "not-admin" not in classes
+        is_hidden = (
+            "admin-only" in classes or given.get("form") == "retry" or given.get("id") in HIDDEN
+        )
+        if is_hidden and not self._is_admin:
+            return
+        for attribute in ("href", "src"):
+            self._add("GET", given.get(attribute))
+        for method in ("get", "post", "put", "patch", "delete"):
+            self._add(method.upper(), given.get(f"hx-{method}"))
+        if tag == "form":
+            sent = (given.get("method", "get").upper(), given.get("action"))
+            self._forms[None] = self._forms[given.get("id")] = sent
+        elif tag == "button":
+            self._pressed.add(given.get("form"))
+            if "form" not in given and None in self._forms:
+                self._add(*self._forms[None])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._forms.pop(None, None)
+
+    def close(self) -> None:
+        """Add forms whose buttons are elsewhere; a form without any button offers nothing."""
+        super().close()
+        for name in self._pressed & self._forms.keys() - {None}:
+            self._add(*self._forms[name])
+
+    def _add(self, method: str, address: str | None) -> None:
+        if address and address.startswith("/") and not address.startswith("//"):
+            self.found.add((method, address))
+
+
+def offers_in(html: str) -> set[tuple[str, str]]:
+    parser = Offers()
+    parser.feed(html)
+    parser.close()
+    return parser.found
+
+
+def fill_pages(app: Served, folder: Path) -> None:
+    """Store calls with open questions, a changed list whose rematch is open, and a failed call."""
+    storage = app.storage
+    first = storage.catalogs.apply(Catalog((Competitor("Vodafone"),)), COMMAND)
+    for key in ("one.wav", "two.wav", "three.wav"):
+        ProcessedCall(key).store(storage, folder / key)
+    execute_sql(
+        storage.database.url,
+        f"UPDATE call_stages SET catalog_version = '{first.version}', rule_version = 1"
+        " WHERE stage = 'competitor_mentions'",
+    )
+    changed = Catalog((Competitor("Vodafone"), Competitor("Sky", ambiguous=True)))
+    storage.catalogs.apply(changed, COMMAND)
+    continue_rematch(storage.rematches, changed)
+    execute_sql(
+        storage.database.url,
+        "UPDATE calls SET state = 'FAILED', error_class = 'UnsupportedAudio', error_message = 'x',"
+        " error_transient = false WHERE call_id = (SELECT max(call_id) FROM calls)",
+    )
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_no_page_offers_what_its_reader_is_refused(
+    empty_app: Served, database: Database, tmp_path: Path, name: str
+) -> None:
+    fill_pages(empty_app, tmp_path)
+    routes = access.protected_routes(create_app(empty_app.settings).routes)
+    offered, waiting, visits = set[tuple[str, str]](), ["/"], Counter[str]()
+    with caller(empty_app, name, ApiKeys(database)) as visitor:
+        while waiting:
+            address = waiting.pop()
+            reply = visitor.client.get(address, headers={"Accept": "text/html"})
+            # The address of a form may lack a field that the form requires.
+            assert reply.status_code in (200, 206, 404, 422), address
+            if not reply.headers.get("Content-Type", "").startswith("text/html"):
+                continue
+            for method, there in offers_in(reply.text) - offered:
+                offered.add((method, there))
+                path = unquote(urlsplit(there).path)
+                route = next((each for each in routes if each.matches(path, method)), None)
+                if route is None or route.path in LEFT_OUT | {"/dagster/{path:path}", "/docs"}:
+                    continue
+                where = f"{address} offers {name} {method} {there}"
+                assert expected(name, route) is None, where
+                visits[route.path] += method == "GET"
+                if method == "GET" and visits[route.path] <= 3 and "events" not in path:
+                    waiting.append(there)
+    methods = Counter(method for method, _ in offered)
+    print(f"{name}: {len(visits)} routes, {dict(methods)}")
+    assert {"/competitors", "/competitors/history", "/calls/{call_id}"} <= visits.keys()
+    assert any(there.startswith("/dagster/assets/") for _, there in offered) or name != "eve", (
+        "a reader may follow the runs of a call"
+    )
+    offers_changes = any(there == "/competitors/rematch" for _, there in offered)
+    assert offers_changes == (name == "ann")
 
 
 @pytest.mark.parametrize("name", SCOPES)

@@ -4,10 +4,11 @@ import asyncio
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.redaction import masking
+from callpipeline.domain.redaction.imported import mask_texts
 from callpipeline.domain.redaction.masking import RedactionPolicy, count_kinds
 from callpipeline.errors import MissingObject, SettingsInvalid
 from callpipeline.pipeline.processing.processor import (
@@ -41,14 +43,15 @@ FROM_TRANSCRIPTS = (Stage.TRANSCRIPTS, Stage.COMPETITOR_MENTIONS, Stage.COMPETIT
 
 @dataclass(frozen=True, slots=True)
 class UnmaskedNumbers:
-    """Completed calls with numbers that the settings mask by now.
-
-    Imported calls that have some are masked by importing them again, unless they changed here.
-    """
+    """Calls that ended, with numbers that the settings mask by now; `imported` have no audio."""
 
     call_ids: Sequence[str]
+    imported: Sequence[str]
     counts: Counter[str]
-    imported: int
+
+    @property
+    def total(self) -> int:
+        return len(self.call_ids) + len(self.imported)
 
 
 def redact(
@@ -64,6 +67,7 @@ def redact(
     `redact:` of their source. Where it finds some, they are masked in the transcript and muted in
     the audio of the channels, unless that was deleted; the call's mentions are found and judged
     again. Nothing is transcribed. The original recordings stay as they are in their source.
+    Imported calls keep their mentions and sentiment, whose quotes are masked.
     """
     options = settings()
     policies = redaction_policies(options)
@@ -75,16 +79,13 @@ def redact(
         earliest = parse_moment(since, datetime.now(UTC)) if since else None
         found = find_unmasked(storage, policies, earliest)
         _describe(found)
-        if dry_run or not found.call_ids:
+        if dry_run or not found.total:
             return
         if not yes and not typer.confirm("Mask them? This can't be undone."):
             print_error("Nothing was changed.")
             raise typer.Exit(1)
-        name_calls(found.call_ids)
-        with _interrupted_by_sigterm():
-            failed = asyncio.run(_mask(storage, found.call_ids))
-    masked = len(found.call_ids) - failed
-    console.print(f"Masked numbers in {masked:,} calls.", highlight=False)
+        failed = _mask_all(storage, found, policies[IMPORTED_BUCKET])
+    console.print(f"Masked numbers in {found.total - failed:,} calls.", highlight=False)
     if failed:
         print_error(
             f"{failed} calls failed or are being processed; `callpipeline status` says why."
@@ -95,47 +96,58 @@ def redact(
 def find_unmasked(
     storage: Storage, policies: dict[str, RedactionPolicy], earliest: datetime | None
 ) -> UnmaskedNumbers:
-    """Search the stored transcripts of completed calls."""
-    calls = storage.ledger.calls(states=[CallState.COMPLETED])
+    """Search the stored texts of calls that have ended."""
+    calls = [
+        call
+        for call in storage.ledger.calls(states=[CallState.COMPLETED, CallState.FAILED])
+        if call.state is CallState.COMPLETED or call.source == IMPORTED_BUCKET
+    ]
     if earliest:
         calls = [call for call in calls if call.took_place_at >= earliest]
     found: list[str] = []
-    counts, imported = Counter[str](), 0
+    imported: list[str] = []
+    counts = Counter[str]()
     with progress_of_calls("searching") as (progress, task):
         for call in progress.track(calls, task_id=task):
             policy = policies.get(call.source)
-            kinds = _kinds_in(storage, call.call_id, policy) if policy and policy.kinds else {}
-            if not kinds:
+            if not policy or not policy.kinds:
                 continue
-            if call.source == IMPORTED_BUCKET:
-                imported += 1
-            else:
-                found.append(call.call_id)
+            is_imported = call.source == IMPORTED_BUCKET
+            search = _kinds_in_import if is_imported else _kinds_in
+            if kinds := search(storage, call.call_id, policy):
+                (imported if is_imported else found).append(call.call_id)
                 counts.update(kinds)
-    return UnmaskedNumbers(found, counts, imported)
+    return UnmaskedNumbers(found, imported, counts)
 
 
-def _kinds_in(storage: Storage, call_id: str, policy: RedactionPolicy) -> dict[str, int]:
+def _kinds_in(storage: Storage, call_id: str, policy: RedactionPolicy) -> Mapping[str, int]:
     try:
         return count_kinds(masking.redact(storage.results.transcripts(call_id), policy)[1])
     except MissingObject:
         return {}
 
 
+def _kinds_in_import(storage: Storage, call_id: str, policy: RedactionPolicy) -> Mapping[str, int]:
+    masked = mask_texts(storage.imported_texts.texts(call_id), policy)
+    return masked.counts if masked else {}
+
+
 def _describe(found: UnmaskedNumbers) -> None:
-    if found.imported:
-        console.print(
-            f"{found.imported:,} imported calls have numbers: run `callpipeline import-legacy` "
-            "again, which masks them, except in calls whose mentions were found again here since: "
-            "`callpipeline erase` deletes those.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if not found.call_ids:
+    if not found.total:
         console.print("No stored transcript has numbers to mask.", highlight=False)
         return
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(found.counts.items()))
-    console.print(f"{len(found.call_ids):,} calls have numbers to mask: {kinds}.", highlight=False)
+    console.print(f"{found.total:,} calls have numbers to mask: {kinds}.", highlight=False)
+
+
+def _mask_all(storage: Storage, found: UnmaskedNumbers, policy: RedactionPolicy) -> int:
+    """Mask calls, the imported ones by `policy` and in place; return how many were not."""
+    name_calls([*found.call_ids, *found.imported])
+    mask = partial(mask_texts, policy=policy)
+    masked = sum(storage.imported_texts.mask(call_id, mask) for call_id in found.imported)
+    with _interrupted_by_sigterm():
+        failed = asyncio.run(_mask(storage, found.call_ids)) if found.call_ids else 0
+    return failed + len(found.imported) - masked
 
 
 @contextmanager

@@ -18,18 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    OperationType,
-    SelectionSetNode,
-    parse,
-)
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callpipeline.config import Settings, settings
 from callpipeline.domain.access import AuditAction, AuditEntry
 from callpipeline.errors import CallpipelineError
-from callpipeline.http_server import origins
+from callpipeline.http_server import graphql, origins
 from callpipeline.http_server.security import Signer, signing_key
 from callpipeline.storage.access import AuditLog, AuditSpool
 from callpipeline.storage.postgres.database import Database
@@ -51,7 +39,6 @@ READ_ONLY = "callpipeline_read_only"
 DATABASE_URL = "CALLPIPELINE_DATABASE_URL"
 """Variable of every process that opens callpipeline's instance of Dagster."""
 MAX_QUERY_BYTES = 5_000_000
-MAX_TOKENS = 20_000
 UNRECORDED = frozenset({"setNuxSeen", "logTelemetry"})
 """Mutations that change nothing; the UI sends them by itself."""
 ERASING = ("delete", "wipe")
@@ -111,21 +98,39 @@ class DagsterGuard:
             await self._root(scope, receive, send)
             return
         try:
-            receive, entries = await self._check(scope, receive)
+            receive, changes = await self._check(scope, receive)
         except _Refused as refused:
             await _refuse(scope, refused)(scope, receive, send)
             return
 
-        async def recording(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400:
-                self._record(entries)
-            await send(message)
-
         is_below = scope["path"].startswith(f"{PREFIX}/") or scope["path"] == PREFIX
         app = self._below if is_below else self._root
-        await app(scope, receive, recording if entries else send)
+        if not changes.mutations:
+            await app(scope, receive, send)
+            return
+        response, is_recorded = graphql.Response(), False
 
-    async def _check(self, scope: Scope, receive: Receive) -> tuple[Receive, list[AuditEntry]]:
+        def record() -> None:
+            nonlocal is_recorded
+            if not is_recorded:
+                is_recorded = True
+                self._record(list(changes.entries(response)))
+
+        async def recording(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                response.status = message["status"]
+            elif message["type"] == "http.response.body":
+                response.add(message.get("body", b""))
+                if not message.get("more_body", False):
+                    record()
+            await send(message)
+
+        try:
+            await app(scope, receive, recording)
+        finally:
+            record()  # whoever hung up has changed something, perhaps
+
+    async def _check(self, scope: Scope, receive: Receive) -> tuple[Receive, "_Changes"]:
         """Return where to receive the body from, and what it changes. Raises _Refused."""
         connection = HTTPConnection(scope)
         path = scope["path"].removeprefix(PREFIX)
@@ -137,19 +142,19 @@ class DagsterGuard:
             self._check_local(connection)
         if scope["type"] == "websocket":
             _check_websocket(connection)
-            return receive, []
+            return receive, _Changes()
         if sender.role == "local":  # the web app has checked the origin of what it passes on
             _check_origin(Request(scope), self._options.dagster_ui_url)
-        entries: list[AuditEntry] = []
+        changes = _Changes()
         if path.rstrip("/") == "/graphql":
             _check_is_json(Request(scope))
             body, receive = await _read_query(receive)
-            if sender.role == "reader" and not _only_reads(body):
+            if sender.role == "reader" and not graphql.only_reads(body):
                 raise _Refused(403, READERS_ONLY_READ)
-            entries = list(_entries_of(body, sender))
+            changes = _Changes.of(body, sender)
         if sender.role == "reader":
             scope.setdefault("state", {})[READ_ONLY] = True
-        return receive, entries
+        return receive, changes
 
     def _check_host(self, connection: HTTPConnection) -> None:
         """Refuse foreign names: with a rebound one, a page of another site looks like ours."""
@@ -229,58 +234,30 @@ async def _read_query(receive: Receive) -> tuple[bytes, Receive]:
     return body, again
 
 
-def _only_reads(body: bytes) -> bool:
-    """Return whether every operation of a query is one that reads; False if it is malformed."""
-    try:
-        sent = json.loads(body)
-        definitions = parse(sent["query"], max_tokens=MAX_TOKENS).definitions
-    except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
-        return False
-    operations = [each for each in definitions if isinstance(each, OperationDefinitionNode)]
-    return all(each.operation is OperationType.QUERY for each in operations)
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Changes that a request asks for, the calls that it names, and its sender."""
 
+    mutations: Sequence[graphql.Mutation] = ()
+    call_ids: Sequence[str] = ()
+    sender: _Sender = _Sender("local")
 
-def _entries_of(body: bytes, sender: _Sender) -> Iterator[AuditEntry]:
-    """Yield an entry for each mutation in a query, and for each call that it names."""
-    text = body.decode("utf-8", "replace")
-    try:
-        sent = json.loads(body)
-        text = json.dumps(sent)  # without escapes, which may hide words and ids
-        if "mutation" not in text:
-            return
-        names = list(_mutations(parse(sent["query"], max_tokens=MAX_TOKENS)))
-    except (ValueError, KeyError, TypeError, RecursionError, GraphQLError):
-        names = ["unreadable query"]
-    call_ids = list(dict.fromkeys(_CALL.findall(text)))
-    for name in names:
-        action = AuditAction.ERASED if name.startswith(ERASING) else AuditAction.OPERATED
-        for call_id in call_ids or [None]:
-            what = f"Dagster: {name}"
-            yield AuditEntry(action, sender.name, sender.method, sender.address, what, call_id)
+    @staticmethod
+    def of(body: bytes, sender: _Sender) -> "_Changes":
+        found, text = graphql.read_mutations(body)
+        changing = [each for each in found if each.name not in UNRECORDED]
+        return _Changes(changing, list(dict.fromkeys(_CALL.findall(text))), sender)
 
-
-def _mutations(document: DocumentNode) -> Iterator[str]:
-    """Yield the mutations of a document, also those in its fragments."""
-    fragments = {
-        each.name.value: each.selection_set
-        for each in document.definitions
-        if isinstance(each, FragmentDefinitionNode)
-    }
-
-    def fields(selected: SelectionSetNode) -> Iterator[str]:
-        for each in selected.selections:
-            if isinstance(each, FieldNode):
-                yield each.name.value
-            elif isinstance(each, FragmentSpreadNode):
-                # Taken out: a fragment that contains itself would never end.
-                if (inner := fragments.pop(each.name.value, None)) is not None:
-                    yield from fields(inner)
-            elif isinstance(each, InlineFragmentNode):
-                yield from fields(each.selection_set)
-
-    for each in document.definitions:
-        if isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION:
-            yield from (name for name in fields(each.selection_set) if name not in UNRECORDED)
+    def entries(self, response: graphql.Response) -> Iterator[AuditEntry]:
+        """Yield an entry for each mutation, and for each call that the request names."""
+        sender = self.sender
+        for mutation in self.mutations:
+            erases = mutation.name.startswith(ERASING)
+            action = AuditAction.ERASED if erases else AuditAction.OPERATED
+            outcome = response.outcome(mutation)
+            what = f"Dagster: {mutation.name}" + (f" ({outcome})" if outcome else "")
+            for call_id in self.call_ids or [None]:
+                yield AuditEntry(action, sender.name, sender.method, sender.address, what, call_id)
 
 
 def _recorder(options: Settings) -> Record:

@@ -15,6 +15,8 @@ from callpipeline.domain.calls.call import is_call_id
 
 IMPORTED_BUCKET = "imported/"
 """Bucket of calls from the old system. No real bucket or source has a slash in its name."""
+IMPORTED_REASON = "imported from the old system"
+"""Reason of mentions that the old system found."""
 
 _HEX = r"[0-9a-f]"
 _UUID_PATTERN = rf"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"

@@ -28,6 +28,8 @@ MAX_PAUSE_S = 1.5
 _PUNCTUATION = ".,?!;:…"
 
 Places = dict[tuple[str, int, int], tuple[int, Kind]]
+Moves = dict[tuple[Channel, int], tuple[int | None, ...]]
+"""The new number of each word of a masked segment, None for a masked word; by channel and index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +97,31 @@ def redact(
     `earlier` are stretches whose audio is muted already, so that a new transcript has no words
     there: they are kept, and the transcript says what was there.
     """
+    masked, spans, _ = mask_transcripts(transcripts, policy)
+    return _with_earlier(masked, spans, earlier)
+
+
+def mask_transcripts(
+    transcripts: Sequence[Transcript], policy: RedactionPolicy
+) -> tuple[tuple[Transcript, ...], tuple[MaskedSpan, ...], Moves]:
+    """Mask the transcripts of a call; return what was masked, and where other words are now."""
     places: Places = {}
     for number, finding in enumerate(find_personal_numbers(transcripts, policy)):
         for token in _with_gaps(finding.tokens):
             places.setdefault(token, (number, finding.kind))
     masked: list[Transcript] = []
     spans: list[MaskedSpan] = []
+    moves: Moves = {}
     for transcript in transcripts:
         segments: list[Segment] = []
         for segment in transcript.segments:
-            new, found = _mask_segment(segment, places)
+            new, found, moved = _mask_segment(segment, places)
             segments.append(new)
             spans += found
+            if found:
+                moves[segment.channel, segment.index] = moved
         masked.append(replace(transcript, segments=tuple(segments)))
-    return _with_earlier(masked, spans, earlier)
+    return tuple(masked), tuple(spans), moves
 
 
 def _with_gaps(tokens: Sequence[SpokenToken]) -> Iterator[tuple[str, int, int]]:
@@ -120,13 +133,16 @@ def _with_gaps(tokens: Sequence[SpokenToken]) -> Iterator[tuple[str, int, int]]:
                 yield token.channel, token.segment, word
 
 
-def _mask_segment(segment: Segment, places: Places) -> tuple[Segment, list[MaskedSpan]]:
+def _mask_segment(
+    segment: Segment, places: Places
+) -> tuple[Segment, list[MaskedSpan], tuple[int | None, ...]]:
     texts = words_of(segment)
     found = [places.get((segment.channel, segment.index, at)) for at in range(len(texts))]
     if not any(found):
-        return segment, []
+        return segment, [], ()
     words: list[Word] = []
     spans: list[MaskedSpan] = []
+    moves: list[int | None] = []
     at = 0
     while at < len(texts):
         end = at + 1
@@ -136,6 +152,7 @@ def _mask_segment(segment: Segment, places: Places) -> tuple[Segment, list[Maske
         given = segment.words[at:end] or tuple(
             Word(text, segment.start_s, segment.end_s) for text in texts[at:end]
         )
+        moves += [None] * len(given) if mask else [len(words)]
         if mask:
             span = MaskedSpan(*mask, segment.channel, given[0].start_s, given[-1].end_s)
             spans.append(span)
@@ -144,7 +161,8 @@ def _mask_segment(segment: Segment, places: Places) -> tuple[Segment, list[Maske
             words += given
         at = end
     text = " ".join(word.text for word in words)
-    return replace(segment, text=text, words=tuple(words) if segment.words else ()), spans
+    new = replace(segment, text=text, words=tuple(words) if segment.words else ())
+    return new, spans, tuple(moves)
 
 
 def _mask_words(kind: Kind, words: Sequence[Word]) -> Word:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from callpipeline.domain.audio import Channel, Speaker, speaker_of
+from callpipeline.domain.audio import Channel, speaker_of
 from callpipeline.domain.calls.call import CallState, Recording
-from callpipeline.domain.calls.legacy import IMPORTED_BUCKET, is_uuid
+from callpipeline.domain.calls.legacy import IMPORTED_BUCKET, IMPORTED_REASON, is_uuid
 from callpipeline.domain.competitors.catalog import Catalog, normalise
 from callpipeline.domain.competitors.mentions import Mention, MentionStatus
+from callpipeline.domain.redaction.imported import mask_text
 from callpipeline.domain.redaction.masking import MaskedSpan, RedactionPolicy, redact
 from callpipeline.domain.sentiment import Judgement, Sentiment
 from callpipeline.domain.transcripts import Segment, Transcript, is_storable
@@ -33,7 +34,6 @@ from callpipeline.storage.ports.imports import (
 )
 
 ENGINE = "imported"
-REASON = "imported from the old system"
 UNFINISHED = "This job hadn't ended in the old system: upload its recording again."
 NO_REASON = "The old system gave no reason."
 BEYOND_SEGMENTS = 100_000
@@ -202,7 +202,7 @@ class LegacyImport:
             end_s=segment.end_s,
             confidence=None,
             status=MentionStatus.COUNTED,
-            reason=REASON,
+            reason=IMPORTED_REASON,
         )
 
     def _segment(self, row: OldRow, segments: Mapping[Segment, Segment]) -> Segment:
@@ -234,7 +234,7 @@ class LegacyImport:
             competitor=mention.competitor,
             sentiment=sentiment,
             score=SCORES.get(sentiment, 0.0),
-            rule=self._masking.text(rule.replace("\0", "")) or REASON,
+            rule=self._masking.text(rule.replace("\0", "")) or IMPORTED_REASON,
             quote=segment.text,
             engine=ENGINE,
         )
@@ -255,15 +255,7 @@ class _Masking:
 
     def text(self, text: str) -> str:
         """Return a text masked that is in no transcript."""
-        if not self._policy.kinds or not text:
-            return text
-        channel = Channel.RIGHT
-        alone = Transcript(
-            channel, Speaker.UNKNOWN, ENGINE,
-            (Segment(0, 0.0, 0.0, channel, Speaker.UNKNOWN, text),),
-        )  # fmt: skip
-        [masked], spans = redact((alone,), self._policy)
-        return masked.segments[0].text if spans else text
+        return mask_text(text, self._policy)
 
 
 def _recording(row: OldRow) -> Recording:

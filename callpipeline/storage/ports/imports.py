@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import CallState, Recording
 from callpipeline.domain.competitors.mentions import Mention
+from callpipeline.domain.redaction.imported import MaskedTexts, StoredTexts
 from callpipeline.domain.redaction.masking import MaskedSpan
 from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.sentiment import Judgement
@@ -40,6 +41,8 @@ class OldDatabase(Protocol):
 
 ParseTranscript = Callable[[bytes, Channel], Transcript]
 """Parses a transcript of the old system. Raises TranscriptInvalid."""
+MaskTexts = Callable[[StoredTexts], MaskedTexts | None]
+"""Masks the stored texts of a call; None if there is nothing to mask."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,12 @@ from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.errors import DatabaseUnavailable, MissingObject, SettingsInvalid
 from callpipeline.storage.objects import keys
 from callpipeline.storage.objects.ports import ObjectStore
-from callpipeline.storage.ports.imports import ImportedCall, ImportOutcome, OldJob, OldRow
+from callpipeline.storage.ports.imports import (
+    ImportedCall,
+    ImportOutcome,
+    OldJob,
+    OldRow,
+)
 from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query

@@ -38,3 +38,29 @@ VALUES (%(call_id)s, %(stage)s, %(run_id)s, %(engine)s, %(catalog_version)s, %(r
 -- name: current_list
 -- Return the competitor list in force.
 SELECT version FROM catalog_changes ORDER BY change_id DESC LIMIT 1;
+
+-- name: lock_imported
+-- Lock an imported call that has ended.
+SELECT 1 FROM calls
+WHERE call_id = %(call_id)s AND bucket = %(bucket)s AND state IN ('COMPLETED', 'FAILED')
+FOR UPDATE;
+
+-- name: error_message
+-- Return why a call failed in the other system.
+SELECT error_message FROM calls WHERE call_id = %(call_id)s AND error_class = 'ImportedFailure';
+
+-- name: record_masks
+-- Record that the texts of a call were masked. Later times keep a rematch that read them before from
+-- storing its results; the kinds after the run keep another import from taking masks off.
+WITH stages AS (
+    UPDATE call_stages SET
+        stored_at = CASE WHEN stage = 'transcripts' THEN clock_timestamp() ELSE stored_at END,
+        run_id = CASE WHEN split_part(run_id, ' ', 1) = %(run)s
+                      THEN concat_ws(' ', run_id, nullif(array_to_string(%(kinds)s::text[], ' '), ''))
+                      ELSE run_id END
+    WHERE call_id = %(call_id)s
+)
+UPDATE calls SET updated_at = now(),
+    error_message = CASE WHEN error_class = 'ImportedFailure' THEN %(error_message)s
+                    ELSE error_message END
+WHERE call_id = %(call_id)s;
