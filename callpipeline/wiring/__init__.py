@@ -11,7 +11,6 @@ from callpipeline.domain.calls.legacy import IMPORTED_BUCKET
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
-from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
@@ -58,8 +57,10 @@ from callpipeline.wiring.engines import (
     built_in_phrases,
     company_slots,
     measure_peaks,
+    mention_engine,
     mute_channel,
     open_engines,
+    open_matcher,
     open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
@@ -121,6 +122,7 @@ __all__ = [
     "enter_dagster_environment",
     "load_catalog",
     "load_sources",
+    "mention_engine",
     "missing_model",
     "model_shelf",
     "notification_policy",
@@ -130,6 +132,7 @@ __all__ = [
     "open_eraser",
     "open_legacy_import",
     "open_links",
+    "open_matcher",
     "open_notifiers",
     "open_results_store",
     "open_retention",
@@ -331,7 +334,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     """Open the stages with the configured engines; recognisers stop on exit."""
     from callpipeline.engines.transcribe.supplied import parse_supplied
 
-    catalog, slots = load_catalog(settings, storage.catalogs), company_slots()
+    catalog = load_catalog(settings, storage.catalogs)
     with (
         open_engines(
             settings, lane, hints=recogniser_hints(catalog), outages=storage.outages
@@ -349,13 +352,13 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
-            matcher=Matcher(catalog, slots),
+            matcher=open_matcher(settings, catalog),
             measure_peaks=measure_peaks,
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
             first_speakers=first_speakers(settings),
-            mention_engine=slots.name,
+            mention_engine=mention_engine(settings),
             side_metadata=open_side_metadata(settings, storage),
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),
