@@ -131,11 +131,11 @@ def test_a_rematch_adds_the_mentions_of_an_accepted_alias(
 def test_applying_a_list_says_how_its_names_are_said(
     installation: Installation, storage: Storage
 ) -> None:
-    text = "competitors: [Vodafone, Cyteva, {name: Site, ambiguous: false}, Unheard]\n"
+    text = "competitors: [Vodafone, Cyteva, Sytevah, Unheard]\n"
     file = installation.home / "next.yaml"
     file.write_text(text)
     shown = installation.run("catalog", "apply", file, "--no-wait").stdout
-    assert "said in these" in shown and "Site 3×" in shown, shown
+    assert "said in these" in shown and "Sytevah 2×" in shown, shown
     assert "Unheard" not in shown
 
 

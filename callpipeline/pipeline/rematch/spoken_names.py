@@ -1,4 +1,4 @@
-"""How names of a list are said in past calls, and what the list could say about them.
+"""Names of a list in past calls: how they are said, and what the list could say about them.
 
 A preview counts, for each name, how often it is said, how it is written there, and which words
 stand around it where it counts. From these come proposals: `ambiguous: true`, `sells:`, evidence.
