@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,11 +31,16 @@ from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.catalog_diff import diff_catalogs
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.errors import CatalogInvalid
-from callpipeline.pipeline.rematch.previews import CatalogPreview, CompetitorEffect, Previewer
+from callpipeline.pipeline.rematch.previews import (
+    CatalogPreview,
+    CompetitorEffect,
+    Previewer,
+    PreviewLimits,
+)
 from callpipeline.storage.catalog.files import ParsedCatalog, catalog_to_yaml, read_catalog
 from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import ChangeOrigin
-from callpipeline.wiring import Storage, company_slots, load_catalog
+from callpipeline.wiring import Storage, company_slots, load_catalog, open_matcher
 
 app = typer.Typer(
     name="catalog",
@@ -46,6 +52,8 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A list: .yaml, .txt 
 Target = Annotated[
     str, typer.Argument(metavar="FILE|VERSION", help="A file, or a version of `catalog log`.")
 ]
+FEW_CALLS = PreviewLimits(searched=2_000, calls=100, seconds=5.0)
+"""What `apply` reads to say how names are said; `preview` reads everything."""
 Note = Annotated[str, typer.Option("--note", help="A reason, shown in the history.")]
 
 
@@ -82,9 +90,8 @@ def preview(target: Target, as_json: AsJson = False) -> None:
     with open_storage_migrated() as storage:
         load_catalog(settings(), storage.catalogs)
         catalog = _catalog(storage, target)
-        slots = company_slots()
-        slots.load()  # not as a part of the time that applying takes
-        previewer = Previewer(storage.rematches, storage.rematches, slots)
+        company_slots().load()  # not as a part of the time that applying takes
+        previewer = _previewer(storage)
         with progress_of_calls("reading calls") as (progress, task):
 
             def on_call(done: int, total: int) -> None:
@@ -102,7 +109,10 @@ def apply(file: File, note: Note = "", no_wait: NoWait = False) -> None:
     with open_storage_migrated() as storage:
         change = NewChange(ChangeOrigin.COMMAND, current_user(), note)
         before = storage.catalogs.current()
-        _print_warnings(read_catalog(file))
+        parsed = read_catalog(file)
+        _print_warnings(parsed)
+        for line in _said(_previewer(storage).preview(parsed.catalog, limits=FEW_CALLS)):
+            console.print(line, highlight=False, soft_wrap=True)
         made = storage.catalogs.take_file(_path(file), change)
         report_change(storage, before, made, wait=not no_wait)
 
@@ -215,6 +225,10 @@ def _print_warnings(parsed: ParsedCatalog) -> None:
         print_note(warning)
 
 
+def _previewer(storage: Storage) -> Previewer:
+    return Previewer(storage.rematches, storage.rematches, partial(open_matcher, settings()))
+
+
 def print_preview(result: CatalogPreview) -> None:
     """Print what a list would change, with quotes of mentions that come and go."""
     for part in _preview_lines(result):
@@ -239,14 +253,19 @@ def _preview_lines(result: CatalogPreview) -> Iterator[str | Table]:
         yield table
     for effect in result.effects:
         yield from _quotes(effect)
-    for name in result.names:
-        if name.looks_ordinary:
-            yield (
-                f"{escape(name.alias)} ({escape(name.competitor)}) is written in lower case in "
-                f"{name.lower_case} of {name.said} places: it may be an ordinary word"
-            )
+    yield from _said(result)
     time_needed = result.describe_time()
     yield f"{result.to_judge:,} mentions would be judged; applying takes {time_needed}"
+
+
+def _said(result: CatalogPreview) -> Iterator[str]:
+    """Yield how often changed names are said, and what the list could say about them."""
+    if result.names:
+        said = (f"{escape(each.alias)} {each.said:,}×" for each in result.names)
+        yield f"said in these {result.examined:,} calls: {', '.join(said)}"
+    for name in result.names:
+        for advice in name.advice:
+            yield f"{escape(name.alias)} ({escape(name.competitor)}): {escape(advice)}"
 
 
 def _quotes(effect: CompetitorEffect) -> Iterator[str]:

@@ -33,7 +33,7 @@ from callpipeline.pipeline.rematch.recomputation import (
     request_recomputation,
 )
 from callpipeline.storage.ports.rematch import CatalogChange, ResultVersions, Staleness
-from callpipeline.wiring import Storage, company_slots, load_catalog, open_engines
+from callpipeline.wiring import Storage, load_catalog, mention_engine, open_engines
 
 LEFT_OUT = " Calls with supplied transcripts, and those without stored audio, are left out."
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the calls.")]
@@ -107,7 +107,7 @@ def _plan(
 def _engine(stage: Stage, options: Settings) -> str:
     """Return the name of the configured engine of a stage."""
     if stage is Stage.COMPETITOR_MENTIONS:
-        return company_slots().name
+        return mention_engine(options)
     with open_engines(options) as engines:
         is_speech = stage is Stage.TRANSCRIPTS
         return engines.transcriber.name if is_speech else engines.judge.name

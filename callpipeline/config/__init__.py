@@ -85,6 +85,7 @@ class Settings(
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     catalog: Path | None = None
+    count_addresses: bool = True
     mention_labels: Path | None = None
     sentiment_labels: Path | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from threading import Lock
 from typing import Annotated, TypeVar
 
@@ -65,9 +66,12 @@ class CompetitorMatcher:
     Enter `searches` before you search in a thread: it leaves the processor time for other work.
     """
 
-    def __init__(self, load: Callable[[], Catalog]) -> None:
+    def __init__(
+        self, load: Callable[[], Catalog], open_matcher: Callable[[Catalog], Matcher]
+    ) -> None:
         self.searches = asyncio.Semaphore(MAX_SEARCHES)
         self._load = load
+        self._open_matcher = open_matcher
         self._lock = threading.Lock()
         self._matcher: Matcher | None = None
 
@@ -81,7 +85,7 @@ class CompetitorMatcher:
                     raise
                 return self._matcher
             if self._matcher is None or self._matcher.catalog.version != catalog.version:
-                self._matcher = Matcher(catalog, wiring.company_slots())
+                self._matcher = self._open_matcher(catalog)
             return self._matcher
 
 
@@ -200,7 +204,10 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             uploads=UploadSlots(upload_folder),
             idempotency_keys=IdempotencyKeys(storage.database),
             documents=SharedDocuments(storage.store, StoredTranscripts(storage.database)),
-            competitors=CompetitorMatcher(lambda: wiring.load_catalog(options, storage.catalogs)),
+            competitors=CompetitorMatcher(
+                lambda: wiring.load_catalog(options, storage.catalogs),
+                partial(wiring.open_matcher, options),
+            ),
             signer=Signer(signing_key(options)),
             exporter=exporter,
             filter_choices=cached(storage.analytics.filter_choices),

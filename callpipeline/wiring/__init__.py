@@ -12,7 +12,6 @@ from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.calls.teams import Teams
 from callpipeline.domain.competitors.catalog import Catalog, recogniser_hints
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
-from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.egress import EgressPolicy
 from callpipeline.errors import CatalogInvalid, SettingsInvalid
 from callpipeline.pipeline.erasure import QUIET_S, Eraser, ExternalEraser, Retention
@@ -62,8 +61,10 @@ from callpipeline.wiring.engines import (
     built_in_phrases,
     company_slots,
     measure_peaks,
+    mention_engine,
     mute_channel,
     open_engines,
+    open_matcher,
     open_sound_finder,
     refuse_to_serve_remote,
     text_sentiment,
@@ -126,6 +127,7 @@ __all__ = [
     "load_catalog",
     "load_sources",
     "load_teams",
+    "mention_engine",
     "missing_model",
     "model_shelf",
     "notification_policy",
@@ -135,6 +137,7 @@ __all__ = [
     "open_eraser",
     "open_legacy_import",
     "open_links",
+    "open_matcher",
     "open_notifiers",
     "open_results_store",
     "open_retention",
@@ -359,7 +362,7 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
     """Open the stages with the configured engines; recognisers stop on exit."""
     from callpipeline.engines.transcribe.supplied import parse_supplied
 
-    catalog, slots = load_catalog(settings, storage.catalogs), company_slots()
+    catalog = load_catalog(settings, storage.catalogs)
     with (
         open_engines(
             settings, lane, hints=recogniser_hints(catalog), outages=storage.outages
@@ -377,13 +380,13 @@ def open_stages(settings: Settings, storage: Storage, lane: Lane = Lane.LIVE) ->
             states=storage.claims,
             results=storage.results,
             catalog=catalog,
-            matcher=Matcher(catalog, slots),
+            matcher=open_matcher(settings, catalog),
             measure_peaks=measure_peaks,
             workspace=folder,
             stage_timeout_s=settings.stage_timeout_s,
             links=open_links(settings),
             first_speakers=first_speakers(settings),
-            mention_engine=slots.name,
+            mention_engine=mention_engine(settings),
             side_metadata=open_side_metadata(settings, storage),
             source_audio=source_audio(settings),
             versions=RecordingVersions(storage.database),

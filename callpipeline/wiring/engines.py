@@ -17,6 +17,8 @@ import cachetools
 from callpipeline.config import Settings
 from callpipeline.domain.audio import Interval, Peaks
 from callpipeline.domain.calls.call import Lane
+from callpipeline.domain.competitors.catalog import Catalog
+from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.sentiment import PatternKind, PatternLists, ReadPatterns, Sentiment
 from callpipeline.engines.ports import (
     Diarizer,
@@ -155,6 +157,17 @@ def company_slots() -> "CompanySlotScorer":
     from callpipeline.engines.encoder.network import CompanySlotScorer
 
     return CompanySlotScorer(_utterance_encoder())
+
+
+def open_matcher(settings: Settings, catalog: Catalog) -> Matcher:
+    """Return the matcher of a catalog, with the encoder's judgement of ambiguous names."""
+    return Matcher(catalog, company_slots(), counts_addresses=settings.count_addresses)
+
+
+def mention_engine(settings: Settings) -> str:
+    """Return the name of what finds mentions: that of the encoder, and settings that matter."""
+    name = company_slots().name
+    return name if settings.count_addresses else f"{name}, without addresses"
 
 
 def load_networks() -> None:

@@ -128,6 +128,17 @@ def test_a_rematch_adds_the_mentions_of_an_accepted_alias(
     assert "  sounds_like:\n  - sytevah\n" in exported
 
 
+def test_applying_a_list_says_how_its_names_are_said(
+    installation: Installation, storage: Storage
+) -> None:
+    text = "competitors: [Vodafone, Cyteva, Sytevah, Unheard]\n"
+    file = installation.home / "next.yaml"
+    file.write_text(text)
+    shown = installation.run("catalog", "apply", file, "--no-wait").stdout
+    assert "said in these" in shown and "Sytevah 2×" in shown, shown
+    assert "Unheard" not in shown
+
+
 def test_an_alias_that_another_name_has_is_refused(
     installation: Installation, storage: Storage
 ) -> None:

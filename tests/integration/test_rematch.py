@@ -142,7 +142,7 @@ def check_preview_and_undo(
         find_again(storage)
     before = contents(storage)
     were, counted_before = mentions(storage, call_ids), counted(storage)
-    preview = Previewer(storage.rematches, storage.rematches, None).preview(edit)
+    preview = Previewer(storage.rematches, storage.rematches, Matcher).preview(edit)
     assert contents(storage) == before
     put_in_force(storage, edit)
     assert preview.is_complete
@@ -265,7 +265,7 @@ def test_staleness_is_counted_until_the_calls_are_rematched(storage: Storage) ->
 def test_a_limited_preview_reads_the_newest_calls(storage: Storage) -> None:
     call_ids = fill(storage)
     edit = Catalog((Competitor("Vodafone"), Competitor("Three")))
-    previewer = Previewer(storage.rematches, storage.rematches, None)
+    previewer = Previewer(storage.rematches, storage.rematches, Matcher)
     whole = previewer.preview(edit)
     assert (whole.affected, whole.is_complete) == (3, True)
     one = previewer.preview(edit, limits=PreviewLimits(calls=1))

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import exp
 from pathlib import Path
 
 import dagster as dg
@@ -84,6 +85,18 @@ def test_a_file_of_labels_counts_too(lab: Lab) -> None:
     found = evaluate(lab)["mention_quality"]
     assert found.metadata["labels"].value == 1
     assert found.metadata["recall"].value == 1.0
+
+
+def test_unlabelled_calls_tell_how_many_names_are_missed(lab: Lab) -> None:
+    write(lab, "competitors: [{name: Zoom, ambiguous: true}, Lebara]\n")
+    texts = {"sure": "i switched to zoom last month", "open": "zoom", "none": "yes"}
+    call_ids = [lab.add_call(name, said=said) for name, said in texts.items()]
+    assert lab.run(call_ids).success
+    found = [mention for id_ in call_ids for mention in lab.storage.results.mentions(id_)]
+    assert [each.counts for each in found].count(True) == 1 and len(found) == 2
+    (missed,) = (1 / (1 + exp(-(m.log_odds or 0.0))) for m in found if not m.counts)
+    estimated = evaluate(lab)["mention_quality"].metadata["estimated_recall"].value
+    assert estimated == pytest.approx(1 / (1 + missed), abs=0.001)
 
 
 class NamedJudge(ScriptedJudge):

@@ -6,7 +6,7 @@ import pytest
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
-from callpipeline.domain.competitors.find_mentions import find_mentions
+from callpipeline.domain.competitors.find_mentions import ADDRESS_REASON, find_mentions
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import MentionStatus
 from callpipeline.domain.transcripts import Segment, Transcript, Word
@@ -133,3 +133,83 @@ def test_an_interpolated_name_needs_speech_anywhere_in_its_segment():
         speech = {Channel.RIGHT: [Interval(*stretch)]}
         (mention,) = find_mentions((transcript(segment),), MATCHER, speech)
         assert mention.status == status
+
+
+ADDRESSES = [
+    "see [vodafone].co.uk for it",
+    "it is w w w dot [vodafone] dot com I think",
+    "double u double u double u dot [vodafone] dot com",
+    "www.[vodafone].de/offers",
+    "https://shop.example.com/[vodafone]/sim",
+    "deals.[vodafone].com",
+    "ann at [vodafone] dot co dot uk",
+    "mail someone@[vodafone].com",
+    "[vodafone]@gmail.com or [vodafone] at gmail dot com",
+    "my [vodafone]-shop.de basket",
+]
+NO_ADDRESSES = [
+    "I left [Vodafone]. Com is no word",
+    "[Vodafone], dot, com",
+    "[Vodafone]/EE or [Vodafone]",
+    "at [Vodafone] they said no",
+    "[Vodafone].it works",
+]
+
+
+def marked(text: str) -> tuple[str, list[int]]:
+    """Return a text without square brackets, and where the names in them begin."""
+    starts = [
+        at - 2 * number for number, at in enumerate(i for i, char in enumerate(text) if char == "[")
+    ]
+    return text.replace("[", "").replace("]", ""), starts
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_a_name_in_an_address_counts_if_wanted(text: str, counts: bool):
+    matcher = Matcher(Catalog((Competitor("Vodafone"),)), counts_addresses=counts)
+    plain, starts = marked(text)
+    segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, plain)
+    found = find_mentions((transcript(segment),), matcher)
+    assert [mention.char_start for mention in found] == starts
+    assert {mention.counts for mention in found} == {counts}
+    assert counts or {mention.reason for mention in found} == {ADDRESS_REASON}
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES)
+def test_a_name_outside_of_an_address_always_counts(text: str):
+    matcher = Matcher(Catalog((Competitor("Vodafone"),)), counts_addresses=False)
+    plain, starts = marked(text)
+    segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, plain)
+    found = find_mentions((transcript(segment),), matcher)
+    assert [(mention.char_start, mention.counts) for mention in found] == [
+        (start, True) for start in starts
+    ]
+
+
+def test_a_name_that_is_an_address_counts_unless_more_of_it_is_there():
+    matcher = Matcher(Catalog((Competitor("Booking.com"),)), counts_addresses=False)
+    text = "booking.com, booking dot com, www.booking.com, ann@booking.com"
+    segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+    found = find_mentions((transcript(segment),), matcher)
+    assert [mention.counts for mention in found] == [True, True, False, False]
+
+
+def test_the_address_of_a_site_is_evidence_for_an_ambiguous_name():
+    texts = ("the sky.com page", "a sky dot com page", "sky@gmail.com", "the sky. come on")
+    outcomes: list[bool] = []
+    for text in texts:
+        segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+        outcomes += [each.counts for each in find_mentions((transcript(segment),), MATCHER)]
+    assert outcomes == [True, True, False, False]
+
+
+def test_a_misheard_name_is_found_over_the_border_of_segments():
+    matcher = Matcher(Catalog((Competitor("Cyteva", sounds_like=("site eva",)),)))
+    first = Segment(0, 0.0, 2.0, Channel.RIGHT, Speaker.CUSTOMER, "we went to site")
+    second = Segment(1, 2.2, 4.0, Channel.RIGHT, Speaker.CUSTOMER, "eva last year")
+    (mention,) = find_mentions((transcript(first, second),), matcher)
+    assert (mention.alias, mention.text, mention.segment_index) == ("site eva", "site eva", 0)
+    assert (mention.counts, mention.reason) == (True, 'heard as "site eva"')
+    later = replace(second, start_s=60.0, end_s=62.0)
+    assert find_mentions((transcript(first, later),), matcher) == ()

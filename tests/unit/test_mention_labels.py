@@ -11,6 +11,7 @@ from callpipeline.errors import LabelsInvalid
 from callpipeline.pipeline.quality.mention_labels import (
     MentionScore,
     measure_mentions,
+    measure_taught,
     overall,
     read_labels,
     wilson_interval,
@@ -39,6 +40,17 @@ def test_counted_and_reviewed_mentions_are_scored(tmp_path: Path):
     assert overall(report.reviewed) == MentionScore(right=3, wrong=0, missed=0)
     assert report.automatic["Three"].f1 == 1.0
     assert report.automatic["Sky"].precision is None
+
+
+def test_two_answers_about_other_calls_teach_about_a_name(tmp_path: Path):
+    rows = [f"Zoom,1,{call},,,[[zoom]]\n" for call in "abc"]
+    rows += [f"Orange,0,{call},,,[[orange]]\n" for call in "abc"]
+    rows += [f"Three,1,{call},,,[[three]]\n" for call in "ab"]  # too few calls
+    labels = read_labels(written(tmp_path, "".join(rows)))
+    automatic = overall(measure_mentions(labels).automatic)
+    assert automatic == MentionScore(right=0, wrong=0, missed=5)
+    assert measure_taught(labels) == MentionScore(right=3, wrong=0, missed=0)
+    assert measure_taught(labels[:2]) == MentionScore()
 
 
 def test_whole_calls_are_used_if_their_transcripts_are_there(tmp_path: Path):

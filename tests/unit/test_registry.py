@@ -6,8 +6,9 @@ import pytest
 
 from callpipeline.cli.doctor.examination import _engines
 from callpipeline.config import Settings
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.errors import SettingsInvalid
-from callpipeline.wiring import open_engines
+from callpipeline.wiring import mention_engine, open_engines, open_matcher
 from callpipeline.wiring.engines import (
     URL_SETTINGS,
     remote_judge,
@@ -29,6 +30,14 @@ def test_an_unknown_name_is_refused_listing_the_available_ones(role: EngineRole)
     message = f"CALLPIPELINE_{role.upper()}: unknown engine monks; available: auto.*{known[role]}"
     with pytest.raises(SettingsInvalid, match=message), open_engines(settings):
         pass
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_whether_addresses_count_is_a_setting_that_recomputation_notices(counts: bool):
+    settings = Settings().model_copy(update={"count_addresses": counts})
+    catalog = Catalog((Competitor("Vodafone"),))
+    assert open_matcher(settings, catalog).counts_addresses is counts
+    assert mention_engine(settings).endswith(", without addresses") is not counts
 
 
 def test_auto_is_what_needs_no_setup(settings: Settings):

@@ -15,6 +15,7 @@ from callpipeline.pipeline.quality.mention_labels import (
     MentionReport,
     MentionScore,
     measure_mentions,
+    measure_taught,
     read_labels,
     rows_of,
 )
@@ -46,9 +47,11 @@ def mentions(
     """
     listed = read_catalog(catalog).catalog.competitors if catalog else ()
     labelled = read_labels(labels, transcripts, lower_case=lower_case)
-    report = measure_mentions(labelled, {c.name: c for c in listed}, wiring.company_slots())
+    known, slots = {c.name: c for c in listed}, wiring.company_slots()
+    report = measure_mentions(labelled, known, slots)
+    taught = measure_taught(labelled, known, slots)
     if as_json:
-        print(json.dumps(_document(report), indent=2))
+        print(json.dumps(_document(report) | {"after_two_answers": _scores(taught)}, indent=2))
         return
     table = present.grid(
         "name", "precision", "recall", "F1", "reviewed: precision", "reviewed: recall"
@@ -57,6 +60,9 @@ def mentions(
         table.add_row(present.printable(name), *_shown(automatic), *_shown(reviewed)[:2])
     console.print(table)
     console.print(f"{report.questions_per_call:.1f} questions per call in {report.calls:,} calls")
+    if taught.f1 is not None:
+        told = "After two answers about a name: precision {}, recall {}, F1 {}"
+        console.print(told.format(*_shown(taught)), highlight=False)
 
 
 def labels(

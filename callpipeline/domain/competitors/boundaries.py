@@ -7,7 +7,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from callpipeline.domain.competitors.spellings import ALPHABET, is_accent, is_unspaced
-from callpipeline.domain.competitors.words import DIGIT_WORDS, NUMBER_WORDS, word_statistics
+from callpipeline.domain.competitors.words import (
+    DIGIT_WORDS,
+    NUMBER_WORDS,
+    VERY_COMMON_PER_MILLION,
+    word_statistics,
+)
 
 _IRREGULAR = re.compile(r"[^\x00-\x7f]|[&+]")
 """Characters whose normal form may not have length one; all other ASCII does."""
@@ -57,6 +62,9 @@ _TENS_WORDS = frozenset(
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 )
 _UNIT_WORDS = DIGIT_WORDS - {"zero", "oh"}
+_POWERS = frozenset(["hundred", "thousand", "million", "billion"])
+_INNER_MARKS = (",", ".", "/")
+"""Between the digits of figures and dates."""
 _HYPHENS = ("-", "\N{HYPHEN}", "\N{NON-BREAKING HYPHEN}")
 _MAX_SPELLED_GAP = 3
 
@@ -241,9 +249,23 @@ def _is_part_of_figure(place: Place, words: Sequence[str], text: WordMap) -> boo
         # Not over the end of a sentence: "I pay forty. Six Flags is closer."
         between = text.gap(first - 1)
         return between.isspace() or between in _HYPHENS
-    goes_on = words[-1].isdigit() and after.isdigit() and text.gap(last) in (",", ".")
-    goes_back = words[0].isdigit() and before.isdigit() and text.gap(first - 1) in (",", ".")
+    if _goes_on_in_words(words[-1], last, text):
+        return True
+    goes_on = words[-1].isdigit() and after.isdigit() and text.gap(last) in _INNER_MARKS
+    goes_back = words[0].isdigit() and before.isdigit() and text.gap(first - 1) in _INNER_MARKS
     return goes_on or goes_back
+
+
+def _goes_on_in_words(number: str, last: int, text: WordMap) -> bool:
+    """Return whether a number at the end goes on: "pier one hundred", "channel twenty two"."""
+    after, following = text.word(last + 1), text.word(last + 2)
+    if not after or not (text.gap(last).isspace() or text.gap(last) in _HYPHENS):
+        return False
+    if number in _TENS_WORDS and after in _UNIT_WORDS:
+        return True
+    if number not in _NUMBERS and not number.isdigit():
+        return False
+    return after in _POWERS or (after == "point" and _is_digit(following))
 
 
 def _is_part_of_compound(place: Place, text: WordMap) -> bool:
@@ -281,9 +303,6 @@ def _is_katakana(char: str) -> bool:
     return "\u30a1" <= char <= "\u30ff" and char != "・"
 
 
-_VERY_COMMON_PER_MILLION = 200.0
-
-
 def is_split(pieces: Sequence[str], own: int) -> bool:
     """Return whether a name may be written as these pieces: "plus net", but not "to get her".
 
@@ -304,7 +323,7 @@ def is_split(pieces: Sequence[str], own: int) -> bool:
         len(piece) < 2 or (len(piece) == 2 and rate)
         for piece, rate in zip(foreign[0], rates, strict=True)
     )
-    return not is_short and min(rates) < _VERY_COMMON_PER_MILLION
+    return not is_short and min(rates) < VERY_COMMON_PER_MILLION
 
 
 class _OffsetMap:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
+from callpipeline.domain.competitors.addresses import is_host, is_in_address
 from callpipeline.domain.competitors.boundaries import SEGMENT_END, SENTENCE_BREAK
 from callpipeline.domain.competitors.catalog import NameMatch
 from callpipeline.domain.competitors.disambiguation.context import mention_context
@@ -34,7 +35,7 @@ from callpipeline.domain.transcripts import (
 )
 from callpipeline.domain.utterances import MAX_PAUSE_S
 
-RULE_VERSION = 4
+RULE_VERSION = 5
 """Version of matching and disambiguation; increment it when they find other mentions.
 
 Completed calls with results of another version are then rematched.
@@ -42,6 +43,8 @@ Completed calls with results of another version are then rematched.
 NEAR_SPEECH_S = 0.5
 """Tolerance around detected speech: word times are off by some tenths of a second."""
 NO_SPEECH_REASON = "no speech detected here: possibly a hallucination of the recogniser"
+
+ADDRESS_REASON = "part of a web or e-mail address, and those don't count here"
 
 OWN_REASON = "your own company: never counted as a competitor"
 
@@ -96,6 +99,12 @@ def find_mentions(
     is_heard = any(each.engine != SUPPLIED_ENGINE for each in transcripts)
     decide = partial(disambiguate, is_heard=is_heard, slots=matcher.slots)
     outcomes = _outcomes(conversation, found, answers or {}, decide)
+    if not matcher.counts_addresses:
+        dismissed = Disambiguation(MentionStatus.DISMISSED, ADDRESS_REASON)
+        outcomes = [
+            dismissed if _is_in_address(conversation, each) else outcome
+            for each, outcome in zip(found, outcomes, strict=True)
+        ]
     mentions = [
         _mention(conversation, each, outcome, speech or {})
         for each, outcome in zip(found, outcomes, strict=True)
@@ -117,6 +126,10 @@ def _outcomes(
         in_segment[each.at].append(each.match)
         if each.match.competitor.ambiguous and _is_full_name(conversation, each):
             outcomes[number] = accepted(f'full name "{each.match.alias}"')
+        elif each.match.competitor.ambiguous and is_host(
+            conversation[each.at].text, each.match.char_end
+        ):
+            outcomes[number] = accepted("the address of its site")
         elif each.match.competitor.ambiguous:
             open_ones[each.match.competitor.name].append(number)
     is_cased = bool(open_ones) and is_cased_text(segment.text for segment in conversation)
@@ -139,6 +152,11 @@ def _is_full_name(conversation: Sequence[Segment], found: _Found) -> bool:
     written = text[match.char_start : match.char_end]
     is_lower = written.islower() and not match.alias.islower() and is_cased_text([text])
     return is_phrase(match.alias) and not is_lower
+
+
+def _is_in_address(conversation: Sequence[Segment], found: _Found) -> bool:
+    text = conversation[found.at].text
+    return is_in_address(text, found.match.char_start, found.match.char_end)
 
 
 def _find_names(conversation: Sequence[Segment], matcher: Matcher) -> Iterator[_Found]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import ahocorasick  # a C extension without stubs
 
+from callpipeline.domain.competitors.addresses import is_followed_by_domain
 from callpipeline.domain.competitors.boundaries import Place, WordMap, can_be_name, is_split
 from callpipeline.domain.competitors.catalog import Catalog, NameMatch, SurfaceForm
 from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
@@ -90,22 +91,23 @@ _KOREAN_PARTICLES = frozenset(
 )
 _ASCII_WORDS = ASCII_FORMS.replace(b"'", b" ")
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
-_DOMAINS = frozenset(["com", "co", "net", "org", "uk", "io"])
 
 
 class _Letters:
     """The letters of some surface forms: the one that ends so, and the one with an s more.
 
-    `breaks` has bit n set if the form may be written as two words after n letters.
+    `breaks` has bit n set if the form may be written as two words after n letters, `phrase_breaks`
+    if that is only so in a web address ("go to dot com").
     """
 
-    __slots__ = ("bare", "breaks", "length", "with_s")
+    __slots__ = ("bare", "breaks", "ends_in_letter_s", "length", "phrase_breaks", "with_s")
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.bare: SurfaceForm | None = None
         self.with_s: SurfaceForm | None = None
-        self.breaks = 0
+        self.breaks = self.phrase_breaks = 0
+        self.ends_in_letter_s = False
 
 
 class _Candidate(NamedTuple):
@@ -116,12 +118,20 @@ class _Candidate(NamedTuple):
 class Matcher:
     """Finds all names of a catalog in one pass over a text.
 
-    `slots` are the encoder's judgement of where ambiguous names stand, if there is an encoder.
+    What is found is judged by `slots`, where ambiguous names stand, if there is an encoder; and
+    `counts_addresses` says whether names in web and e-mail addresses count.
     """
 
-    def __init__(self, catalog: Catalog, slots: CompanySlots | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        slots: CompanySlots | None = None,
+        *,
+        counts_addresses: bool = True,
+    ) -> None:
         self.catalog = catalog
         self.slots = slots
+        self.counts_addresses = counts_addresses
         self._short: dict[str, dict[tuple[str, ...], SurfaceForm]] = {}  # by their rarest word
         long: dict[str, _Letters] = {}
         for form in catalog.forms:
@@ -144,7 +154,8 @@ class Matcher:
             plural = (*words[:-1], f"{words[-1]}s")
             is_alphanumeric = words[-1].isalpha() or (words == (letters,) and not letters.isdigit())
             is_word = form.alias.isalnum() and is_alphanumeric and len(letters) > 1
-            is_plural = is_word and _has_plural(form)
+            is_other_word = len(plural) == 1 and word_statistics(plural[0]).lower > 0  # "eons"
+            is_plural = is_word and _has_plural(form) and not is_other_word
             for each in (words, plural) if is_plural else (words,):
                 rarest = min(each, key=lambda word: word_statistics(word).lower)
                 self._short.setdefault(rarest, {}).setdefault(each, form)
@@ -197,7 +208,10 @@ class Matcher:
             for spelt, form in self._short.get(word, {}).items():
                 first = at - spelt.index(word)
                 last = first + len(spelt) - 1
-                if first >= 0 and tuple(words[first : last + 1]) == spelt:
+                is_name = form.spelling is not Spelling.PHRASE or is_followed_by_domain(
+                    words, last + 1
+                )
+                if first >= 0 and is_name and tuple(words[first : last + 1]) == spelt:
                     yield _Candidate(Place(first, _with_possessive(words, last, form)), form)
 
     def splits_name(self, first: str, second: str) -> bool:
@@ -239,8 +253,14 @@ def _add_long(long: dict[str, _Letters], form: SurfaceForm, letters: str) -> Non
         found.with_s = _closer(found.with_s, form)
     else:
         found.bare = _closer(found.bare, form)
+    found.ends_in_letter_s |= form.form.endswith(" s")
+    breaks = 0
     for at in accumulate(map(len, form.form.split()[:-1])) if " " in form.form else ():
-        found.breaks |= 1 << at
+        breaks |= 1 << at
+    if form.spelling is Spelling.PHRASE:
+        found.phrase_breaks |= breaks
+    else:
+        found.breaks |= breaks
 
 
 def _closer(one: SurfaceForm | None, other: SurfaceForm) -> SurfaceForm:
@@ -260,7 +280,7 @@ def _candidates(
     if (is_whole and next_word == "'" and letters.with_s) or rest == "s":
         form = letters.with_s or (form if form and _has_plural(form) else None)
         last += letters.with_s is not None and is_whole
-    elif is_whole and next_word == "s" and _is_spelled_with_s(letters):
+    elif is_whole and next_word == "s" and letters.ends_in_letter_s:
         form, last = letters.with_s, last + 1
     elif not is_whole:
         chars = end - starts[last]
@@ -269,19 +289,16 @@ def _candidates(
         else:
             form = form if _is_ending(rest, words[last]) else None
         chars = chars if "'" not in words[last][:chars] else None
-    if form is None or (form.spelling is Spelling.PHRASE and not _is_domain(words, last + 1)):
+    is_domain = is_followed_by_domain(words, last + 1)
+    if form is None or (form.spelling is Spelling.PHRASE and not is_domain):
         return
+    breaks = letters.breaks | (letters.phrase_breaks if is_domain else 0)
     bounds = [start - starts[first] for start in starts[first + 1 : last + 1]]
-    if any(not letters.breaks >> bound & 1 for bound in bounds if bound < letters.length):
+    if any(not breaks >> bound & 1 for bound in bounds if bound < letters.length):
         pieces = [word.replace("'", "") for word in words[first : last + 1] if word.strip("'")]
-        if not is_split(pieces, letters.breaks):
+        if not is_split(pieces, breaks):
             return
     yield _Candidate(Place(first, last, chars), form)
-
-
-def _is_spelled_with_s(letters: _Letters) -> bool:
-    """Return whether the name ends with the letter s as a word: "g four s"."""
-    return letters.with_s is not None and letters.with_s.form.endswith(" s")
 
 
 def _is_ending(rest: str, word: str) -> bool:
@@ -292,10 +309,6 @@ def _is_ending(rest: str, word: str) -> bool:
 
 
 _PARTICLES = frozenset(pad_symbols(particle).strip() for particle in _KOREAN_PARTICLES)
-
-
-def _is_domain(words: Sequence[str], at: int) -> bool:
-    return any(word in _DOMAINS for word in words[at : at + 2])
 
 
 def _with_possessive(words: Sequence[str], last: int, form: SurfaceForm) -> int:

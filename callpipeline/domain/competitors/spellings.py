@@ -8,17 +8,24 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from itertools import chain, groupby, product
+from itertools import chain, product
 
 from callpipeline.domain.competitors.words import (
+    EQUIVALENTS,
+    LETTER_NAMES,
     NUMBER_WORDS,
+    SHORT_FOR,
     is_common_word,
+    is_plain_talk,
     number_readings,
     ordinal_words,
+    spelled_with_doubles,
     word_statistics,
 )
 
 _APOSTROPHES = frozenset("'’‘ʼʻ＇′`´")
+_TATWEEL = "\u0640"
+"""Lengthens Arabic words."""
 _SYMBOL_WORDS = {"&": " and ", "＆": " and ", "+": " plus ", "＋": " plus "}
 _STROKES = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th",
@@ -49,8 +56,8 @@ def _normal_form(char: str) -> str:
     if char in _SYMBOL_WORDS:
         return _SYMBOL_WORDS[char]
     category = unicodedata.category(char)
-    if category == "Cf":  # soft hyphens, zero-width spaces and joiners, writing direction
-        return ""
+    if category == "Cf" or char == _TATWEEL:
+        return ""  # soft hyphens, zero-width spaces and joiners, writing direction
     return _folded(char) if category[0] in "LNM" else " "
 
 
@@ -72,6 +79,10 @@ def is_accent(char: str) -> bool:
     """Return true for a combining mark, as in "é" typed as two characters."""
     return (
         "\u0300" <= char <= "\u036f"
+        or "\u0591" <= char <= "\u05c7"  # Hebrew points
+        or "\u0610" <= char <= "\u061a"  # Arabic vowels and hamza, which people leave out
+        or "\u064b" <= char <= "\u065f"
+        or char == "\u0670"
         or "\u20d0" <= char <= "\u20ff"
         or "\ufe00" <= char <= "\ufe0f"
         or char in "\u3099\u309a"
@@ -128,20 +139,10 @@ _CAMEL_CASE = re.compile(
 _MIXED_INITIALS = re.compile(r"(?=.*[A-Z].*[A-Z])(?=.*[a-z])[A-Za-z]{2,5}")
 """Names such as "PwC", which are spelled like "HSBC"."""
 _POSSESSIVE = re.compile(r"['’‘ʼ＇`´][sS]$")
-_LETTER_NAMES = {
-    "b": "bee", "d": "dee", "f": "eff", "g": "gee", "h": "aitch", "i": "eye", "j": "jay",
-    "k": "kay", "l": "ell", "p": "pee", "q": "queue", "s": "ess", "t": "tee", "u": "you",
-    "v": "vee", "w": "double u", "z": "zed",
-}  # fmt: skip
-"""Names of letters; without those that are frequent words (are, see, why, ex, 'em)."""
 _TRADEMARKS = str.maketrans("®™©℠", "    ")
-_EQUIVALENTS = {
-    "ltd": "limited", "inc": "incorporated", "corp": "corporation", "bros": "brothers",
-    "intl": "international", "dr": "doctor", "mt": "mount", "st": "saint", "no": "number",
-    "co": "company",
-}  # fmt: skip
-_SHORT_FOR = {long: short for short, long in _EQUIVALENTS.items() if short not in ("no", "co")}
-_SPECIAL_WORDS = NUMBER_WORDS.union(_EQUIVALENTS, _SHORT_FOR, ("and", "n", "mc"))
+_SPECIAL_WORDS = NUMBER_WORDS.union(
+    EQUIVALENTS, SHORT_FOR, ("and", "n", "mc", "hundred", "thousand")
+)
 """Words with other readings; a name without them and without symbols has only its letters."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _DIGRAPH = re.compile(r"(?<=[bcdfghjklmnprstvwxz])(a|o|u)e(?=[bcdfghjklmnprstvwxz])")
@@ -213,7 +214,8 @@ def _combined(name: str) -> Iterator[tuple[str, Spelling]]:
     for combination in product(*alternatives):
         form = " ".join(word for word, _ in combination if word)
         if form and _is_readable(parts, combination):
-            yield form, max(spelling for _, spelling in combination)
+            spelling = max(spelling for _, spelling in combination)
+            yield form, Spelling.PHRASE if " " not in normal and is_plain_talk(form) else spelling
 
 
 def _parts(name: str) -> Iterator[str]:
@@ -254,27 +256,17 @@ def _alternatives(parts: list[str], at: int) -> _Alternatives:
     is_possessive = _POSSESSIVE.search(part)
     stem = part[: is_possessive.start()] if is_possessive else part
     word = normalise(stem).replace("'", "")
+    apart = " ".join(normalise(stem).replace("'", " ").split())
     if is_possessive:
-        return ((f"{word}s", Spelling.EXACT), (word, Spelling.DERIVED))
-    found = {word: Spelling.EXACT}
-    if "'" in normalise(stem):
-        found[" ".join(normalise(stem).replace("'", " ").split())] = Spelling.EXACT
+        with_s = ((f"{each}s", Spelling.EXACT) for each in dict.fromkeys((word, apart)))
+        return (*with_s, (word, Spelling.DERIVED))
+    found = {word: Spelling.EXACT, apart: Spelling.EXACT}
     if 2 <= len(stem) <= MAX_SPELLED_LETTERS and stem.isupper() and stem.isalpha():
         found[" ".join(word)] = Spelling.EXACT
-        found.setdefault(_with_doubles(word), Spelling.DERIVED)
+        found.setdefault(spelled_with_doubles(word), Spelling.DERIVED)
     for other in _equivalents(parts, at, word):
         found.setdefault(other, Spelling.DERIVED)
     return tuple(found.items())
-
-
-def _with_doubles(letters: str) -> str:
-    """Spell letters as people do: "u s double a" for "usaa"."""
-    runs = ((letter, len(list(run))) for letter, run in groupby(letters))
-    counts = {2: "double ", 3: "triple "}
-    return " ".join(
-        f"{counts[count]}{letter}" if count in counts else " ".join(letter * count)
-        for letter, count in runs
-    )
 
 
 def _connectors(parts: list[str], at: int) -> _Alternatives:
@@ -289,20 +281,23 @@ def _connectors(parts: list[str], at: int) -> _Alternatives:
 
 def _equivalents(parts: list[str], at: int, word: str) -> Iterator[str]:
     part, is_last = parts[at], at == len(parts) - 1
-    yield from number_readings(word)
+    bare = ("hundred", "thousand", "a hundred", "a thousand") if len(parts) == 1 else ()
+    yield from (each for each in number_readings(word) if each not in bare)
     if word == "o" and at + 1 < len(parts) and parts[at + 1].isdigit():
         yield from ("oh", "zero", "0")
     if word == "mc" and not is_last:
         yield "mac"
     elif word.startswith("mc") and len(word) > MIN_RESPELT_LETTERS:
         yield from (f"mc {word[2:]}", f"mac {word[2:]}")
-    if word in _EQUIVALENTS and (word != "co" or (is_last and at > 0)):
+    if word in EQUIVALENTS and (word != "co" or (is_last and at > 0)):
         is_saint = word != "st" or not is_last
         is_number = word != "no" or (not is_last and parts[at + 1].isdigit())
         if is_saint and is_number:
-            yield _EQUIVALENTS[word]
-    if word in _SHORT_FOR and at > 0:
-        yield _SHORT_FOR[word]
+            yield EQUIVALENTS[word]
+    if word in SHORT_FOR and at > 0:
+        yield SHORT_FOR[word]
+    if word == "company" and is_last and at > 1 and _is_connector(parts[at - 1]):
+        yield "co"
     spelled = part.casefold().translate(_UMLAUTS)
     if spelled != part.casefold():
         yield normalise(spelled)
@@ -327,15 +322,20 @@ def _letters_named(form: str) -> Iterator[tuple[str, Spelling]]:
     """Yield a form with its letters by name: "tee mobile", "eye dee mobile"."""
     words = form.split()
     letters = [word for word in words if len(word) == 1 and word.isalpha()]
-    if len(words) > 1 and letters and all(letter in _LETTER_NAMES for letter in letters):
-        named = [_LETTER_NAMES.get(word, word) for word in words]
+    if len(words) > 1 and letters and all(letter in LETTER_NAMES for letter in letters):
+        named = [LETTER_NAMES.get(word, word) for word in words]
         is_ordinary = all(is_common_word(word) for word in named)
         yield " ".join(named), Spelling.PHRASE if is_ordinary else Spelling.DERIVED
 
 
 def _without_s(form: str) -> Iterator[str]:
     """Yield "lloyd" for "lloyds", unless that is ordinary words ("boot", "five guy")."""
-    *others, last = form.split()
+    words = form.split()
+    *others, last = words
+    for at, word in enumerate(others):
+        stem = word[:-1]
+        if len(word) > 4 and _ENDS_IN_S.search(word) and not word_statistics(stem).lower:
+            yield " ".join((*words[:at], stem, *words[at + 1 :]))  # "lloyd's tsb"
     is_rare = any(not word_statistics(word).lower for word in (*others, last[:-1]))
     if len(last) >= 4 + (not others) and _ENDS_IN_S.search(last) and is_rare:
         yield form[:-1]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from typing import NamedTuple
 
 _SMALL = (
@@ -49,6 +50,14 @@ DIGIT_WORDS = frozenset((*_SMALL[:10], "oh"))
 
 
 NUMBER_WORDS = frozenset((*(word for each in _VALUES for word in each.split()), *_ORDINAL_DIGITS))
+ROUND_NUMBERS = {
+    f"{count}{unit}": value * times
+    for unit, value in (("hundred", 100), ("thousand", 1000))
+    for count, times in (
+        ("", 1), ("a ", 1), *((f"{word} ", n) for n, word in enumerate(_SMALL[1:10], start=1)),
+    )
+}  # fmt: skip
+"""Hundreds and thousands; those without a number before them are ordinary words on their own."""
 
 
 def number_readings(word: str) -> list[str]:
@@ -59,9 +68,15 @@ def number_readings(word: str) -> list[str]:
     """
     if word in _VALUES:
         return [str(_VALUES[word])]
+    if word in ROUND_NUMBERS:
+        return [str(ROUND_NUMBERS[word]), *_round_readings(ROUND_NUMBERS[word], but=word)]
     if not (word.isascii() and word.isdigit() and len(word) <= 4):
         return []
     return list(dict.fromkeys(_readings(word)))
+
+
+def _round_readings(number: int, but: str = "") -> list[str]:
+    return [words for words, value in ROUND_NUMBERS.items() if value == number and words != but]
 
 
 def _readings(digits: str) -> list[str]:
@@ -71,9 +86,12 @@ def _readings(digits: str) -> list[str]:
     head, tail = divmod(number, 100)
     rest = _below_hundred(tail)
     paired = f"{_below_hundred(head)} {'oh ' if 0 < tail < 10 else ''}{rest}"
+    if number in ROUND_NUMBERS.values():
+        return [*_round_readings(number), one_by_one]
     if tail == 0:
         return [f"{_below_hundred(head)} hundred", one_by_one]
-    return [paired, one_by_one, f"{_below_hundred(head)} hundred and {rest}"]
+    with_o = one_by_one.replace("zero", "o")
+    return [paired, one_by_one, with_o, f"{_below_hundred(head)} hundred and {rest}"]
 
 
 def ordinal_words(word: str) -> list[str]:
@@ -84,7 +102,33 @@ def ordinal_words(word: str) -> list[str]:
     return [_ORDINAL_DIGITS[word]] if word in _ORDINAL_DIGITS else []
 
 
+LETTER_NAMES = {
+    "b": "bee", "d": "dee", "f": "eff", "g": "gee", "h": "aitch", "i": "eye", "j": "jay",
+    "k": "kay", "l": "ell", "p": "pee", "q": "queue", "s": "ess", "t": "tee", "u": "you",
+    "v": "vee", "w": "double u", "z": "zed",
+}  # fmt: skip
+"""Names of letters; without those that are frequent words (are, see, why, ex, 'em)."""
+EQUIVALENTS = {
+    "ltd": "limited", "inc": "incorporated", "corp": "corporation", "bros": "brothers",
+    "intl": "international", "dr": "doctor", "mt": "mount", "st": "saint", "no": "number",
+    "co": "company", "mr": "mister", "ft": "fort",
+}  # fmt: skip
+SHORT_FOR = {long: short for short, long in EQUIVALENTS.items() if short not in ("no", "co")}
+"""Words that are written short, and back; "company" is only short after "and" (Tiffany & Co.)."""
+
+
+def spelled_with_doubles(letters: str) -> str:
+    """Spell letters as people do: "u s double a" for "usaa"."""
+    runs = ((letter, len(list(run))) for letter, run in groupby(letters))
+    counts = {2: "double ", 3: "triple "}
+    return " ".join(
+        f"{counts[count]}{letter}" if count in counts else " ".join(letter * count)
+        for letter, count in runs
+    )
+
+
 COMMON_PER_MILLION = 5.0
+VERY_COMMON_PER_MILLION, PLAIN_TALK_PER_MILLION = 200.0, 250.0
 
 
 class WordStatistics(NamedTuple):
@@ -125,3 +169,11 @@ def word_statistics(word: str) -> WordStatistics:
 def is_common_word(word: str) -> bool:
     """Return true for a word that general text has in lower case."""
     return word_statistics(word).lower >= COMMON_PER_MILLION
+
+
+def is_plain_talk(text: str) -> bool:
+    """Return true for several different words that people say all the time: "go to"."""
+    words = text.split()
+    return len(set(words)) > 1 and all(
+        len(word) > 1 and word_statistics(word).lower >= PLAIN_TALK_PER_MILLION for word in words
+    )

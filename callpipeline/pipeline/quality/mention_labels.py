@@ -17,6 +17,7 @@ from pathlib import Path
 from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.disambiguation.scoring import (
+    ENOUGH_ANSWERS,
     Answer,
     CompanySlots,
     NameAnswers,
@@ -248,11 +249,58 @@ def measure_mentions(
     return report
 
 
-def _least_certain(each: LabelledName, found: Iterable[Mention]) -> Mention | None:
+def measure_taught(
+    labelled: Iterable[LabelledName],
+    competitors: Mapping[str, Competitor] | None = None,
+    slots: CompanySlots | None = None,
+) -> MentionScore:
+    """Find the labelled names after two answers about each, which are about other calls.
+
+    Names in fewer than three calls are left out. The answers are about the next calls, in the order
+    of their ids, and in each about the labelled occurrence that is the least certain.
+    """
+    by_name: dict[str, list[LabelledName]] = defaultdict(list)
+    for each in labelled:
+        by_name[each.name].append(each)
+    total = MentionScore()
+    for name, said in by_name.items():
+        if len(said) <= ENOUGH_ANSWERS:
+            continue
+        competitor = (competitors or {}).get(name) or Competitor(name, ambiguous=True)
+        matcher = Matcher(Catalog((competitor,)), slots)
+        calls = [
+            Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
+            for each in said
+        ]
+        asked = [
+            _answer(each, find_mentions([call], matcher))
+            for each, call in zip(said, calls, strict=True)
+        ]
+        for at, (each, call) in enumerate(zip(said, calls, strict=True)):
+            others = [answer for answer in (*asked[at + 1 :], *asked[:at]) if answer]
+            if len(others) >= ENOUGH_ANSWERS:
+                given = {competitor.name: NameAnswers(tuple(others[:ENOUGH_ANSWERS]))}
+                found = find_mentions([call], matcher, answers=given)
+                _add({name: total}, each, found)
+    return total
+
+
+def _answer(each: LabelledName, found: Iterable[Mention]) -> Answer | None:
+    """Return a person's answer about the least certain occurrence that has a score."""
+    asked = _least_certain(each, found, only_open=False)
+    if asked is None or asked.log_odds is None:
+        return None
+    is_company = each.labels[asked.segment_index, asked.char_start]
+    return Answer(asked.log_odds, is_company, asked.phrase)
+
+
+def _least_certain(
+    each: LabelledName, found: Iterable[Mention], *, only_open: bool = True
+) -> Mention | None:
     labelled = [
         mention
         for mention in found
-        if mention.status is MentionStatus.NEEDS_REVIEW
+        if (mention.status is MentionStatus.NEEDS_REVIEW if only_open else mention.log_odds)
         and (mention.segment_index, mention.char_start) in each.labels
     ]
     return min(labelled, key=lambda mention: abs(mention.log_odds or 0.0), default=None)

@@ -130,6 +130,7 @@ def evaluate_mentions(
         "precision": score.precision,
         "recall": score.recall,
         "questions_per_call": questions if calls else None,
+        "estimated_recall": store.estimated_recall(),
     }
     right = {label: counts == is_company for label, (counts, is_company) in outcomes.items()}
     return _stored(store, MENTIONS, versions, labels, right, numbers)

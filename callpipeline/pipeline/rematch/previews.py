@@ -1,19 +1,18 @@
 """Previews: the effect that applying a catalog would have on completed calls."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
 
 from callpipeline.domain.competitors.catalog import Catalog
-from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.competitors.find_mentions import Answers
 from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.domain.competitors.mentions import Decision, Mention, MentionStatus
 from callpipeline.errors import MissingObject, TranscriptInvalid
 from callpipeline.pipeline.rematch.changes import CallChanges, find_changes
 from callpipeline.pipeline.rematch.planning import plan_rematch
+from callpipeline.pipeline.rematch.spoken_names import NameTally, SpokenName
 from callpipeline.storage.ports.rematch import RematchInput, RematchPlans, RematchResults
 
 MAX_QUOTES = 5
@@ -60,25 +59,6 @@ class CompetitorEffect:
     def to_review(self) -> int:
         """Return by how many the mentions that wait for review change."""
         return self.to_review_after - self.to_review_before
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenName:
-    """The use of a name in the examined calls: how often it is said, and how it is written.
-
-    `lower_case` counts how often it is all lower case although it has a capital in the list:
-    recognisers write names with capitals, so such a word is probably an ordinary one.
-    """
-
-    competitor: str
-    alias: str
-    said: int
-    lower_case: int
-    counted: int
-
-    @property
-    def looks_ordinary(self) -> bool:
-        return self.said >= 3 and self.lower_case > self.said / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +130,14 @@ class Previewer:
     """Computes previews of catalogs."""
 
     def __init__(
-        self, plans: RematchPlans, results: RematchResults, slots: CompanySlots | None
+        self,
+        plans: RematchPlans,
+        results: RematchResults,
+        open_matcher: Callable[[Catalog], Matcher],
     ) -> None:
         self._plans = plans
         self._results = results
-        self._slots = slots
+        self._open_matcher = open_matcher
 
     def preview(
         self,
@@ -168,7 +151,7 @@ class Previewer:
         plan = plan_rematch(self._plans, catalog, newest=limits.searched)
         calls = plan.affected[::-1][: limits.calls]
         tally, examined, planned = _Tally(catalog), 0, monotonic()
-        answers, matcher = self._results.answers(catalog), Matcher(catalog, self._slots)
+        answers, matcher = self._results.answers(catalog), self._open_matcher(catalog)
         for examined, call_id in enumerate(calls, start=1):
             self._examine(call_id, matcher, answers, tally)
             on_call(examined, len(calls))
@@ -183,7 +166,7 @@ class Previewer:
             examined=examined,
             changed_calls=tuple(sorted(tally.changed_calls)),
             effects=tuple(tally.effects()),
-            names=tuple(tally.names()),
+            names=tuple(tally.names.spoken()),
             unreadable=tally.unreadable,
             to_judge=tally.to_judge,
             seconds=per_call * len(plan.affected),
@@ -203,21 +186,16 @@ class _Tally:
     """Counts the changes of calls."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._order = [each.name for each in catalog.competitors]
         self._effects: dict[str, CompetitorEffect] = {}
-        self._said: Counter[tuple[str, str]] = Counter()
-        self._lower: Counter[tuple[str, str]] = Counter()
-        self._counted: Counter[tuple[str, str]] = Counter()
+        self.names = NameTally(catalog)
         self.changed_calls: list[str] = []
         self.unreadable = 0
         self.to_judge = 0
 
     def add(self, stored: RematchInput, changes: CallChanges) -> None:
         for mention in changes.found:
-            name = (mention.competitor, mention.alias)
-            self._said[name] += 1
-            self._counted[name] += mention.mention_id in changes.counted
-            self._lower[name] += mention.text.islower() and not mention.alias.islower()
+            text = _segment_text(stored, mention)
+            self.names.add(mention, text, counts=mention.mention_id in changes.counted)
         if not changes.is_changed:
             return
         self.to_judge += len(changes.judged_in)
@@ -255,14 +233,6 @@ class _Tally:
             self._effects.values(), key=lambda each: (-abs(each.counted), -each.calls, each.name)
         )
 
-    def names(self) -> Iterator[SpokenName]:
-        """Yield the names in the order of the catalog, most said first."""
-        place = {name: number for number, name in enumerate(self._order)}
-        for name, said in sorted(
-            self._said.items(), key=lambda each: (place.get(each[0][0], 0), -each[1], each[0])
-        ):
-            yield SpokenName(*name, said, self._lower[name], self._counted[name])
-
 
 def _waits(mention: Mention | None, stored: RematchInput) -> bool:
     """Return whether a mention waits for review: by the rules, and no person has decided."""
@@ -274,13 +244,7 @@ def _waits(mention: Mention | None, stored: RematchInput) -> bool:
 
 
 def _quote(stored: RematchInput, mention: Mention, *, comes: bool) -> MentionQuote:
-    texts = [
-        segment.text
-        for transcript in stored.transcripts
-        for segment in transcript.segments
-        if (segment.channel, segment.index) == (mention.channel, mention.segment_index)
-    ]
-    text = texts[0] if texts else ""
+    text = _segment_text(stored, mention)
     return MentionQuote(
         stored.call_id,
         mention.mention_id,
@@ -291,3 +255,13 @@ def _quote(stored: RematchInput, mention: Mention, *, comes: bool) -> MentionQuo
         text[mention.char_end : mention.char_end + QUOTE_CHARS],
         mention.start_s,
     )
+
+
+def _segment_text(stored: RematchInput, mention: Mention) -> str:
+    texts = (
+        segment.text
+        for transcript in stored.transcripts
+        for segment in transcript.segments
+        if (segment.channel, segment.index) == (mention.channel, mention.segment_index)
+    )
+    return next(texts, "")

@@ -159,7 +159,10 @@ class EffectItem(BaseModel):
 
 
 class SpokenNameItem(BaseModel):
-    """Number of times that a name is said in the examined calls, and in lower case like a word."""
+    """Number of times that a name is said in the examined calls, and in lower case like a word.
+
+    `waiting` places wait for review; `advice` proposes what the list could say about the name.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -169,6 +172,8 @@ class SpokenNameItem(BaseModel):
     lower_case: int
     counted: int
     looks_ordinary: bool
+    waiting: int
+    advice: list[str]
 
 
 class PreviewDocument(BaseModel):

@@ -5,6 +5,7 @@ Applying stores a version; the sensor `competitor_list` requests the rematch of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.errors import CatalogConflict, CatalogInvalid
@@ -16,7 +17,7 @@ from callpipeline.storage.catalog.versions import NewChange
 from callpipeline.storage.ports.rematch import CatalogChange, ChangeOrigin
 from callpipeline.web.access import Visitor
 from callpipeline.web.state import AppState
-from callpipeline.wiring import company_slots, load_catalog
+from callpipeline.wiring import company_slots, load_catalog, open_matcher
 
 PREVIEW_LIMITS = PreviewLimits(searched=20_000, calls=100, seconds=3.0)
 """A person waits for the preview, and the processor has other work."""
@@ -93,9 +94,9 @@ def propose_text(text: str, kind: str, base: str | None) -> CatalogProposal:
 
 def preview(state: AppState, catalog: Catalog) -> CatalogPreview:
     """Compute what the list would change in past calls, within `PREVIEW_LIMITS`."""
-    rematches, slots = state.storage.rematches, company_slots()
-    slots.load()
-    previewer = Previewer(rematches, rematches, slots)
+    rematches = state.storage.rematches
+    company_slots().load()
+    previewer = Previewer(rematches, rematches, partial(open_matcher, state.options))
     return previewer.preview(catalog, limits=PREVIEW_LIMITS)
 
 

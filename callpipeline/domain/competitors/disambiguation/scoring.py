@@ -30,7 +30,8 @@ PLAIN_EVIDENCE = frozenset(
     (
         "lower case", "lower case number", "only lower case in call", "given name", "near greeting",
         "near title", "before article", "before determiner", "before owner", "before modal",
-        "before number", "before be", "given name before",
+        "before number", "before be", "given name before", "before proper word",
+        "before unknown word", "before job", "capital before",
         *(f"rule {name}" for name in (
             *FIGURES, "hyphenated", "collocation", "label", "compound", "numbered", "colour",
             "counting_anything", "determined", "time_of_day", "verb", "bare_one",
@@ -38,6 +39,13 @@ PLAIN_EVIDENCE = frozenset(
     )
 )  # fmt: skip
 """Features without which a score alone dismisses nothing, as long as people said little."""
+AMONG_PLAIN_WORDS = frozenset(
+    (
+        "before plain word", "before article further", "before in", "after plain word",
+        "after preposition",
+    )
+)  # fmt: skip
+"""Features by which a common word that isn't written as a name stands among other plain words."""
 ENOUGH_ANSWERS = 2
 ANSWER_SPREAD = 2.0
 """Standard deviation, in log-odds, of how much more names mean the company than they seem to."""
@@ -112,7 +120,7 @@ class Evidence:
 class Coefficients:
     """The learned model: weights of features, and the thresholds of the log-odds.
 
-    Below `reject_common`, a word that general text often has in lower case is evidence enough.
+    Below `reject_common`, a common word among other plain words is evidence enough.
     """
 
     intercept: float
@@ -235,9 +243,16 @@ def _status(model: Coefficients, evidence: Evidence, answers: NameAnswers) -> Me
     is_answered = len(answers.answers) >= ENOUGH_ANSWERS
     if evidence.total <= model.reject and (is_plain or is_answered):
         return MentionStatus.DISMISSED
-    if evidence.unanswered <= model.reject_common and is_common_word(evidence.context.word):
+    if evidence.unanswered <= model.reject_common and _is_among_plain_words(evidence):
         return MentionStatus.DISMISSED
     return MentionStatus.NEEDS_REVIEW
+
+
+def _is_among_plain_words(evidence: Evidence) -> bool:
+    """Return whether a common word stands as it does in general text: "the food chain"."""
+    is_written_as_name = "capital inside" in evidence.found
+    is_beside_plain = not AMONG_PLAIN_WORDS.isdisjoint(evidence.found)
+    return not is_written_as_name and is_beside_plain and is_common_word(evidence.context.word)
 
 
 def _counted(answers: Iterable[Answer]) -> str:

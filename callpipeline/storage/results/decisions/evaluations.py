@@ -51,6 +51,16 @@ class Evaluations:
         [row] = self._database.rows("evaluations/open_questions", {"limit": SAMPLED_CALLS})
         return row["calls"], row["questions"] / row["calls"] if row["calls"] else 0.0
 
+    def estimated_recall(self) -> float | None:
+        """Return which part of the companies among ambiguous names counts in the newest calls.
+
+        These calls have no labels: the score of a mention that doesn't count says how probably it
+        is the company. None without scored mentions.
+        """
+        [row] = self._database.rows("evaluations/expected_misses", {"limit": SAMPLED_CALLS})
+        expected = row["counted"] + row["missed"]
+        return row["counted"] / expected if expected else None
+
 
 def _evaluation(rows: list[Row]) -> StoredEvaluation | None:
     if not rows:

@@ -43,3 +43,15 @@ CROSS JOIN LATERAL (
     SELECT count(DISTINCT m.competitor) AS questions FROM mentions m
     WHERE m.call_id = c.call_id AND coalesce(m.found_status, m.status) = 'needs_review'
 ) AS q;
+
+-- name: expected_misses
+-- Sum up, for the ambiguous names of the newest completed calls, those that count by themselves and
+-- the probabilities, by their scores, that the others mean the company.
+SELECT count(*) FILTER (WHERE f.status = 'counted') AS counted,
+       coalesce(sum(1 / (1 + exp(-f.log_odds))) FILTER (WHERE f.status <> 'counted'), 0)::float8 AS missed
+FROM (SELECT call_id FROM calls WHERE state = 'COMPLETED'
+      ORDER BY completed_at DESC LIMIT %(limit)s) AS c
+CROSS JOIN LATERAL (
+    SELECT coalesce(m.found_status, m.status) AS status, m.log_odds FROM mentions m
+    WHERE m.call_id = c.call_id AND m.log_odds IS NOT NULL
+) AS f;
