@@ -17,7 +17,10 @@ from callpipeline.defs.checks import (
     evaluate_quality_schedule,
     quality_checks,
 )
-from callpipeline.defs.dagster_internals.compute_logs import strip_redacted_error_messages
+from callpipeline.defs.dagster_internals.compute_logs import (
+    log_runs_as_json,
+    strip_redacted_error_messages,
+)
 from callpipeline.defs.dagster_internals.services import is_code_server
 from callpipeline.defs.jobs.missing_judgements import judge_missing_job, unjudged_mentions
 from callpipeline.defs.jobs.process_calls import process_calls_job
@@ -166,4 +169,6 @@ def _sensors(chosen: Settings) -> list[dg.SensorDefinition]:
 # First, before anything can fail: sensors and resources run in the process of the code server.
 keep_files_private()
 strip_redacted_error_messages()
+if settings().log_format == "json":
+    log_runs_as_json()
 defs = build()

@@ -86,7 +86,7 @@ def _listening(options: Settings) -> socket.socket:
     except OSError as error:
         raise SettingsInvalid(
             f"{options.serve_host}, port {options.serve_port}, can't be used "
-            f"({_why(error)}): choose another with --host and --port."
+            f"({_why(error)}): choose another with --host and --port, or CALLPIPELINE_SERVE_PORT."
         ) from error
 
 

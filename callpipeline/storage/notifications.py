@@ -95,7 +95,8 @@ class Outbox:
     ) -> None:
         """Create the notifications that are due according to the policy.
 
-        Those to channels that are not `working` are given up; they can be resent manually.
+        Those to channels that are not `working` are given up; they can be resent manually. Events
+        of kinds, and channels, that only a newer version knows are left to it.
         """
         routing, held_until = policy.routing, policy.quiet_until(now)
         parameters = {
@@ -104,6 +105,7 @@ class Outbox:
             "limit": BATCH_SIZE,
             "configured": sorted(routing.configured),
             "working": sorted(working),
+            "known_channels": list(NotificationChannel),
             "rules": Jsonb({kind: routing.channels(kind) for kind in EventKind}),
             "least_rank": (Severity.CRITICAL if held_until else Severity.INFO).rank,
             "next_attempt_at": held_until or now,
@@ -119,7 +121,7 @@ class Outbox:
     def lease(self, channel: NotificationChannel, now: datetime) -> DeliveryLease | None:
         """Lease the next due notification to a channel, for this process to deliver."""
         parameters = {"channel": channel, "now": now, "lease_s": self.lease_s}
-        rows = self._database.rows("notifications/lease", parameters)
+        rows = self._database.rows("notifications/lease", parameters | {"kinds": list(EventKind)})
         return DeliveryLease(**rows[0]) if rows else None
 
     def content(self, notification_id: str) -> NotificationContent:
@@ -173,7 +175,7 @@ class Outbox:
     def unsubscribed(self) -> dict[NotificationChannel, Row]:
         """Return the unsubscribed receivers: `address`, `since` and `answer`."""
         rows = self._database.rows("notifications/list_unsubscribed")
-        return {NotificationChannel(row["channel"]): row for row in rows}
+        return {row["channel"]: row for row in _of_known_channels(rows)}
 
 
 def add_event(
@@ -198,14 +200,14 @@ class AlertRules:
         self._database = database
 
     def list(self) -> Sequence[AlertRule]:
-        """Return the rules, oldest first."""
-        return [_alert_rule(row) for row in self._database.rows("notifications/alert_rules")]
+        """Return the rules that this version knows, oldest first."""
+        rows = self._database.rows("notifications/alert_rules", {"kinds": list(AlertKind)})
+        return [_alert_rule(row) for row in rows]
 
     def due(self, now: datetime, every_s: float) -> Sequence[AlertRule]:
         """Take the rules to check now: each once in `every_s` seconds, by one process."""
-        rows = self._database.rows(
-            "notifications/alert_rules_due", {"now": now, "every_s": every_s}
-        )
+        due: Row = {"now": now, "every_s": every_s, "kinds": list(AlertKind)}
+        rows = self._database.rows("notifications/alert_rules_due", due)
         return [_alert_rule(row) for row in rows]
 
     def report(self, rule: AlertRule, found: NotificationEvent, now: datetime) -> bool:
@@ -289,7 +291,7 @@ class Notifications:
     def of_event(self, event_id: str) -> Sequence[Row]:
         """Return the notifications of an event: `channel`, `state`, and the last `answer`."""
         rows = self._database.rows("notifications/messages_of_event", {"event_id": event_id})
-        return [row | {"channel": NotificationChannel(row["channel"])} for row in rows]
+        return _of_known_channels(rows)
 
     def find(self, prefix: str) -> Sequence[str]:
         """Return the ids of the notification, or of an event, with this id prefix.
@@ -319,8 +321,15 @@ class Notifications:
 
     def backlog(self) -> Sequence[ChannelBacklog]:
         """Return the backlog of the outbox, followed by that of each channel with any."""
-        rows = self._database.rows("notifications/backlog")
+        known: Row = {"known_channels": list(NotificationChannel)}
+        rows = self._database.rows("notifications/backlog", known)
         return [_backlog(**row) for row in rows]
+
+
+def _of_known_channels(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of channels that this version knows; a newer one may have others."""
+    known = [row for row in rows if row["channel"] in set(NotificationChannel)]
+    return [row | {"channel": NotificationChannel(row["channel"])} for row in known]
 
 
 def _backlog(channel: str | None, **counts: Any) -> ChannelBacklog:
@@ -330,16 +339,8 @@ def _backlog(channel: str | None, **counts: Any) -> ChannelBacklog:
 def content_of(row: Row, events: Sequence[Row]) -> NotificationContent:
     """Return the content of a notification from rows of `outbox/content` and `outbox/events`."""
     own = ("notification_id", "part", "created_at")
-    of_incident = ("incident_id", "stage", "recovers", "opened_at")
-    columns = (
-        *own,
-        *of_incident,
-        "events_in_all",
-        "calls_in_all",
-        "calls_still_failed",
-        "first_receipt",
-        "first_id",
-    )
+    of_incident = ("incident_id", "stage", "recovers", "opened_at", "events_in_all", "calls_in_all")
+    columns = (*own, *of_incident, "calls_still_failed", "first_receipt", "first_id")
     last = events[0] if events else {"events": 0, "last_at": row["last_event_at"], "rank": 1}
     return NotificationContent(
         **{name: row[name] for name in columns},

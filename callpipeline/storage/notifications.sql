@@ -1,13 +1,14 @@
 -- name: alert_rules
--- List the rules of alerts, oldest first.
+-- List the rules of alerts of known kinds, oldest first.
 SELECT rule_id, kind, competitor, threshold, days, min_calls, channels, has_quotes, is_enabled,
        made_by, made_at
-FROM alert_rules ORDER BY rule_id;
+FROM alert_rules WHERE kind = ANY(%(kinds)s::text[]) ORDER BY rule_id;
 
 -- name: alert_rules_due
--- Take the rules that were not checked for a while, so that only one process checks them.
+-- Take the rules that were not checked for a while, so that only one process checks them. Those of
+-- kinds that only a newer version knows are left to it.
 UPDATE alert_rules SET checked_at = %(now)s
-WHERE is_enabled
+WHERE is_enabled AND kind = ANY(%(kinds)s::text[])
   AND (checked_at IS NULL
        OR checked_at <= %(now)s::timestamptz - %(every_s)s * interval '1 second')
 RETURNING rule_id, kind, competitor, threshold, days, min_calls, channels, has_quotes, is_enabled,
@@ -49,10 +50,11 @@ ORDER BY position LIMIT %(limit)s;
 
 -- name: assign_incidents
 -- Assign new events to the incident of their group that is open or was closed less than a window
--- ago, or else to a new one, and set the channels that are to be notified.
+-- ago, or else to a new one, and set the channels that are to be notified. Events of a kind without
+-- a rule are of a newer version, which assigns them.
 WITH new_events AS MATERIALIZED (
     SELECT event_id, group_key, kind, stage, recovers, occurred_at FROM outbox
-    WHERE incident_id IS NULL ORDER BY occurred_at LIMIT %(limit)s
+    WHERE incident_id IS NULL AND %(rules)s::jsonb ? kind ORDER BY occurred_at LIMIT %(limit)s
 ), groups AS (
     SELECT group_key, min(kind) AS kind, min(stage) AS stage, bool_or(recovers) AS recovers,
            min(occurred_at) AS first_at, max(occurred_at) AS last_at
@@ -81,6 +83,7 @@ UPDATE outbox o SET incident_id = targets.incident_id, pending_channels = ARRAY(
     FROM unnest(coalesce(o.channels, ARRAY(SELECT jsonb_array_elements_text(
                                                %(rules)s::jsonb -> o.kind)))) AS wanted (channel)
     WHERE wanted.channel = ANY(%(configured)s::text[])
+       OR wanted.channel <> ALL(%(known_channels)s::text[])
     ORDER BY 1)
 FROM new_events JOIN targets USING (group_key)
 WHERE o.event_id = new_events.event_id
@@ -98,7 +101,9 @@ SELECT channel, count(*) FILTER (WHERE is_due),
        coalesce(max(attempts) FILTER (WHERE is_due), 0),
        extract(epoch FROM now() - min(created_at) FILTER (WHERE is_due))::float
 FROM (SELECT *, state = 'PENDING' AND (next_attempt_at <= now() OR attempts > 0) AS is_due
-      FROM notifications WHERE state IN ('PENDING', 'GAVE_UP')) AS n GROUP BY channel;
+      FROM notifications
+      WHERE state IN ('PENDING', 'GAVE_UP') AND channel = ANY(%(known_channels)s::text[])) AS n
+GROUP BY channel;
 
 -- name: clear
 -- Mark incidents as cleared: the condition is over.
@@ -229,11 +234,15 @@ UPDATE outbox o SET pending_channels = ARRAY(
 WHERE o.incident_id IN (SELECT incident_id FROM created) AND o.pending_channels <> '{}';
 
 -- name: drop_unconfigured
--- Drop pending channels that are no longer configured.
+-- Drop pending channels that are no longer configured; those that are unknown are of a newer version.
 UPDATE outbox SET pending_channels = ARRAY(
     SELECT u.channel FROM unnest(pending_channels) AS u (channel)
-    WHERE u.channel = ANY(%(configured)s::text[]))
-WHERE pending_channels <> '{}' AND NOT pending_channels <@ %(configured)s::text[];
+    WHERE u.channel = ANY(%(configured)s::text[])
+       OR u.channel <> ALL(%(known_channels)s::text[]))
+WHERE pending_channels <> '{}' AND NOT pending_channels <@ %(configured)s::text[]
+  AND EXISTS (SELECT FROM unnest(pending_channels) AS u (channel)
+              WHERE u.channel <> ALL(%(configured)s::text[])
+                AND u.channel = ANY(%(known_channels)s::text[]));
 
 -- name: events
 -- List the events of a message, oldest first, with the recordings of their calls. A message
@@ -268,6 +277,7 @@ LIMIT 20;
 -- Give up messages to channels that are no longer configured or were unsubscribed.
 UPDATE notifications SET state = 'GAVE_UP'
 WHERE state = 'PENDING' AND NOT channel = ANY(%(working)s::text[])
+  AND channel = ANY(%(known_channels)s::text[])
   AND (leased_until IS NULL OR leased_until <= %(now)s);
 
 -- name: insert
@@ -291,17 +301,18 @@ LIMIT 1;
 
 -- name: lease
 -- Lease the next due message to a channel, in order within an incident. The lease of a process
--- that died expires.
+-- that died expires. Messages of kinds that only a newer version knows are left to it.
 UPDATE notifications SET
     leased_until = %(now)s::timestamptz + %(lease_s)s * interval '1 second', attempts = attempts + 1
 WHERE notification_id = (
-    SELECT n.notification_id FROM notifications n
+    SELECT n.notification_id FROM notifications n JOIN incidents i USING (incident_id)
     WHERE n.channel = %(channel)s AND n.state = 'PENDING' AND n.next_attempt_at <= %(now)s
+      AND i.kind = ANY(%(kinds)s::text[])
       AND (n.leased_until IS NULL OR n.leased_until <= %(now)s)
       AND NOT EXISTS (SELECT FROM notifications e
                       WHERE e.incident_id = n.incident_id AND e.channel = n.channel
                         AND e.state = 'PENDING' AND e.number < n.number)
-    ORDER BY n.next_attempt_at, n.number LIMIT 1 FOR UPDATE SKIP LOCKED)
+    ORDER BY n.next_attempt_at, n.number LIMIT 1 FOR UPDATE OF n SKIP LOCKED)
 RETURNING notification_id::text, attempts, attempts - attempts_before AS tries;
 
 -- name: list

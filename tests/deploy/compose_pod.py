@@ -5,7 +5,10 @@ so they are run here. Services of a pod share its loopback interface; each name 
 """
 
 import json
+import os
 import re
+import resource
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +19,8 @@ from typing import Any
 import yaml
 
 START_S = 900.0
+MOST = 16_384
+"""Files and processes that a container may have."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?])((?:[^{}]|\{[^{}]*\})*))?\}")
 
 
@@ -27,6 +32,29 @@ def podman(*words: str, timeout_s: float = 600, check: bool = True) -> str:
     if check and done.returncode:
         raise RuntimeError(f"podman {' '.join(words[:2])}: {done.stderr.strip()[-2000:]}")
     return done.stdout.strip()
+
+
+def adapt_podman(folder: Path) -> None:
+    """Let podman work inside of a container or small virtual machine, which have old cgroups.
+
+    Its defaults there are a runtime that refuses them, and limits above those of this process.
+    """
+    version = podman("info", "--format", "{{.Host.CgroupsVersion}}", timeout_s=300)
+    if version != "v1" or not shutil.which("runc") or "CONTAINERS_CONF" in os.environ:
+        return
+    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    most = {name: _at_most(resource.getrlimit(kind)[1]) for name, kind in limits.items()}
+    words = ", ".join(f'"{name}={number}:{number}"' for name, number in most.items())
+    settings = folder / "containers.conf"
+    settings.write_text(
+        f"[containers]\ndefault_ulimits = [{words}]\n"
+        '[engine]\ncgroup_manager = "cgroupfs"\nruntime = "runc"\n'
+    )
+    os.environ["CONTAINERS_CONF"] = str(settings)
+
+
+def _at_most(limit: int) -> int:
+    return MOST if limit == resource.RLIM_INFINITY else min(limit, MOST)
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:
@@ -141,6 +169,7 @@ class Pod:
         service = self.services[name]
         options = ["--name", self._container(name), "--pod", self.name]
         options += ["--restart", service.get("restart", "no").replace("unless-stopped", "always")]
+        options += [f"--memory={service['mem_limit']}"] if "mem_limit" in service else []
         options += ["--read-only"] if service.get("read_only") else []
         options += [f"--tmpfs={path}" for path in service.get("tmpfs", ())]
         options += [f"--cap-drop={capability}" for capability in service.get("cap_drop", ())]

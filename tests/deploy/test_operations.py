@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from callpipeline.config import CHECKOUT, Settings
 from callpipeline.domain.calls.call import Registration
+from callpipeline.storage.calls.queue import Outages
+from callpipeline.storage.postgres.database import Database
+from callpipeline.web.services.monitoring import Metrics
 from callpipeline.wiring import open_storage
 from tests.builders import a_recording
 from tests.integration.command_line import Installation
@@ -50,8 +54,9 @@ def test_every_command_of_a_block_runs(installation: Installation, tmp_path: Pat
         _, *words = shlex.split(command.replace("/mnt/backup", str(tmp_path)))
         if words[0] == "restore":
             with new_database(postgres) as url:
-                Installation(tmp_path / "restored", url).run("migrate")
-                (tmp_path / "restored" / "competitors.yaml").unlink()
+                restored = Installation(tmp_path / "restored", url)
+                _run(restored, words, environment)
+                assert restored.json("status")["calls"] == installation.json("status")["calls"]
             continue
         _run(installation, words, environment)
 
@@ -142,22 +147,57 @@ def test_commands_of_the_chart_name_what_it_has():
     assert kept and kept[1] == values["secret"]
 
 
-def exported_metrics() -> set[str]:
-    source = (CHECKOUT / "callpipeline" / "web" / "services" / "monitoring.py").read_text()
-    names = set(re.findall(r'"(callpipeline_\w+)"', source))
-    return names | {f"{name}{suffix}" for name in names for suffix in ("_total", "_bucket")}
+SELECTOR = re.compile(r"(callpipeline_\w+)(?:\{([^}]*)\})?")
+AGGREGATION = re.compile(r"\bby \(([^)]*)\)")
 
 
-def metrics_in(document: Any) -> set[str]:
-    return set(re.findall(r"callpipeline_\w+", json.dumps(document)))
+@pytest.fixture(scope="module")
+def samples(postgres: str, template: str) -> dict[str, list[dict[str, str]]]:
+    """The labels of the samples of each metric, as the web app serves them."""
+    metrics = Metrics()
+    metrics.requests.labels("GET", "/jobs", 200).inc()
+    metrics.durations.labels("GET", "/jobs").observe(0.1)
+    with new_database(postgres, template) as url, Database(url) as database:
+        Outages(database).begin("transcriber", "refused", attempts=1, retry_after_s=60)
+        metrics.watch(database)
+        text = metrics.text().decode()
+    found: dict[str, list[dict[str, str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample.labels)
+    return found
 
 
-def test_alerts_and_dashboard_use_metrics_that_exist():
+def expressions() -> list[str]:
+    """Return the expressions of all alerts, and of all panels of the dashboard."""
     folder = CHECKOUT / "deploy" / "monitoring"
     alerts = yaml.safe_load((folder / "alerts.yaml").read_text())
     dashboard = json.loads((folder / "dashboard.json").read_text())
-    used = metrics_in(alerts) | metrics_in([panel["targets"] for panel in dashboard["panels"]])
-    assert used and used <= exported_metrics()
+    found = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    return found + [each["expr"] for panel in dashboard["panels"] for each in panel["targets"]]
+
+
+def test_alerts_and_dashboard_use_metrics_and_labels_that_exist(
+    samples: dict[str, list[dict[str, str]]],
+):
+    assert len(expressions()) >= 12
+    for expression in expressions():
+        selectors = SELECTOR.findall(expression)
+        assert selectors, expression
+        for name, matchers in selectors:
+            assert name in samples, (name, expression)
+            for label, value in re.findall(r'(\w+)="([^"]*)"', matchers):
+                values = {labels.get(label) for labels in samples[name]}
+                assert value in values, (name, label, value)
+        labels = {label for name, _ in selectors for each in samples[name] for label in each}
+        for names in AGGREGATION.findall(expression):
+            assert set(names.split(", ")) <= labels, expression
+
+
+def test_alerts_have_the_form_of_prometheus():
+    alerts = yaml.safe_load((CHECKOUT / "deploy" / "monitoring" / "alerts.yaml").read_text())
     for rule in alerts["groups"][0]["rules"]:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
         assert rule["labels"]["severity"] in ("warning", "critical")
+        for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
+            assert label in AGGREGATION.search(rule["expr"])[1].split(", ")  # pyright: ignore

@@ -3,8 +3,9 @@
 Builds the image, starts every service, drops a recording into the bucket and waits until the web
 app shows it as completed and a notification has arrived; then restarts each service in turn, and
 takes everything down and up again. Without podman, or as another user than root, it says why not.
-`--base-image` is an image with Python; with `--substitutes`, Postgres and the store are built from
-it too, where no registry can be reached. Run it with `python -m tests.deploy.try_containers`.
+`--base-image` is an image with Python. Where no registry can be reached, or with `--substitutes`,
+base image, Postgres and store are built of packages of Debian and PyPI (mmdebstrap). Run it with
+`python -m tests.deploy.try_containers`.
 """
 
 import argparse
@@ -21,9 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from callpipeline.config import CHECKOUT
-from tests.deploy.compose_pod import Pod, podman, volumes_of
+from tests.deploy import substitutes
+from tests.deploy.compose_pod import Pod, adapt_podman, podman, volumes_of
 
-IMAGES = Path(__file__).parent / "images"
+SERVICES = ("code-server", "daemon", "ui", "web")
+BASE_IMAGE = "docker.io/library/python:3.13-slim"
 PUT = """
 import os, sys, boto3
 from botocore.config import Config
@@ -46,6 +49,25 @@ key = {"X-API-KEY": os.environ["CALLPIPELINE_API_KEY"]}
 request = urllib.request.Request(sys.argv[1], headers=key)
 print(urllib.request.urlopen(request, timeout=60).read().decode())
 """
+WEBSERVER = """
+import os, subprocess, time, urllib.error, urllib.request
+workspace = os.environ["DAGSTER_HOME"] + "/workspace.yaml"
+command = ["dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", "3001"]
+server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+address = "http://127.0.0.1:3001"
+for attempt in range(300):
+    try:
+        print(urllib.request.urlopen(address + "/server_info", timeout=60).read().decode())
+        break
+    except urllib.error.URLError:
+        time.sleep(1)
+try:
+    urllib.request.urlopen(address + "/graphql?query={version}", timeout=60)
+except urllib.error.HTTPError as refused:
+    print(refused.code, refused.read().decode())
+server.terminate()
+server.wait()
+"""
 RECEIVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -61,19 +83,38 @@ http.server.HTTPServer(("127.0.0.1", 9911), Handler).serve_forever()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base-image", default="docker.io/library/python:3.13-slim")
+    parser.add_argument("--base-image", default=BASE_IMAGE)
     parser.add_argument("--image", help="an image that was built already")
     parser.add_argument("--substitutes", action="store_true")
     options = parser.parse_args()
     if reason := _cannot_run():
         print(f"skipped: {reason}")
         return
-    image = options.image or _build(options.base_image)
-    size_mb = int(podman("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
-    print(f"image: {size_mb:,.0f} MB")
-    with _deployed(image, _other_images(options)) as pod:
-        _try(pod)
+    with tempfile.TemporaryDirectory() as folder:
+        adapt_podman(Path(folder))
+        if not options.substitutes and (reason := _cannot_pull(options.base_image)):
+            if shutil.which("mmdebstrap") is None:
+                print(f"skipped: {reason} Without a registry, this needs mmdebstrap.")
+                return
+            print(f"{reason} Packages of Debian take its place.")
+            options.substitutes = True
+        _build_and_try(options)
     print("all of it works")
+
+
+def _build_and_try(options: argparse.Namespace) -> None:
+    arguments = {"BASE_IMAGE": options.base_image}
+    others: dict[str, str] = {}
+    if options.substitutes:
+        base = substitutes.base_image()
+        arguments = {"BASE_IMAGE": base, "SSL_CERT_FILE": substitutes.CERTIFICATES}
+        others = substitutes.other_images(base)
+    tag = "localhost/callpipeline:tried"
+    image = options.image or substitutes.build(tag, CHECKOUT / "Dockerfile", CHECKOUT, **arguments)
+    size_mb = int(podman("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
+    print(f"image: {size_mb:,.0f} MB", flush=True)
+    with _deployed(image, others) as pod:
+        _try(pod)
 
 
 def _cannot_run() -> str | None:
@@ -82,31 +123,19 @@ def _cannot_run() -> str | None:
     if os.geteuid() != 0:
         return "this needs root."
     try:
-        podman("info", timeout_s=60)
+        trial = podman("pod", "create", "--network", "none", timeout_s=300)
+        podman("pod", "rm", "-f", trial, timeout_s=300)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         return f"podman does not work here: {error}"
     return None
 
 
-def _build(base_image: str) -> str:
-    arguments = ["--build-arg", f"BASE_IMAGE={base_image}", "--network", "host"]
-    arguments += ["--isolation", "chroot", "-t", "localhost/callpipeline:tried", str(CHECKOUT)]
-    podman("build", *arguments, timeout_s=3600)
-    return "localhost/callpipeline:tried"
-
-
-def _other_images(options: argparse.Namespace) -> dict[str, str]:
-    if not options.substitutes:
-        return {}
-    built: dict[str, str] = {}
-    for name in ("postgres", "s3"):
-        image = f"localhost/callpipeline-{name}:test"
-        if subprocess.run(["podman", "image", "exists", image], check=False).returncode:
-            arguments = ["--build-arg", f"BASE_IMAGE={options.base_image}", "--network", "host"]
-            arguments += ["--isolation", "chroot", "-f", str(IMAGES / f"Containerfile.{name}")]
-            podman("build", *arguments, "-t", image, str(IMAGES), timeout_s=3600)
-        built[f"{name.upper()}_IMAGE"] = image
-    return built
+def _cannot_pull(image: str) -> str | None:
+    try:
+        podman("pull", "-q", image, timeout_s=300)
+    except (RuntimeError, subprocess.TimeoutExpired):
+        return f"{image} can't be pulled."
+    return None
 
 
 @contextmanager
@@ -155,11 +184,9 @@ def _try(pod: Pod) -> None:
     print("a recording in the bucket is completed, and its notification received")
     _check_confinement(pod)
     for name in pod.services:
-        if "healthcheck" in pod.services[name]:
+        if name != "migrate":
             print(f"  {name}: {pod.memory_mb(name):,.0f} MB of memory when idle")
-    for number, name in enumerate(
-        ("postgres", "s3", "code-server", "daemon", "ui", "web"), start=2
-    ):
+    for number, name in enumerate(("postgres", "s3", *SERVICES), start=2):
         pod.restart(name)
         _put(pod, f"call-{number}")
         _wait_completed(pod, number)
@@ -170,9 +197,8 @@ def _try(pod: Pod) -> None:
     _put(pod, "call-8")
     _wait_completed(pod, 8)
     print("down and up again: everything is there, and another call is completed")
-    shell = 'eval "$(callpipeline env)" && dagster instance info'
-    assert "schedule_storage" in pod.execute("code-server", "sh", "-c", shell)
-    print("dagster instance info works in this environment")
+    _check_dagsters_own_commands(pod)
+    _print_logs(pod)
 
 
 def _put(pod: Pod, name: str) -> None:
@@ -197,10 +223,30 @@ def _received(pod: Pod) -> str:
 
 
 def _check_confinement(pod: Pod) -> None:
-    for name in ("code-server", "daemon", "ui", "web"):
+    for name in SERVICES:
         assert pod.execute(name, "id", "-u") == "10001", name
         tried = pod.execute(name, "sh", "-c", "touch /opt/callpipeline/x 2>&1 || echo refused")
         assert "refused" in tried, name
+
+
+def _check_dagsters_own_commands(pod: Pod) -> None:
+    """Run Dagster's own commands in the environment of the services, as docs/operations.md does."""
+    prepared = 'eval "$(callpipeline env)" && '
+    info = pod.execute("code-server", "sh", "-c", f"{prepared} dagster instance info")
+    assert "schedule_storage" in info
+    served = pod.execute("code-server", "sh", "-c", prepared + 'exec python -c "$0"', WEBSERVER)
+    assert "dagster_webserver_version" in served and "403 Log in to the web app" in served, served
+    listing = prepared + 'dagster sensor list -w "$DAGSTER_HOME/workspace.yaml"'
+    listed = pod.execute("code-server", "sh", "-c", listing)
+    assert "waiting_calls" in listed, listed
+    print("dagster instance info, sensor list and dagster-webserver work in this environment")
+
+
+def _print_logs(pod: Pod) -> None:
+    for name in SERVICES:
+        lines = pod.log(name).splitlines()
+        others = [line for line in lines if not line.startswith("{")]
+        print(f"  {name}: {len(lines)} lines of log, {len(others)} of them no JSON {others[:3]}")
 
 
 def _until(condition: Callable[[], bool], description: str, within_s: float = 600.0) -> None:

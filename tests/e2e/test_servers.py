@@ -84,8 +84,12 @@ def test_a_call_gets_through_services_of_their_own(
         until(completed, "the call is completed", 120, every_s=1)
         assert httpx.get(f"{web}/dagster/server_info", timeout=60).status_code == 200
         _check_dagsters_own_commands(home, variables)
-    lines = (tmp_path / "web.log").read_text().splitlines()
-    assert lines and all(line.startswith("{") for line in lines), lines[:3]
+    for name in SERVICES:
+        lines = (tmp_path / f"{name}.log").read_text().splitlines()
+        # Notes are printed before a service starts.
+        others = [line for line in lines if not line.startswith(("{", "note: "))]
+        assert lines and not others, (name, others[:3])
+    assert "process_waiting_calls" in (tmp_path / "code-server.log").read_text()
 
 
 def _check_dagsters_own_commands(home: Path, variables: dict[str, str]) -> None:

@@ -101,7 +101,12 @@ def test_a_service_waits_for_its_database_until_it_is_stopped(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("command", "setting"),
-    [("code-server", "CODE_PORT"), ("ui", "PORT"), ("web", "WEB_PORT")],
+    [
+        ("code-server", "CODE_PORT"),
+        ("ui", "PORT"),
+        ("web", "WEB_PORT"),
+        ("engines serve", "SERVE_PORT"),
+    ],
 )
 def test_a_taken_port_is_refused(tmp_path: Path, database_url: str, command: str, setting: str):
     with socket.socket() as other:
@@ -110,7 +115,7 @@ def test_a_taken_port_is_refused(tmp_path: Path, database_url: str, command: str
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = {f"CALLPIPELINE_{setting}": str(other.getsockname()[1])}
-        said = refused(tmp_path / "data", database_url, command, **taken)
+        said = refused(tmp_path / "data", database_url, *command.split(), **taken)
     assert "can't be used (Address already in use)" in said and f"CALLPIPELINE_{setting}" in said
 
 
@@ -183,6 +188,11 @@ def test_health_of_services_that_do_not_run(tmp_path: Path, database_url: str):
         said = installation.run("health", service, exit_code=1, **environment).stderr
         assert re.search(rf"{service}: no answer (at|on)", said), said
     assert "has not started" in installation.run("health", "daemon", exit_code=1).stderr
+    said = installation.run("health", "worker", exit_code=1).stderr
+    assert "CALLPIPELINE_CELERY_BROKER is not set" in said
+    away = {"CALLPIPELINE_CELERY_BROKER": f"redis://127.0.0.1:{free_port()}/0"}
+    said = installation.run("health", "worker", exit_code=1, **away).stderr
+    assert "the broker did not respond" in said
     assert "not one of" in installation.run("health", "printer", exit_code=2).stderr
     assert "database: ok" in installation.run("health", "database").stdout
 

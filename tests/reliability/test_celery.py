@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from callpipeline.defs.dagster_internals.probes import worker_status
 from callpipeline.domain.calls.call import CallState
 from tests.integration.databases import execute_sql
 from tests.processes import until
@@ -57,9 +58,12 @@ def test_a_canceled_run_ends_canceled_and_its_calls_are_processed_later(
 def test_a_stopped_worker_hands_its_calls_to_the_next_one(installation: Installation) -> None:
     call_ids = installation.register([installation.record(Script(200, 1, wait_s=30.0))])
     run_id = installation.run_at_work(call_ids[0])
+    broker = installation.environment["CALLPIPELINE_CELERY_BROKER"]
+    assert worker_status(broker, 60) is None
     worker = installation.running["worker-1"]
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(120) == 0
+    assert worker_status(broker, 2) == "no worker on this machine answers"
     counted = "SELECT state, attempts, releases, idle_runs FROM calls WHERE call_id = '{}'"
     assert execute_sql(installation.url, counted.format(call_ids[0])) == [("PENDING", 0, 0, 0)]
     with installation.instance() as instance:

@@ -30,6 +30,14 @@ def _daemon(options: Settings) -> str | None:
     return daemon_status(options.database_url.get_secret_value(), TIMEOUT_S)
 
 
+def _worker(options: Settings) -> str | None:
+    from callpipeline.defs.dagster_internals.probes import worker_status
+
+    if options.celery_broker is None:
+        return "CALLPIPELINE_CELERY_BROKER is not set"
+    return worker_status(options.celery_broker.get_secret_value(), TIMEOUT_S)
+
+
 def _database(options: Settings) -> str | None:
     from callpipeline.storage.postgres.migrations import check_schema
 
@@ -72,6 +80,7 @@ def _bracketed(host: str) -> str:
 PROBES: Mapping[str, Probe] = {
     "code-server": _code_server,
     "daemon": _daemon,
+    "worker": _worker,
     "ui": _ui,
     "web": _web,
     "engines": _engines,

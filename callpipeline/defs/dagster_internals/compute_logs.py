@@ -6,13 +6,21 @@ Dagster redacts, only class and traceback locations are logged.
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dagster import Field, StringSource
+from dagster import (
+    DagsterInstance,
+    Field,
+    LoggerDefinition,
+    StringSource,
+    default_system_loggers,
+    json_console_logger,
+)
 from dagster._config import UserConfigSchema
+from dagster._core.execution import context_creation_job
 from dagster._core.storage.compute_log_manager import ComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
@@ -73,6 +81,19 @@ def strip_redacted_error_messages() -> None:
     handler.setFormatter(_MessagelessFormatter())
     logger = logging.getLogger(REDACTED_ERRORS_LOGGER)
     logger.handlers, logger.propagate = [handler], False
+
+
+def log_runs_as_json() -> None:
+    """Log the events of runs of this process as JSON, a line each, as services log."""
+    context_creation_job.default_system_loggers = _json_loggers  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _json_loggers(
+    instance: DagsterInstance | None,
+) -> Sequence[tuple[LoggerDefinition, Mapping[str, object]]]:
+    """Return Dagster's default loggers, with JSON in place of text."""
+    chosen = [config for _, config in default_system_loggers(instance)]
+    return [(json_console_logger, config) for config in chosen]
 
 
 class _MessagelessFormatter(logging.Formatter):

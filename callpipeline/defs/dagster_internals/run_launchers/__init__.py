@@ -14,12 +14,12 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._serdes import ConfigurableClassData
 
 from callpipeline.config import Settings, settings
+from callpipeline.defs.dagster_internals.probes import QUEUE
 from callpipeline.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from celery import Celery
 
-QUEUE = "callpipeline"
 START_S = 3600
 """Time after which Redis offers a task again that a worker took and did not start."""
 NO_CELERY = (

@@ -4,7 +4,6 @@
 """
 
 import os
-import socket
 
 from dagster import DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
@@ -12,6 +11,7 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from callpipeline.config import settings
+from callpipeline.defs.dagster_internals.probes import QUEUE, worker_name
 from callpipeline.engines.processes import available_cpus
 
 RUNS_OF_A_PROCESS = 50
@@ -47,12 +47,12 @@ class CancelableCeleryLauncher(CeleryRunLauncher):
 def run_worker() -> None:
     """Execute runs until asked to stop; SIGTERM also reaches the runs, which hand calls back."""
     from callpipeline.defs.dagster_internals import preload  # noqa: F401 - before it forks
-    from callpipeline.defs.dagster_internals.run_launchers import QUEUE, celery_app
+    from callpipeline.defs.dagster_internals.run_launchers import celery_app
 
     options = settings()
     app = celery_app(options)
     runs = options.worker_runs or max(1, available_cpus() // 2)
-    name = f"{QUEUE}@{socket.gethostname()}-{os.getpid()}"
+    name = worker_name(os.getpid())
     once = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(
         [
