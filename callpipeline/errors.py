@@ -21,11 +21,17 @@ CallpipelineError
 │   ├── UnknownMention        no such mention in the call
 │   ├── UnknownVoices         the call's voices were not separated
 │   ├── ReviewOutdated        another person has reviewed the mention since
+│   ├── CorrectionOutdated    another person has corrected the same since
+│   ├── UnknownSegment        no such segment of a transcript
 │   ├── AlertRuleOutdated     another person has changed or deleted the alert rule since
 │   ├── UnknownView           no such saved view, or it is private
 │   ├── ViewRefused           a view of this name exists, or belongs to another person
 │   ├── UnknownNotification   no such notification in the outbox
 │   ├── UnknownKey            no such API key
+│   ├── KeyRefused            an API key can't have this name, scope or end
+│   ├── UnknownUser           no such user, or one of the settings
+│   ├── UserRefused           a user can't be added or changed in this way
+│   │   └── LastAdmin         no admin would be left
 │   ├── CursorInvalid         a page cursor is malformed or belongs to another list
 │   ├── SettingsInvalid       a setting is missing, malformed or contradictory
 │   ├── PoisonCall            every run that worked on the call died
@@ -142,6 +148,14 @@ class ReviewOutdated(PermanentError):
     """Another person has reviewed the mention since."""
 
 
+class CorrectionOutdated(PermanentError):
+    """Another person has corrected the same since."""
+
+
+class UnknownSegment(PermanentError):
+    """The transcript has no such segment."""
+
+
 class AlertRuleOutdated(PermanentError):
     """Another person has changed or deleted the alert rule since."""
 
@@ -160,6 +174,22 @@ class UnknownNotification(PermanentError):
 
 class UnknownKey(PermanentError):
     """No API key matches, or several do."""
+
+
+class KeyRefused(PermanentError):
+    """An API key can't have this name, scope or end."""
+
+
+class UnknownUser(PermanentError):
+    """There is no such user, or only in the settings."""
+
+
+class UserRefused(PermanentError):
+    """A user can't be added or changed in this way."""
+
+
+class LastAdmin(UserRefused):
+    """No admin would be left."""
 
 
 class CursorInvalid(PermanentError):

@@ -1,8 +1,8 @@
-"""The command group keys: API keys for programs."""
+"""The command groups keys and users: API keys for programs, and users of the web app."""
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,12 +15,18 @@ from callpipeline.cli.session import (
     current_user,
     errors,
     open_storage_migrated,
-    parse_moment,
     report_errors,
 )
-from callpipeline.domain.access import ApiKey, ApiKeyRecord, Scope
-from callpipeline.errors import UnknownKey
-from callpipeline.storage.access import ApiKeys
+from callpipeline.config import settings
+from callpipeline.domain.access import ApiKey, ApiKeyRecord, Role, Scope
+from callpipeline.errors import KeyRefused, UnknownKey
+from callpipeline.wiring.administration import (
+    ListedUser,
+    UserAdministration,
+    create_key,
+    key_end,
+    revoke_key,
+)
 
 app = typer.Typer(
     name="keys",
@@ -37,13 +43,12 @@ def create(
     ] = None,
 ) -> None:
     """Create a key and print it once; it is not stored. Programs send it as X-API-KEY."""
-    plain = name.strip()
-    if not plain or len(plain) > 100 or not plain.isprintable():
-        raise typer.BadParameter("use 1 to 100 characters", param_hint="NAME")
-    expires_at = _end(expires, datetime.now(UTC)) if expires else None
-    key = ApiKey.generate()
     with open_storage_migrated() as storage:
-        ApiKeys(storage.database).add(key, plain, scope, by=current_user(), expires_at=expires_at)
+        try:
+            expires_at = key_end(expires, datetime.now(UTC)) if expires else None
+            key = create_key(storage.keys, name, scope, by=current_user(), expires_at=expires_at)
+        except KeyRefused as refusal:
+            raise typer.BadParameter(str(refusal)) from None
     until = f", until {present.moment(expires_at)}" if expires_at else ""
     may = ", ".join(sorted(set(scope)))
     errors.print(f"{key.key_id} may {may}{until}. The key is shown only once:", highlight=False)
@@ -53,7 +58,7 @@ def create(
 def listing(as_json: AsJson = False) -> None:
     """List all keys, including revoked ones, newest first."""
     with open_storage_migrated() as storage:
-        keys = ApiKeys(storage.database).all()
+        keys = storage.keys.all()
     if as_json:
         print(json.dumps([_as_json(key) for key in keys], indent=2))
     elif not keys:
@@ -67,9 +72,8 @@ def revoke(
 ) -> None:
     """Revoke a key. It stops working within seconds."""
     with open_storage_migrated() as storage:
-        keys = ApiKeys(storage.database)
-        record = _find(keys.all(), key)
-        keys.revoke(record.key_id, by=current_user())
+        record = _find(storage.keys.all(), key)
+        revoke_key(storage.keys, record.key_id, by=current_user())
     console.print(
         f"{record.key_id} ({present.printable(record.name)}) is revoked.", highlight=False
     )
@@ -89,16 +93,6 @@ def _find(keys: list[ApiKeyRecord], text: str) -> ApiKeyRecord:
     if not found:
         raise UnknownKey("Key not found. `callpipeline keys list` shows all keys.")
     return found[0]
-
-
-def _end(text: str, now: datetime) -> datetime:
-    """Return the expiry time for a lifetime or a time in the future. Raises BadParameter."""
-    is_span = re.fullmatch(r"\d+\s*[smhdw]", text.strip().lower())
-    at = parse_moment(text, now, "--expires")
-    end = now + (now - at) if is_span else at
-    if end <= now:
-        raise typer.BadParameter(f"{text} is in the past", param_hint="--expires")
-    return end
 
 
 def _state(key: ApiKeyRecord, now: datetime) -> str:
@@ -134,3 +128,106 @@ def _as_json(key: ApiKeyRecord) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[..., None]] = {"create": create, "list": listing, "revoke": revoke}
 for command_name, command in COMMANDS.items():
     app.command(command_name)(report_errors(command))
+
+users = typer.Typer(
+    name="users",
+    help="Users of the web app: list, add, change role, reset password, disable, remove.",
+    no_args_is_help=True,
+)
+UserName = Annotated[str, typer.Argument(help="The user's name.", metavar="NAME")]
+UserRole = Annotated[Role, typer.Option(help="What the user may do.")]
+
+
+@contextmanager
+def _open_users() -> Iterator[UserAdministration]:
+    with open_storage_migrated() as storage:
+        yield UserAdministration(settings(), storage.users)
+
+
+def list_users(as_json: AsJson = False) -> None:
+    """List users with their roles: those of the settings, and those that are managed here."""
+    with _open_users() as administration:
+        listed = administration.list()
+    if as_json:
+        print(json.dumps([_user_as_json(user) for user in listed], indent=2))
+    elif not listed:
+        console.print("No users yet. Set CALLPIPELINE_WEB_USERS for the first admin.")
+    else:
+        table = present.grid("user", "role", "state", "managed in", "changed", "by")
+        for user in listed:
+            known = user.account
+            table.add_row(
+                present.printable(user.name),
+                user.role,
+                "enabled" if user.is_enabled else "disabled",
+                "the app" if known else "settings",
+                present.moment(known.changed_at) if known else "–",
+                present.printable(known.changed_by) if known else "–",
+            )
+        console.print(table)
+
+
+def add_user(name: UserName, role: UserRole = Role.USER) -> None:
+    """Add a user and print the password once; it is not stored."""
+    with _open_users() as administration:
+        password = administration.add(name, role, by=current_user())
+    errors.print(
+        f"{present.printable(name)} is added as {role}. The password is shown only once:",
+        highlight=False,
+    )
+    print(password)
+
+
+def set_role(name: UserName, role: UserRole) -> None:
+    """Change the role of a user. The last admin stays one."""
+    with _open_users() as administration:
+        administration.set_role(name, role, by=current_user())
+    console.print(f"{present.printable(name)} is {role} now.", highlight=False)
+
+
+def reset_password(name: UserName) -> None:
+    """Give a user a new password and print it once; open sessions of the user end."""
+    with _open_users() as administration:
+        password = administration.reset_password(name, by=current_user())
+    errors.print("The new password is shown only once:", highlight=False)
+    print(password)
+
+
+def disable(name: UserName) -> None:
+    """Disable a user: the name can't be used to log in, and open sessions end."""
+    with _open_users() as administration:
+        administration.set_enabled(name, is_enabled=False, by=current_user())
+    console.print(f"{present.printable(name)} is disabled.", highlight=False)
+
+
+def enable(name: UserName) -> None:
+    """Enable a disabled user."""
+    with _open_users() as administration:
+        administration.set_enabled(name, is_enabled=True, by=current_user())
+    console.print(f"{present.printable(name)} is enabled.", highlight=False)
+
+
+def remove(name: UserName) -> None:
+    """Remove a user. What the user did stays in the audit log."""
+    with _open_users() as administration:
+        administration.remove(name)
+    console.print(f"{present.printable(name)} is removed.", highlight=False)
+
+
+def _user_as_json(user: ListedUser) -> dict[str, Any]:
+    managed = "app" if user.account else "settings"
+    state = {"is_enabled": user.is_enabled, "managed_in": managed}
+    return {"name": user.name, "role": user.role} | state
+
+
+USER_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": list_users,
+    "add": add_user,
+    "role": set_role,
+    "password": reset_password,
+    "disable": disable,
+    "enable": enable,
+    "remove": remove,
+}
+for command_name, command in USER_COMMANDS.items():
+    users.command(command_name)(report_errors(command))

@@ -29,6 +29,7 @@ from callpipeline.pipeline.erasure import DeletionResult
 from callpipeline.storage.erasure import ErasureCandidate, Erasures, RetentionStore
 from callpipeline.storage.postgres import compaction
 from callpipeline.wiring import Storage
+from callpipeline.wiring.administration import find_erasable
 
 if TYPE_CHECKING:
     from callpipeline.pipeline.erasure import ErasureAttempt
@@ -92,7 +93,7 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
         if lift:
             _lift(storage.erasures, calls or [])
             return
-        wanted, begun = _wanted(storage, calls or [], customer)
+        wanted, begun = find_erasable(storage, calls or [], customer=customer)
         if not as_json and wanted:
             console.print(_table(wanted))
         if dry_run or not (wanted or begun):
@@ -132,15 +133,6 @@ def _check_selection(
         if applies:
             print_error(sentence)
             raise typer.Exit(2)
-
-
-def _wanted(
-    storage: Storage, calls: Sequence[str], customer: str | None
-) -> tuple[list[ErasureCandidate], list[str]]:
-    """Return the selected calls, and the ids that are already erased. Raises UnknownCall."""
-    named = [storage.ledger.find(call) for call in calls]
-    begun = [record.call_id for record in named if record.state is CallState.ERASED]
-    return storage.erasures.candidates([r.call_id for r in named], customer=customer), begun
 
 
 def _lift(erasures: Erasures, calls: Sequence[str]) -> None:

@@ -1,9 +1,8 @@
 """The command group notifications: list, resend, send and test."""
 
 import json
-import time
-import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -26,8 +25,8 @@ from callpipeline.domain.notifications import (
     NotificationEvent,
     Severity,
 )
-from callpipeline.errors import DeliveryRefused, ReceiverGone, SettingsInvalid
-from callpipeline.notify.ports import NotificationMessage, Notifier
+from callpipeline.errors import SettingsInvalid
+from callpipeline.pipeline.notifications.dispatch import ChannelAnswer, check_channel
 from callpipeline.storage.postgres.database import Row
 from callpipeline.wiring import Storage
 
@@ -160,52 +159,21 @@ def check_channels(as_json: AsJson = False) -> None:
     notifiers = wiring.open_notifiers(settings())
     if not notifiers:
         raise SettingsInvalid(NONE_SET_UP)
-    answers = [_send_test(notifier) for notifier in notifiers]
     with open_storage_migrated() as storage:
-        for answer in answers:
-            if answer["delivered"]:
-                storage.outbox.resubscribe(NotificationChannel(answer["channel"]))
+        answers = [check_channel(notifier, storage.outbox.resubscribe) for notifier in notifiers]
     if as_json:
-        print(json.dumps(answers, indent=2))
+        print(json.dumps([asdict(answer) for answer in answers], indent=2))
     else:
         _print_answers(answers)
-    raise typer.Exit(0 if all(answer["delivered"] for answer in answers) else 1)
+    raise typer.Exit(0 if all(answer.delivered for answer in answers) else 1)
 
 
-def _send_test(notifier: Notifier) -> dict[str, Any]:
-    began = time.monotonic()
-    target = {"channel": str(notifier.channel), "where": notifier.destination}
-    try:
-        receipt = notifier.send(_test_message())
-        answer, delivered = receipt.answer, not receipt.is_partial
-    except (DeliveryRefused, ReceiverGone) as refusal:
-        answer, delivered = str(refusal), False
-    except Exception as error:  # such as an invalid sender; the other channels are still tested
-        answer, delivered = f"Couldn't send it ({type(error).__name__}).", False
-    took_s = round(time.monotonic() - began, 2)
-    return target | {"delivered": delivered, "answer": answer, "took_s": took_s}
-
-
-def _test_message() -> NotificationMessage:
-    return NotificationMessage(
-        notification_id=str(uuid.uuid4()),
-        thread_id="test",
-        kind=EventKind.CUSTOM,
-        type="custom",
-        severity=Severity.INFO,
-        title="callpipeline can reach you here",
-        message="This is a test message of `callpipeline notifications test`.",
-        context=("No action needed.",),
-        at=datetime.now(UTC),
-    )
-
-
-def _print_answers(answers: Sequence[dict[str, Any]]) -> None:
+def _print_answers(answers: Sequence[ChannelAnswer]) -> None:
     table = present.grid("", "channel", "where", "answer", "took")
     for answer in answers:
-        mark = "[green]ok[/]" if answer["delivered"] else "[red]refused[/]"
-        cells = (present.printable(answer[name]) for name in ("channel", "where", "answer"))
-        table.add_row(mark, *cells, f"{answer['took_s']:.1f} s")
+        mark = "[green]ok[/]" if answer.delivered else "[red]refused[/]"
+        cells = map(present.printable, (answer.channel, answer.where, answer.answer))
+        table.add_row(mark, *cells, f"{answer.took_s:.1f} s")
     console.print(table)
 
 

@@ -1,7 +1,8 @@
-"""Scopes of the API, the API keys that grant them, and entries of the audit log."""
+"""Scopes, the API keys and roles that grant them, hashed passwords, and the audit log."""
 
 import base64
 import hashlib
+import hmac
 import re
 import secrets
 import uuid
@@ -11,6 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
+N, R, P = 32_768, 8, 1
+"""scrypt's cost of one guess: 32 MB and about a tenth of a second."""
+_PREFIX = f"scrypt:{N}:{R}:{P}"
 _KEY = re.compile(r"cpk_([a-z2-7]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
@@ -26,6 +30,34 @@ def expand_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
     """Add the scopes that these imply: ADMIN implies all others."""
     direct = frozenset(scopes)
     return frozenset(Scope) if Scope.ADMIN in direct else direct
+
+
+class Role(StrEnum):
+    """Permission of a user: read; read, upload and correct; or everything."""
+
+    READER = "reader"
+    USER = "user"
+    ADMIN = "admin"
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """Return the scopes of the role."""
+        if self is Role.ADMIN:
+            return frozenset(Scope)
+        return frozenset({Scope.READ} if self is Role.READER else {Scope.READ, Scope.UPLOAD})
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    """A user who is managed in the app, without the password."""
+
+    user_name: str
+    role: Role
+    is_enabled: bool
+    made_by: str
+    made_at: datetime
+    changed_by: str
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +141,21 @@ class AuditEntry:
     target: str | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entry_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+def hash_password(password: str) -> str:
+    """Hash a password for use in a setting: `scrypt:N:r:p:salt:hash`."""
+    salt = secrets.token_bytes(16)
+    encoded = (base64.urlsafe_b64encode(part).decode() for part in (salt, _scrypt(password, salt)))
+    return ":".join((_PREFIX, *encoded))
+
+
+def matches_password(password: str, stored: str) -> bool:
+    """Check a password against its hash."""
+    salt, expected = (base64.urlsafe_b64decode(part) for part in stored.split(":")[-2:])
+    return hmac.compare_digest(_scrypt(password, salt), expected)
+
+
+def _scrypt(password: str, salt: bytes) -> bytes:
+    plain = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(plain, salt=salt, n=N, r=R, p=P, maxmem=2**26, dklen=32)

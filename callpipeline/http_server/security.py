@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callpipeline.config import Settings
+from callpipeline.domain.access import hash_password, matches_password
 from callpipeline.storage.objects import files
 
-N, R, P = 32_768, 8, 1
-"""scrypt's cost of one guess: 32 MB and about a tenth of a second."""
 _SECRET_BYTES = 32
-_PREFIX = f"scrypt:{N}:{R}:{P}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +71,16 @@ class UserPasswords:
     def __contains__(self, name: str) -> bool:
         return name in self._hashes
 
-    def verify(self, name: str, password: str) -> bool:
-        """Check a user's password; takes a tenth of a second."""
+    def verify(self, name: str, password: str, other: str | None = None) -> bool:
+        """Check a user's password; takes a tenth of a second.
+
+        `other` is the hash of a user who isn't in the settings, None if there is no such user.
+        """
         if not self._hashes:
             return False
-        is_correct = _matches(password, self._hashes.get(name, self._dummy_hash))
-        return is_correct and name in self._hashes
-
-
-def hash_password(password: str) -> str:
-    """Hash a password for use in a setting: `scrypt:N:r:p:salt:hash`."""
-    salt = secrets.token_bytes(16)
-    encoded = (base64.urlsafe_b64encode(part).decode() for part in (salt, _scrypt(password, salt)))
-    return ":".join((_PREFIX, *encoded))
-
-
-def _matches(password: str, stored: str) -> bool:
-    salt, expected = (base64.urlsafe_b64decode(part) for part in stored.split(":")[-2:])
-    return hmac.compare_digest(_scrypt(password, salt), expected)
-
-
-def _scrypt(password: str, salt: bytes) -> bytes:
-    plain = password.encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(plain, salt=salt, n=N, r=R, p=P, maxmem=2**26, dklen=32)
+        known = self._hashes.get(name, other)
+        is_correct = matches_password(password, known or self._dummy_hash)
+        return is_correct and known is not None
 
 
 def _base64(plain: bytes) -> str:

@@ -34,6 +34,7 @@ metrics AS (DELETE FROM call_metrics r USING wanted w WHERE r.call_id = w.call_i
 voice_rows AS (DELETE FROM voices r USING wanted w WHERE r.call_id = w.call_id),
 voices_decided AS (DELETE FROM voice_decisions r USING wanted w WHERE r.call_id = w.call_id),
 corrected AS (DELETE FROM call_corrections r USING wanted w WHERE r.call_id = w.call_id),
+words AS (DELETE FROM word_corrections r USING wanted w WHERE r.call_id = w.call_id),
 reviewed AS (DELETE FROM reviews r USING wanted w WHERE r.call_id = w.call_id),
 sentiment_corrected AS (DELETE FROM sentiment_corrections r USING wanted w WHERE r.call_id = w.call_id),
 replaced AS (DELETE FROM replaced_judgements r USING wanted w WHERE r.call_id = w.call_id),

@@ -18,7 +18,6 @@ from callpipeline.http_server.responses import HeadMiddleware
 from callpipeline.web import access
 from callpipeline.web.access import Scope, require
 from callpipeline.web.api import (
-    admin,
     analytics,
     calls,
     catalog,
@@ -33,14 +32,19 @@ from callpipeline.web.api import (
     views,
 )
 from callpipeline.web.api import openapi as health
+from callpipeline.web.api.administration import access as access_api
+from callpipeline.web.api.administration import data as data_api
+from callpipeline.web.api.administration import tables
 from callpipeline.web.api.openapi import install_openapi
 from callpipeline.web.live import events
 from callpipeline.web.pages import analytics as analytics_page
 from callpipeline.web.pages import api as api_page
-from callpipeline.web.pages import audit, competitors, dagster, review
 from callpipeline.web.pages import call as call_page
 from callpipeline.web.pages import calls as calls_page
+from callpipeline.web.pages import competitors, dagster, review
 from callpipeline.web.pages import corrections as corrections_page
+from callpipeline.web.pages.administration import access as access_page
+from callpipeline.web.pages.administration import audit, data, operation
 from callpipeline.web.pages.calls import login_page
 from callpipeline.web.pages.insights import (
     agents,
@@ -81,13 +85,15 @@ API_ROUTERS = (
     ApiRouter(search.competitor_router, Scope.READ, "find competitors"),
     ApiRouter(storage.read_router, Scope.READ, "read stored documents"),
     ApiRouter(analytics.router, Scope.READ, "view analytics"),
-    ApiRouter(admin.router, Scope.READ, "view calls"),
+    ApiRouter(tables.router, Scope.READ, "view calls"),
+    ApiRouter(access_api.router, Scope.ADMIN, "manage users and keys"),
+    ApiRouter(data_api.router, Scope.ADMIN, "administer"),
     ApiRouter(search.search_router, Scope.READ, "search calls"),
     ApiRouter(search.export_router, Scope.READ, "export data"),
     ApiRouter(calls.playback_router, Scope.READ, "play calls"),
     ApiRouter(calls.download_router, Scope.READ, "download calls"),
     ApiRouter(calls.voices_router, Scope.UPLOAD, "assign speakers"),
-    ApiRouter(calls.corrections_router, Scope.UPLOAD, "correct sentiment"),
+    ApiRouter(corrections.sentiment_router, Scope.UPLOAD, "correct sentiment"),
     ApiRouter(corrections.read_router, Scope.READ, "view calls"),
     ApiRouter(corrections.write_router, Scope.UPLOAD, "correct calls"),
     ApiRouter(catalog.read_router, Scope.READ, "view the competitor list"),
@@ -118,6 +124,9 @@ PAGE_ROUTERS = (
     reports.router,
     agents.router,
     audit.router,
+    operation.router,
+    access_page.router,
+    data.router,
 )
 """Pages require scope READ; some of their routes require more."""
 

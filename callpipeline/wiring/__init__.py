@@ -19,7 +19,7 @@ from callpipeline.pipeline.ingest.beside import SidecarTranscripts, SideMetadata
 from callpipeline.pipeline.ingest.legacy_import import LegacyImport
 from callpipeline.pipeline.processing.redaction import Redactor
 from callpipeline.pipeline.processing.stages import Stages
-from callpipeline.storage.access import AuditLog
+from callpipeline.storage.access import ApiKeys, AuditLog, UserAccounts
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.storage.calls.descriptions import Descriptions
 from callpipeline.storage.calls.ledger import Ledger
@@ -44,6 +44,7 @@ from callpipeline.storage.results.call_audio import CallAudio
 from callpipeline.storage.results.decisions.corrections import SentimentCorrections
 from callpipeline.storage.results.decisions.evaluations import Evaluations
 from callpipeline.storage.results.decisions.reviews import Reviews
+from callpipeline.storage.results.decisions.words import WordCorrections
 from callpipeline.storage.results.patterns import SentimentPatterns
 from callpipeline.storage.results.results import Results
 from callpipeline.storage.results.speakers import Speakers
@@ -199,6 +200,10 @@ class Storage:
         return SentimentCorrections(self.database)
 
     @property
+    def words(self) -> WordCorrections:
+        return WordCorrections(self.database)
+
+    @property
     def alert_rules(self) -> AlertRules:
         return AlertRules(self.database)
 
@@ -217,6 +222,14 @@ class Storage:
     @property
     def evaluations(self) -> Evaluations:
         return Evaluations(self.database)
+
+    @property
+    def users(self) -> UserAccounts:
+        return UserAccounts(self.database)
+
+    @property
+    def keys(self) -> ApiKeys:
+        return ApiKeys(self.database)
 
     @property
     def audit(self) -> AuditLog:

@@ -25,6 +25,8 @@ CLEARED_TABLES = (
     "outages",
     "api_keys",
     "web_sessions",
+    "web_users",
+    "source_scans",
     "idempotent_requests",
     "daily_calls",
     "daily_competitors",

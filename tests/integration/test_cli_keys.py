@@ -63,9 +63,9 @@ def test_a_name_that_two_keys_have_is_not_enough(installation: Installation) -> 
     [
         (("crm",), "scope"),
         (("crm", "--scope", "everything"), "everything"),
-        (("  ", "--scope", "read"), "use 1 to 100"),
+        (("  ", "--scope", "read"), "1 to 100"),
         (("crm", "--scope", "read", "--expires", "2020-01-01"), "in the past"),
-        (("crm", "--scope", "read", "--expires", "soon"), "is not a time"),
+        (("crm", "--scope", "read", "--expires", "soon"), "no lifetime"),
     ],
 )
 def test_a_key_that_makes_no_sense_is_not_made(

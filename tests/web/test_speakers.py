@@ -80,7 +80,8 @@ def test_a_call_with_a_channel_per_speaker_has_nothing_to_swap(
     assert answer.status_code == 303
     refused = client.put(f"/calls/{call_id}/voices", json={"agent_voice": 1})
     assert refused.status_code == 409
-    assert client.get(f"/calls/{call_id}/voices").json() == {"voices": [], "decided_at": None}
+    none = {"voices": [], "decided_at": None, "version": 0}
+    assert client.get(f"/calls/{call_id}/voices").json() == none
 
 
 def test_the_api_assigns_the_agent(client: httpx.Client, storage: Storage, tmp_path: Path) -> None:
@@ -125,3 +126,19 @@ def test_talk_time_is_shown_by_role(client: httpx.Client, storage: Storage, tmp_
         "Customer",
         "Speakers",
     ]
+
+
+def test_of_two_people_who_assign_speakers_the_second_looks_again(
+    client: httpx.Client, storage: Storage, tmp_path: Path
+) -> None:
+    call_id = a_mono_call(storage, tmp_path, a_mono_transcript(AGENT, CUSTOMER))
+    path = f"/calls/{call_id}/voices"
+    first = client.put(path, json={"agent_voice": 2, "seen": client.get(path).json()["version"]})
+    assert first.status_code == 200 and first.json()["version"] > 0
+    late = client.put(path, json={"agent_voice": 1, "seen": 0})
+    assert late.status_code == 409 and "assigned the speakers a minute ago" in late.text
+    form = {"agent_voice": "1", "seen": "0"}
+    assert client.post(f"/calls/{call_id}/speakers", data=form, headers=HTML).status_code == 409
+    assert roles(storage, call_id) == [CUSTOMER, AGENT]
+    again = client.put(path, json={"agent_voice": 1, "seen": first.json()["version"]})
+    assert again.status_code == 200 and roles(storage, call_id) == [AGENT, CUSTOMER]

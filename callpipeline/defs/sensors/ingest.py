@@ -20,11 +20,11 @@ from callpipeline.defs.jobs.process_calls import (
 from callpipeline.defs.partitions import PROCESS_CALLS_JOB
 from callpipeline.defs.sensors.maintenance import forget_lost_batches, reclaim_lost, stale_runs_from
 from callpipeline.domain.calls.sources import Source
-from callpipeline.errors import CatalogInvalid
+from callpipeline.errors import CatalogInvalid, StoreUnavailable
 from callpipeline.pipeline.ingest.cursor import DiscoveryCursor
 from callpipeline.pipeline.ingest.discovery import Discovery, ScanBudget, discover
 from callpipeline.pipeline.ingest.late_metadata import read_late_metadata
-from callpipeline.storage.sources.recordings import DiscoveryPositions
+from callpipeline.storage.sources.recordings import DiscoveryPositions, ScanCounts, SourceScans
 from callpipeline.wiring import (
     HOME_SOURCE,
     Storage,
@@ -155,22 +155,46 @@ def _sensor(source: Source, settings: Settings) -> dg.SensorDefinition:
         ),
     )
     def sensor(context: SensorContext, storage: dg.ResourceParam[Storage]) -> dg.SensorResult:
-        positions = DiscoveryPositions(storage.database)
         with expose_errors():
-            token, position = positions.find(source.name, context.cursor)
-            discovery = discover(
-                source,
-                open_source(settings, source),
-                storage.ledger,
-                DiscoveryCursor.from_json(position, source),
-                ScanBudget(datetime.now(UTC), settings.settle_s),
-            )
-            positions.save(source.name, token, discovery.cursor.to_json(source))
+            discovery, token = _scan(source, settings, storage, context.cursor)
         for problem in _problems(discovery):
             context.log.warning(problem)
         return dg.SensorResult(skip_reason=summarize(discovery), cursor=token)
 
     return sensor
+
+
+def _scan(
+    source: Source, settings: Settings, storage: Storage, cursor: str | None
+) -> tuple[Discovery, str]:
+    """Scan a source from where its cursor stands; return the result and the token of the cursor.
+
+    The scan is recorded, also if it fails.
+    """
+    positions, scans = DiscoveryPositions(storage.database), SourceScans(storage.database)
+    token, position = positions.find(source.name, cursor)
+    try:
+        discovery = discover(
+            source,
+            open_source(settings, source),
+            storage.ledger,
+            DiscoveryCursor.from_json(position, source),
+            ScanBudget(datetime.now(UTC), settings.settle_s),
+        )
+    except StoreUnavailable as error:
+        scans.save(source.name, failure=str(error))
+        raise
+    positions.save(source.name, token, discovery.cursor.to_json(source))
+    found = discovery.result
+    counts = ScanCounts(
+        found.listed,
+        found.skipped,
+        found.unsettled,
+        sum(each.is_new for each in found.registered),
+        found.unreadable,
+    )
+    scans.save(source.name, counts, has_swept=discovery.finished_sweep, failure=discovery.failure)
+    return discovery, token
 
 
 def summarize(discovery: Discovery) -> str:

@@ -1,6 +1,7 @@
 """Delivery of notifications from the outbox, by a sensor or a command."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,9 +15,10 @@ from callpipeline.domain.notifications import (
     NotificationChannel,
     NotificationEvent,
     NotificationPolicy,
+    Severity,
 )
 from callpipeline.errors import DeliveryRefused, ReceiverGone
-from callpipeline.notify.ports import DeliveryReceipt, Notifier
+from callpipeline.notify.ports import DeliveryReceipt, NotificationMessage, Notifier
 from callpipeline.pipeline.notifications.composing import Links, compose, quoted_moments
 from callpipeline.storage.ports.notifications import (
     DeliveryLease,
@@ -216,3 +218,50 @@ def _why_not(row: Row, off: Mapping[NotificationChannel, Row]) -> str:
     if gone:
         return f"Turned off since it answered: {gone['answer']}"
     return "Queued behind other notifications."
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAnswer:
+    """The receiver's answer to a test message. `where` names the receiver without its secrets."""
+
+    channel: NotificationChannel
+    where: str
+    delivered: bool
+    answer: str
+    took_s: float
+
+
+def check_channel(
+    notifier: Notifier, resubscribe: Callable[[NotificationChannel], object]
+) -> ChannelAnswer:
+    """Send a test message and return the answer.
+
+    A receiver that was turned off and accepts the message is turned on again.
+    """
+    began = time.monotonic()
+    try:
+        receipt = notifier.send(channel_test_message())
+        answer, is_delivered = receipt.answer, not receipt.is_partial
+    except (DeliveryRefused, ReceiverGone) as refusal:
+        answer, is_delivered = str(refusal), False
+    except Exception as error:  # such as an invalid sender; the other channels are still tested
+        answer, is_delivered = f"Couldn't send it ({type(error).__name__}).", False
+    took_s = round(time.monotonic() - began, 2)
+    if is_delivered:
+        resubscribe(notifier.channel)
+    return ChannelAnswer(notifier.channel, notifier.destination, is_delivered, answer, took_s)
+
+
+def channel_test_message() -> NotificationMessage:
+    """Return the message that a test sends."""
+    return NotificationMessage(
+        notification_id=str(uuid.uuid4()),
+        thread_id="test",
+        kind=EventKind.CUSTOM,
+        type="custom",
+        severity=Severity.INFO,
+        title="callpipeline can reach you here",
+        message="This is a test message of callpipeline's notification channels.",
+        context=("No action needed.",),
+        at=datetime.now(UTC),
+    )

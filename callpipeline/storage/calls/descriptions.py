@@ -4,7 +4,7 @@ Corrections have precedence over all else, also when a call is processed again. 
 (table `call_corrections`); the row of the call has the values in force, which analytics follow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from callpipeline.domain.audio import QualityFlag
 from callpipeline.domain.calls.call import Call, Recording
 from callpipeline.domain.calls.sources import CallAttributes
-from callpipeline.errors import ClaimLost, UnknownCall
+from callpipeline.errors import ClaimLost, CorrectionOutdated, UnknownCall
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 
@@ -38,11 +38,15 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class CallDescription:
-    """Metadata and time of a call, and the corrections that led to it, newest first."""
+    """Metadata and time of a call, and the corrections that led to it, newest first.
+
+    `version` is the number of its last correction, 0 without one.
+    """
 
     metadata: Mapping[str, str]
     started_at: datetime | None
     corrections: tuple[Correction, ...] = ()
+    version: int = 0
 
 
 class Descriptions:
@@ -114,7 +118,9 @@ class Descriptions:
             raise UnknownCall(f"Call {call_id!r} not found.")
         found = self._database.rows("descriptions/corrections", {"call_id": call_id})
         corrections = tuple(Correction(**row) for row in found)
-        return CallDescription(rows[0]["metadata"], rows[0]["started_at"], corrections)
+        return CallDescription(
+            rows[0]["metadata"], rows[0]["started_at"], corrections, rows[0]["version"]
+        )
 
     def correct(
         self,
@@ -123,10 +129,13 @@ class Descriptions:
         *,
         started_at: datetime | None = None,
         by: str | None = None,
+        seen: int | None = None,
     ) -> CallDescription:
         """Correct fields of a call; None removes a field. Raises UnknownCall.
 
-        If `started_at` is among the fields, the time of the call becomes the given one.
+        `seen` is the version that the person saw: raises CorrectionOutdated if one of the fields
+        was corrected since. If `started_at` is among the fields, the time of the call becomes the
+        given one.
         """
         removed = [name for name, value in fields.items() if value is None]
         given = {name: value for name, value in fields.items() if value is not None}
@@ -144,12 +153,32 @@ class Descriptions:
         def store(connection: Connection[DictRow]) -> None:
             if connection.execute(query("reviews/lock_call"), changed).fetchone() is None:
                 raise UnknownCall(f"Call {call_id!r} not found.")
+            if seen is not None:
+                _check_version(connection, call_id, tuple(fields), seen)
             connection.execute(query("descriptions/insert_correction"), changed)
             connection.execute(query("descriptions/correct"), changed)
             connection.execute(query("reviews/touch_call"), changed)
 
         self._database.with_retry(store)
         return self.find(call_id)
+
+
+def _check_version(
+    connection: Connection[DictRow], call_id: str, fields: Sequence[str], seen: int
+) -> None:
+    """Raise CorrectionOutdated if another person has corrected one of the fields since."""
+    parameters = {"call_id": call_id, "fields": list(fields), "seen": seen}
+    row = connection.execute(query("descriptions/corrected_since"), parameters).fetchone()
+    if row:
+        raise CorrectionOutdated(
+            f"{row['corrected_by'] or 'Another person'} corrected {row['field'].replace('_', ' ')} "
+            f"{minutes_ago(row['minutes'])}."
+        )
+
+
+def minutes_ago(minutes: int) -> str:
+    """Return how long ago something was, in words."""
+    return f"{minutes} minutes ago" if minutes > 1 else "a minute ago"
 
 
 def _flagged(call_id: str, flag: QualityFlag | None = None) -> Row:

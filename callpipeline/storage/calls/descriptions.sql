@@ -105,4 +105,15 @@ RETURNING metadata, started_at;
 
 -- name: find
 -- Select what is known about a call.
-SELECT metadata, started_at FROM calls WHERE call_id = %(call_id)s AND state <> 'ERASED';
+SELECT metadata, started_at,
+       coalesce((SELECT max(k.correction_id) FROM call_corrections k
+                 WHERE k.call_id = c.call_id AND k.fields <> '{}'), 0) AS version
+FROM calls c WHERE call_id = %(call_id)s AND state <> 'ERASED';
+
+-- name: corrected_since
+-- Return the last correction of one of these fields after the one that a person saw.
+SELECT f.key AS field, k.corrected_by,
+       ceil(extract(epoch FROM clock_timestamp() - k.corrected_at) / 60)::integer AS minutes
+FROM call_corrections k, jsonb_object_keys(k.fields) AS f (key)
+WHERE k.call_id = %(call_id)s AND k.correction_id > %(seen)s AND f.key = ANY(%(fields)s)
+ORDER BY k.correction_id DESC LIMIT 1;

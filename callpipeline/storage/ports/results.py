@@ -179,6 +179,7 @@ class MentionDetail:
 class VoiceDecision:
     """A person's decision on which voice of a mono recording is the agent."""
 
+    decision_id: int
     call_id: str
     agent_voice: int
     decided_by: str | None

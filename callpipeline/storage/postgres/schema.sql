@@ -386,6 +386,22 @@ COMMENT ON COLUMN segments.voice IS
 COMMENT ON COLUMN segments.voice_confidence IS
     'Probability that the segment is of that voice.';
 
+CREATE TABLE word_corrections (
+    correction_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    call_id        text NOT NULL REFERENCES calls ON DELETE CASCADE,
+    channel        text NOT NULL,
+    start_s        double precision NOT NULL,
+    end_s          double precision NOT NULL CHECK (end_s >= start_s),
+    original       text NOT NULL,
+    text           text NOT NULL CHECK (text <> ''),
+    corrected_by   text,
+    corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX word_corrections_by_call ON word_corrections (call_id, correction_id);
+COMMENT ON TABLE word_corrections IS
+    'Words that people corrected, by their time: they hold for later transcripts too.';
+COMMENT ON COLUMN word_corrections.original IS 'The words that were corrected.';
+
 CREATE TABLE redactions (
     call_id   text NOT NULL REFERENCES calls ON DELETE CASCADE,
     position  integer NOT NULL,
@@ -662,6 +678,30 @@ COMMENT ON TABLE discovery IS
 COMMENT ON COLUMN discovery.token IS 'Cursor of the sensor, as long as the position is valid.';
 COMMENT ON COLUMN discovery.position IS
     'JSON with object keys; text, because jsonb rejects some of their characters.';
+
+CREATE TABLE source_scans (
+    source      text PRIMARY KEY,
+    scanned_at  timestamptz NOT NULL,
+    listed_at   timestamptz,
+    swept_at    timestamptz,
+    found_at    timestamptz,
+    listed      bigint NOT NULL DEFAULT 0,
+    skipped     bigint NOT NULL DEFAULT 0,
+    unsettled   bigint NOT NULL DEFAULT 0,
+    unreadable  jsonb NOT NULL DEFAULT '{}',
+    failure     text
+);
+COMMENT ON TABLE source_scans IS
+    'When each source was last scanned. Counts are of the last scan that listed objects.';
+COMMENT ON COLUMN source_scans.swept_at IS
+    'When all objects of the source were last listed; null until then.';
+COMMENT ON COLUMN source_scans.found_at IS 'When a new recording was last registered.';
+COMMENT ON COLUMN source_scans.skipped IS 'Objects that are no recordings by name.';
+COMMENT ON COLUMN source_scans.unsettled IS 'Objects that may still be written to.';
+COMMENT ON COLUMN source_scans.unreadable IS
+    'Numbers of objects that cannot be imported, by reason.';
+COMMENT ON COLUMN source_scans.failure IS
+    'Why the last scan failed or broke off; null if it did not.';
 
 CREATE TABLE incidents (
     incident_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1047,6 +1087,20 @@ COMMENT ON TABLE api_keys IS
     'API keys of programs. Only a hash of the secret is stored; revoked keys are kept as a record.';
 COMMENT ON COLUMN api_keys.last_used_at IS 'Accurate to about a minute.';
 COMMENT ON COLUMN api_keys.created_by IS 'User and machine that ran the command.';
+
+CREATE TABLE web_users (
+    user_name      text PRIMARY KEY CHECK (user_name <> ''),
+    role           text NOT NULL CHECK (role IN ('reader', 'user', 'admin')),
+    password_hash  text NOT NULL CHECK (password_hash LIKE 'scrypt:%'),
+    is_enabled     boolean NOT NULL DEFAULT true,
+    made_by        text NOT NULL,
+    made_at        timestamptz NOT NULL DEFAULT now(),
+    changed_by     text NOT NULL,
+    changed_at     timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE web_users IS
+    'Users who are managed in the app, beside those of the settings. Passwords are hashed.';
+COMMENT ON COLUMN web_users.is_enabled IS 'A disabled user cannot log in.';
 
 CREATE TABLE web_sessions (
     session_sha256  bytea PRIMARY KEY CHECK (octet_length(session_sha256) = 32),

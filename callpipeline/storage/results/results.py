@@ -32,7 +32,7 @@ from callpipeline.storage.postgres import tables
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
 from callpipeline.storage.results import serialization, speakers, unjudged
-from callpipeline.storage.results.decisions import reviews
+from callpipeline.storage.results.decisions import reviews, words
 from callpipeline.storage.results.serialization import (
     peaks_to_json,
     transcript_from_json,
@@ -89,13 +89,13 @@ class Results:
         transcripts: Sequence[Transcript],
         redaction: Redaction | None = None,
     ) -> tuple[Transcript, ...]:
-        """Store transcripts and return them with the roles that a person gave to the voices.
+        """Store transcripts and return them as people corrected them, in words and roles of voices.
 
-        With `redaction`, also store what was masked, and replace the audio by the muted one.
+        The objects keep what the recogniser heard. With `redaction`, also store what was masked,
+        and replace the audio by the muted one.
         """
         call_id = write.call_id
         heads = [serialization.transcript_row(call_id, transcript) for transcript in transcripts]
-        segments = [serialization.segment_row(call_id, s) for t in transcripts for s in t.segments]
         voices = [serialization.voice_row(call_id, v) for t in transcripts for v in t.voices]
         objects: dict[str, bytes | Path] = {
             keys.transcript(call_id, t.channel): transcript_to_json(t) for t in transcripts
@@ -106,8 +106,10 @@ class Results:
             )
             self._withhold_audio(write, redaction)
 
-        def store(connection: Connection[DictRow]) -> int | None:
+        def store(connection: Connection[DictRow]) -> tuple[Transcript, ...]:
             tables.replace(connection, "transcripts", "call_id", [call_id], heads)
+            right = words.apply(connection, call_id, transcripts, redaction)
+            segments = [serialization.segment_row(call_id, s) for t in right for s in t.segments]
             tables.insert(connection, "segments", segments)
             tables.replace(connection, "voices", "call_id", [call_id], voices)
             if voices:
@@ -116,10 +118,9 @@ class Results:
             agent_voice = speakers.agent_voice(connection, call_id) if voices else None
             _save_redaction(connection, call_id, redaction)
             self._put(connection, write, objects)
-            return agent_voice
+            return tuple(assign_roles(each, agent_voice) for each in right)
 
-        agent_voice = self._write(write, store)
-        return tuple(assign_roles(each, agent_voice) for each in transcripts)
+        return self._write(write, store)
 
     def _withhold_audio(self, write: StageWrite, redaction: Redaction) -> None:
         """Store what will be muted before the first file is replaced by a muted one.
@@ -194,20 +195,31 @@ class Results:
             self._store.fetch(keys.channel_audio(call_id, channel), into)
 
     def transcripts(self, call_id: str) -> tuple[Transcript, ...]:
-        """Return the transcripts with words. Raises MissingObject before they are stored."""
+        """Return the transcripts with words, as people corrected them.
+
+        Raises MissingObject before they are stored.
+        """
+        stored = self.recognised(call_id)
+
+        def correct(connection: Connection[DictRow]) -> tuple[Transcript, ...]:
+            right = words.apply(connection, call_id, stored)
+            if not any(each.voices for each in stored):
+                return right
+            # Documents have the roles that were found; a person may have decided since.
+            agent_voice = speakers.agent_voice(connection, call_id)
+            return tuple(assign_roles(each, agent_voice) for each in right)
+
+        return self._database.with_retry(correct)
+
+    def recognised(self, call_id: str) -> tuple[Transcript, ...]:
+        """Return the transcripts as the recogniser heard them. Raises MissingObject."""
         heads = self._rows("transcripts", call_id)
         if not heads:
             raise MissingObject(
                 f"Call {call_id} has no transcripts yet: materialize that asset first."
             )
         with explain_deletion(self._database, call_id, Stage.TRANSCRIPTS):
-            read = [self._store.read(head["object_key"]) for head in heads]
-        stored = tuple(map(transcript_from_json, read))
-        if not any(each.voices for each in stored):
-            return stored
-        # Documents have the roles that were found; a person may have decided since.
-        agent_voice = self._database.with_retry(lambda c: speakers.agent_voice(c, call_id))
-        return tuple(assign_roles(each, agent_voice) for each in stored)
+            return tuple(transcript_from_json(self._store.read(h["object_key"])) for h in heads)
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]:
         """Return all mentions in order of time, including those that do not count."""

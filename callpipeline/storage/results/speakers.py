@@ -9,7 +9,8 @@ from psycopg.rows import DictRow
 
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.transcripts import Voice
-from callpipeline.errors import UnknownCall, UnknownVoices
+from callpipeline.errors import CorrectionOutdated, UnknownCall, UnknownVoices
+from callpipeline.storage.calls.descriptions import minutes_ago
 from callpipeline.storage.ports.results import VoiceDecision
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
@@ -21,16 +22,26 @@ class Speakers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def decide(self, call_id: str, agent_voice: int, by: str | None = None) -> VoiceDecision:
+    def decide(
+        self, call_id: str, agent_voice: int, by: str | None = None, *, seen: int | None = None
+    ) -> VoiceDecision:
         """Record that a voice is the agent, and apply it to segments, mentions and talk time.
 
-        Raises UnknownCall, and UnknownVoices if the transcript has no voices. Judgements stay.
+        `seen` is the last decision that the person saw, 0 if there was none: raises
+        CorrectionOutdated if there is a later one. Raises UnknownCall, and UnknownVoices if the
+        transcript has no voices. Judgements stay.
         """
         decided = {"call_id": call_id, "agent_voice": agent_voice}
         decided |= {"by": sanitize_text(by) if by else None}
         with self._database.transaction() as connection:
             if connection.execute(query("reviews/lock_call"), decided).fetchone() is None:
                 raise UnknownCall(f"Call {call_id!r} not found.")
+            last = connection.execute(query("speakers/last_decision"), decided).fetchone()
+            if seen is not None and last is not None and last["decision_id"] > seen:
+                raise CorrectionOutdated(
+                    f"{last['decided_by'] or 'Another person'} assigned the speakers "
+                    f"{minutes_ago(last['minutes'])}."
+                )
             row = connection.execute(query("speakers/insert_decision"), decided).fetchone()
             if row is None:
                 raise UnknownVoices(f"Call {call_id} has no voices to choose from.")

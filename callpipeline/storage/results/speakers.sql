@@ -14,7 +14,8 @@ RETURNING *;
 
 -- name: last_decision
 -- Select the decision in force on the voices of a call.
-SELECT * FROM voice_decisions WHERE call_id = %(call_id)s ORDER BY decision_id DESC LIMIT 1;
+SELECT *, ceil(extract(epoch FROM clock_timestamp() - decided_at) / 60)::integer AS minutes
+FROM voice_decisions WHERE call_id = %(call_id)s ORDER BY decision_id DESC LIMIT 1;
 
 -- name: update_mentions
 -- Bring the speakers of mentions in line with their segments'.

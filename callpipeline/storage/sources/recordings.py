@@ -1,14 +1,17 @@
-"""Recordings of all sources: discovery positions, and recordings announced by URL."""
+"""Recordings of all sources: discovery positions, last scans, and recordings announced by URL."""
 
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from psycopg import Connection
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from callpipeline.domain.calls.call import Recording, RegisteredCall, Registration
 from callpipeline.errors import MissingObject, StoreUnavailable
@@ -98,6 +101,61 @@ class DiscoveryPositions:
         """Save the position of a token, unless the token was replaced in the meantime."""
         parameters = {"source": source, "token": token, "position": position}
         self._database.rows("sources/save_position", parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceScan:
+    """The time of a source's last scan, and what the last scan found that listed objects.
+
+    `swept_at` is when all of its objects were listed, `found_at` when a call was registered;
+    `failure` says why the last scan failed. Counts are those of `ScanResult`.
+    """
+
+    source: str
+    scanned_at: datetime
+    listed_at: datetime | None
+    swept_at: datetime | None
+    found_at: datetime | None
+    listed: int
+    skipped: int
+    unsettled: int
+    unreadable: dict[str, int]
+    failure: str | None
+
+
+class ScanCounts(NamedTuple):
+    """Objects that a scan listed, skipped, found unsettled or unreadable, and its new calls."""
+
+    listed: int = 0
+    skipped: int = 0
+    unsettled: int = 0
+    found: int = 0
+    unreadable: dict[str, int] | None = None
+
+
+class SourceScans:
+    """The last scan of each source: table `source_scans`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(
+        self,
+        source: str,
+        counts: ScanCounts = ScanCounts(),  # noqa: B008 - immutable
+        *,
+        has_swept: bool = False,
+        failure: str | None = None,
+    ) -> None:
+        """Record a scan. Counts stay if it listed nothing."""
+        row = counts._asdict() | {"unreadable": Jsonb(counts.unreadable or {})}
+        row |= {"source": source, "swept": has_swept, "failure": failure}
+        self._database.rows("sources/save_scan", row)
+
+    def all(self) -> dict[str, SourceScan]:
+        """Return the last scan of each source that was scanned, by its name."""
+        rows = self._database.rows("sources/list_scans")
+        return {row["source"]: SourceScan(**row) for row in rows}
 
 
 class Announcements:

@@ -61,3 +61,30 @@ SELECT position FROM discovery WHERE source = %(source)s AND token = %(token)s;
 UPDATE discovery SET position = %(position)s, updated_at = now()
 WHERE source = %(source)s AND token = %(token)s
 RETURNING source;
+
+-- name: save_scan
+-- Record a scan of a source. Counts stay if it listed nothing, because nothing was due or it failed.
+INSERT INTO source_scans AS known (source, scanned_at, listed_at, swept_at, found_at, listed, skipped,
+                                   unsettled, unreadable, failure)
+SELECT %(source)s, at, CASE WHEN %(listed)s > 0 THEN at END, CASE WHEN %(swept)s THEN at END,
+       CASE WHEN %(found)s > 0 THEN at END, %(listed)s, %(skipped)s, %(unsettled)s, %(unreadable)s,
+       %(failure)s
+FROM (SELECT clock_timestamp() AS at) AS now
+ON CONFLICT (source) DO UPDATE SET
+    scanned_at = excluded.scanned_at,
+    listed_at = coalesce(excluded.listed_at, known.listed_at),
+    swept_at = coalesce(excluded.swept_at, known.swept_at),
+    found_at = coalesce(excluded.found_at, known.found_at),
+    (listed, skipped, unsettled, unreadable) = (
+        SELECT CASE WHEN is_new THEN excluded.listed ELSE known.listed END,
+               CASE WHEN is_new THEN excluded.skipped ELSE known.skipped END,
+               CASE WHEN is_new THEN excluded.unsettled ELSE known.unsettled END,
+               CASE WHEN is_new THEN excluded.unreadable ELSE known.unreadable END
+        FROM (SELECT excluded.listed_at IS NOT NULL OR excluded.swept_at IS NOT NULL
+                     AS is_new) AS counted),
+    failure = excluded.failure
+RETURNING source;
+
+-- name: list_scans
+-- List the last scan of each source.
+SELECT * FROM source_scans ORDER BY source;

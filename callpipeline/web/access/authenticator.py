@@ -4,14 +4,13 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from cachetools import TTLCache
 from fastapi import HTTPException
-from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -21,8 +20,9 @@ from callpipeline.domain.access import ApiKey, Scope, expand_scopes
 from callpipeline.http_server.limits import ConcurrencyLimiter, LoginLimiter, RateLimiter
 from callpipeline.http_server.origins import is_from_loopback, is_local_host
 from callpipeline.http_server.security import Signer, UserPasswords
-from callpipeline.storage.access import ApiKeys, Session, Sessions
+from callpipeline.storage.access import ApiKeys, Session, Sessions, UserAccounts
 from callpipeline.storage.postgres.database import Database
+from callpipeline.web.access.accounts import Accounts
 from callpipeline.web.access.csrf import CsrfBinding, CsrfTokens
 from callpipeline.web.access.permissions import (
     CHALLENGE,
@@ -35,6 +35,7 @@ from callpipeline.web.access.proxies import TrustedProxies
 SESSION_COOKIE = "callpipeline"
 WRONG_KEYS_PER_MIN = 300
 """Wrong keys from one address, each of which costs a database query."""
+DISABLED = "Your account is disabled. Ask an admin."
 WRONG_KEY = "This key is unknown, revoked or expired."
 HOST_NOT_LOCAL = (
     "This address isn't a local one. Open the app at http://127.0.0.1 and its port. To give others "
@@ -117,18 +118,19 @@ class LoginSessions:
     def __init__(
         self,
         sessions: Sessions,
-        users: Mapping[str, SecretStr],
+        accounts: Accounts,
         *,
         cache: SessionCache | None = None,
     ) -> None:
         self._sessions = sessions
-        self._users = users
+        self._accounts = accounts
         self._cache = SessionCache(CACHE_SIZE, CACHE_TTL_S) if cache is None else cache
 
     async def create(self, name: str) -> str:
         """Create a session; return the value of its cookie."""
         cookie = secrets.token_urlsafe(32)
-        mark = self._password_mark(cookie, name)
+        account = await self._accounts.find(name)
+        mark = _password_mark(cookie, (account and account.secret) or "")
         await asyncio.to_thread(self._sessions.create, _digest(cookie), name, mark)
         return cookie
 
@@ -139,9 +141,12 @@ class LoginSessions:
             session = self._cache[digest]
         else:
             session = self._cache[digest] = await asyncio.to_thread(self._sessions.find, digest)
-        if session is None or session.user_name not in self._users:
+        if session is None:
             return None
-        mark = self._password_mark(cookie, session.user_name)
+        account = await self._accounts.find(session.user_name)
+        if account is None or not account.is_enabled or account.secret is None:
+            return None
+        mark = _password_mark(cookie, account.secret)
         return session.user_name if hmac.compare_digest(mark, session.password_mark) else None
 
     async def end(self, cookie: str) -> None:
@@ -149,10 +154,10 @@ class LoginSessions:
         await asyncio.to_thread(self._sessions.delete, _digest(cookie))
         self._cache.pop(_digest(cookie), None)
 
-    def _password_mark(self, cookie: str, name: str) -> bytes:
-        """Return a keyed hash of the user's current password, useless without the cookie."""
-        password = self._users[name].get_secret_value()
-        return hmac.digest(_to_bytes(cookie), f"password {password}".encode(), hashlib.sha256)
+
+def _password_mark(cookie: str, secret: str) -> bytes:
+    """Return a keyed hash of the user's current password, useless without the cookie."""
+    return hmac.digest(_to_bytes(cookie), f"password {secret}".encode(), hashlib.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ class Authenticator:
     keys: ApiKeyVerifier
     sessions: LoginSessions
     users: UserPasswords
+    accounts: Accounts
     proxies: TrustedProxies
     tokens: CsrfTokens
     requests: RateLimiter
@@ -181,7 +187,7 @@ class Authenticator:
         ):
             return Authentication(await self._key_owner(request, key))
         if proxied:
-            return self._user(proxied, "proxy", CsrfBinding(f"proxy {proxied}"))
+            return await self._user(proxied, "proxy", CsrfBinding(f"proxy {proxied}"))
         if self.users and (found := await self._session_user(request)):
             return found
         if self.options.web_is_open:
@@ -225,13 +231,17 @@ class Authenticator:
     async def _session_user(self, request: HTTPConnection) -> Authentication | None:
         cookie = self.session_cookie(request)
         name = await self.sessions.user(cookie) if cookie else None
-        return self._user(name, "login", session_binding(cookie)) if name and cookie else None
+        if not name or not cookie:
+            return None
+        return await self._user(name, "login", session_binding(cookie))
 
-    def _user(
+    async def _user(
         self, name: str, method: Literal["login", "proxy"], binding: CsrfBinding
     ) -> Authentication:
-        scopes = self.options.scopes_of(name)
-        return Authentication(Visitor(name, scopes, method, f"user:{name}"), binding)
+        account = await self.accounts.find(name)
+        if account is None or not account.is_enabled:
+            raise HTTPException(403, DISABLED)
+        return Authentication(Visitor(name, account.scopes, method, f"user:{name}"), binding)
 
 
 def open_authenticator(options: Settings, database: Database) -> Authenticator:
@@ -240,12 +250,14 @@ def open_authenticator(options: Settings, database: Database) -> Authenticator:
     sessions = Sessions(
         database, lifetime_s=options.web_session_h * 3600, idle_s=options.web_idle_h * 3600
     )
+    accounts = Accounts(options, UserAccounts(database))
     passwords = {name: each.get_secret_value() for name, each in options.web_users.items()}
     return Authenticator(
         options=options,
         keys=ApiKeyVerifier(ApiKeys(database), own.get_secret_value() if own else None),
-        sessions=LoginSessions(sessions, options.web_users),
+        sessions=LoginSessions(sessions, accounts),
         users=UserPasswords(passwords),
+        accounts=accounts,
         proxies=TrustedProxies(options.web_trusted_proxies or (), options.web_proxy_header),
         tokens=CsrfTokens(
             Signer(key.get_secret_value().encode() if key else secrets.token_bytes(32))

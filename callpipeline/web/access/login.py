@@ -139,12 +139,16 @@ async def _verify_password(
     """Check the password. Raises HTTPException (429) after many failures."""
     address = authenticator.proxies.client(request)
     authenticator.failed_logins.acquire(sent.name, address)
+    account = await authenticator.accounts.find(sent.name, is_fresh=True)
+    stored = account.password_hash if account and account.is_enabled else None
     async with authenticator.logins.admit(), authenticator.logins.run():
-        is_correct = await asyncio.to_thread(authenticator.users.verify, sent.name, sent.password)
+        is_correct = await asyncio.to_thread(
+            authenticator.users.verify, sent.name, sent.password, stored
+        )
     if is_correct:
         authenticator.failed_logins.succeeded(sent.name, address)
     # Unknown names aren't logged: people type passwords into that field.
-    name = repr(sent.name) if sent.name in authenticator.users else "an unknown name"
+    name = repr(sent.name) if account else "an unknown name"
     log.info("login of %s from %s: %s", name, address, "ok" if is_correct else "refused")
     return is_correct
 

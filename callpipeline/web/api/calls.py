@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool
 
 from callpipeline.domain.audio import Channel, Speaker
 from callpipeline.domain.calls.call import Stage
-from callpipeline.domain.sentiment import Sentiment
 from callpipeline.http_server.responses import (
     ByteRange,
     RangeNotSatisfiable,
@@ -28,17 +27,15 @@ from callpipeline.http_server.responses import (
 from callpipeline.pipeline.reading.clips import MAX_CLIP_S, ClipFormat, open_clip
 from callpipeline.pipeline.reading.documents import CallFormat, download
 from callpipeline.pipeline.reading.playback import open_playback, waveform
-from callpipeline.storage.postgres.database import sanitize_text
 from callpipeline.storage.results.serialization import transcript_to_json
 from callpipeline.web.access import Scope, require, visitor_of
 from callpipeline.web.problems import problems
-from callpipeline.web.state import AppState, CallId, State, call_detail, call_summary
+from callpipeline.web.state import AppState, CallId, State, call_summary
 from callpipeline.wiring.engines import measure_peaks
 
 playback_router = APIRouter(prefix="/calls/{call_id}", tags=["listening"])
 download_router = APIRouter(prefix="/calls/{call_id}", tags=["downloads"])
 voices_router = APIRouter(prefix="/calls/{call_id}", tags=["voices"])
-corrections_router = APIRouter(prefix="/calls/{call_id}", tags=["mentions"])
 
 CACHEABLE = "private, max-age=86400, immutable"
 """For versioned URLs; a day only, since calls can be erased."""
@@ -231,16 +228,24 @@ class VoiceRole(BaseModel):
 
 
 class VoiceRoles(BaseModel):
-    """The voices of a call; `decided_at` is the time of a person's decision on their roles."""
+    """The voices of a call; `decided_at` is the time of a person's decision on their roles.
+
+    `version` changes with each decision; it is 0 before the first.
+    """
 
     voices: list[VoiceRole]
     decided_at: datetime | None
+    version: int
 
 
 class AgentVoiceRequest(BaseModel):
-    """The voice that is the agent: 1 or 2; the other one is the customer."""
+    """The voice that is the agent: 1 or 2; the other one is the customer.
+
+    With `seen`, a version, the request is refused (409) if another person has decided since.
+    """
 
     agent_voice: Annotated[int, Field(ge=1, le=2)]
+    seen: int | None = None
 
 
 @download_router.get("/voices", responses=problems(404, 503))
@@ -253,7 +258,11 @@ def voices(state: State, call_id: CallId) -> VoiceRoles:
         VoiceRole(voice=voice.number, speaker=voice.speaker, talk_s=voice.talk_s)
         for voice in speakers.voices(call_id)
     ]
-    return VoiceRoles(voices=found, decided_at=decision and decision.decided_at)
+    return VoiceRoles(
+        voices=found,
+        decided_at=decision and decision.decided_at,
+        version=decision.decision_id if decision else 0,
+    )
 
 
 @voices_router.put(
@@ -267,51 +276,8 @@ def assign_voices(
     """Make a voice of a mono call the agent; segments, mentions and talk time follow."""
     visitor = visitor_of(request)
     name = visitor.name if visitor else None
-    state.storage.speakers.decide(call_id, wanted.agent_voice, name)
+    state.storage.speakers.decide(call_id, wanted.agent_voice, name, seen=wanted.seen)
     return voices(state, call_id)
-
-
-class SentimentCorrection(BaseModel):
-    """The right sentiment of a mention; null lets the judge's hold again.
-
-    With `seen`, the request is refused (409) if the sentiment has changed since.
-    """
-
-    sentiment: Sentiment | None
-    seen: Sentiment | None = None
-
-
-class CorrectedMention(BaseModel):
-    """A mention and its sentiment; `judged_sentiment` is the judge's, if it was corrected."""
-
-    mention_id: str
-    competitor: str
-    sentiment: Sentiment
-    judged_sentiment: Sentiment | None
-
-
-@corrections_router.put("/mentions/{mention_id}/sentiment", responses=problems(404, 409, 422, 503))
-def correct_sentiment(
-    state: State,
-    request: Request,
-    call_id: CallId,
-    mention_id: Annotated[str, Path(max_length=1000)],
-    wanted: SentimentCorrection,
-) -> CorrectedMention:
-    """Correct the sentiment of a mention; numbers follow, and it outlives a new judgement."""
-    visitor = visitor_of(request)
-    name = visitor.name if visitor else None
-    found = sanitize_text(mention_id)
-    state.storage.corrections.correct(call_id, found, wanted.sentiment, name, seen=wanted.seen)
-    detail = next(m for m in call_detail(state, call_id).mentions if m.mention_id == found)
-    if detail.sentiment is None:
-        raise HTTPException(409, "The mention was judged again meanwhile.")
-    return CorrectedMention(
-        mention_id=found,
-        competitor=detail.mention.competitor,
-        sentiment=detail.sentiment,
-        judged_sentiment=detail.judged_sentiment,
-    )
 
 
 @download_router.get("/call.json", responses=NOT_FOUND)

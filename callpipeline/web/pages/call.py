@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
-from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.mentions import Review
 from callpipeline.domain.redaction.masking import count_kinds
 from callpipeline.domain.transcripts import (
@@ -107,6 +107,10 @@ def _results(state: AppState, detail: CallDetail) -> dict[str, Any]:
     voices = state.storage.speakers.voices(call_id) if segments else ()
     is_outdated = has_older_list(state, detail)
     context |= {"voices": voices_view(voices), "is_outdated": is_outdated}
+    decision = state.storage.speakers.decision(call_id) if voices else None
+    context |= {"voices_version": decision.decision_id if decision else 0}
+    context |= {"is_correctable": detail.state is CallState.COMPLETED}
+    context |= {"corrected_words": len(state.storage.words.history(call_id))}
     return context | {"corrections": corrections_view(state.storage.descriptions, detail)}
 
 

@@ -224,12 +224,17 @@ def correct_sentiment(
     dependencies=[Depends(require(Scope.UPLOAD, page=True, action="assign speakers"))],
 )
 def assign_speakers(
-    state: State, request: Request, call_id: CallId, agent_voice: Annotated[AgentVoice, Form()]
+    state: State,
+    request: Request,
+    call_id: CallId,
+    agent_voice: Annotated[AgentVoice, Form()],
+    seen: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Make a voice of a mono call the agent and the other one the customer."""
     visitor = visitor_of(request)
+    name = visitor.name if visitor else None
     with suppress(UnknownVoices):  # processed again meanwhile: the page shows what there is now
-        state.storage.speakers.decide(call_id, agent_voice, visitor.name if visitor else None)
+        state.storage.speakers.decide(call_id, agent_voice, name, seen=seen)
     return RedirectResponse(f"/calls/{call_id}#transcript", 303)
 
 

@@ -7,8 +7,11 @@ requests neither wait for Postgres nor fail without it, and a killed app loses n
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from cachetools import TTLCache
 from starlette.requests import Request
@@ -18,6 +21,7 @@ from callpipeline.domain.access import AuditAction, AuditEntry
 from callpipeline.errors import CallpipelineError
 from callpipeline.storage.access import AuditLog, AuditSpool
 from callpipeline.web.access import Visitor, visitor_of
+from callpipeline.web.pages.rendering import printable
 
 EVERY_S = 1.0
 ONCE_S = 30 * 60.0
@@ -71,6 +75,9 @@ AUDITED: Mapping[str, AuditAction] = {
     "PUT /calls/{call_id}/voices": A.CORRECTED,
     "PUT /calls/{call_id}/mentions/{mention_id}/sentiment": A.CORRECTED,
     "PATCH /calls/{call_id}/metadata": A.CORRECTED,
+    "PUT /calls/{call_id}/segments/{channel}/{index}": A.CORRECTED,
+    "GET /calls/{call_id}/transcript": A.READ,
+    "POST /calls/{call_id}/transcript": A.CORRECTED,
     "POST /calls/{call_id}/review": A.CORRECTED,
     "POST /calls/{call_id}/sentiment": A.CORRECTED,
     "POST /calls/{call_id}/speakers": A.CORRECTED,
@@ -101,6 +108,26 @@ AUDITED: Mapping[str, AuditAction] = {
     "POST /catalog/rematch/resume": A.OPERATED,
     "POST /jobs/{job_id}/retry": A.OPERATED,
     "POST /calls/retry": A.OPERATED,
+    "GET /admin/retention": A.READ,
+    "POST /admin/retention/preview": A.READ,
+    "POST /admin/retention/erase": A.ERASED,
+    "POST /erasures": A.ERASED,
+    "POST /admin/users": A.CHANGED,
+    "POST /admin/users/role": A.CHANGED,
+    "POST /admin/users/state": A.CHANGED,
+    "POST /admin/users/password": A.CHANGED,
+    "POST /admin/users/remove": A.CHANGED,
+    "POST /users": A.CHANGED,
+    "PATCH /users/{user_name}": A.CHANGED,
+    "DELETE /users/{user_name}": A.CHANGED,
+    "POST /users/{user_name}/password": A.CHANGED,
+    "POST /admin/keys": A.CHANGED,
+    "POST /admin/keys/revoke": A.CHANGED,
+    "POST /keys": A.CHANGED,
+    "DELETE /keys/{key_id}": A.CHANGED,
+    "GET /admin/channels": A.READ,
+    "POST /admin/channels/test": A.OPERATED,
+    "POST /channels/{channel}/test": A.OPERATED,
     "POST /notify": A.OPERATED,
     "POST /notify/{kind}": A.OPERATED,
 }
@@ -117,6 +144,9 @@ UNAUDITED = frozenset({
     "GET /agents", "GET /analytics/agents",
     "GET /views", "GET /views/{view_id}", "GET /saved-views", "GET /saved-views/{view_id}",
     "GET /saved-views/{view_id}/report",
+    # The operation, with numbers only; users and keys, whose changes are recorded.
+    "GET /admin", "GET /admin/users", "GET /admin/keys", "GET /admin/sources", "GET /admin/health",
+    "GET /users", "GET /keys", "GET /retention", "GET /sources",
     # Changes nothing, or says nothing of what was said.
     "POST /catalog/check", "POST /catalog/preview", "POST /competitors/preview",
     "POST /find-competitors", "GET /storage/list", "GET /storage/exists/{object_path:path}",
@@ -201,12 +231,34 @@ class AuditMiddleware:
 
         async def record(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] < 400:
-                entry = entry_of(Request(scope))
-                if entry is not None:
+                for entry in entries_of(Request(scope)):
                     scope["app"].state.app_state.audit.add(entry)
             await send(message)
 
         await self._app(scope, receive, record)
+
+
+def name_in_audit(request: Request, what: str) -> None:
+    """Add to the entry of a request whom or what it changes; never words or names of calls."""
+    request.state.audited_name = what
+
+
+def name_calls_in_audit(request: Request, call_ids: Sequence[str]) -> None:
+    """Give each of these calls an entry of its own, in place of the one of the request."""
+    request.state.audited_calls = tuple(call_ids)
+
+
+def entries_of(request: Request) -> Iterator[AuditEntry]:
+    """Yield the entry of a request, or one for each call that the route has named."""
+    entry = entry_of(request)
+    if entry is None:
+        return
+    named: Mapping[str, Any] = request.scope.get("state", {})
+    if name := named.get("audited_name"):
+        entry = replace(entry, what=f"{entry.what} {printable(str(name))[:120]}")
+    call_ids: Sequence[str] | None = named.get("audited_calls")
+    for call_id in (entry.target,) if call_ids is None else call_ids:
+        yield replace(entry, target=call_id, entry_id=str(uuid.uuid4()))
 
 
 def entry_of(request: Request) -> AuditEntry | None:

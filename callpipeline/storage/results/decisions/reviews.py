@@ -20,6 +20,7 @@ from callpipeline.domain.competitors.mentions import (
     Review,
 )
 from callpipeline.errors import ReviewOutdated, UnknownCall, UnknownMention
+from callpipeline.storage.calls.descriptions import minutes_ago
 from callpipeline.storage.ports.results import (
     MAX_REVIEW_SHIFT_S,
     DecisionCount,
@@ -173,8 +174,7 @@ def _check_seen(
     if row["decision"] is None or row["decision"] == Decision.RESET:
         raise ReviewOutdated("This mention was found again meanwhile. Check it once more.")
     who = row["decided_by"] or "Another person"
-    ago = f"{row['minutes']} minutes ago" if row["minutes"] > 1 else "a minute ago"
-    raise ReviewOutdated(f"{who} {row['decision']} this mention {ago}.")
+    raise ReviewOutdated(f"{who} {row['decision']} this mention {minutes_ago(row['minutes'])}.")
 
 
 def _apply_now(connection: Connection[DictRow], call_id: str) -> None:

@@ -57,7 +57,7 @@ def audit_page(
         more = {**further, "before": shown[-1].at.isoformat(), "after": shown[-1].entry_id}
     return page(
         request,
-        "audit.html",
+        "admin/audit.html",
         entries=shown,
         actions=list(AuditAction),
         chosen=chosen,
