@@ -17,6 +17,7 @@ from callpipeline.domain.competitors.matcher import Matcher
 
 _SEGMENTS = 20_000
 MOST_REGEXES = 10_000
+RUNS = 5
 _SPEECH = "the price of my phone is far too high and the signal comes and goes all day"
 
 
@@ -70,10 +71,14 @@ def _one_regex_per_name(catalog: Catalog) -> Callable[[str], object]:
 
 
 def _megabytes_per_s(find: Callable[[str], object], segments: list[str]) -> float:
-    started = process_time()
-    for segment in segments:
-        find(segment)
-    return sum(map(len, segments)) / 1e6 / (process_time() - started)
+    """Return the speed in the best of some runs, which other work disturbs least."""
+    best_s = float("inf")
+    for _ in range(RUNS):
+        started = process_time()
+        for segment in segments:
+            find(segment)
+        best_s = min(best_s, process_time() - started)
+    return sum(map(len, segments)) / 1e6 / best_s
 
 
 if __name__ == "__main__":

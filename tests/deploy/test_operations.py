@@ -84,7 +84,7 @@ def test_every_command_in_the_text_has_these_words(installation: Installation):
             words += ["monitoring", "--scope", "read"]
         elif words[:2] == ["keys", "revoke"]:
             words.append("monitoring")
-        elif words[0] in ("health", "env", "migrate", "doctor"):
+        elif words[0] in ("health", "env", "migrate", "doctor", "users"):
             words.append("--help")
         _run(installation, words, {})
 
