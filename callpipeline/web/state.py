@@ -180,6 +180,13 @@ async def show_page_zone(state: "State") -> None:
         page_zone.set(await run_in_threadpool(state.page_zone))
 
 
+def _competitors(options: Settings, storage: Storage) -> CompetitorMatcher:
+    return CompetitorMatcher(
+        lambda: wiring.load_catalog(options, storage.catalogs),
+        partial(wiring.open_matcher, options),
+    )
+
+
 @contextmanager
 def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
     """Open everything that routes and pages work with, and close it in reverse order."""
@@ -204,10 +211,7 @@ def open_state(options: Settings, metrics: Metrics) -> Iterator[AppState]:
             uploads=UploadSlots(upload_folder),
             idempotency_keys=IdempotencyKeys(storage.database),
             documents=SharedDocuments(storage.store, StoredTranscripts(storage.database)),
-            competitors=CompetitorMatcher(
-                lambda: wiring.load_catalog(options, storage.catalogs),
-                partial(wiring.open_matcher, options),
-            ),
+            competitors=_competitors(options, storage),
             signer=Signer(signing_key(options)),
             exporter=exporter,
             filter_choices=cached(storage.analytics.filter_choices),

@@ -32,6 +32,7 @@ NAMES: Mapping[str, set[str]] = {
     "dagster._core.definitions.run_request": {"InstigatorType"},
     "dagster._core.errors": {"DagsterInvalidConfigError"},
     "dagster._core.events": {"JobFailureData"},
+    "dagster._core.execution": {"context_creation_job"},
     "dagster._core.execution.backfill": {"BULK_ACTION_TERMINAL_STATUSES"},
     "dagster._core.execution.plan.objects": {"StepFailureData"},
     "dagster._core.instance.utils": {"RUNLESS_RUN_ID"},

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from markupsafe import Markup
 
 from callpipeline.domain.audio import CallMetrics, QualityFlag, Speaker
 from callpipeline.domain.calls.call import CallState, Stage
@@ -26,7 +24,7 @@ from callpipeline.http_server.responses import gzip_response
 from callpipeline.storage.reading.call_detail import CallDetail, ChannelDetail
 from callpipeline.web.pages.corrections import corrections_view
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS, mention_list, transcript_lines
-from callpipeline.web.pages.rendering import clock, in_page_zone, isolate, page, timestamp
+from callpipeline.web.pages.rendering import clock, in_page_zone, link_person, page, timestamp
 from callpipeline.web.pages.status_view import call_header
 from callpipeline.web.state import AppState, CallId, State, call_detail
 
@@ -293,7 +291,7 @@ def _shown_parts(metrics: CallMetrics) -> Sequence[str]:
 def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     yield "Date", timestamp(detail.took_place_at)
     for name, value in detail.metadata.items():
-        yield name.replace("_", " ").capitalize(), _linked(name, value)
+        yield name.replace("_", " ").capitalize(), link_person(name, value)
     if detail.metrics:
         yield "Length", clock(detail.metrics.duration_s)
         yield "Longest silence", clock(detail.metrics.longest_silence_s)
@@ -309,15 +307,6 @@ def _details(detail: CallDetail) -> Iterator[tuple[str, object]]:
     if version := _catalog_version(detail):
         yield "Competitor list", f"version {version}"
     yield "Call ID", detail.call_id
-
-
-def _linked(name: str, value: str) -> Markup:
-    """Link agents and customers to their pages."""
-    if name not in ("agent", "customer"):
-        return isolate(value)
-    return Markup('<a href="/{}?{}">{}</a>').format(
-        name, urlencode({"name": value}), isolate(value)
-    )
 
 
 def _masked(counts: Mapping[str, int]) -> Iterator[tuple[str, object]]:

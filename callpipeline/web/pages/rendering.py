@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -118,6 +119,15 @@ def percent(share: float | None) -> str:
 def isolate(text: str) -> Markup:
     """Wrap user-supplied text in `<bdi>`, so that its direction affects nothing around it."""
     return Markup("<bdi>{}</bdi>").format(escape(printable(text)))
+
+
+def link_person(name: str, value: str) -> Markup:
+    """Link the agent and the customer of a call to their pages; other metadata are text."""
+    if name not in ("agent", "customer"):
+        return isolate(value)
+    return Markup('<a href="/{}?{}">{}</a>').format(
+        name, urlencode({"name": value}), isolate(value)
+    )
 
 
 def format_code(text: str) -> Markup:
