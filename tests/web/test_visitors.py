@@ -265,6 +265,9 @@ def test_no_page_offers_what_its_reader_is_refused(
         while waiting:
             address = waiting.pop()
             reply = visitor.client.get(address, headers={"Accept": "text/html"})
+            if reply.is_redirect:  # /admin leads to its first page, which is offered, too
+                assert not reply.headers["Location"].startswith("/login"), address
+                continue
             # The address of a form may lack a field that the form requires.
             assert reply.status_code in (200, 206, 404, 422), address
             if not reply.headers.get("Content-Type", "").startswith("text/html"):
