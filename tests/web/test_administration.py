@@ -15,6 +15,7 @@ from callpipeline.domain.access import ApiKey, AuditAction, AuditEntry, Role, Sc
 from callpipeline.domain.calls.call import CallState, Registration
 from callpipeline.errors import LastAdmin
 from callpipeline.storage.sources.recordings import ScanCounts, SourceScans
+from callpipeline.web.api.administration.data import MAX_ERASED
 from callpipeline.wiring import Storage
 from callpipeline.wiring.administration import UserAdministration
 from tests.builders import a_recording
@@ -250,6 +251,28 @@ def test_an_erasure_is_shown_first_and_deletes_what_was_shown(
     assert smiths[0] in ann.get("/admin/retention").text, "until files are deleted too"
     again = ann.post("/admin/retention/preview", data={"calls": smiths[0]})
     assert again.status_code == 422 and "erased already" in again.text
+
+
+def test_as_many_calls_as_are_shown_can_be_erased_at_once(
+    ann: httpx.Client, storage: Storage
+) -> None:
+    recordings = [
+        Registration(a_recording(f"{number}.wav"), metadata={"customer": "smith"})
+        for number in range(MAX_ERASED + 1)
+    ]
+    storage.ledger.register(recordings)
+    too_many = ann.post("/admin/retention/preview", data={"customer": "smith"})
+    assert too_many.status_code == 422 and f"{MAX_ERASED} calls" in too_many.text
+    storage.erasures.begin([recordings[0].recording.call_id], keep_recording=True)
+    plan = ann.post("/admin/retention/preview", data={"customer": "smith"})
+    fields = re.findall(r'name="(call_id|csrf_token)" value="([^"]+)"', plan.text)
+    sent: dict[str, Any] = {"because": "ticket 7", "keep_recording": "true"}
+    sent["csrf_token"] = dict(fields)["csrf_token"]
+    sent["call_id"] = sorted({value for name, value in fields if name == "call_id"})
+    assert len(sent["call_id"]) == MAX_ERASED
+    answer = ann.post("/admin/retention/erase", data=sent)
+    assert answer.status_code == 303, answer.text
+    assert storage.ledger.count() == {CallState.ERASED: MAX_ERASED + 1}
 
 
 def test_an_erasure_by_api_is_a_dry_run_unless_it_says_otherwise(
