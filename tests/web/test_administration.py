@@ -121,11 +121,45 @@ def test_a_user_is_added_gets_a_role_and_is_disabled(
     assert storage.users.all() == []
     changes = {each.what for each in entries(storage, AuditAction.CHANGED, 4)}
     assert {
-        "POST /admin/users zoe",
+        "POST /admin/users zoe reader",
         "POST /admin/users/role zoe admin",
         "POST /admin/users/state zoe disabled",
         "POST /admin/users/remove zoe",
     } <= changes
+
+
+def test_the_audit_log_names_new_roles_states_and_scopes(
+    storage: Storage, ann: httpx.Client
+) -> None:
+    ann.post("/users", json={"name": "zoe", "role": "reader"})
+    ann.patch("/users/zoe", json={"role": "user", "is_enabled": False})
+    ann.patch("/users/zoe", json={"is_enabled": True})
+    ann.post("/keys", json={"name": "CRM", "scopes": ["upload", "read"]})
+    ann.post("/admin/keys", data={"name": "BI", "scope": ["read"], "expires": "90d"})
+    changes = {each.what for each in entries(storage, AuditAction.CHANGED, 5)}
+    assert {
+        "POST /users zoe reader",
+        "PATCH /users/{user_name} zoe user disabled",
+        "PATCH /users/{user_name} zoe enabled",
+        "POST /keys CRM read, upload",
+        "POST /admin/keys BI read",
+    } <= changes
+
+
+def test_role_and_state_change_together(
+    storage: Storage, ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann.post("/users", json={"name": "zoe", "role": "user"})
+    monkeypatch.setattr(UserAdministration, "_has_admin", False)
+    both = {"role": "admin", "is_enabled": False}
+    assert ann.patch("/users/zoe", json=both).status_code == 200, "she was no last admin before"
+    [zoe] = storage.users.all()
+    assert (zoe.role, zoe.is_enabled) == (Role.ADMIN, False)
+    ann.patch("/users/zoe", json={"is_enabled": True})
+    refused = ann.patch("/users/zoe", json={"role": "user", "is_enabled": False})
+    assert refused.status_code == 409 and "last admin" in refused.text
+    [zoe] = storage.users.all()
+    assert (zoe.role, zoe.is_enabled) == (Role.ADMIN, True), "neither has changed"
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(
@@ -185,8 +219,8 @@ def test_the_last_admin_stays_even_if_two_remove_each_other(storage: Storage, ap
     [left] = storage.users.all()
     assert refused == [left.user_name]
     for change in (
-        lambda: administration.set_role(left.user_name, Role.USER, by="a test"),
-        lambda: administration.set_enabled(left.user_name, is_enabled=False, by="a test"),
+        lambda: administration.change(left.user_name, role=Role.USER, by="a test"),
+        lambda: administration.change(left.user_name, is_enabled=False, by="a test"),
     ):
         with pytest.raises(LastAdmin):
             change()
