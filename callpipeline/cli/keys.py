@@ -14,6 +14,7 @@ from callpipeline.cli.session import (
     console,
     current_user,
     errors,
+    name_in_audit,
     open_storage_migrated,
     report_errors,
 )
@@ -43,6 +44,8 @@ def create(
     ] = None,
 ) -> None:
     """Create a key and print it once; it is not stored. Programs send it as X-API-KEY."""
+    may = ", ".join(sorted(set(scope)))
+    name_in_audit(f"{name} {may}")
     with open_storage_migrated() as storage:
         try:
             expires_at = key_end(expires, datetime.now(UTC)) if expires else None
@@ -50,7 +53,6 @@ def create(
         except KeyRefused as refusal:
             raise typer.BadParameter(str(refusal)) from None
     until = f", until {present.moment(expires_at)}" if expires_at else ""
-    may = ", ".join(sorted(set(scope)))
     errors.print(f"{key.key_id} may {may}{until}. The key is shown only once:", highlight=False)
     print(key.to_text())
 
@@ -73,6 +75,7 @@ def revoke(
     """Revoke a key. It stops working within seconds."""
     with open_storage_migrated() as storage:
         record = _find(storage.keys.all(), key)
+        name_in_audit(record.key_id)
         revoke_key(storage.keys, record.key_id, by=current_user())
     console.print(
         f"{record.key_id} ({present.printable(record.name)}) is revoked.", highlight=False
@@ -169,6 +172,7 @@ def list_users(as_json: AsJson = False) -> None:
 
 def add_user(name: UserName, role: UserRole = Role.USER) -> None:
     """Add a user and print the password once; it is not stored."""
+    name_in_audit(f"{name} {role}")
     with _open_users() as administration:
         password = administration.add(name, role, by=current_user())
     errors.print(
@@ -180,13 +184,15 @@ def add_user(name: UserName, role: UserRole = Role.USER) -> None:
 
 def set_role(name: UserName, role: UserRole) -> None:
     """Change the role of a user. The last admin stays one."""
+    name_in_audit(f"{name} {role}")
     with _open_users() as administration:
-        administration.set_role(name, role, by=current_user())
+        administration.change(name, role=role, by=current_user())
     console.print(f"{present.printable(name)} is {role} now.", highlight=False)
 
 
 def reset_password(name: UserName) -> None:
     """Give a user a new password and print it once; open sessions of the user end."""
+    name_in_audit(name)
     with _open_users() as administration:
         password = administration.reset_password(name, by=current_user())
     errors.print("The new password is shown only once:", highlight=False)
@@ -195,20 +201,23 @@ def reset_password(name: UserName) -> None:
 
 def disable(name: UserName) -> None:
     """Disable a user: the name can't be used to log in, and open sessions end."""
+    name_in_audit(name)
     with _open_users() as administration:
-        administration.set_enabled(name, is_enabled=False, by=current_user())
+        administration.change(name, is_enabled=False, by=current_user())
     console.print(f"{present.printable(name)} is disabled.", highlight=False)
 
 
 def enable(name: UserName) -> None:
     """Enable a disabled user."""
+    name_in_audit(name)
     with _open_users() as administration:
-        administration.set_enabled(name, is_enabled=True, by=current_user())
+        administration.change(name, is_enabled=True, by=current_user())
     console.print(f"{present.printable(name)} is enabled.", highlight=False)
 
 
 def remove(name: UserName) -> None:
     """Remove a user. What the user did stays in the audit log."""
+    name_in_audit(name)
     with _open_users() as administration:
         administration.remove(name)
     console.print(f"{present.printable(name)} is removed.", highlight=False)

@@ -146,6 +146,7 @@ AUDITED: Mapping[str, tuple[str, AuditAction]] = {
     "calls.status.status": ("status", A.READ),
 }
 """Commands in the audit log, by their functions."""
+MAX_NAMED_CHARS = 120
 _CALL = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}")
 _entries: ContextVar[tuple[AuditEntry, ...]] = ContextVar("audit entries", default=())
 
@@ -187,6 +188,12 @@ def name_calls(call_ids: Iterable[str]) -> None:
     """Name the calls that the running command has found, each with an entry in the audit log."""
     if entries := _entries.get():
         _entries.set(tuple(_naming(entries[0], each) for each in call_ids) or entries)
+
+
+def name_in_audit(text: str) -> None:
+    """Add to the audit log whom or what the running command changes, and how."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)[:MAX_NAMED_CHARS]
+    _entries.set(tuple(replace(each, what=f"{each.what} {plain}") for each in _entries.get()))
 
 
 def _naming(entry: AuditEntry, call_id: str) -> AuditEntry:

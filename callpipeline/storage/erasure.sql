@@ -195,7 +195,11 @@ WHERE EXISTS (SELECT FROM calls c
 
 -- name: update_erasure
 -- Record the outcome of an attempt: the obstacle, or that the erasure is finished. The location
--- of the recording is dropped when the object is gone.
+-- of the recording is dropped when the object is gone. With the end go corrections of words: a
+-- process of an earlier version may have begun the erasure, which knows nothing of them.
+WITH corrected AS (
+    DELETE FROM word_corrections WHERE call_id = %(call_id)s AND %(finished)s
+)
 UPDATE erasures SET
     looked_at = now(), trouble = %(trouble)s,
     bucket = CASE WHEN %(objects_gone)s THEN NULL ELSE bucket END,
@@ -238,8 +242,10 @@ WITH closed AS (
 SELECT (SELECT count(*) FROM messages) AS items, ARRAY(SELECT incident_id FROM closed) AS incidents;
 
 -- name: delete_segments
--- Delete the spoken text of a call, including quotes in judgements; the results stay.
+-- Delete the spoken text of a call, including corrections and quotes in judgements; the results
+-- stay.
 WITH segment_rows AS (DELETE FROM segments WHERE call_id = %(call_id)s),
+corrected AS (DELETE FROM word_corrections WHERE call_id = %(call_id)s),
 replaced_rows AS (
     DELETE FROM replaced_judgements WHERE call_id = %(call_id)s AND context <> 'dismissed'
 ), dismissed_rows AS (

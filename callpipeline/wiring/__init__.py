@@ -201,7 +201,7 @@ class Storage:
 
     @property
     def words(self) -> WordCorrections:
-        return WordCorrections(self.database)
+        return WordCorrections(self.database, self.store)
 
     @property
     def alert_rules(self) -> AlertRules:

@@ -75,15 +75,18 @@ class UserAdministration:
         self.accounts.add(plain, role, hash_password(password), by=by)
         return password
 
-    def set_role(self, name: str, role: Role, *, by: str) -> None:
-        """Change a role. It applies within seconds. Raises UserRefused, UnknownUser."""
-        self._check_managed(name)
-        self.accounts.change(name, by=by, role=role, other_admins=self._has_admin)
+    def change(
+        self, name: str, *, by: str, role: Role | None = None, is_enabled: bool | None = None
+    ) -> None:
+        """Change role and state together; None keeps it. Disabling ends the user's sessions.
 
-    def set_enabled(self, name: str, *, is_enabled: bool, by: str) -> None:
-        """Disable or enable a user; disabling ends the user's sessions."""
+        It applies within seconds. Raises UserRefused, UnknownUser, and LastAdmin before anything
+        is changed.
+        """
         self._check_managed(name)
-        self.accounts.change(name, by=by, is_enabled=is_enabled, other_admins=self._has_admin)
+        self.accounts.change(
+            name, by=by, role=role, is_enabled=is_enabled, other_admins=self._has_admin
+        )
 
     def reset_password(self, name: str, *, by: str) -> str:
         """Generate a new password and return it; it ends the user's sessions."""

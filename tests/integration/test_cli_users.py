@@ -40,8 +40,8 @@ def test_a_user_is_added_changed_and_removed(installation: Installation, storage
     installation.run("users", "remove", "zoe")
     assert storage.users.all() == []
     whats = {each.what for each in storage.audit.page(action=AuditAction.CHANGED)}
-    names = ("add", "role", "password", "disable", "enable", "remove")
-    assert whats == {f"callpipeline users {name}" for name in names}
+    changes = ("add zoe reader", "role zoe admin", "password zoe", "disable zoe", "enable zoe")
+    assert whats == {f"callpipeline users {each}" for each in (*changes, "remove zoe")}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,8 @@ def test_the_last_admin_stays(installation: Installation, storage: Storage) -> N
     installation.run("users", "add", "zoe", "--role", "admin")
     for words in (("remove", "zoe"), ("disable", "zoe"), ("role", "zoe", "--role", "user")):
         assert "last admin" in installation.run("users", *words, exit_code=1).stderr
+    refused = {each.what for each in storage.audit.page(action=AuditAction.CHANGED)}
+    assert "callpipeline users role zoe user (stopped)" in refused
     [zoe] = storage.users.all()
     assert (zoe.role, zoe.is_enabled) == ("admin", True)
 

@@ -94,7 +94,7 @@ def folder(template_folder: Path, tmp_path: Path) -> Path:
 def test_every_major_version_starts_and_migrates(tmp_path: Path, major: int):
     assert (binaries_of(major) / "postgres").exists()
     with EmbeddedPostgres(tmp_path / "new", major=major, durable=False).running() as url:
-        assert migrate(url) == "0051"
+        assert migrate(url) == "0052"
         with psycopg.connect(url) as connection:
             row = connection.execute("SHOW server_version").fetchone()
     assert row

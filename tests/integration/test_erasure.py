@@ -400,6 +400,23 @@ def test_an_erasure_is_finished_after_a_quiet_period(storage: Storage):
     assert eraser.finish() == []
 
 
+def test_corrected_words_that_an_earlier_version_left_go_when_the_erasure_is_finished(
+    storage: Storage, tmp_path: Path
+):
+    call_id, other = (processed(storage, tmp_path, key) for key in (KEY, "other.wav"))
+    storage.erasures.begin([call_id], keep_recording=False)
+    left = "INSERT INTO word_corrections (call_id, channel, start_s, end_s, original, text)"
+    with storage.database.transaction() as connection:
+        for each in (call_id, other):
+            connection.execute(f"{left} VALUES (%s, 'left', 0, 1, 'zanzibar', 'Quartz')", [each])
+    eraser = eraser_of(storage, ExternalTraces(0, busy=True))
+    assert not eraser.finish()[0].finished
+    assert storage.words.history(call_id)
+    assert eraser.finish()[0].finished
+    assert storage.words.history(call_id) == []
+    assert storage.words.history(other), "of another call"
+
+
 def test_a_store_error_is_recorded_and_retried(storage: Storage, tmp_path: Path):
     call_id = processed(storage, tmp_path)
     storage.erasures.begin([call_id], keep_recording=False)

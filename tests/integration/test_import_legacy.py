@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from callpipeline.config import Settings
+from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import CallState, Stage
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import Decision, MentionStatus
@@ -22,6 +23,7 @@ from callpipeline.domain.redaction.imported import mask_texts
 from callpipeline.domain.redaction.masking import RedactionPolicy, count_kinds
 from callpipeline.domain.redaction.tokens import Kind
 from callpipeline.domain.sentiment import Sentiment
+from callpipeline.domain.transcripts import interleave
 from callpipeline.errors import StoreUnavailable
 from callpipeline.pipeline.rematch.rematcher import RematchSkipped
 from callpipeline.storage.catalog.rematches import Rematches
@@ -207,6 +209,24 @@ def test_calls_that_were_rematched_here_are_masked_without_the_old_system(
     find_again(storage)
     again = {each.mention_id: each.status for each in storage.results.mentions(call_id)}
     assert again == {each.mention_id: each.status for each in after.values()}
+
+
+def test_masks_of_an_imported_call_are_not_undone_by_its_corrections(
+    here: Installation, old: OldSystem, storage: Storage, database_url: str
+) -> None:
+    call_id = import_with_numbers(here, old, storage)
+    said = f"{NUMBER} with Vodafone"
+    position = (Channel.RIGHT, 0)
+    assert storage.words.correct(call_id, position, said, seen=NUMBER)
+    here.environment["CALLPIPELINE_REDACT"] = "card,phone"
+    assert "Masked numbers in 1 calls." in here.run("redact", "--yes").stdout
+    [segment] = [s for s in storage.calls.segments(call_id) if (s.channel, s.index) == position]
+    spoken = {
+        (s.channel, s.index): s.text for s in interleave(storage.results.transcripts(call_id))
+    }
+    assert segment.text == spoken[position] == f"{MASKED} with Vodafone"
+    assert in_database(database_url, SECRETS) == []
+    assert in_files(here.home / "storage", SECRETS) == []
 
 
 def find_again(storage: Storage) -> None:

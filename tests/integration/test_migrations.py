@@ -15,7 +15,7 @@ from callpipeline.storage.postgres.sql import SCHEMA, SCHEMA_PAGE
 from tests.builders import a_recording
 from tests.integration.databases import execute_sql, new_database
 
-NEWEST = "0051"
+NEWEST = "0052"
 
 
 @pytest.fixture

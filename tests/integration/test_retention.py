@@ -23,6 +23,7 @@ from callpipeline.wiring import Storage, open_retention
 from callpipeline.wiring.stores import retention_periods
 from tests.builders import a_split, a_write, channel_files
 from tests.integration.calls import change, enter
+from tests.integration.dumps import in_database
 from tests.integration.notifying import NotificationDesk
 from tests.integration.test_erasure import eraser_of, processed
 
@@ -115,6 +116,21 @@ def test_transcripts_are_deleted_and_word_counts_stay(storage: Storage, calls: M
     assert {j.quote for j in storage.results.judgements(calls[YOUNG])} != {""}
     with pytest.raises(MissingObject, match="transcripts of call .* was deleted on"):
         storage.results.transcripts(calls[OLD])
+
+
+def test_corrected_words_are_deleted_with_their_transcript(
+    storage: Storage, calls: Mapping[str, str]
+):
+    for call_id in calls.values():
+        [segment] = storage.calls.segments(call_id)
+        place = (segment.channel, segment.index)
+        storage.words.correct(call_id, place, "i am Mrs Quartz", seen=segment.text, by="ann")
+    retention_of(storage, transcripts=90).apply(NOW)
+    assert storage.words.history(calls[OLD]) == []
+    [kept] = storage.words.history(calls[YOUNG])
+    assert "Quartz" in kept.correction.text
+    retention_of(storage, transcripts=80).apply(NOW)
+    assert in_database(storage.database.url, ["Quartz", "zanzibar on 7700900123"]) == []
 
 
 def test_a_stage_without_its_deleted_transcript_does_not_fail_the_call(

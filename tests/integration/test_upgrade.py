@@ -70,7 +70,7 @@ def test_an_upgrade_keeps_all_calls(first_schema_url: str):
     columns = "call_id, key, sha256, state, batch_id, claimed_by, error_message, created_at"
     everything = f"SELECT {columns} FROM calls ORDER BY call_id"
     before = execute_sql(first_schema_url, everything)
-    assert migrate(first_schema_url) == "0051"
+    assert migrate(first_schema_url) == "0052"
     assert execute_sql(first_schema_url, everything) == before
     assert len(before) == 8
     assert execute_sql(first_schema_url, "SELECT call_id, stage FROM call_stages") == [

@@ -205,6 +205,8 @@ def test_old_calls_are_masked_by_a_command_without_transcribing(
     found = lab.storage.results.mentions(call_id)
     [before] = [each for each in found if each.competitor == "Vodafone"]
     lab.storage.reviews.decide(call_id, before.mention_id, Decision.DISMISSED, "ann")
+    typed = SAID.replace("cheaper", "cheaper cheaper")
+    assert lab.storage.words.correct(call_id, (Channel.RIGHT, 0), typed, seen=SAID)
 
     use_settings(monkeypatch, lab, database_url)
     shown = CliRunner().invoke(app, ["redact", "--dry-run"])
@@ -220,6 +222,8 @@ def test_old_calls_are_masked_by_a_command_without_transcribing(
     assert MASKED[mention.char_start : mention.char_end] == "vodafone"
     assert mention.mention_id != before.mention_id
     assert mention.status is MentionStatus.DISMISSED
+    [said] = [each.segments[0].text for each in lab.storage.results.transcripts(call_id)[1:]]
+    assert said == MASKED.replace("cheaper", "cheaper cheaper"), "corrected once"
     again = CliRunner().invoke(app, ["redact", "--yes"])
     assert "No stored transcript has numbers to mask." in again.output
 

@@ -43,6 +43,86 @@ def test_corrections_give_the_wanted_text_in_the_time_of_the_segment(
     assert segment.start_s <= times[0] and times[-1] <= segment.end_s
 
 
+@st.composite
+def word_times(draw: st.DrawFn) -> tuple[float, float]:
+    """Return the times of a word: also of none, of no length, inside or across others."""
+    start_s = draw(st.sampled_from([0.0, 0.4, 0.5, 0.9, 1.0, 2.0]))
+    return start_s, start_s + draw(st.sampled_from([0.0, 0.1, 0.4, 1.0]))
+
+
+@st.composite
+def transcripts(draw: st.DrawFn) -> Transcript:
+    """Return a transcript whose segments and words overlap, or have no times at all."""
+    segments: list[Segment] = []
+    is_timed = draw(st.booleans())
+    for index in range(draw(st.integers(1, 4))):
+        texts = draw(SOME_WORDS)
+        times = [draw(word_times()) if is_timed else (0.0, 0.0) for _ in texts]
+        words = tuple(Word(text, *time) for text, time in zip(texts, times, strict=True))
+        kept = words if draw(st.booleans()) else ()
+        start_s, end_s = min(time[0] for time in times), max(time[1] for time in times)
+        said = " ".join(texts)
+        segments.append(Segment(index, start_s, end_s, Channel.LEFT, Speaker.AGENT, said, kept))
+    return transcript_of(*segments)
+
+
+@given(transcripts(), st.data())
+def test_any_words_of_any_segment_are_corrected_exactly_and_nothing_else(
+    heard: Transcript, data: st.DataObject
+) -> None:
+    made = list[WordCorrection]()
+    current = heard
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(heard.segments) - 1))
+        typed = " ".join(data.draw(SOME_WORDS))
+        made += find_corrections(current.segments[at], typed)
+        right = correct_words(heard, made)
+        wanted = [each.text for each in current.segments]
+        wanted[at] = typed
+        assert [each.text for each in right.segments] == wanted
+        others = [each for each in current.segments if each.index != at]
+        assert [each for each in right.segments if each.index != at] == others
+        current = right
+
+
+@given(transcripts(), st.data())
+def test_a_correction_without_its_place_takes_no_other_words_than_between_its_times(
+    heard: Transcript, data: st.DataObject
+) -> None:
+    segment = heard.segments[data.draw(st.integers(0, len(heard.segments) - 1))]
+    found = find_corrections(segment, " ".join(data.draw(SOME_WORDS)))
+    for correction in found:
+        blind = replace(correction, place=None, original="never said")
+        for before, after in zip(
+            heard.segments, correct_words(heard, [blind]).segments, strict=True
+        ):
+            outside = [
+                word.text
+                for word in before.words
+                if word.end_s < correction.start_s or word.start_s > correction.end_s
+            ]
+            kept = [word.text for word in after.words]
+            assert not before.words or all(text in kept for text in outside)
+
+
+def test_words_of_no_length_at_the_edge_stay_in_a_new_transcript() -> None:
+    [found] = find_corrections(a_segment("we left void"), "you left void")
+    again = a_segment("he left void")
+    late = replace(again.words[1], start_s=found.end_s, end_s=found.end_s)
+    words = (again.words[0], late, again.words[2])
+    (right,) = correct_words(transcript_of(replace(again, words=words)), [found]).segments
+    assert right.text == "you left void"
+
+
+def test_one_word_is_not_given_to_a_new_segment_that_says_more() -> None:
+    [found] = find_corrections(a_segment("we left void for good"), "we left Vodafone for good")
+    plain = replace(a_segment("he left void for good"), words=())
+    (right,) = correct_words(transcript_of(plain), [found]).segments
+    assert right.text == "he left Vodafone for good"
+    other = replace(a_segment("he left voted for good"), words=())
+    assert correct_words(transcript_of(other), [found]) == transcript_of(other)
+
+
 def test_only_what_differs_is_corrected() -> None:
     segment = a_segment("we left void a phone for good")
     [found] = find_corrections(segment, "we left Vodafone for good")

@@ -15,6 +15,7 @@ from callpipeline.domain.access import ApiKey, AuditAction, AuditEntry, Role, Sc
 from callpipeline.domain.calls.call import CallState, Registration
 from callpipeline.errors import LastAdmin
 from callpipeline.storage.sources.recordings import ScanCounts, SourceScans
+from callpipeline.web.api.administration.data import MAX_ERASED
 from callpipeline.wiring import Storage
 from callpipeline.wiring.administration import UserAdministration
 from tests.builders import a_recording
@@ -120,11 +121,45 @@ def test_a_user_is_added_gets_a_role_and_is_disabled(
     assert storage.users.all() == []
     changes = {each.what for each in entries(storage, AuditAction.CHANGED, 4)}
     assert {
-        "POST /admin/users zoe",
+        "POST /admin/users zoe reader",
         "POST /admin/users/role zoe admin",
         "POST /admin/users/state zoe disabled",
         "POST /admin/users/remove zoe",
     } <= changes
+
+
+def test_the_audit_log_names_new_roles_states_and_scopes(
+    storage: Storage, ann: httpx.Client
+) -> None:
+    ann.post("/users", json={"name": "zoe", "role": "reader"})
+    ann.patch("/users/zoe", json={"role": "user", "is_enabled": False})
+    ann.patch("/users/zoe", json={"is_enabled": True})
+    ann.post("/keys", json={"name": "CRM", "scopes": ["upload", "read"]})
+    ann.post("/admin/keys", data={"name": "BI", "scope": ["read"], "expires": "90d"})
+    changes = {each.what for each in entries(storage, AuditAction.CHANGED, 5)}
+    assert {
+        "POST /users zoe reader",
+        "PATCH /users/{user_name} zoe user disabled",
+        "PATCH /users/{user_name} zoe enabled",
+        "POST /keys CRM read, upload",
+        "POST /admin/keys BI read",
+    } <= changes
+
+
+def test_role_and_state_change_together(
+    storage: Storage, ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann.post("/users", json={"name": "zoe", "role": "user"})
+    monkeypatch.setattr(UserAdministration, "_has_admin", False)
+    both = {"role": "admin", "is_enabled": False}
+    assert ann.patch("/users/zoe", json=both).status_code == 200, "she was no last admin before"
+    [zoe] = storage.users.all()
+    assert (zoe.role, zoe.is_enabled) == (Role.ADMIN, False)
+    ann.patch("/users/zoe", json={"is_enabled": True})
+    refused = ann.patch("/users/zoe", json={"role": "user", "is_enabled": False})
+    assert refused.status_code == 409 and "last admin" in refused.text
+    [zoe] = storage.users.all()
+    assert (zoe.role, zoe.is_enabled) == (Role.ADMIN, True), "neither has changed"
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(
@@ -184,8 +219,8 @@ def test_the_last_admin_stays_even_if_two_remove_each_other(storage: Storage, ap
     [left] = storage.users.all()
     assert refused == [left.user_name]
     for change in (
-        lambda: administration.set_role(left.user_name, Role.USER, by="a test"),
-        lambda: administration.set_enabled(left.user_name, is_enabled=False, by="a test"),
+        lambda: administration.change(left.user_name, role=Role.USER, by="a test"),
+        lambda: administration.change(left.user_name, is_enabled=False, by="a test"),
     ):
         with pytest.raises(LastAdmin):
             change()
@@ -250,6 +285,28 @@ def test_an_erasure_is_shown_first_and_deletes_what_was_shown(
     assert smiths[0] in ann.get("/admin/retention").text, "until files are deleted too"
     again = ann.post("/admin/retention/preview", data={"calls": smiths[0]})
     assert again.status_code == 422 and "erased already" in again.text
+
+
+def test_as_many_calls_as_are_shown_can_be_erased_at_once(
+    ann: httpx.Client, storage: Storage
+) -> None:
+    recordings = [
+        Registration(a_recording(f"{number}.wav"), metadata={"customer": "smith"})
+        for number in range(MAX_ERASED + 1)
+    ]
+    storage.ledger.register(recordings)
+    too_many = ann.post("/admin/retention/preview", data={"customer": "smith"})
+    assert too_many.status_code == 422 and f"{MAX_ERASED} calls" in too_many.text
+    storage.erasures.begin([recordings[0].recording.call_id], keep_recording=True)
+    plan = ann.post("/admin/retention/preview", data={"customer": "smith"})
+    fields = re.findall(r'name="(call_id|csrf_token)" value="([^"]+)"', plan.text)
+    sent: dict[str, Any] = {"because": "ticket 7", "keep_recording": "true"}
+    sent["csrf_token"] = dict(fields)["csrf_token"]
+    sent["call_id"] = sorted({value for name, value in fields if name == "call_id"})
+    assert len(sent["call_id"]) == MAX_ERASED
+    answer = ann.post("/admin/retention/erase", data=sent)
+    assert answer.status_code == 303, answer.text
+    assert storage.ledger.count() == {CallState.ERASED: MAX_ERASED + 1}
 
 
 def test_an_erasure_by_api_is_a_dry_run_unless_it_says_otherwise(

@@ -1,6 +1,9 @@
 """Words of a transcript, corrected by page and API: what follows, what is kept, and conflicts."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +11,20 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from callpipeline import wiring
 from callpipeline.domain.access import AuditAction
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import Stage
+from callpipeline.domain.redaction.masking import RedactionPolicy
+from callpipeline.domain.redaction.tokens import Kind
+from callpipeline.domain.transcripts import Transcript
+from callpipeline.errors import CatalogConflict
+from callpipeline.storage.ports.results import Redaction
+from callpipeline.web.api import corrections
 from callpipeline.wiring import Storage, load_catalog
 from tests.builders import a_transcript, a_write
 from tests.integration.databases import execute_sql
+from tests.integration.dumps import in_database
 from tests.integration.rematching import fill, rematch
 from tests.processes import until
 from tests.web.browsing import chromium, watched
@@ -106,6 +117,112 @@ def test_of_two_people_the_second_is_asked_to_look_again(
     assert text_of(storage, call_id) == RIGHT
     shown = page.text.partition('name="seen" value="')[2].partition('"')[0]
     assert shown == RIGHT, "a second try is made knowingly"
+
+
+CARD = {"b": RedactionPolicy(frozenset({Kind.CARD}))}
+NUMBER = "4111 1111 1111 1111"
+MISHEARD = "my card is for eleven ones and Vodafone"
+
+
+def test_a_typed_number_is_masked_before_it_is_stored(storage: Storage) -> None:
+    [call_id] = fill(storage, [MISHEARD])
+    position, said = (Channel.LEFT, 0), f"my card is {NUMBER} and Vodafone"
+    assert storage.words.correct(call_id, position, said, seen=MISHEARD, policies=CARD)
+    assert text_of(storage, call_id) == "my card is [card] and Vodafone"
+    assert in_database(storage.database.url, ["4111", "1111 1111"]) == []
+    masked = text_of(storage, call_id)
+    assert not storage.words.correct(call_id, position, said, seen=masked, policies=CARD)
+
+
+def test_the_page_masks_what_the_settings_of_the_source_say(
+    storage: Storage, empty_app: Served, monkeypatch: pytest.MonkeyPatch, client: httpx.Client
+) -> None:
+    [call_id] = fill(storage, [MISHEARD])
+    monkeypatch.setattr(wiring, "redaction_policies", lambda _: CARD)
+    answer = correct(client, call_id, f"my card is {NUMBER}", MISHEARD)
+    assert (answer.status_code, answer.json()["text"]) == (200, "my card is [card]")
+    assert in_database(storage.database.url, ["4111"]) == []
+
+
+def test_the_part_of_a_number_in_another_segment_is_masked_too(storage: Storage) -> None:
+    [call_id] = fill(storage, ["x"])
+    heard = a_transcript("my card is 4111 1111", "eleven eleven", "my order is 1234")
+    store_again(storage, call_id, heard)
+    position = (Channel.LEFT, 1)
+    said = "1111 1111"
+    assert storage.words.correct(call_id, position, said, seen="eleven eleven", policies=CARD)
+    texts = [each.text for each in storage.calls.segments(call_id)]
+    assert texts == ["my card is [card]", "[card]", "my order is 1234"]
+    [transcript] = storage.results.transcripts(call_id)
+    assert [each.text for each in transcript.segments] == texts
+
+
+def test_numbers_typed_before_redaction_was_on_are_masked_in_the_next_transcript(
+    storage: Storage,
+) -> None:
+    [call_id] = fill(storage, [MISHEARD])
+    said = f"my card is {NUMBER} and Vodafone"
+    assert storage.words.correct(call_id, (Channel.LEFT, 0), said, seen=MISHEARD)
+    redaction = Redaction((), policy=CARD["b"])
+    store_again(storage, call_id, a_transcript(MISHEARD, engine="another"), redaction)
+    assert text_of(storage, call_id) == "my card is [card] and Vodafone"
+    assert in_database(storage.database.url, ["4111"]) == []
+
+
+def store_again(
+    storage: Storage, call_id: str, transcript: Transcript, redaction: Redaction | None = None
+) -> None:
+    """Store another transcript of a call, as a run does that transcribes it again."""
+    storage.claims.claim([call_id], "run-2", recompute=list(Stage))
+    write = a_write(call_id, Stage.TRANSCRIPTS, run_id="run-2")
+    storage.results.save_transcripts(write, [transcript], redaction)
+    execute_sql(storage.database.url, "UPDATE calls SET state = 'COMPLETED', claimed_by = NULL")
+
+
+def test_segments_without_times_are_corrected_where_they_are(storage: Storage) -> None:
+    [call_id] = fill(storage, ["x"])
+    heard = a_transcript("yes", "void a phone", "yes")
+    segments = tuple(replace(s, start_s=0.0, end_s=0.0, words=()) for s in heard.segments)
+    store_again(storage, call_id, replace(heard, segments=segments))
+    for index, seen, text in ((2, "yes", "no"), (1, "void a phone", "Vodafone"), (0, "yes", "oh")):
+        assert storage.words.correct(call_id, (Channel.LEFT, index), text, seen=seen)
+    assert [each.text for each in storage.calls.segments(call_id)] == ["oh", "Vodafone", "no"]
+    [transcript] = storage.results.transcripts(call_id)
+    assert [each.text for each in transcript.segments] == ["oh", "Vodafone", "no"]
+
+
+def test_people_who_correct_two_segments_at_once_lose_no_count(storage: Storage) -> None:
+    [call_id] = fill(storage, ["x"])
+    store_again(storage, call_id, a_transcript("one two", "three four"))
+    barrier = threading.Barrier(2)
+
+    def work(index: int, seen: str) -> None:
+        barrier.wait()
+        storage.words.correct(call_id, (Channel.LEFT, index), f"{seen} more", seen=seen)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, (0, 1), ("one two", "three four")))
+    [transcript] = storage.results.transcripts(call_id)
+    assert [each.text for each in transcript.segments] == ["one two more", "three four more"]
+    counted = execute_sql(storage.database.url, "SELECT word_count FROM transcripts")
+    assert counted == [(6,)]
+
+
+def test_a_list_that_changes_meanwhile_does_not_fail_a_correction(
+    client: httpx.Client, storage: Storage, call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CatalogConflict("The competitor list changed meanwhile.")
+
+    monkeypatch.setattr(corrections, "request_recomputation", refuse)
+    answer = correct(client, call_id, RIGHT, HEARD)
+    assert answer.status_code == 200, answer.text
+    assert text_of(storage, call_id) == RIGHT
+    assert storage.rematches.has_left_over()
+    rematch(storage)
+    [mention] = storage.results.mentions(call_id)
+    assert mention.competitor == "Vodafone", "the next rematch has the call"
+    until(lambda: len(storage.audit.page(action=AuditAction.CORRECTED)) == 1, "the entry", 60)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,10 @@ class Redactor:
         return replace(split, channels=muted)
 
     async def redact(
-        self, workspace: CallWorkspace, transcripts: Sequence[Transcript]
+        self,
+        workspace: CallWorkspace,
+        transcripts: Sequence[Transcript],
+        is_corrected: bool = False,
     ) -> tuple[tuple[Transcript, ...], Redaction | None]:
         """Return the transcripts masked, and what to store with them; None to change nothing."""
         policy, call_id = self.policy(workspace.call), workspace.call.call_id
@@ -69,7 +72,8 @@ class Redactor:
         if not policy.kinds and not earlier:
             return tuple(transcripts), None
         masked, spans = await asyncio.to_thread(redact, transcripts, policy, earlier)
-        return masked, await self._redaction(workspace, spans)
+        redaction = await self._redaction(workspace, spans)
+        return masked, replace(redaction, policy=policy, is_corrected=is_corrected)
 
     async def _redaction(
         self, workspace: CallWorkspace, spans: tuple[MaskedSpan, ...]

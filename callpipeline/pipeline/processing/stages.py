@@ -188,7 +188,7 @@ class Stages:
         write = timer.write(engine=heard[0].engine)
         redaction = None
         if self.redactor:
-            heard, redaction = await self.redactor.redact(workspace, heard)
+            heard, redaction = await self.redactor.redact(workspace, heard, self.keeps_transcripts)
         transcripts = await asyncio.to_thread(
             self.results.save_transcripts, write, heard, redaction
         )

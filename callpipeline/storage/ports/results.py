@@ -17,7 +17,7 @@ from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.competitors.catalog import Catalog
 from callpipeline.domain.competitors.disambiguation.scoring import NameAnswers
 from callpipeline.domain.competitors.mentions import Mention, Review
-from callpipeline.domain.redaction.masking import MaskedSpan
+from callpipeline.domain.redaction.masking import MaskedSpan, RedactionPolicy
 from callpipeline.domain.sentiment import Judgement, JudgeResult, Sentiment, UnjudgedMention
 from callpipeline.domain.switching import SwitchingIntent
 from callpipeline.domain.transcripts import Transcript
@@ -33,13 +33,16 @@ MAX_REVIEW_SHIFT_S = 1.0
 class Redaction:
     """Masked stretches of the transcripts of a call, and the channels whose audio is muted.
 
-    The files are `folder/<channel>.flac`; without `folder`, no audio changes.
+    The files are `folder/<channel>.flac`; without `folder`, no audio changes. `policy` masks what
+    people's corrections add; with `is_corrected`, the transcripts have the corrected words already.
     """
 
     spans: tuple[MaskedSpan, ...]
     channels: tuple[ChannelAudio, ...] = ()
     folder: Path | None = None
     peaks: ChannelPeaks = field(default_factory=dict[Channel, Peaks])
+    policy: RedactionPolicy = field(default_factory=RedactionPolicy)
+    is_corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,12 +395,20 @@ CREATE TABLE word_corrections (
     original       text NOT NULL,
     text           text NOT NULL CHECK (text <> ''),
     corrected_by   text,
-    corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+    corrected_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    segment_index  integer,
+    first_word     integer,
+    end_word       integer
 );
 CREATE INDEX word_corrections_by_call ON word_corrections (call_id, correction_id);
 COMMENT ON TABLE word_corrections IS
     'Words that people corrected, by their time: they hold for later transcripts too.';
 COMMENT ON COLUMN word_corrections.original IS 'The words that were corrected.';
+COMMENT ON COLUMN word_corrections.segment_index IS
+    'The corrected segment in the transcript of that time; null if only times are known.';
+COMMENT ON COLUMN word_corrections.first_word IS
+    'The first corrected word of the segment, after all earlier corrections.';
+COMMENT ON COLUMN word_corrections.end_word IS 'The word behind the last corrected one.';
 
 CREATE TABLE redactions (
     call_id   text NOT NULL REFERENCES calls ON DELETE CASCADE,

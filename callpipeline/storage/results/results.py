@@ -35,7 +35,6 @@ from callpipeline.storage.results import serialization, speakers, unjudged
 from callpipeline.storage.results.decisions import reviews, words
 from callpipeline.storage.results.serialization import (
     peaks_to_json,
-    transcript_from_json,
     transcript_to_json,
 )
 
@@ -214,12 +213,8 @@ class Results:
     def recognised(self, call_id: str) -> tuple[Transcript, ...]:
         """Return the transcripts as the recogniser heard them. Raises MissingObject."""
         heads = self._rows("transcripts", call_id)
-        if not heads:
-            raise MissingObject(
-                f"Call {call_id} has no transcripts yet: materialize that asset first."
-            )
         with explain_deletion(self._database, call_id, Stage.TRANSCRIPTS):
-            return tuple(transcript_from_json(self._store.read(h["object_key"])) for h in heads)
+            return words.read_recognised(heads, self._store, call_id)
 
     def mentions(self, call_id: str) -> tuple[Mention, ...]:
         """Return all mentions in order of time, including those that do not count."""

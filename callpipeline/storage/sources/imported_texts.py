@@ -58,17 +58,9 @@ class ImportedTexts:
         tables.replace(connection, "redactions", "call_id", [call_id], rows)
         _replace_mentions(connection, call_id, masked)
         if masked.spans:
-            heads = [serialization.transcript_row(call_id, each) for each in masked.transcripts]
-            segments = [
-                serialization.segment_row(call_id, s)
-                for t in masked.transcripts
-                for s in t.segments
-            ]
-            tables.replace(connection, "transcripts", "call_id", [call_id], heads)
-            tables.insert(connection, "segments", segments)
-            for transcript in masked.transcripts:
-                key = keys.transcript(call_id, transcript.channel)
-                self._store.put(key, transcript_to_json(transcript))
+            # The masked transcript has the corrected words; applied again, they would undo masks.
+            connection.execute(query("words/forget_all"), {"call_id": call_id})
+            self._put_transcripts(connection, call_id, masked.transcripts)
         changed: Row = {"call_id": call_id, "error_message": masked.error_message}
         changed |= {"run": RUN, "kinds": sorted(masked.counts)}
         connection.execute(query("imports/record_masks"), changed)

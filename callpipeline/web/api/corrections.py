@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
@@ -254,14 +255,16 @@ def correct_segment(
     rematch = storage.rematches.current()
     if rematch is not None and rematch.paused_at is not None:
         raise CatalogConflict("A rematch is stopped. Continue it first, so that mentions follow.")
-    transcripts = storage.results.transcripts(call_id)
-    if not storage.words.correct(call_id, transcripts, position, text, seen=seen, by=by):
+    policies = wiring.redaction_policies(state.options)
+    if not storage.words.correct(call_id, position, text, seen=seen, by=by, policies=policies):
         return False
     wanted = Recomputation(
         Stage.COMPETITOR_SENTIMENT, (SelectedCall(call_id, duration_s=0, took_s=0, mentions=0),)
     )
     catalog = wiring.load_catalog(state.options, storage.catalogs)
-    request_recomputation(storage.rematches, catalog, wanted, by)
+    # The words are stored, and the call is left for the next rematch in any case.
+    with suppress(CatalogConflict):
+        request_recomputation(storage.rematches, catalog, wanted, by)
     return True
 
 

@@ -84,7 +84,7 @@ def users(state: State) -> list[UserDocument]:
 @router.post("/users", status_code=201, responses=problems(409, 422, 503))
 def add_user(state: State, request: Request, visitor: Admin, wanted: UserRequest) -> UserDocument:
     """Add a user; the answer has the generated password, which is shown only once."""
-    name_in_audit(request, wanted.name)
+    name_in_audit(request, f"{wanted.name} {wanted.role}")
     administration = user_administration(state)
     password = administration.add(wanted.name, wanted.role, by=visitor.name)
     return _found(administration, wanted.name.strip(), password)
@@ -95,12 +95,12 @@ def change_user(
     state: State, request: Request, visitor: Admin, user_name: str, wanted: UserChange
 ) -> UserDocument:
     """Change the role or the state of a user. The last admin stays one."""
-    name_in_audit(request, user_name)
+    state_word = {None: "", True: "enabled", False: "disabled"}[wanted.is_enabled]
+    name_in_audit(request, " ".join(filter(None, (user_name, wanted.role, state_word))))
     administration = user_administration(state)
-    if wanted.role is not None:
-        administration.set_role(user_name, wanted.role, by=visitor.name)
-    if wanted.is_enabled is not None:
-        administration.set_enabled(user_name, is_enabled=wanted.is_enabled, by=visitor.name)
+    administration.change(
+        user_name, role=wanted.role, is_enabled=wanted.is_enabled, by=visitor.name
+    )
     return _found(administration, user_name)
 
 
@@ -147,7 +147,7 @@ def keys(state: State) -> list[KeyDocument]:
 @router.post("/keys", status_code=201, responses=problems(422, 503))
 def add_key(state: State, request: Request, visitor: Admin, wanted: KeyRequest) -> KeyDocument:
     """Create an API key; the answer has the key itself, which is shown only once."""
-    name_in_audit(request, wanted.name)
+    name_in_audit(request, f"{wanted.name} {', '.join(sorted(set(wanted.scopes)))}")
     end = key_end(wanted.expires, datetime.now(UTC)) if wanted.expires else None
     made = create_key(
         state.storage.keys, wanted.name, wanted.scopes, by=visitor.name, expires_at=end

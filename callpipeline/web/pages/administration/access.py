@@ -43,7 +43,7 @@ def add_user(
     request: Request, state: State, visitor: Admin, name: Name, role: Annotated[Role, Form()]
 ) -> Response:
     """Add a user and show the generated password, once."""
-    name_in_audit(request, name)
+    name_in_audit(request, f"{name} {role}")
     try:
         password = user_administration(state).add(name, role, by=visitor.name)
     except UserRefused as refusal:
@@ -58,7 +58,7 @@ def set_role(
     """Change the role of a user."""
     name_in_audit(request, f"{name} {role}")
     try:
-        user_administration(state).set_role(name, role, by=visitor.name)
+        user_administration(state).change(name, role=role, by=visitor.name)
     except (UserRefused, UnknownUser) as refusal:
         return _users_page(request, state, problem=str(refusal))
     return RedirectResponse("/admin/users", 303)
@@ -75,7 +75,7 @@ def set_state(
     """Disable or enable a user."""
     name_in_audit(request, f"{name} {'enabled' if is_enabled else 'disabled'}")
     try:
-        user_administration(state).set_enabled(name, is_enabled=is_enabled, by=visitor.name)
+        user_administration(state).change(name, is_enabled=is_enabled, by=visitor.name)
     except (UserRefused, UnknownUser) as refusal:
         return _users_page(request, state, problem=str(refusal))
     return RedirectResponse("/admin/users", 303)
@@ -142,7 +142,7 @@ def add_key(
     expires: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Create a key and show it, once."""
-    name_in_audit(request, name)
+    name_in_audit(request, f"{name} {', '.join(sorted(set(scope)))}")
     try:
         end = key_end(expires, datetime.now(UTC)) if expires.strip() else None
         key = create_key(state.storage.keys, name, scope, by=visitor.name, expires_at=end)
