@@ -143,6 +143,25 @@ def test_the_api_schedules_reports_of_shared_views(ann: httpx.Client, view: Save
     assert (refused.status_code, "Share the view" in refused.json()["detail"]) == (409, True)
 
 
+def test_a_search_for_words_has_no_report(ann: httpx.Client, view: SavedView) -> None:
+    ann.headers["X-CSRF-Token"] = token_in(ann.get("/calls").text)
+    new = {"name": "Refunds", "page": "search", "is_shared": True}
+    made = [
+        ann.post("/saved-views", json=new | each).json()["view_id"]
+        for each in ({"query": "words=refund"}, {"name": "Angry", "query": "sentiment=negative"})
+    ]
+    as_json, time_of_day = {"Accept": "application/json"}, {"weekday": 5, "at": "16:00"}
+    listed = ann.get("/views").text
+    for view_id, status in zip(made, (409, 200), strict=True):
+        page = f"/views/{view_id}/report"
+        reply = ann.get(page)
+        assert reply.status_code == status and (f'"{page}"' in listed) == (status == 200)
+        assert ann.get(f"/saved-views/{view_id}/report", headers=as_json).status_code == status
+        reply = ann.put(f"/saved-views/{view_id}/schedule", json=time_of_day, headers=as_json)
+        assert reply.status_code == status
+        assert ("A search for words has no report" in reply.text) == (status == 409)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_it_is_accessible_fits_and_prints(

@@ -103,6 +103,7 @@ class SavedViews:
         if schedule is None:
             self._database.rows("saved_views/unschedule", {"view_id": view_id})
             return
+        check_reportable(view)
         row: Row = {"view_id": view_id, "weekday": schedule.weekday, "at": schedule.at}
         row |= {"has_quotes": schedule.has_quotes}
         row |= {"by": schedule.set_by and sanitize_text(schedule.set_by)}
@@ -123,6 +124,12 @@ class SavedViews:
         """Raise the reason why a visitor can't change a view."""
         self.find(view_id, visitor)
         raise ViewRefused("Only the person who shares this view, or an admin, can change it.")
+
+
+def check_reportable(view: SavedView) -> None:
+    """Raise ViewRefused for a view that has no report."""
+    if view.searches_words:
+        raise ViewRefused("A search for words has no report: its numbers would be of all calls.")
 
 
 def _same(one: SavedView, other: SavedView) -> bool:

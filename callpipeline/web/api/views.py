@@ -200,7 +200,7 @@ class ReportDocument(BaseModel):
     to_review: dict[str, int]
 
 
-@router.get("/{view_id}/report", responses=problems(404, 422, 503))
+@router.get("/{view_id}/report", responses=problems(404, 409, 422, 503))
 def get_report(
     state: State,
     visitor: Reader,
@@ -209,7 +209,10 @@ def get_report(
         DayParam | None, Query(description="The report is about the week before; default: today")
     ] = None,
 ) -> ReportDocument:
-    """Return the weekly report of a view: what changed, customers at risk, what needs review."""
+    """Return the weekly report of a view: what changed, customers at risk, what needs review.
+
+    409: the view searches for words, which have no report.
+    """
     return _report_document(report_of(state, view_id, visitor.visitor_id, day))
 
 
