@@ -103,6 +103,26 @@ def test_only_the_owner_or_an_admin_changes_a_shared_view(people: dict[str, http
     assert people["ben"].get(view).status_code == 404
 
 
+def test_an_admin_who_stops_the_sharing_of_anothers_view_is_told_and_recorded(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    execute_sql(app.storage.database.url, "DELETE FROM audit_log")
+    view = f"/saved-views/{save(people['ben'], is_shared=True)['view_id']}"
+    people["ann"].put(f"{view}/schedule", json={"weekday": 5, "at": "16:00"})
+    reply = people["ann"].patch(view, json={"is_shared": False})
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    assert (found["is_shared"], found["is_own"], found["report"]) == (False, False, None)
+    assert people["ann"].get(view).status_code == 404
+    assert people["ben"].get(view).json()["is_shared"] is False
+
+    def recorded() -> bool:
+        entries = app.storage.audit.page(action=AuditAction.CHANGED)
+        return any(each.actor == "ann" and "PATCH" in each.what for each in entries)
+
+    until(recorded, "the log", 60)
+
+
 def test_an_owner_has_one_view_of_a_name(people: dict[str, httpx.Client]) -> None:
     save(people["ben"])
     assert "already have a view" in save(people["ben"], 409, name=" ee,  ANGRY ")["detail"]

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
@@ -76,8 +76,11 @@ class SavedViews:
         is_admin: bool = False,
         name: str | None = None,
         is_shared: bool | None = None,
-    ) -> None:
-        """Rename a view, or share it or not. Raises UnknownView and ViewRefused."""
+    ) -> SavedView:
+        """Rename a view, or share it or not; return it, even if the visitor can't see it any more.
+
+        Raises UnknownView and ViewRefused.
+        """
         row: Row = {"view_id": view_id, "visitor": visitor, "is_admin": is_admin}
         row |= {"name": name and sanitize_text(name), "is_shared": is_shared}
         try:
@@ -86,6 +89,7 @@ class SavedViews:
             raise _taken(name or "") from None
         if not changed:
             self._explain(view_id, visitor)
+        return _view(changed[0])
 
     def delete(self, view_id: int, visitor: str, *, is_admin: bool = False) -> None:
         """Delete a view. Raises UnknownView and ViewRefused."""
@@ -120,7 +124,7 @@ class SavedViews:
 
         return self._database.with_retry(enter)
 
-    def _explain(self, view_id: int, visitor: str) -> None:
+    def _explain(self, view_id: int, visitor: str) -> NoReturn:
         """Raise the reason why a visitor can't change a view."""
         self.find(view_id, visitor)
         raise ViewRefused("Only the person who shares this view, or an admin, can change it.")

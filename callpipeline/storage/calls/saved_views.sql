@@ -60,14 +60,19 @@ RETURNING view_id, made_at;
 
 -- name: change
 -- Rename a view, or share it or not. Admins may change those that others share. The report of a
--- view that is not shared any more is not sent.
+-- view that is not shared any more is not sent. Select the view as it is then.
 WITH private AS (DELETE FROM weekly_reports WHERE view_id IN (
     SELECT view_id FROM saved_views
     WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
-      AND NOT coalesce(%(is_shared)s, is_shared)))
-UPDATE saved_views SET name = coalesce(%(name)s, name), is_shared = coalesce(%(is_shared)s, is_shared)
-WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
-RETURNING view_id;
+      AND NOT coalesce(%(is_shared)s, is_shared))),
+changed AS (
+    UPDATE saved_views
+    SET name = coalesce(%(name)s, name), is_shared = coalesce(%(is_shared)s, is_shared)
+    WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
+    RETURNING *)
+SELECT
+    -- include saved_views/columns
+FROM changed v LEFT JOIN weekly_reports r ON r.view_id = v.view_id AND v.is_shared;
 
 -- name: delete
 -- Delete a view. Admins may delete those that others share.

@@ -121,8 +121,10 @@ def change_view(state: State, visitor: Reader, view_id: ViewId, wanted: ViewChan
     rights.check_sharing(wanted.is_shared)
     name = None if wanted.name is None else valid_name(wanted.name)
     views, by = state.storage.views, visitor.visitor_id
-    views.change(view_id, by, is_admin=rights.is_admin, name=name, is_shared=wanted.is_shared)
-    return _document(state, by, views.find(view_id, by))
+    changed = views.change(
+        view_id, by, is_admin=rights.is_admin, name=name, is_shared=wanted.is_shared
+    )
+    return _document(state, by, changed)
 
 
 @router.delete("/{view_id}", status_code=204, responses=problems(404, 409, 422, 503))
