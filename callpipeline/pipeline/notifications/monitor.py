@@ -11,6 +11,7 @@ from typing import Any
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.notifications import (
     EventKind,
+    NotificationChannel,
     NotificationEvent,
     NotificationPolicy,
     Severity,
@@ -63,7 +64,8 @@ class PipelineMonitor:
         if policy.digest_at:
             self.send_digest(policy, now)
         found = self.alerts.check(now) if self.alerts else []
-        if self.reports:
+        # Without email no channel takes a report: it waits, and is not recorded as sent.
+        if self.reports and NotificationChannel.EMAIL in policy.routing.configured:
             self.reports.check(now)
         return [problem.title for problem in problems] + found
 
