@@ -1,6 +1,7 @@
 """Saved views: who sees and changes which, by page and by API, and how the page looks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from callpipeline.domain.access import ApiKey, AuditAction, Scope
+from callpipeline.domain.access import ApiKey, AuditAction, Role, Scope
+from callpipeline.domain.calls.saved_views import SavedView, ViewPage
 from callpipeline.storage.access import ApiKeys
 from callpipeline.storage.calls.saved_views import MAX_VIEWS
 from tests.integration.calls import run_concurrently
@@ -185,6 +187,39 @@ def test_changes_are_in_the_audit_log(app: Served, people: dict[str, httpx.Clien
     people["ben"].delete(f"/saved-views/{view['view_id']}")
     until(lambda: len(app.storage.audit.page(action=AuditAction.CHANGED)) >= 3, "the log", 60)
     assert {each.actor for each in app.storage.audit.page(action=AuditAction.CHANGED)} == {"ben"}
+
+
+def test_views_do_not_pass_to_the_next_user_of_the_name(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    users, views = app.storage.users, app.storage.views
+    users.add("zoe", Role.READER, "hash", by="ann")
+    for name, is_shared in (("Mine", False), ("Ours", True)):
+        view = SavedView(name, ViewPage.CALLS, is_shared=is_shared, owner="user:zoe")
+        views.add(view)
+        views.add(replace(view, owner="user:other"))
+    users.remove("zoe")
+    users.add("zoe", Role.READER, "hash", by="ann")
+    left = [(each.name, each.owner == "user:zoe") for each in views.list("user:zoe")]
+    assert left == [("Ours", False), ("Ours", False)]
+    assert [each.name for each in views.list("user:other")] == ["Mine", "Ours", "Ours"]
+    again = views.add(SavedView("Ours", ViewPage.CALLS, is_shared=True, owner="user:zoe"))
+    users.remove("zoe")
+    assert people["ann"].delete(f"/saved-views/{again.view_id}").status_code == 204
+    users.add("zoe", Role.READER, "hash", by="ann")
+    users.remove("zoe")
+
+
+def test_a_revoked_key_leaves_no_private_views(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    save(people["key"])
+    save(people["eve"])
+    owned = "SELECT owner FROM saved_views WHERE owner LIKE 'key:%'"
+    [[owner]] = execute_sql(app.storage.database.url, owned)
+    app.storage.keys.revoke(owner.removeprefix("key:"), by="ann")
+    assert execute_sql(app.storage.database.url, owned) == []
+    assert names(people["eve"]) == ["EE, angry"]
 
 
 # The page

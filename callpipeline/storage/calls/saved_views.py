@@ -130,6 +130,15 @@ class SavedViews:
         raise ViewRefused("Only the person who shares this view, or an admin, can change it.")
 
 
+def leave_views(connection: Connection[DictRow], owner: str) -> None:
+    """Delete the private views of an owner who is gone; shared ones belong to nobody from then on.
+
+    Otherwise the next owner of the same ID would have them.
+    """
+    connection.execute(query("saved_views/delete_private"), {"owner": owner})
+    connection.execute(query("saved_views/disown_shared"), {"owner": owner})
+
+
 def check_reportable(view: SavedView) -> None:
     """Raise ViewRefused for a view that has no report."""
     if view.searches_words:

@@ -79,3 +79,11 @@ FROM changed v LEFT JOIN weekly_reports r ON r.view_id = v.view_id AND v.is_shar
 DELETE FROM saved_views
 WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
 RETURNING view_id;
+
+-- name: delete_private
+-- Delete the views that only their owner sees.
+DELETE FROM saved_views WHERE owner = %(owner)s AND NOT is_shared;
+
+-- name: disown_shared
+-- Let the shared views of an owner belong to nobody; admins can still change and delete them.
+UPDATE saved_views SET owner = 'nobody:' || view_id WHERE owner = %(owner)s AND is_shared;
