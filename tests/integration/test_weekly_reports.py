@@ -42,9 +42,7 @@ def desk(storage: Storage) -> NotificationDesk:
     return NotificationDesk(storage)
 
 
-def save(
-    desk: NotificationDesk, view: SavedView = VIEW, *, has_quotes: bool = False
-) -> SavedView:
+def save(desk: NotificationDesk, view: SavedView = VIEW, *, has_quotes: bool = False) -> SavedView:
     """Save a view whose report is due today, since midnight."""
     storage = desk.storage
     saved = storage.views.add(view)

@@ -1,8 +1,9 @@
 """Saved views: filters of pages under a name."""
 
+import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NoReturn
 
@@ -24,6 +25,16 @@ from callpipeline.errors import UnknownView, ViewRefused
 from callpipeline.storage.notifications import add_event
 from callpipeline.storage.postgres.database import Database, Row, sanitize_json, sanitize_text
 from callpipeline.storage.postgres.sql import query
+
+
+@dataclass(frozen=True, slots=True)
+class NamedText:
+    """A view of an owner, or a report in the outbox (with `event_id`), that names a person."""
+
+    name: str
+    owner: str
+    view_id: int | None
+    event_id: str | None
 
 
 class SavedViews:
@@ -124,6 +135,27 @@ class SavedViews:
 
         return self._database.with_retry(enter)
 
+    def naming(self, person: str) -> Sequence[NamedText]:
+        """Return the views of all owners, and the reports, that have these words in this order."""
+        words = re.findall(r"[^\W_]+", person.casefold())
+        if not words:
+            return []
+        pattern = re.compile(r"(?<![^\W_])" + r"[\W_]+".join(words) + r"(?![^\W_])")
+        rows = self._database.rows("saved_views/texts")
+        return [NamedText(**row) for row in rows if pattern.search(row.pop("text").casefold())]
+
+    def forget(self, texts: Sequence[NamedText]) -> None:
+        """Delete these views and reports."""
+        view_ids = [each.view_id for each in texts if each.view_id]
+        event_ids = [each.event_id for each in texts if each.event_id]
+
+        def delete(connection: Connection[DictRow]) -> None:
+            connection.execute(query("saved_views/forget"), {"view_ids": view_ids})
+            gone: Row = {"call_ids": [], "event_ids": event_ids}
+            connection.execute(query("erasure/delete_events_of_calls"), gone)
+
+        self._database.with_retry(delete)
+
     def _explain(self, view_id: int, visitor: str) -> NoReturn:
         """Raise the reason why a visitor can't change a view."""
         self.find(view_id, visitor)
@@ -131,9 +163,9 @@ class SavedViews:
 
 
 def leave_views(connection: Connection[DictRow], owner: str) -> None:
-    """Delete the private views of an owner who is gone; shared ones belong to nobody from then on.
+    """Delete the private views of an owner who is gone, and leave shared ones without an owner.
 
-    Otherwise the next owner of the same ID would have them.
+    Otherwise the next visitor with the same ID would have them.
     """
     connection.execute(query("saved_views/delete_private"), {"owner": owner})
     connection.execute(query("saved_views/disown_shared"), {"owner": owner})

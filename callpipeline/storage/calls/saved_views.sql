@@ -85,5 +85,18 @@ RETURNING view_id;
 DELETE FROM saved_views WHERE owner = %(owner)s AND NOT is_shared;
 
 -- name: disown_shared
--- Let the shared views of an owner belong to nobody; admins can still change and delete them.
-UPDATE saved_views SET owner = 'nobody:' || view_id WHERE owner = %(owner)s AND is_shared;
+-- Leave the shared views of an owner without one; admins can still change and delete them.
+UPDATE saved_views SET owner = 'removed:' || view_id WHERE owner = %(owner)s AND is_shared;
+
+-- name: texts
+-- List what people wrote in views, and the titles of reports, which have the names of views.
+SELECT view_id, NULL AS event_id, name, owner,
+       concat_ws(' ', name, filters ->> 'name', extras::text) AS text
+FROM saved_views
+UNION ALL
+SELECT NULL, event_id::text, title, '', title FROM outbox WHERE kind = 'weekly_report'
+ORDER BY view_id, event_id;
+
+-- name: forget
+-- Delete views of any owner.
+DELETE FROM saved_views WHERE view_id = ANY(%(view_ids)s) RETURNING view_id;
