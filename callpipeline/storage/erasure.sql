@@ -317,9 +317,9 @@ ORDER BY c.call_id LIMIT %(limit)s;
 
 -- name: deletion_history
 -- Sum deletions by day, reason and kind, newest first.
-SELECT at::date AS day, why, what, sum(items)::bigint AS items, count(DISTINCT call_id) AS calls
+SELECT call_day(at) AS day, why, what, sum(items)::bigint AS items, count(DISTINCT call_id) AS calls
 FROM deletions WHERE at >= %(since)s
-GROUP BY at::date, why, what ORDER BY day DESC, why, what;
+GROUP BY call_day(at), why, what ORDER BY day DESC, why, what;
 
 -- name: list_retirable_keys
 -- Select those of these partition keys whose calls ended before a time or are completely erased.

@@ -20,6 +20,7 @@ from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.notifications import AlertKind, AlertRule
 from callpipeline.errors import CallsBusy, SettingsInvalid
 from callpipeline.pipeline.notifications.alerts import AlertMonitor
+from callpipeline.storage.erasure import RetentionStore
 from callpipeline.storage.ports.analytics import PeriodRates
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.postgres.sql import SCHEMA
@@ -217,6 +218,20 @@ def test_totals_of_calls_that_retention_deleted_are_kept(in_utc: Database, zone:
     assert date(2026, 4, 4) not in stale and date(2026, 4, 5) in stale
     DayZone(in_utc).set("UTC")
     assert marts.closed_days([date(2026, 4, n) for n in (3, 4, 5)]) == [date(2026, 4, 4)]
+
+
+def test_deletions_are_counted_by_the_days_of_the_zone(in_utc: Database) -> None:
+    at = datetime(2026, 5, 1, 23, tzinfo=UTC)
+    execute_sql(
+        in_utc.url,
+        f"INSERT INTO deletions (at, what, why, items) VALUES ('{at}', 'call', 'retention', 1),"
+        f" ('{at - timedelta(hours=12)}', 'call', 'retention', 1)",
+    )
+    store = RetentionStore(in_utc)
+    assert [row["day"] for row in store.history(at - timedelta(1))] == [date(2026, 5, 1)]
+    DayZone(in_utc).set("Pacific/Auckland")
+    days = [row["day"] for row in store.history(at - timedelta(1))]
+    assert days == [date(2026, 5, 2), date(2026, 5, 1)]
 
 
 def test_an_unknown_zone_changes_nothing(in_utc: Database) -> None:
