@@ -193,20 +193,20 @@ def test_views_do_not_pass_to_the_next_user_of_the_name(
     app: Served, people: dict[str, httpx.Client]
 ) -> None:
     users, views = app.storage.users, app.storage.views
-    users.add("zoe", Role.READER, "hash", by="ann")
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
     for name, is_shared in (("Mine", False), ("Ours", True)):
         view = SavedView(name, ViewPage.CALLS, is_shared=is_shared, owner="user:zoe")
         views.add(view)
         views.add(replace(view, owner="user:other"))
     users.remove("zoe")
-    users.add("zoe", Role.READER, "hash", by="ann")
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
     left = [(each.name, each.owner == "user:zoe") for each in views.list("user:zoe")]
     assert left == [("Ours", False), ("Ours", False)]
     assert [each.name for each in views.list("user:other")] == ["Mine", "Ours", "Ours"]
     again = views.add(SavedView("Ours", ViewPage.CALLS, is_shared=True, owner="user:zoe"))
     users.remove("zoe")
     assert people["ann"].delete(f"/saved-views/{again.view_id}").status_code == 204
-    users.add("zoe", Role.READER, "hash", by="ann")
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
     users.remove("zoe")
 
 
