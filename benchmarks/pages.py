@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import quantiles
 from urllib.parse import urlencode
@@ -36,7 +37,7 @@ from callpipeline.wiring import open_results_store
 
 Paths = Sequence[str]
 TARGETS = {"/calls": 100, "/jobs": 100, "/calls/": 200} | dict.fromkeys(
-    ("/", "/moments", "/competitor", "/analytics", "/search"), 300
+    ("/", "/moments", "/competitor", "/analytics", "/search", "/agents", "/agent"), 300
 )
 STOP_WORDS = 40
 """Number of the most common words, which are rarely searched for: `the`, `to`."""
@@ -138,13 +139,17 @@ def _addresses(environment: Mapping[str, str], times: int) -> dict[str, Paths]:
         choices, cursors = readers.analytics.filter_choices(), page_cursors(readers)
         store = open_results_store(Settings(home=Path(environment["CALLPIPELINE_HOME"])))
         calls = store_words(database, store, times, RNG)
-    words, names = list(_words(times)), choices.competitors
+    words, names, agents = list(_words(times)), choices.competitors, choices.agents
+    last = choices.last_day or date.today()  # noqa: DTZ011
 
     def filters() -> CallFilters:
         return CallFilters() if RNG.random() < 0.2 else random_filters(choices)
 
     def some(one: Callable[[int], str]) -> Paths:
         return [one(n) for n in range(times)]
+
+    def period(n: int) -> str:
+        return f"from={last - timedelta(days=(7, 28, 90)[n % 3] - 1)}&to={last}"
 
     def listed(path: str, after: str | None) -> str:
         return url_with_filters(path, CallFilters(), after=after)
@@ -163,6 +168,8 @@ def _addresses(environment: Mapping[str, str], times: int) -> dict[str, Paths]:
         "/competitor": some(lambda _: f"/competitor?{urlencode({'name': RNG.choice(names)})}"),
         "/analytics": some(lambda _: url_with_filters("/analytics", filters())),
         "/analytics no filter": some(lambda _: "/analytics"),
+        "/agents": some(lambda n: f"/agents?{period(n)}"),
+        "/agent": some(lambda n: f"/agent?{period(n)}&{urlencode({'name': RNG.choice(agents)})}"),
         "/search": some(lambda n: url_with_filters("/search", filters(), words=words[n])),
         "/search no filter": [f"/search?{urlencode({'words': each})}" for each in words],
     }

@@ -260,6 +260,10 @@ class DatabaseUnavailable(TransientError):
     """Postgres did not respond."""
 
 
+class CallsBusy(TransientError):
+    """Calls are read or written all the time, so that all of them can't be changed at once."""
+
+
 class DeliveryRefused(TransientError):
     """A receiver did not accept a notification; `code` is its short answer, safe to show.
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -26,6 +26,7 @@ from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, RetentionClass, RetentionPeriods
 from callpipeline.errors import CatalogInvalid, UnknownCall
 from callpipeline.pipeline.erasure import DeletionResult
+from callpipeline.storage.calls.saved_views import NamedText
 from callpipeline.storage.erasure import ErasureCandidate, Erasures, RetentionStore
 from callpipeline.storage.postgres import compaction
 from callpipeline.wiring import Storage
@@ -94,13 +95,14 @@ def erase(  # noqa: PLR0913, PLR0917 - each is an option of the command
             _lift(storage.erasures, calls or [])
             return
         wanted, begun = find_erasable(storage, calls or [], customer=customer)
-        if not as_json and wanted:
-            console.print(_table(wanted))
-        if dry_run or not (wanted or begun):
-            _print_plan(wanted, begun, as_json=as_json)
-            raise typer.Exit(0 if wanted or begun else 1)
-        if wanted and not yes:
-            _ask(len(wanted), keep_recording=keep_recording)
+        named = storage.views.naming(customer) if customer else []
+        if not as_json:
+            _print_found(wanted, named)
+        if dry_run or not (wanted or begun or named):
+            _print_plan(wanted, begun, named, as_json=as_json)
+        if (wanted or named) and not yes:
+            _ask(len(wanted), len(named), keep_recording=keep_recording)
+        storage.views.forget(named)
         call_ids = [call.call_id for call in wanted]
         name_calls([*call_ids, *begun])
         storage.erasures.begin(call_ids, keep_recording=keep_recording, because=because)
@@ -147,10 +149,13 @@ def _lift(erasures: Erasures, calls: Sequence[str]) -> None:
             )
 
 
-def _ask(count: int, *, keep_recording: bool) -> None:
+def _ask(count: int, named: int, *, keep_recording: bool) -> None:
     which = "this call" if count == 1 else f"these {count:,} calls"
-    recording = "without the recording" if keep_recording else "with the recording"
-    if not typer.confirm(f"Permanently delete {which}, {recording}?", err=True):
+    which += ", without the recording" if keep_recording else ", with the recording"
+    if named:
+        listed = "the listed view or report" if named == 1 else f"{named:,} listed views or reports"
+        which = f"{which}, and {listed}" if count else listed
+    if not typer.confirm(f"Permanently delete {which}?", err=True):
         print_error("Nothing was deleted.")
         raise typer.Exit(1)
 
@@ -162,6 +167,15 @@ def _finished(storage: Storage, call_ids: Sequence[str]) -> "tuple[list[ErasureA
     return erase_now(settings(), storage, call_ids)
 
 
+def _print_found(wanted: Sequence[ErasureCandidate], named: Sequence[NamedText]) -> None:
+    """Print the calls, and the views and reports that name their customer."""
+    if wanted:
+        console.print(_table(wanted))
+    for each in named:
+        what = f"view of {each.owner}" if each.view_id else "email"
+        console.print(present.escape(f"{each.name} ({what}) names this customer"), highlight=False)
+
+
 def _table(wanted: Sequence[ErasureCandidate]) -> Table:
     table = present.grid("call", "state", "took place", "recording")
     for call in wanted:
@@ -171,16 +185,27 @@ def _table(wanted: Sequence[ErasureCandidate]) -> Table:
     return table
 
 
-def _print_plan(wanted: Sequence[ErasureCandidate], begun: Sequence[str], *, as_json: bool) -> None:
+def _print_plan(
+    wanted: Sequence[ErasureCandidate],
+    begun: Sequence[str],
+    named: Sequence[NamedText],
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Print what would be erased; exits with 1 if that is nothing."""
+    is_empty = not (wanted or begun or named)
     if as_json:
+        listed: list[dict[str, object]]
         listed = [{"call_id": call.call_id, "state": call.state} for call in wanted]
         listed += [{"call_id": call_id, "state": CallState.ERASED} for call_id in begun]
+        listed += [asdict(each) for each in named]
         print(json.dumps(listed, indent=2))
-        return
+        raise typer.Exit(int(is_empty))
     for call_id in begun:
         console.print(f"{call_id}  already erased; without --dry-run the search is repeated")
-    if not wanted and not begun:
+    if is_empty:
         print_error("No calls of that customer.")
+    raise typer.Exit(int(is_empty))
 
 
 def _print_results(done: "Sequence[ErasureAttempt]", *, goes_on: bool, as_json: bool) -> None:

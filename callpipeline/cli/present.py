@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.console import RenderableType
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from callpipeline.config import settings
 from callpipeline.domain.audio import Speaker
 from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.sentiment import Sentiment, call_stance
@@ -99,7 +101,8 @@ def _circumstances(document: Mapping[str, Any]) -> Iterator[str]:
     if first := document["duplicate_of"]:
         yield f"same recording as call {first}: `callpipeline show {first}`"
     if at := document["started_at"]:
-        yield f"call time: {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %z}"
+        zone = ZoneInfo(settings().day_zone)
+        yield f"call time: {datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M:%S %z}"
     if metadata := document["metadata"]:
         yield ", ".join(f"{name}: {value}" for name, value in metadata.items())
     if document["state"] == CallState.PENDING and document["not_before"]:

@@ -161,7 +161,7 @@ def _as_asset_check(check: CallCheck, quiet_h: float | None) -> dg.AssetChecksDe
     @dg.asset_check(name=check.name, asset=check.asset, description=check.description)
     def evaluate(storage: dg.ResourceParam[Storage]) -> dg.AssetCheckResult:
         with expose_errors():
-            runner = CheckRunner(storage.database, storage.outbox, quiet_h)
+            runner = CheckRunner(storage.database, storage.outbox, quiet_h, storage.day_zone.get())
             return _result(check.asset, runner.evaluate(check, datetime.now(UTC)))
 
     return evaluate

@@ -106,7 +106,7 @@ class Erasures:
         return [Erasure(**row) for row in self._database.rows("erasure/list_open", parameters)]
 
     def delete_events(self, erasures: Sequence[Erasure]) -> int:
-        """Delete custom events that name erased calls; return their number.
+        """Delete custom events, reports and saved views that name erased calls; count them.
 
         Calls are named by id, and by keys and file names that no other call has.
         """
@@ -125,7 +125,12 @@ class Erasures:
             self._database.with_retry(
                 lambda c: c.execute(query("erasure/delete_events_of_calls"), gone)
             )
-        return len(event_ids)
+        views = self._database.rows("saved_views/texts") if names else []
+        found = [each["view_id"] for each in views if names.occur_in(each["text"], None)]
+        view_ids = [each for each in found if each is not None]
+        if view_ids:
+            self._database.rows("saved_views/forget", {"view_ids": view_ids})
+        return len(event_ids) + len(view_ids)
 
     def is_shared_object(self, bucket: str, key: str, call_id: str) -> bool:
         """Return true if another call has the same recording or supplied transcript."""

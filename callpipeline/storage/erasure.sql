@@ -101,10 +101,13 @@ WHERE state <> 'ERASED'
 ORDER BY took_place_at, call_id;
 
 -- name: list_custom_events
--- List the texts of custom events that belong to no call of the ledger.
+-- List the texts of custom events that belong to no call of the ledger, and the titles of reports,
+-- which have the names of saved views.
 SELECT event_id::text, metadata ->> 'job_filename' AS file_name,
        concat_ws(' ', title, message, error_message, group_key, subject, metadata::text) AS text
-FROM outbox WHERE call_id IS NULL AND kind = 'custom';
+FROM outbox WHERE call_id IS NULL AND kind = 'custom'
+UNION ALL
+SELECT event_id::text, NULL, title FROM outbox WHERE kind = 'weekly_report';
 
 -- name: list_open
 -- List unfinished erasures, least recently attempted first, and whether the run that had claimed
@@ -320,9 +323,9 @@ ORDER BY c.call_id LIMIT %(limit)s;
 
 -- name: deletion_history
 -- Sum deletions by day, reason and kind, newest first.
-SELECT at::date AS day, why, what, sum(items)::bigint AS items, count(DISTINCT call_id) AS calls
+SELECT call_day(at) AS day, why, what, sum(items)::bigint AS items, count(DISTINCT call_id) AS calls
 FROM deletions WHERE at >= %(since)s
-GROUP BY at::date, why, what ORDER BY day DESC, why, what;
+GROUP BY call_day(at), why, what ORDER BY day DESC, why, what;
 
 -- name: list_retirable_keys
 -- Select those of these partition keys whose calls ended before a time or are completely erased.

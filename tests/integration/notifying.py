@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from callpipeline.domain.calls.call import Stage
@@ -28,13 +28,17 @@ CHANNELS = tuple(NotificationChannel)
 
 @dataclass
 class NotificationDesk:
-    """Storage with notifiers; `now` starts at the real time, which the database records too."""
+    """Storage with notifiers; `now` starts at the real time, which the database records too.
+
+    `today` stays the day of the beginning, for tests that run over midnight.
+    """
 
     storage: Storage
     notifiers: list[InMemoryNotifier] = field(
         default_factory=lambda: [InMemoryNotifier(channel) for channel in CHANNELS]
     )
     passed: timedelta = timedelta()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
     policy: NotificationPolicy = field(
         default_factory=lambda: NotificationPolicy(Routing(frozenset(CHANNELS)))
     )

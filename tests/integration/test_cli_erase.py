@@ -82,6 +82,37 @@ def test_compact_rewrites_the_files_with_calls_and_alone(here: Installation, cal
     assert "and no other option" in refused.stderr
 
 
+def test_views_and_reports_that_name_a_customer_are_listed_and_deleted(
+    here: Installation, call_id: str, database_url: str
+):
+    execute_sql(database_url, "DELETE FROM saved_views; DELETE FROM outbox")
+    execute_sql(database_url, f"""UPDATE calls SET metadata = '{{"customer": "Ann Smith"}}'
+                                  WHERE call_id = '{call_id}'""")  # fmt: skip
+    made = """INSERT INTO saved_views (name, page, filters, extras, is_shared, owner) VALUES
+        ('About ANN SMITH', 'calls', '{}', '[]', true, 'user:ben'),
+        ('words', 'search', '{}', '[["words", "ann smith refund"]]', false, 'user:ben'),
+        ('file', 'calls', '{"name": "ann-smith_2026"}', '[]', false, 'user:ben'),
+        ('Joann Smith', 'calls', '{}', '[]', true, 'user:ben'),
+        ('Ann Smithers', 'calls', '{"name": "ann"}', '[]', true, 'user:ben');
+        INSERT INTO outbox (kind, severity, group_key, title) VALUES
+        ('weekly_report', 'info', 'w1', 'Weekly report: About Ann Smith, 2026-03-02 to 2026-03-08'),
+        ('weekly_report', 'info', 'w2', 'Weekly report: Joann Smith, 2026-03-02 to 2026-03-08')"""
+    execute_sql(database_url, made)
+    dry = here.run("erase", "--customer", "Ann Smith", "--dry-run").stdout
+    assert "About ANN SMITH (view of user:ben) names this customer" in dry
+    assert dry.count("names this customer") == 4
+    names = "SELECT name FROM saved_views ORDER BY name"
+    assert len(execute_sql(database_url, names)) == 5
+    unasked = here.run("erase", "--customer", "Ann Smith", exit_code=1)
+    assert "delete this call, with the recording, and 4 listed views or reports?" in unasked.stderr
+    assert len(execute_sql(database_url, names)) == 5
+    here.run("erase", "--customer", "Ann Smith", "--yes")
+    assert execute_sql(database_url, names) == [("Ann Smithers",), ("Joann Smith",)]
+    titles = execute_sql(database_url, "SELECT title FROM outbox WHERE kind = 'weekly_report'")
+    assert [title for [title] in titles] == ["Weekly report: Joann Smith, 2026-03-02 to 2026-03-08"]
+    assert execute_sql(database_url, COUNT) == [("ERASED", 1)]
+
+
 def test_a_customer_without_calls_is_told(here: Installation, call_id: str):
     told = here.run("erase", "--customer", "Mrs Smith", exit_code=1)
     assert "No calls of that customer." in told.stderr

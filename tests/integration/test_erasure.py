@@ -16,6 +16,8 @@ import pytest
 
 from callpipeline.config import Settings
 from callpipeline.domain.calls.call import CallState, DuplicatePolicy, Registration, Stage
+from callpipeline.domain.calls.filters import CallFilters
+from callpipeline.domain.calls.saved_views import SavedView, ViewPage
 from callpipeline.domain.calls.side_files import MetadataTable
 from callpipeline.domain.calls.sources import Source
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
@@ -467,6 +469,20 @@ def test_events_that_mention_a_call_are_deleted_and_no_others(storage: Storage, 
     left = {one["event_id"] for one in found}
     assert left == {other, longer}
     assert not left & {of_call, by_name, by_id, by_file}
+
+
+def test_saved_views_that_name_an_erased_file_are_deleted(storage: Storage):
+    call_id, name = put(storage), KEY.rpartition("/")[2]
+    views = {
+        "by name": SavedView("by name", ViewPage.CALLS, CallFilters(name=name), owner="a"),
+        "by words": SavedView("by words", ViewPage.SEARCH, extras=(("words", name),), owner="a"),
+        "other": SavedView("other", ViewPage.CALLS, CallFilters(name=f"x{name}"), owner="a"),
+    }
+    for view in views.values():
+        storage.views.add(view)
+    storage.erasures.begin([call_id], keep_recording=False)
+    eraser_of(storage).finish()
+    assert [each.name for each in storage.views.list("a")] == ["other"]
 
 
 def test_events_of_calls_with_the_same_file_name_stay(storage: Storage):

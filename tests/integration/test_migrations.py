@@ -68,6 +68,16 @@ def test_the_schema_page_equals_the_migrations(empty_url: str):
     assert len(on_page) > 100
 
 
+def test_an_operators_own_view_keeps_its_days(empty_url: str):
+    migrate(empty_url, "0042")
+    own = "SELECT (now() AT TIME ZONE 'Europe/London')::date AS day"
+    execute_sql(empty_url, f"CREATE VIEW analytics.own_days AS {own}")
+    text = "SELECT pg_get_viewdef('analytics.own_days'::regclass)"
+    before = execute_sql(empty_url, text)
+    migrate(empty_url, "0047")
+    assert execute_sql(empty_url, text) == before
+
+
 INCONSISTENT = (
     "state = 'PENDING', duplicate_of = call_id",
     "state = 'DUPLICATE', duplicate_of = '2026-03-02-ffffffffffff'",

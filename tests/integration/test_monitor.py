@@ -13,6 +13,7 @@ from callpipeline.pipeline.notifications.monitor import MIN_CALLS, PipelineMonit
 from callpipeline.storage.calls.claims import Claims
 from callpipeline.wiring import Storage
 from tests.integration.calls import change, enter
+from tests.integration.databases import execute_sql
 from tests.integration.notifying import BROKEN, DOWN, NotificationDesk
 
 
@@ -136,6 +137,17 @@ def test_a_day_without_recordings_is_notified_and_its_end_too(desk: Notification
     enter(desk.storage, "new.wav")
     assert monitor(desk, after_s=60) == []
     assert desk.webhook.titles[1] == "Recordings are arriving again"
+
+
+def test_the_last_recording_is_told_in_the_zone_of_messages(desk: NotificationDesk) -> None:
+    zone = ZoneInfo("Asia/Kathmandu")
+    old = enter(desk.storage, "old.wav")
+    change(desk.storage, old, created_at="now() - interval '25 hours'")
+    desk.policy = replace(desk.policy, zone=zone)
+    monitor(desk)
+    [[at]] = execute_sql(desk.storage.database.url, "SELECT created_at FROM calls")
+    shown = f"{at.astimezone(zone):%Y-%m-%d %H:%M} Asia/Kathmandu"
+    assert shown in desk.webhook.accepted[0].message
 
 
 def test_the_warning_can_be_turned_off(desk: NotificationDesk) -> None:

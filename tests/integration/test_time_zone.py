@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,8 +18,9 @@ from callpipeline.config import Settings, settings
 from callpipeline.domain.calls.call import CallState
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.notifications import AlertKind, AlertRule
-from callpipeline.errors import SettingsInvalid
+from callpipeline.errors import CallsBusy, SettingsInvalid
 from callpipeline.pipeline.notifications.alerts import AlertMonitor
+from callpipeline.storage.erasure import RetentionStore
 from callpipeline.storage.ports.analytics import PeriodRates
 from callpipeline.storage.postgres.database import Database
 from callpipeline.storage.postgres.sql import SCHEMA
@@ -27,6 +29,7 @@ from callpipeline.storage.reading.calls import CallReader
 from callpipeline.storage.reading.export import Dataset, ExportFormat, open_export, write_export
 from callpipeline.storage.reading.filtered import DayZone
 from tests.integration.databases import execute_sql, new_database
+from tests.processes import until
 
 CHANGES = {
     "Pacific/Auckland": datetime(2026, 4, 4, 14, tzinfo=UTC),
@@ -217,6 +220,20 @@ def test_totals_of_calls_that_retention_deleted_are_kept(in_utc: Database, zone:
     assert marts.closed_days([date(2026, 4, n) for n in (3, 4, 5)]) == [date(2026, 4, 4)]
 
 
+def test_deletions_are_counted_by_the_days_of_the_zone(in_utc: Database) -> None:
+    at = datetime(2026, 5, 1, 23, tzinfo=UTC)
+    execute_sql(
+        in_utc.url,
+        f"INSERT INTO deletions (at, what, why, items) VALUES ('{at}', 'call', 'retention', 1),"
+        f" ('{at - timedelta(hours=12)}', 'call', 'retention', 1)",
+    )
+    store = RetentionStore(in_utc)
+    assert [row["day"] for row in store.history(at - timedelta(1))] == [date(2026, 5, 1)]
+    DayZone(in_utc).set("Pacific/Auckland")
+    days = [row["day"] for row in store.history(at - timedelta(1))]
+    assert days == [date(2026, 5, 2), date(2026, 5, 1)]
+
+
 def test_an_unknown_zone_changes_nothing(in_utc: Database) -> None:
     with pytest.raises(SettingsInvalid, match="CALLPIPELINE_TIMEZONE: Postgres does not know"):
         DayZone(in_utc).set("Mars/Olympus")
@@ -241,6 +258,43 @@ def test_a_change_waits_for_calls_that_are_written(in_utc: Database) -> None:
     assert execute_sql(in_utc.url, day) == [(date(2026, 7, 1),)]
     states = CallFilters(states=(CallState.COMPLETED,), from_day=date(2026, 7, 1))
     assert CallReader(in_utc).count(states) == 1
+
+
+def test_pages_can_be_read_while_a_change_waits_for_an_export(in_utc: Database) -> None:
+    options = f"-c search_path={SCHEMA} -c lock_timeout=2000"
+    with (
+        psycopg.connect(in_utc.url, options=options) as export,
+        psycopg.connect(in_utc.url, options=options, autocommit=True) as page,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        export.execute("SELECT count(*) FROM calls")
+        change = threads.submit(DayZone(in_utc).set, "Pacific/Auckland")
+        try:
+            while not change.done():
+                page.execute("SELECT count(*) FROM calls")
+        finally:
+            export.rollback()
+        with pytest.raises(CallsBusy, match=r"an export, a backup .* uses the calls. Repeat"):
+            change.result()
+    assert DayZone(in_utc).get().key == "UTC"
+    assert DayZone(in_utc).set("Pacific/Auckland")
+    assert execute_sql(in_utc.url, "SELECT count(*) FROM pg_indexes WHERE indexname LIKE '%new_day'"
+                       " OR indexname = 'calls_by_day'") == [(1,)]  # fmt: skip
+
+
+def test_a_change_gives_way_to_a_reader_that_then_writes(in_utc: Database) -> None:
+    options = f"-c search_path={SCHEMA}"
+    held = """SELECT count(*) FROM pg_locks WHERE relation = 'callpipeline.calls'::regclass
+              AND mode = 'ExclusiveLock' AND granted"""
+    with psycopg.connect(in_utc.url, options=options) as call, ThreadPoolExecutor(1) as threads:
+        call.execute("SELECT count(*) FROM calls")
+        change = threads.submit(DayZone(in_utc).set, "Pacific/Auckland")
+        until(lambda: execute_sql(in_utc.url, held) == [(1,)], "the change has begun")
+        call.execute("UPDATE calls SET started_at = '2026-07-01T11:59:59Z' WHERE key = '0.wav'")
+        call.commit()
+        assert change.result()
+    day = "SELECT day FROM reading_calls r JOIN calls USING (call_id) WHERE key = '0.wav'"
+    assert execute_sql(in_utc.url, day) == [(date(2026, 7, 1),)]
 
 
 def test_doctor_reports_a_setting_that_was_not_applied(in_utc: Database, tmp_path: Path) -> None:

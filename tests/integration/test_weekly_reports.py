@@ -6,7 +6,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import pytest
 
 from callpipeline.domain.calls.filters import CallFilters
 from callpipeline.domain.calls.saved_views import ReportSchedule, SavedView, ViewPage
-from callpipeline.domain.notifications import NotificationChannel
+from callpipeline.domain.notifications import NotificationChannel, NotificationPolicy, Routing
 from callpipeline.errors import UnknownView, ViewRefused
+from callpipeline.pipeline.notifications.monitor import PipelineMonitor
 from callpipeline.pipeline.notifications.reports import ReportMonitor, load_report
 from callpipeline.storage.calls.saved_views import SavedViews
 from callpipeline.storage.postgres.database import Database
@@ -41,11 +42,12 @@ def desk(storage: Storage) -> NotificationDesk:
     return NotificationDesk(storage)
 
 
-def save(storage: Storage, view: SavedView = VIEW, *, has_quotes: bool = False) -> SavedView:
+def save(desk: NotificationDesk, view: SavedView = VIEW, *, has_quotes: bool = False) -> SavedView:
     """Save a view whose report is due today, since midnight."""
+    storage = desk.storage
     saved = storage.views.add(view)
     assert saved.view_id
-    today = datetime.now(UTC).isoweekday()
+    today = desk.today.isoweekday()
     storage.views.schedule(saved.view_id, "ann", ReportSchedule(today, time(0), has_quotes))
     execute_sql(storage.database.url, "UPDATE weekly_reports SET set_at = now() - interval '9 d'")
     return storage.views.find(saved.view_id, "ann")
@@ -68,8 +70,8 @@ def test_a_report_says_what_changed_with_intervals(desk: NotificationDesk) -> No
     talk(desk, days_ago=2, calls=40, mentioning=24)
     talk(desk, days_ago=2, calls=40, mentioning=3, said=Said("EE"))
     talk(desk, days_ago=0, calls=9, mentioning=9, said=Said("O2"))
-    save(desk.storage)
-    today = datetime.now(UTC).date()
+    save(desk)
+    today = desk.today
     [title] = monitor(desk.storage).check(desk.now)
     assert title == f"Weekly report: Everything, {today - timedelta(7)} to {today - timedelta(1)}"
     [text] = mails(desk)
@@ -91,8 +93,8 @@ def test_a_report_is_about_its_view_only(desk: NotificationDesk) -> None:
     talk(desk, days_ago=2, calls=40, mentioning=20, said=Said("Sky"))
     talk(desk, days_ago=2, calls=10, mentioning=10, said=replace(LEAVES, competitor="Sky"))
     filters = CallFilters(competitors=("Vodafone",), from_day=date(2020, 1, 1))
-    view = save(desk.storage, replace(VIEW, page=ViewPage.MOMENTS, filters=filters, days=None))
-    storage, today = desk.storage, desk.now.date()
+    view = save(desk, replace(VIEW, page=ViewPage.MOMENTS, filters=filters, days=None))
+    storage, today = desk.storage, desk.today
     report = load_report(storage.analytics, storage.insights, storage.reviews, view, today)
     assert [name for name, _ in report.changes] == ["Vodafone"]
     assert report.naming.before.events == 20 and report.naming.now.events == 0
@@ -103,8 +105,8 @@ def test_a_report_is_about_its_view_only(desk: NotificationDesk) -> None:
 def test_calls_that_wait_change_no_report(desk: NotificationDesk) -> None:
     talk(desk, days_ago=10, calls=40, mentioning=4)
     talk(desk, days_ago=2, calls=40, mentioning=24)
-    view, storage = save(desk.storage), desk.storage
-    readers = (storage.analytics, storage.insights, storage.reviews, view, desk.now.date())
+    view, storage = save(desk), desk.storage
+    readers = (storage.analytics, storage.insights, storage.reviews, view, desk.today)
     before = load_report(*readers)
     execute_sql(storage.database.url, "SELECT 1")
     enter_waiting = "INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified) "
@@ -125,7 +127,7 @@ def test_words_leave_only_if_the_report_and_the_channel_allow_it(
     are_quoted: bool,
 ) -> None:
     talk(desk, days_ago=2, calls=3, mentioning=1, said=LEAVES)
-    save(desk.storage, has_quotes=has_quotes)
+    save(desk, has_quotes=has_quotes)
     desk.policy = replace(desk.policy, quote_channels=frozenset(channels))
     monitor(desk.storage).check(desk.now)
     stored = execute_sql(desk.storage.database.url, "SELECT outbox::text FROM outbox")
@@ -139,7 +141,7 @@ def test_words_leave_only_if_the_report_and_the_channel_allow_it(
 
 def test_a_quote_that_was_erased_meanwhile_is_not_sent(desk: NotificationDesk) -> None:
     talk(desk, days_ago=2, calls=3, mentioning=1, said=LEAVES)
-    save(desk.storage, has_quotes=True)
+    save(desk, has_quotes=True)
     desk.policy = replace(desk.policy, quote_channels=frozenset({EMAIL}))
     monitor(desk.storage).check(desk.now)
     execute_sql(desk.storage.database.url, "DELETE FROM mentions")
@@ -153,7 +155,7 @@ def test_a_quote_that_was_erased_meanwhile_is_not_sent(desk: NotificationDesk) -
 def test_a_report_is_sent_once_however_many_processes_check(
     desk: NotificationDesk, database_url: str
 ) -> None:
-    save(desk.storage)
+    save(desk)
 
     def check(_: int) -> list[str]:
         with Database(database_url) as database:
@@ -172,23 +174,37 @@ def test_a_report_is_sent_once_however_many_processes_check(
     assert len(monitor(desk.storage).check(desk.now + timedelta(days=7))) == 1
 
 
+def test_a_report_waits_until_email_is_configured(desk: NotificationDesk) -> None:
+    view, storage = save(desk), desk.storage
+    checked = PipelineMonitor(storage.database, storage.outbox, None, reports=monitor(storage))
+    only_slack = NotificationPolicy(Routing(frozenset({NotificationChannel.SLACK})))
+    checked.check(only_slack, desk.now)
+    assert execute_sql(storage.database.url, "SELECT count(*) FROM outbox") == [(0,)]
+    [found] = storage.views.with_report()
+    assert found.report and found.report.reported_on is None
+    checked.check(desk.policy, desk.now)
+    [found] = storage.views.with_report()
+    assert found.report and found.report.reported_on == desk.today
+    assert found.view_id == view.view_id and len(mails(desk)) == 1
+
+
 def test_another_hour_does_not_repeat_a_report(desk: NotificationDesk) -> None:
-    view = save(desk.storage)
+    view = save(desk)
     assert len(monitor(desk.storage).check(desk.now)) == 1
-    again = ReportSchedule(desk.now.isoweekday(), time(0, 0), has_quotes=True)
+    again = ReportSchedule(desk.today.isoweekday(), time(0, 0), has_quotes=True)
     desk.storage.views.schedule(view.view_id or 0, "ann", again)
     url = desk.storage.database.url
     execute_sql(url, "UPDATE weekly_reports SET set_at = now() - interval '9 d'")
     assert monitor(desk.storage).check(desk.now) == []
     desk.storage.views.schedule(view.view_id or 0, "ann", None)
-    save_again = ReportSchedule(desk.now.isoweekday(), time(0, 0))
+    save_again = ReportSchedule(desk.today.isoweekday(), time(0, 0))
     desk.storage.views.schedule(view.view_id or 0, "ann", save_again)
     execute_sql(url, "UPDATE weekly_reports SET set_at = now() - interval '9 d'")
     assert monitor(desk.storage).check(desk.now) == [], "the outbox knows the report, too"
 
 
 def test_a_view_that_is_not_shared_any_more_sends_nothing(desk: NotificationDesk) -> None:
-    view, views = save(desk.storage), desk.storage.views
+    view, views = save(desk), desk.storage.views
     assert view.view_id
     views.change(view.view_id, "ann", is_shared=False)
     assert monitor(desk.storage).check(desk.now) == []
@@ -212,7 +228,7 @@ def run(url: str, settings: str, where: str) -> int:
 def test_a_killed_process_neither_loses_nor_repeats_a_report(
     desk: NotificationDesk, database_url: str, tmp_path: Path, where: str
 ) -> None:
-    save(desk.storage)
+    save(desk)
     with ExitStack() as stack:
         trust, ca_file = certificate(tmp_path)
         box = stack.enter_context(mail_server(trust))

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -201,6 +202,13 @@ def test_missing_recordings_are_a_warning_without_a_notification() -> None:
     assert not result.should_notify
     assert checks.recordings_keep_arriving(late, CheckContext(NOW)).passed
     assert checks.recordings_keep_arriving({"created_at": None}, CONTEXT).passed
+
+
+def test_the_newest_recording_is_shown_in_the_zone_of_days() -> None:
+    in_auckland = CheckContext(NOW, 24.0, ZoneInfo("Pacific/Auckland"))
+    for context, shown in {CONTEXT: "09:30 UTC", in_auckland: "22:30 Pacific/Auckland"}.items():
+        result = checks.recordings_keep_arriving({"created_at": NOW}, context)
+        assert result.metadata["newest"] == f"2026-03-02 {shown}"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from callpipeline.cli import COMMANDS, app, present
 from callpipeline.cli.calls import status as overview
 from callpipeline.cli.calls.status import LaneView
 from callpipeline.cli.catalog import print_preview
+from callpipeline.config import settings
 from callpipeline.domain.calls.call import CallState, Lane
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.mentions import MentionStatus
@@ -153,8 +154,22 @@ def test_a_duplicate_names_the_first_call():
     assert f"same recording as call {first}: `callpipeline show {first}`" in shown
 
 
+@pytest.mark.parametrize(
+    ("zone", "shown_as"),
+    [("", "2026-03-02 09:30:00 +0000"), ("Pacific/Auckland", "2026-03-02 22:30:00 +1300")],
+)
+def test_the_time_of_a_call_is_in_the_zone_of_days(
+    monkeypatch: pytest.MonkeyPatch, zone: str, shown_as: str
+):
+    monkeypatch.setenv("CALLPIPELINE_TIMEZONE", zone)
+    settings.cache_clear()
+    shown = page(a_document(started_at="2026-03-02T09:30:00+00:00"))
+    settings.cache_clear()
+    assert f"call time: {shown_as}" in shown
+
+
 def test_what_a_recordings_name_tells_is_shown():
-    at = datetime(2026, 3, 2, 9, 30).astimezone().isoformat()
+    at = datetime(2026, 3, 2, 9, 30, tzinfo=UTC).isoformat()
     metadata = {"agent": "[bold]Kim", "direction": "inbound"}
     shown = page(a_document(started_at=at, metadata=metadata))
     assert "call time: 2026-03-02 09:30:00" in shown

@@ -63,6 +63,7 @@ def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     calls += [a_call(n, "Ben") for n in range(11, 15)]
     calls += [a_call(n, "Carla") for n in range(21, 23)]
     calls += [a_call(31, None), a_call(41, "Ann Abbot", "PENDING"), a_call(42, "Dan", at=OLD)]
+    calls += [a_call(48, "Jo Groß", at=OLD)]
     execute_sql(module_url, ";\n".join(calls))
     with served(home, module_url, teams=home / "teams.csv") as app:
         yield app
@@ -145,6 +146,19 @@ def test_an_agent_without_calls_in_the_period_is_shown_as_such(app: Served) -> N
     assert "The agent named no competitor." in html
 
 
+@pytest.mark.parametrize("name", ["Jo Groß", "jo groß", "JO GROSS"])
+def test_the_case_of_an_agents_name_does_not_matter(app: Served, name: str) -> None:
+    assert "0 completed calls" in read(app, f"/agent?name={name}")
+    html = read(app, f"/agent?name={name}&from={OLD.date()}&to={OLD.date()}")
+    assert "1 completed call" in html and "<h1><bdi>Jo Groß</bdi></h1>" in html
+    assert html.count("data-clip") >= 1
+
+
+def test_days_on_which_every_call_has_an_agent_have_no_unknown_one(app: Served) -> None:
+    html = read(app, f"/agent?name=(unknown)&from={OLD.date()}&to={OLD.date()}")
+    assert "<h1><bdi>Unknown agent</bdi></h1>" in html and "0 completed calls" in html
+
+
 def test_numbers_lead_to_their_moments(app: Served) -> None:
     html = read(app, "/agents")
     line = html.partition("<bdi>Ann Abbot</bdi>")[2].partition("</tr>")[0]
@@ -155,7 +169,7 @@ def test_numbers_lead_to_their_moments(app: Served) -> None:
 
 def test_a_customer_has_a_page_with_all_calls(app: Served) -> None:
     html = read(app, "/customer?name=mr+smith+%26+sons")
-    assert "15 calls of this customer" in html
+    assert "16 calls of this customer" in html
     assert "<h1><bdi>Mr Smith &amp; Sons</bdi></h1>" in html
     assert html.index("1.wav") < html.index("42.wav"), "newest first"
     read(app, "/customer?name=Mr+Smith", 404)

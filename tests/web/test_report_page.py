@@ -18,6 +18,9 @@ from tests.web.protected_app import PASSWORD, WITH_USERS, token_in
 from tests.web.served import Served, served
 from tests.web.test_alerts_page import login
 
+NOW = datetime.now(UTC)
+DAY = NOW.date()
+"""Reports are about the week before this day, also if a test runs over midnight."""
 WHITE = "rgb(255, 255, 255)"
 SIZE = DatasetSize(400, 3_000, 1_600, agents=4, competitors=6, days=14)
 VIEW = SavedView("Everything", ViewPage.OVERVIEW, days=28, is_shared=True, owner="login:x")
@@ -26,18 +29,18 @@ VIEW = SavedView("Everything", ViewPage.OVERVIEW, days=28, is_shared=True, owner
 @pytest.fixture(scope="module")
 def app(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An app with two weeks of calls up to yesterday; Sky is not mentioned in the second."""
-    fill(module_url, SIZE, now=datetime.now(UTC))
-    week = "r.day >= call_day(now()) - 7"
+    fill(module_url, SIZE, now=NOW)
+    week = f"r.day >= '{DAY}'::date - 7"
     gone = "DELETE FROM mentions m USING reading_calls r WHERE r.call_id = m.call_id AND "
     execute_sql(module_url, f"{gone} m.competitor = 'Sky' AND {week}")
     execute_sql(module_url, "UPDATE sentiment SET switching = NULL, switching_quote = ''")
     execute_sql(
         module_url,
-        """UPDATE sentiment SET switching = 'leaving_to', switching_quote = 'we are leaving'
+        f"""UPDATE sentiment SET switching = 'leaving_to', switching_quote = 'we are leaving'
            WHERE (call_id, mention_id) IN (
                SELECT DISTINCT ON (call_id) call_id, mention_id FROM reading_mentions
                WHERE speaker = 'customer' AND state = 'COMPLETED'
-                 AND day BETWEEN call_day(now()) - 7 AND call_day(now()) - 1
+                 AND day BETWEEN '{DAY}'::date - 7 AND '{DAY}'::date - 1
                ORDER BY call_id, mention_id LIMIT 2)""",
     )
     options = WITH_USERS | {"smtp_host": "127.0.0.1", "email_from": "a@b.example"}
@@ -63,9 +66,8 @@ def part(html: str, name: str) -> str:
 
 
 def test_it_says_what_changed_with_intervals(ann: httpx.Client, view: SavedView) -> None:
-    html = ann.get(f"/views/{view.view_id}/report").text
-    today = datetime.now(UTC).date()
-    assert f"{today - timedelta(7)} to {today - timedelta(1)}</strong>" in html
+    html = ann.get(f"/views/{view.view_id}/report?day={DAY}").text
+    assert f"{DAY - timedelta(7)} to {DAY - timedelta(1)}</strong>" in html
     losing = part(html, "losing")
     assert "<bdi>Sky</bdi>" in losing and "\N{MINUS SIGN}100%" in losing
     assert "<bdi>Sky</bdi>" not in part(html, "gaining")
@@ -75,9 +77,9 @@ def test_it_says_what_changed_with_intervals(ann: httpx.Client, view: SavedView)
 
 
 def test_page_and_api_have_the_same_numbers(ann: httpx.Client, view: SavedView) -> None:
-    html = ann.get(f"/views/{view.view_id}/report").text
+    html = ann.get(f"/views/{view.view_id}/report?day={DAY}").text
     found = ann.get(
-        f"/saved-views/{view.view_id}/report", headers={"Accept": "application/json"}
+        f"/saved-views/{view.view_id}/report?day={DAY}", headers={"Accept": "application/json"}
     ).json()
     naming = found["calls_with_mention"]["now"]
     assert f"{naming['completed_calls']:,} completed calls, " in html
@@ -88,14 +90,14 @@ def test_page_and_api_have_the_same_numbers(ann: httpx.Client, view: SavedView) 
 
 
 def test_weeks_lead_to_each_other(ann: httpx.Client, view: SavedView) -> None:
-    html = ann.get(f"/views/{view.view_id}/report").text
+    html = ann.get(f"/views/{view.view_id}/report?day={DAY}").text
     assert ">Week after</a>" not in html
     [earlier] = re.findall(r'href="([^"]*)">Week before', html)
     before = ann.get(earlier).text
     assert "<bdi>Sky</bdi>" in part(before, "all")
     assert ">Week after</a>" in before
-    tomorrow = datetime.now(UTC).date() + timedelta(1)
-    assert ann.get(f"/views/{view.view_id}/report?day={tomorrow}").status_code == 422
+    later = DAY + timedelta(2)
+    assert ann.get(f"/views/{view.view_id}/report?day={later}").status_code == 422
     assert ann.get(f"/views/{view.view_id}/report?day=soon").status_code == 422
     assert ann.get("/views/999999/report").status_code == 404
 
@@ -143,6 +145,25 @@ def test_the_api_schedules_reports_of_shared_views(ann: httpx.Client, view: Save
     assert (refused.status_code, "Share the view" in refused.json()["detail"]) == (409, True)
 
 
+def test_a_search_for_words_has_no_report(ann: httpx.Client, view: SavedView) -> None:
+    ann.headers["X-CSRF-Token"] = token_in(ann.get("/calls").text)
+    new = {"name": "Refunds", "page": "search", "is_shared": True}
+    made = [
+        ann.post("/saved-views", json=new | each).json()["view_id"]
+        for each in ({"query": "words=refund"}, {"name": "Angry", "query": "sentiment=negative"})
+    ]
+    as_json, time_of_day = {"Accept": "application/json"}, {"weekday": 5, "at": "16:00"}
+    listed = ann.get("/views").text
+    for view_id, status in zip(made, (409, 200), strict=True):
+        page = f"/views/{view_id}/report"
+        reply = ann.get(page)
+        assert reply.status_code == status and (f'"{page}"' in listed) == (status == 200)
+        assert ann.get(f"/saved-views/{view_id}/report", headers=as_json).status_code == status
+        reply = ann.put(f"/saved-views/{view_id}/schedule", json=time_of_day, headers=as_json)
+        assert reply.status_code == status
+        assert ("A search for words has no report" in reply.text) == (status == 409)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_it_is_accessible_fits_and_prints(
@@ -159,7 +180,7 @@ def test_it_is_accessible_fits_and_prints(
         tab.get_by_label("Password").fill(PASSWORD)
         tab.keyboard.press("Enter")
         tab.wait_for_url("**/")
-        tab.goto(f"/views/{view.view_id}/report")
+        tab.goto(f"/views/{view.view_id}/report?day={DAY}")
         expect(tab.get_by_role("heading", name="Customers at risk")).to_be_visible()
         expect(tab.get_by_role("button", name="Print or save as PDF")).to_be_visible()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width

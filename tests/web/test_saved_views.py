@@ -1,6 +1,7 @@
 """Saved views: who sees and changes which, by page and by API, and how the page looks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from callpipeline.domain.access import ApiKey, AuditAction, Scope
+from callpipeline.domain.access import ApiKey, AuditAction, Role, Scope
+from callpipeline.domain.calls.saved_views import SavedView, ViewPage
 from callpipeline.storage.access import ApiKeys
 from callpipeline.storage.calls.saved_views import MAX_VIEWS
 from tests.integration.calls import run_concurrently
@@ -103,6 +105,26 @@ def test_only_the_owner_or_an_admin_changes_a_shared_view(people: dict[str, http
     assert people["ben"].get(view).status_code == 404
 
 
+def test_an_admin_who_stops_the_sharing_of_anothers_view_is_told_and_recorded(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    execute_sql(app.storage.database.url, "DELETE FROM audit_log")
+    view = f"/saved-views/{save(people['ben'], is_shared=True)['view_id']}"
+    people["ann"].put(f"{view}/schedule", json={"weekday": 5, "at": "16:00"})
+    reply = people["ann"].patch(view, json={"is_shared": False})
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    assert (found["is_shared"], found["is_own"], found["report"]) == (False, False, None)
+    assert people["ann"].get(view).status_code == 404
+    assert people["ben"].get(view).json()["is_shared"] is False
+
+    def recorded() -> bool:
+        entries = app.storage.audit.page(action=AuditAction.CHANGED)
+        return any(each.actor == "ann" and "PATCH" in each.what for each in entries)
+
+    until(recorded, "the log", 60)
+
+
 def test_an_owner_has_one_view_of_a_name(people: dict[str, httpx.Client]) -> None:
     save(people["ben"])
     assert "already have a view" in save(people["ben"], 409, name=" ee,  ANGRY ")["detail"]
@@ -165,6 +187,39 @@ def test_changes_are_in_the_audit_log(app: Served, people: dict[str, httpx.Clien
     people["ben"].delete(f"/saved-views/{view['view_id']}")
     until(lambda: len(app.storage.audit.page(action=AuditAction.CHANGED)) >= 3, "the log", 60)
     assert {each.actor for each in app.storage.audit.page(action=AuditAction.CHANGED)} == {"ben"}
+
+
+def test_views_do_not_pass_to_the_next_user_of_the_name(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    users, views = app.storage.users, app.storage.views
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
+    for name, is_shared in (("Mine", False), ("Ours", True)):
+        view = SavedView(name, ViewPage.CALLS, is_shared=is_shared, owner="user:zoe")
+        views.add(view)
+        views.add(replace(view, owner="user:other"))
+    users.remove("zoe")
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
+    left = [(each.name, each.owner == "user:zoe") for each in views.list("user:zoe")]
+    assert left == [("Ours", False), ("Ours", False)]
+    assert [each.name for each in views.list("user:other")] == ["Mine", "Ours", "Ours"]
+    again = views.add(SavedView("Ours", ViewPage.CALLS, is_shared=True, owner="user:zoe"))
+    users.remove("zoe")
+    assert people["ann"].delete(f"/saved-views/{again.view_id}").status_code == 204
+    users.add("zoe", Role.READER, "scrypt:x", by="ann")
+    users.remove("zoe")
+
+
+def test_a_revoked_key_leaves_no_private_views(
+    app: Served, people: dict[str, httpx.Client]
+) -> None:
+    save(people["key"])
+    save(people["eve"])
+    owned = "SELECT owner FROM saved_views WHERE owner LIKE 'key:%'"
+    [[owner]] = execute_sql(app.storage.database.url, owned)
+    app.storage.keys.revoke(owner.removeprefix("key:"), by="ann")
+    assert execute_sql(app.storage.database.url, owned) == []
+    assert names(people["eve"]) == ["EE, angry"]
 
 
 # The page

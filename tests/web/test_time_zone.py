@@ -1,5 +1,6 @@
 """Times on pages: in the zone that is set, or in the browser's; pages without JavaScript in UTC."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ INSERT INTO calls (call_id, bucket, key, etag, size_bytes, last_modified, starte
 VALUES ('{CALL}', 'b', 'night.wav', 'e', 1, '{AT}', '{AT}', 'FAILED',
         'EmptyRecording', 'No sound.', false)
 """
+HTML = {"Accept": "text/html"}
 IN_AUCKLAND = "5 Apr 2026, 12:00 AM"
 IN_UTC, IN_NEW_YORK = "4 Apr 2026, 11:00 AM", "4 Apr 2026, 7:00 AM"
 
@@ -75,6 +77,27 @@ def test_a_filter_by_day_finds_the_call_on_the_day_that_pages_show(
     days = ("2026-04-04", "2026-04-05")
     found = {day for day in days if "night.wav" in page(address, f"/calls?from={day}&to={day}")}
     assert found == {"2026-04-05" if zone else "2026-04-04"}
+
+
+def test_a_corrected_start_is_in_the_zone_of_the_page(app: tuple[str, str | None]) -> None:
+    address, zone = app
+    label = f"Start ({zone or 'UTC'})"
+    form = page(address, f"/calls/{CALL}").partition(label)[2].partition("</label>")[0]
+    shown = "2026-04-05 00:00:30" if zone else "2026-04-04 11:00:30"
+    assert f'value="{shown}"' in form
+    path = f"{address}/calls/{CALL}/metadata"
+    for entered, stored in (
+        ("2026-07-01 12:00:00", "2026-07-01T00:00:00Z" if zone else "2026-07-01T12:00:00Z"),
+        ("2026-07-01T12:00:00+02:00", "2026-07-01T10:00:00Z"),
+        (shown, f"{AT:%Y-%m-%dT%H:%M:%SZ}"),
+    ):
+        sent = httpx.post(path, data={"started_at": entered}, headers=HTML, timeout=60)
+        assert sent.status_code == 303, sent.text
+        assert httpx.get(path, timeout=60).json()["started_at"] == stored
+    history = page(address, f"/calls/{CALL}")
+    assert re.search(rf"started_at: corrected [\d-]+ [\d:]+ {zone or 'UTC'}", history)
+    wrong = httpx.post(path, data={"started_at": "teatime"}, headers=HTML, timeout=60)
+    assert wrong.status_code == 422
 
 
 def test_browsers_show_the_zone_that_is_set_or_else_their_own(

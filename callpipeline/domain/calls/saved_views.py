@@ -101,6 +101,11 @@ class SavedView:
         return replace(self.filters, from_day=today - timedelta(days=self.days - 1), to_day=today)
 
     @property
+    def searches_words(self) -> bool:
+        """Return whether the view is about words that were said, which have no rates."""
+        return any(name == "words" and value.strip() for name, value in self.extras)
+
+    @property
     def subject(self) -> CallFilters:
         """Return which calls and mentions the view is about, on any day."""
         filters = replace(self.filters, from_day=None, to_day=None)

@@ -5,12 +5,14 @@ Sensors and runs belong to Dagster and are monitored in `defs/`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.notifications import (
     EventKind,
+    NotificationChannel,
     NotificationEvent,
     NotificationPolicy,
     Severity,
@@ -55,7 +57,7 @@ class PipelineMonitor:
 
     def check(self, policy: NotificationPolicy, now: datetime) -> list[str]:
         """Check everything once; return the titles of the current problems."""
-        problems = [*self.failing_engines(), *self.missing_recordings(now)]
+        problems = [*self.failing_engines(), *self.missing_recordings(now, policy.zone)]
         for problem in problems:
             self.outbox.report(problem, now)
         if not any(problem.kind is EventKind.INGESTION_QUIET for problem in problems):
@@ -63,7 +65,8 @@ class PipelineMonitor:
         if policy.digest_at:
             self.send_digest(policy, now)
         found = self.alerts.check(now) if self.alerts else []
-        if self.reports:
+        # Without email no channel takes a report: it waits, and is not recorded as sent.
+        if self.reports and NotificationChannel.EMAIL in policy.routing.configured:
             self.reports.check(now)
         return [problem.title for problem in problems] + found
 
@@ -73,7 +76,7 @@ class PipelineMonitor:
         for row in self.database.rows("watch/failing_engines", limits):
             yield _engine_down(row)
 
-    def missing_recordings(self, now: datetime) -> Iterator[NotificationEvent]:
+    def missing_recordings(self, now: datetime, zone: ZoneInfo) -> Iterator[NotificationEvent]:
         """Yield a warning if no recording arrived for `quiet_h`, unless none ever did."""
         [row] = self.database.rows("watch/newest_call")
         newest: datetime | None = row["created_at"]
@@ -83,7 +86,7 @@ class PipelineMonitor:
             EventKind.INGESTION_QUIET,
             Severity.WARNING,
             f"No recordings for {self.quiet_h:g} hours",
-            f"The last one arrived at {newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+            f"The last one arrived at {newest.astimezone(zone):%Y-%m-%d %H:%M} {zone}.",
             group_key=EventKind.INGESTION_QUIET,
             recovers=True,
             metadata={

@@ -6,9 +6,10 @@ Dagster, so they contain neither file names nor what was said.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from callpipeline.domain.notifications import Severity
 from callpipeline.domain.transcripts import MAX_UNHEARD_S, MIN_RELIABLE_CONFIDENCE
@@ -193,6 +194,7 @@ class CheckContext:
 
     now: datetime
     quiet_h: float | None = None
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
 
 def speech_has_words(row: Row, _: CheckContext) -> CheckResult:
@@ -294,7 +296,7 @@ def recordings_keep_arriving(row: Row, context: CheckContext) -> CheckResult:
     text = f"The newest recording arrived {ago_h:.1f} hours ago"
     metadata: dict[str, CheckValue] = {
         "hours_since_the_newest": round(ago_h, 2),
-        "newest": f"{newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "newest": f"{newest.astimezone(context.zone):%Y-%m-%d %H:%M} {context.zone}",
     }
     passed = context.quiet_h is None or ago_h <= context.quiet_h
     if not passed:

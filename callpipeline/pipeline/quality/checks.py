@@ -6,6 +6,7 @@ The rules are in `check_rules`; `defs/checks` shows the results in Dagster.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.domain.notifications import EventKind, NotificationEvent, Severity
@@ -174,6 +175,7 @@ class CheckRunner:
     database: NamedQueries
     outbox: OutboxStore
     quiet_h: float | None
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     def evaluate(self, check: CallCheck, now: datetime) -> CheckResult:
         """Evaluate a check and report its outcome.
@@ -181,7 +183,7 @@ class CheckRunner:
         Raises DatabaseUnavailable: a check that can't be evaluated has not passed.
         """
         [row] = self.database.rows(check.query, check.query_parameters(now))
-        result = check.decide(row, CheckContext(now, self.quiet_h))
+        result = check.decide(row, CheckContext(now, self.quiet_h, self.zone))
         if result.is_alarm:
             self.outbox.report(_failure_event(check, result), now)
         elif result.passed:

@@ -41,8 +41,9 @@ class AgentComparison:
     all: AgentWork
 
     def agent(self, key: str) -> ComparedAgent | None:
-        """Return an agent by the name, ignoring case."""
-        return next((each for each in self.agents if each.key == key.lower()), None)
+        """Return an agent by the name, ignoring case; one of exactly this name comes first."""
+        found = [e for e in self.agents if (e.name or UNKNOWN).casefold() == key.casefold()]
+        return next((each for each in found if each.name == key), found[0] if found else None)
 
     def team(self, name: str | None) -> ComparedTeam | None:
         return next((each for each in self.teams if each.name == name), None)

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from callpipeline.domain.access import ApiKey, ApiKeyRecord, Scope
+from callpipeline.storage.calls.saved_views import leave_views
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
 
@@ -51,8 +52,13 @@ class ApiKeys:
         return [_record(row) for row in self._database.rows("access/list_keys")]
 
     def revoke(self, key_id: str, *, by: str) -> None:
-        """Revoke a key permanently."""
-        self._database.rows("access/revoke_key", {"key_id": key_id, "by": by})
+        """Revoke a key permanently, and delete its private views."""
+
+        def apply(connection: Connection[DictRow]) -> None:
+            connection.execute(query("access/revoke_key"), {"key_id": key_id, "by": by})
+            leave_views(connection, f"key:{key_id}")
+
+        self._database.with_retry(apply)
 
     def touch(self, key_id: str) -> None:
         """Record the use of a key, to the minute."""

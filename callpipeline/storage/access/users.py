@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 
 from callpipeline.domain.access import Role, UserAccount
 from callpipeline.errors import LastAdmin, UnknownUser, UserRefused
+from callpipeline.storage.calls.saved_views import leave_views
 from callpipeline.storage.postgres.database import Database, Row
 from callpipeline.storage.postgres.sql import query
 
@@ -60,11 +61,12 @@ class UserAccounts:
         self._keeping_an_admin(apply, other_admins=other_admins)
 
     def remove(self, name: str, *, other_admins: bool = False) -> None:
-        """Delete a user and the user's sessions. Raises UnknownUser, LastAdmin."""
+        """Delete a user with sessions and private views. Raises UnknownUser, LastAdmin."""
 
         def apply(connection: Connection[DictRow]) -> None:
             _execute(connection, "remove", {"name": name}, name)
             connection.execute(query("users/end_sessions"), {"name": name})
+            leave_views(connection, f"user:{name}")
 
         self._keeping_an_admin(apply, other_admins=other_admins)
 

@@ -1,10 +1,11 @@
 """Saved views: filters of pages under a name."""
 
+import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
@@ -24,6 +25,16 @@ from callpipeline.errors import UnknownView, ViewRefused
 from callpipeline.storage.notifications import add_event
 from callpipeline.storage.postgres.database import Database, Row, sanitize_json, sanitize_text
 from callpipeline.storage.postgres.sql import query
+
+
+@dataclass(frozen=True, slots=True)
+class NamedText:
+    """A view of an owner, or a report in the outbox (with `event_id`), that names a person."""
+
+    name: str
+    owner: str
+    view_id: int | None
+    event_id: str | None
 
 
 class SavedViews:
@@ -76,8 +87,11 @@ class SavedViews:
         is_admin: bool = False,
         name: str | None = None,
         is_shared: bool | None = None,
-    ) -> None:
-        """Rename a view, or share it or not. Raises UnknownView and ViewRefused."""
+    ) -> SavedView:
+        """Rename a view, or share it or not; return it, even if the visitor can't see it any more.
+
+        Raises UnknownView and ViewRefused.
+        """
         row: Row = {"view_id": view_id, "visitor": visitor, "is_admin": is_admin}
         row |= {"name": name and sanitize_text(name), "is_shared": is_shared}
         try:
@@ -86,6 +100,7 @@ class SavedViews:
             raise _taken(name or "") from None
         if not changed:
             self._explain(view_id, visitor)
+        return _view(changed[0])
 
     def delete(self, view_id: int, visitor: str, *, is_admin: bool = False) -> None:
         """Delete a view. Raises UnknownView and ViewRefused."""
@@ -103,6 +118,7 @@ class SavedViews:
         if schedule is None:
             self._database.rows("saved_views/unschedule", {"view_id": view_id})
             return
+        check_reportable(view)
         row: Row = {"view_id": view_id, "weekday": schedule.weekday, "at": schedule.at}
         row |= {"has_quotes": schedule.has_quotes}
         row |= {"by": schedule.set_by and sanitize_text(schedule.set_by)}
@@ -119,10 +135,46 @@ class SavedViews:
 
         return self._database.with_retry(enter)
 
-    def _explain(self, view_id: int, visitor: str) -> None:
+    def naming(self, person: str) -> Sequence[NamedText]:
+        """Return the views of all owners, and the reports, that have these words in this order."""
+        words = re.findall(r"[^\W_]+", person.casefold())
+        if not words:
+            return []
+        pattern = re.compile(r"(?<![^\W_])" + r"[\W_]+".join(words) + r"(?![^\W_])")
+        rows = self._database.rows("saved_views/texts")
+        return [NamedText(**row) for row in rows if pattern.search(row.pop("text").casefold())]
+
+    def forget(self, texts: Sequence[NamedText]) -> None:
+        """Delete these views and reports."""
+        view_ids = [each.view_id for each in texts if each.view_id]
+        event_ids = [each.event_id for each in texts if each.event_id]
+
+        def delete(connection: Connection[DictRow]) -> None:
+            connection.execute(query("saved_views/forget"), {"view_ids": view_ids})
+            gone: Row = {"call_ids": [], "event_ids": event_ids}
+            connection.execute(query("erasure/delete_events_of_calls"), gone)
+
+        self._database.with_retry(delete)
+
+    def _explain(self, view_id: int, visitor: str) -> NoReturn:
         """Raise the reason why a visitor can't change a view."""
         self.find(view_id, visitor)
         raise ViewRefused("Only the person who shares this view, or an admin, can change it.")
+
+
+def leave_views(connection: Connection[DictRow], owner: str) -> None:
+    """Delete the private views of an owner who is gone, and leave shared ones without an owner.
+
+    Otherwise the next visitor with the same ID would have them.
+    """
+    connection.execute(query("saved_views/delete_private"), {"owner": owner})
+    connection.execute(query("saved_views/disown_shared"), {"owner": owner})
+
+
+def check_reportable(view: SavedView) -> None:
+    """Raise ViewRefused for a view that has no report."""
+    if view.searches_words:
+        raise ViewRefused("A search for words has no report: its numbers would be of all calls.")
 
 
 def _same(one: SavedView, other: SavedView) -> bool:

@@ -60,17 +60,43 @@ RETURNING view_id, made_at;
 
 -- name: change
 -- Rename a view, or share it or not. Admins may change those that others share. The report of a
--- view that is not shared any more is not sent.
+-- view that is not shared any more is not sent. Select the view as it is then.
 WITH private AS (DELETE FROM weekly_reports WHERE view_id IN (
     SELECT view_id FROM saved_views
     WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
-      AND NOT coalesce(%(is_shared)s, is_shared)))
-UPDATE saved_views SET name = coalesce(%(name)s, name), is_shared = coalesce(%(is_shared)s, is_shared)
-WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
-RETURNING view_id;
+      AND NOT coalesce(%(is_shared)s, is_shared))),
+changed AS (
+    UPDATE saved_views
+    SET name = coalesce(%(name)s, name), is_shared = coalesce(%(is_shared)s, is_shared)
+    WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
+    RETURNING *)
+SELECT
+    -- include saved_views/columns
+FROM changed v LEFT JOIN weekly_reports r ON r.view_id = v.view_id AND v.is_shared;
 
 -- name: delete
 -- Delete a view. Admins may delete those that others share.
 DELETE FROM saved_views
 WHERE view_id = %(view_id)s AND (owner = %(visitor)s OR is_shared AND %(is_admin)s)
 RETURNING view_id;
+
+-- name: delete_private
+-- Delete the views that only their owner sees.
+DELETE FROM saved_views WHERE owner = %(owner)s AND NOT is_shared;
+
+-- name: disown_shared
+-- Leave the shared views of an owner without one; admins can still change and delete them.
+UPDATE saved_views SET owner = 'removed:' || view_id WHERE owner = %(owner)s AND is_shared;
+
+-- name: texts
+-- List what people wrote in views, and the titles of reports, which have the names of views.
+SELECT view_id, NULL AS event_id, name, owner,
+       concat_ws(' ', name, filters ->> 'name', extras::text) AS text
+FROM saved_views
+UNION ALL
+SELECT NULL, event_id::text, title, '', title FROM outbox WHERE kind = 'weekly_report'
+ORDER BY view_id, event_id;
+
+-- name: forget
+-- Delete views of any owner.
+DELETE FROM saved_views WHERE view_id = ANY(%(view_ids)s) RETURNING view_id;

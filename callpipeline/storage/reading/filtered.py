@@ -14,11 +14,14 @@ from math import isfinite
 from typing import Any, LiteralString
 from zoneinfo import ZoneInfo
 
-from psycopg.errors import InvalidParameterValue
+import stamina
+from psycopg import Connection
+from psycopg.errors import InvalidParameterValue, LockNotAvailable
+from psycopg.rows import DictRow
 
 from callpipeline.domain.calls.call import is_call_id
 from callpipeline.domain.calls.filters import COUNTED_STATES, LISTED_STATES, CallFilters
-from callpipeline.errors import CursorInvalid, SettingsInvalid
+from callpipeline.errors import CallsBusy, CursorInvalid, SettingsInvalid
 from callpipeline.storage.postgres.database import Database, Row, sanitize_text
 from callpipeline.storage.postgres.sql import query
 
@@ -33,6 +36,8 @@ ONE_COMPETITOR = "m.competitor = (%(competitors)s::text[])[1]"
 
 MAX_CURSOR_CHARS = 400
 """Generated cursors have fewer than 200."""
+ZONE_ATTEMPTS = 3
+"""Each takes 5 s if calls are in use; those that write calls can go on in between."""
 
 
 def select(
@@ -193,15 +198,30 @@ class DayZone:
     def set(self, name: str) -> bool:
         """Count all days in this time zone; return false if it is in use already.
 
-        Calls cannot be written meanwhile: 100,000 take some seconds. Raises SettingsInvalid if
-        Postgres does not know the zone.
+        Calls cannot be written meanwhile: 100,000 take some seconds. They can be read. Raises
+        SettingsInvalid if Postgres does not know the zone, CallsBusy if transactions such as those
+        of exports keep it from changing the index by day.
         """
         if self.get().key == name:
             return False
-        try:
-            [row] = self._database.rows("reading/set_time_zone", {"zone": name})
-        except InvalidParameterValue:
-            raise SettingsInvalid(
-                f"CALLPIPELINE_TIMEZONE: Postgres does not know the time zone {name}."
-            ) from None
-        return row["is_changed"]
+
+        def change(connection: Connection[DictRow]) -> bool:
+            try:
+                [row] = connection.execute(query("reading/set_time_zone"), {"zone": name})
+            except InvalidParameterValue:
+                raise SettingsInvalid(
+                    f"CALLPIPELINE_TIMEZONE: Postgres does not know the time zone {name}."
+                ) from None
+            except LockNotAvailable:
+                raise CallsBusy(
+                    f"Days are not counted in {name} yet: an export, a backup or another "
+                    "transaction uses the calls. Repeat the command once it has ended."
+                ) from None
+            return row["is_changed"]
+
+        for attempt in stamina.retry_context(
+            on=CallsBusy, attempts=ZONE_ATTEMPTS, timeout=None, wait_initial=1, wait_max=5
+        ):
+            with attempt:
+                return self._database.with_retry(change)
+        raise AssertionError("the last attempt returns or raises")

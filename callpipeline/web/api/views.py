@@ -121,8 +121,10 @@ def change_view(state: State, visitor: Reader, view_id: ViewId, wanted: ViewChan
     rights.check_sharing(wanted.is_shared)
     name = None if wanted.name is None else valid_name(wanted.name)
     views, by = state.storage.views, visitor.visitor_id
-    views.change(view_id, by, is_admin=rights.is_admin, name=name, is_shared=wanted.is_shared)
-    return _document(state, by, views.find(view_id, by))
+    changed = views.change(
+        view_id, by, is_admin=rights.is_admin, name=name, is_shared=wanted.is_shared
+    )
+    return _document(state, by, changed)
 
 
 @router.delete("/{view_id}", status_code=204, responses=problems(404, 409, 422, 503))
@@ -200,7 +202,7 @@ class ReportDocument(BaseModel):
     to_review: dict[str, int]
 
 
-@router.get("/{view_id}/report", responses=problems(404, 422, 503))
+@router.get("/{view_id}/report", responses=problems(404, 409, 422, 503))
 def get_report(
     state: State,
     visitor: Reader,
@@ -209,7 +211,10 @@ def get_report(
         DayParam | None, Query(description="The report is about the week before; default: today")
     ] = None,
 ) -> ReportDocument:
-    """Return the weekly report of a view: what changed, customers at risk, what needs review."""
+    """Return the weekly report of a view: what changed, customers at risk, what needs review.
+
+    409: the view searches for words, which have no report.
+    """
     return _report_document(report_of(state, view_id, visitor.visitor_id, day))
 
 

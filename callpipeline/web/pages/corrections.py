@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import CallState
+from callpipeline.domain.calls.sources import parse_started_at
 from callpipeline.domain.transcripts import interleave
 from callpipeline.errors import CatalogConflict, CorrectionOutdated
 from callpipeline.storage.calls.descriptions import (
@@ -25,7 +26,7 @@ from callpipeline.storage.reading.call_detail import CallDetail
 from callpipeline.web.access import Scope, require
 from callpipeline.web.api.corrections import correct, correct_segment, recognised_text
 from callpipeline.web.pages.mentions_view import SPEAKER_LABELS
-from callpipeline.web.pages.rendering import page
+from callpipeline.web.pages.rendering import in_page_zone, page, page_zone
 from callpipeline.web.state import AppState, CallId, State, call_detail
 
 router = APIRouter()
@@ -46,14 +47,16 @@ class CorrectionField:
 
 def correction_fields(found: CallDescription) -> list[CorrectionField]:
     """Return the fields of a call to correct: the usual ones, and those that it has."""
-    started = f"{found.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if found.started_at else ""
+    at = found.started_at
+    started = f"{in_page_zone(at):%Y-%m-%d %H:%M:%S}" if at else ""
     names = dict.fromkeys([*USUAL_FIELDS, *found.metadata])
     others = (
         CorrectionField(name, name.replace("_", " ").capitalize(), found.metadata.get(name, ""))
         for name in names
         if name != STARTED_AT
     )
-    return [CorrectionField(STARTED_AT, "Start (UTC)", started, "2026-03-02 10:15:00"), *others]
+    label = f"Start ({page_zone.get().name})"
+    return [CorrectionField(STARTED_AT, label, started, "2026-03-02 10:15:00"), *others]
 
 
 def corrections_view(descriptions: Descriptions, detail: CallDetail) -> dict[str, Any] | None:
@@ -69,7 +72,7 @@ def corrections_view(descriptions: Descriptions, detail: CallDetail) -> dict[str
 
 
 def _in_words(correction: Correction) -> str:
-    at = f"{correction.corrected_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    at = f"{in_page_zone(correction.corrected_at):%Y-%m-%d %H:%M} {page_zone.get().name}"
     by = f" by {correction.corrected_by}" if correction.corrected_by else ""
     return f"{', '.join(correction.fields)}: corrected {at}{by}"
 
@@ -94,6 +97,11 @@ def _correct(state: AppState, request: Request, call_id: str, given: Mapping[str
         for name, value in shown.items()
         if name in given and given[name].strip() != value
     }
+    if entered := changed.get(STARTED_AT):
+        # Times without an offset are in the zone that the form shows; invalid ones are refused.
+        zone = page_zone.get().name
+        at = parse_started_at({STARTED_AT: entered}, zone, datetime.now(UTC))
+        changed[STARTED_AT] = at.isoformat() if at else entered
     version = given.get("version", "")
     seen = int(version) if version.isdecimal() and len(version) <= 18 else None
     if changed:

@@ -111,13 +111,8 @@ def agent(request: Request, state: State, filters: QueryFilters, name: AgentName
     """Show an agent beside the team and all: talk, mentions raised and answered, and quotes."""
     found = _compare(state, replace(filters, agent=None, name=""))
     key = NO_AGENT if name == UNKNOWN_AGENT else name
-    known = {each.casefold(): each for each in state.filter_choices().agents}
-    if key and key.lower() not in known and not found.agent(key):
-        raise HTTPException(404, "No agent has this name.")
-    own = found.agent(key) or ComparedAgent(
-        key.lower(), known[key.lower()], state.teams().of(key), AgentWork()
-    )
-    of_agent = replace(found.filters, agent=key).in_state(CallState.COMPLETED)
+    own = found.agent(key) or _without_calls(state, key)
+    of_agent = replace(found.filters, agent=own.name or NO_AGENT).in_state(CallState.COMPLETED)
     asked = replace(of_agent, speaker=Speaker.CUSTOMER)
     insights, analytics = state.storage.insights, state.storage.analytics
     raised = replace(of_agent, speaker=Speaker.AGENT)
@@ -168,6 +163,15 @@ def _compare(state: AppState, filters: CallFilters) -> AgentComparison:
         first = today - timedelta(days=DEFAULT_DAYS - 1)
         filters = replace(filters, from_day=first, to_day=today)
     return compare_agents(state.storage.insights, filters, state.teams())
+
+
+def _without_calls(state: AppState, key: str) -> ComparedAgent:
+    """Return an agent whose calls are of other days. Raises HTTPException (404)."""
+    names = [each for each in state.filter_choices().agents if each.casefold() == key.casefold()]
+    if key != NO_AGENT and not names:
+        raise HTTPException(404, "No agent has this name.")
+    name = key if key in names else next(iter(names), None)
+    return ComparedAgent((name or NO_AGENT).lower(), name, state.teams().of(key), AgentWork())
 
 
 def _form(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from callpipeline.domain.calls.saved_views import ReportSchedule
 from callpipeline.domain.notifications import NotificationChannel
 from callpipeline.pipeline.notifications.reports import WeeklyReport, load_report, report_path
+from callpipeline.storage.calls.saved_views import check_reportable
 from callpipeline.web.access import Admin, Reader, Scope, require
 from callpipeline.web.filters import DayParam
 from callpipeline.web.pages.analytics import change_title, rate_title
@@ -81,9 +82,10 @@ def report(
 
 
 def report_of(state: AppState, view_id: int, visitor_id: str, day: date | None) -> WeeklyReport:
-    """Return the report of a view that the visitor may see. Raises UnknownView."""
+    """Return the report of a view that the visitor may see. Raises UnknownView, ViewRefused."""
     storage = state.storage
     view, today = storage.views.find(view_id, visitor_id), state.today()
+    check_reportable(view)
     if day and day > today:
         raise HTTPException(422, f"day: the week before {day} is not over yet.")
     return load_report(storage.analytics, storage.insights, storage.reviews, view, day or today)

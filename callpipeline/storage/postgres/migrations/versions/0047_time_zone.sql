@@ -21,7 +21,9 @@ COMMENT ON FUNCTION callpipeline.day_starts_at IS
     'Return the first moment of a day, in the time zone of days.';
 
 CREATE FUNCTION callpipeline.set_time_zone(zone text) RETURNS boolean LANGUAGE plpgsql
-SET search_path = callpipeline AS $$
+SET search_path = callpipeline SET lock_timeout = '5s' AS $$
+DECLARE
+    tries integer := 0;
 BEGIN
     PERFORM now() AT TIME ZONE zone;  -- raises an error if the zone is unknown
     -- Writers lock their call first, then write reading_calls, then reading_mentions.
@@ -45,12 +47,27 @@ BEGIN
                         THEN day::timestamp AT TIME ZONE %1$L - interval '1 hour'
                         ELSE day::timestamp AT TIME ZONE %1$L END
         $b$ $f$, zone);
-    DROP INDEX calls_by_day;
-    CREATE INDEX calls_by_day ON calls (call_day(coalesce(started_at, last_modified)));
+    CREATE INDEX calls_by_new_day ON calls (call_day(coalesce(started_at, last_modified)));
     UPDATE reading_calls SET day = call_day(took_place_at) WHERE day <> call_day(took_place_at);
     UPDATE reading_mentions m SET day = c.day FROM reading_calls c
     WHERE c.call_id = m.call_id AND c.day <> m.day;
     UPDATE time_zone SET name = zone, changed_at = clock_timestamp();
+    -- Readers would wait behind a lock that waits for one of them, and a reader that then writes
+    -- would be in a deadlock with it: so this lock is tried without waiting.
+    LOOP
+        BEGIN
+            LOCK TABLE calls IN ACCESS EXCLUSIVE MODE NOWAIT;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            tries := tries + 1;
+            IF tries >= 100 THEN
+                RAISE;
+            END IF;
+            PERFORM pg_sleep(0.05);
+        END;
+    END LOOP;
+    DROP INDEX calls_by_day;
+    ALTER INDEX calls_by_new_day RENAME TO calls_by_day;
     RETURN true;
 END
 $$;
@@ -66,7 +83,7 @@ BEGIN
 END
 $$;
 
--- The views name the day's expression; all else about them stays.
+-- Our views name the day's expression; all else about them stays, and so do an operator's own.
 DO $$
 DECLARE
     old text := '\(\(?(COALESCE\(c\.started_at, c\.last_modified\)) AT TIME ZONE ''UTC''::text\)?\)::date';
@@ -75,6 +92,11 @@ DECLARE
 BEGIN
     FOR view IN SELECT c.oid::regclass AS name, pg_get_viewdef(c.oid) AS body FROM pg_class c
                 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v'
+                  AND c.relname IN ('agent_competitor', 'call_metrics', 'calls', 'channels',
+                                    'competitor_daily', 'daily_agents', 'daily_calls',
+                                    'daily_competitors', 'first_mention', 'mentions',
+                                    'own_brand_comparisons', 'redactions', 'segments',
+                                    'sentiment', 'sentiment_trend', 'share_of_voice', 'switching')
                   AND pg_get_viewdef(c.oid) LIKE '%AT TIME ZONE%' LOOP
         found := regexp_replace(view.body, old, 'callpipeline.call_day(\1)', 'g');
         IF found LIKE '%AT TIME ZONE%' THEN
