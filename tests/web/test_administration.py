@@ -324,6 +324,29 @@ def test_an_erasure_by_api_is_a_dry_run_unless_it_says_otherwise(
     assert ann.post("/erasures", json={"calls": ["no such"]}).status_code == 404
 
 
+@pytest.mark.parametrize("by_api", [True, False], ids=["api", "page"])
+def test_views_that_name_a_customer_are_erased_with_the_calls(
+    ann: httpx.Client, storage: Storage, smiths: list[str], by_api: bool
+) -> None:
+    for name in ("Calls of Smith", "Smithson's calls"):
+        saved = ann.post("/saved-views", json={"name": name, "page": "calls", "filters": {}})
+        assert saved.status_code == 201, saved.text
+    if by_api:
+        dry = ann.post("/erasures", json={"customer": "smith"}).json()
+        assert dry["views"] == ["Calls of Smith"]
+        assert len(storage.views.naming("smith")) == 1, "a dry run deletes nothing"
+        ann.post("/erasures", json={"customer": "smith", "dry_run": False})
+    else:
+        plan = ann.post("/admin/retention/preview", data={"customer": "smith"}).text
+        assert "Calls of Smith" in plan and "Smithson" not in plan
+        [customer] = re.findall(r'type="hidden" name="customer" value="([^"]+)"', plan)
+        sent = {"call_id": smiths, "customer": customer, "because": "ticket 7"}
+        assert ann.post("/admin/retention/erase", data=sent).status_code == 303
+    assert storage.views.naming("smith") == []
+    assert len(storage.views.naming("smithson")) == 1
+    assert storage.ledger.count() == {CallState.PENDING: 1, CallState.ERASED: 2}
+
+
 def test_a_test_of_a_channel_shows_what_it_sends_and_the_answer(ann: httpx.Client) -> None:
     page = ann.get("/admin/channels").text
     assert "callpipeline can reach you here" in page

@@ -52,11 +52,15 @@ class ErasureRequest(BaseModel):
 
 
 class ErasureDocument(BaseModel):
-    """Calls that are erased, or would be; `already_erased` are tombstones."""
+    """Calls that are erased, or would be; `already_erased` are tombstones.
+
+    `views` are the names of saved views and reports that name the customer, which go too.
+    """
 
     dry_run: bool
     calls: list[str]
     already_erased: list[str]
+    views: list[str]
 
 
 class SourceDocument(BaseModel):
@@ -109,9 +113,19 @@ def retention(state: State) -> list[RetentionItem]:
 
 
 def begin_erasure(
-    state: AppState, call_ids: Collection[str], *, because: str, keep_recording: bool
+    state: AppState,
+    call_ids: Collection[str],
+    *,
+    because: str,
+    keep_recording: bool,
+    customer: str | None = None,
 ) -> list[str]:
-    """Erase calls; what is outside the database is deleted by `callpipeline up` in minutes."""
+    """Erase calls, and the views and reports that name the customer.
+
+    What is outside the database is deleted by `callpipeline up` in minutes.
+    """
+    if customer:
+        state.storage.views.forget(state.storage.views.naming(customer))
     return state.storage.erasures.begin(
         [sanitize_text(each) for each in call_ids],
         keep_recording=keep_recording,
@@ -127,6 +141,7 @@ def erase(state: State, request: Request, wanted: ErasureRequest) -> ErasureDocu
     names = [sanitize_text(each) for each in wanted.calls]
     whose = sanitize_text(wanted.customer) if wanted.customer else None
     found, begun = find_erasable(state.storage, names, customer=whose)
+    named = state.storage.views.naming(whose) if whose else []
     if len(found) > MAX_ERASED:
         raise HTTPException(422, TOO_MANY)
     call_ids = [each.call_id for each in found]
@@ -134,10 +149,19 @@ def erase(state: State, request: Request, wanted: ErasureRequest) -> ErasureDocu
         name_in_audit(request, "dry run")
     else:
         call_ids = begin_erasure(
-            state, call_ids, because=wanted.because, keep_recording=wanted.keep_recording
+            state,
+            call_ids,
+            because=wanted.because,
+            keep_recording=wanted.keep_recording,
+            customer=whose,
         )
         name_calls_in_audit(request, call_ids)
-    return ErasureDocument(dry_run=wanted.dry_run, calls=call_ids, already_erased=begun)
+    return ErasureDocument(
+        dry_run=wanted.dry_run,
+        calls=call_ids,
+        already_erased=begun,
+        views=[each.name for each in named],
+    )
 
 
 def list_sources(state: AppState) -> tuple[list[SourceDocument], tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Retention and erasure (`/admin/retention`), each with a dry run, for admins."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from callpipeline.domain.access import Scope
 from callpipeline.domain.calls.call import RetentionClass
 from callpipeline.errors import UnknownCall
+from callpipeline.storage.calls.saved_views import NamedText
 from callpipeline.storage.erasure import ErasureCandidate, RetentionStore
 from callpipeline.storage.postgres.database import sanitize_text
 from callpipeline.web.access import require
@@ -68,22 +70,30 @@ def preview(
         return _page(request, state, problem=str(refusal), entered=entered, status=422)
     if len(wanted) > MAX_ERASED or len(names) > MAX_ERASED:
         return _page(request, state, problem=TOO_MANY, entered=entered, status=422)
-    if not wanted:
+    named = state.storage.views.naming(whose) if whose else []
+    if not (wanted or named):
         problem = "These calls are erased already." if begun else "No calls of that customer."
         return _page(request, state, problem=problem, entered=entered, status=422)
-    return _page(request, state, found=wanted, entered=entered)
+    return _page(request, state, plan=(wanted, named), entered=entered)
 
 
 @router.post("/erase")
 def erase(
     request: Request,
     state: State,
-    call_id: CallNames,
+    call_id: CallNames = [],  # noqa: B006
+    customer: Annotated[str, Form(max_length=200)] = "",
     because: Annotated[str, Form(max_length=200)] = "",
     keep_recording: Annotated[bool, Form()] = False,
 ) -> Response:
     """Erase the calls that the preview showed, and no others."""
-    erased = begin_erasure(state, call_id, because=because.strip(), keep_recording=keep_recording)
+    erased = begin_erasure(
+        state,
+        call_id,
+        because=because.strip(),
+        keep_recording=keep_recording,
+        customer=sanitize_text(customer.strip()) or None,
+    )
     name_calls_in_audit(request, erased)
     return RedirectResponse("/admin/retention#erasures", 303)
 
@@ -94,7 +104,7 @@ def _page(
     *,
     problem: str = "",
     entered: dict[str, str] | None = None,
-    found: list[ErasureCandidate] | None = None,
+    plan: tuple[Sequence[ErasureCandidate], Sequence[NamedText]] = ((), ()),
     status: int = 200,
 ) -> Response:
     now = datetime.now(UTC)
@@ -112,5 +122,6 @@ def _page(
         erasures=state.storage.erasures.open(limit=MAX_OPEN),
         problem=problem,
         entered=entered or {"calls": "", "customer": ""},
-        found=found,
+        found=plan[0],
+        named=plan[1],
     )
