@@ -113,7 +113,7 @@ def _mention_quality(settings: Callable[[], Settings]) -> dg.AssetChecksDefiniti
                 evaluate_mentions(
                     storage.evaluations,
                     stages.catalog,
-                    stages.matcher.slots,
+                    stages.matcher.for_catalog,
                     stages.mention_engine,
                     settings().mention_labels_path,
                 )

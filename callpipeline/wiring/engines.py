@@ -165,9 +165,12 @@ def open_matcher(settings: Settings, catalog: Catalog) -> Matcher:
 
 
 def mention_engine(settings: Settings) -> str:
-    """Return the name of what finds mentions: that of the encoder, and settings that matter."""
+    """Return the name of what finds mentions: that of the encoder, and settings that matter.
+
+    It has no comma: what follows one in the name of an engine doesn't make it another.
+    """
     name = company_slots().name
-    return name if settings.count_addresses else f"{name}, without addresses"
+    return name if settings.count_addresses else f"{name} without addresses"
 
 
 def load_networks() -> None:

@@ -204,6 +204,32 @@ def test_the_address_of_a_site_is_evidence_for_an_ambiguous_name():
     assert outcomes == [True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("jane at blue sky dot com", [False]),
+        ("green apple dot co dot uk", [False]),
+        ("bob one two three dot com", [False, False]),
+        ("square-one.com", [False, False]),
+        ("town square dot com", [False]),
+        ("info@blue-sky.com", [False]),
+        ("apple.stackexchange.com", [False]),
+        ("three.Online it says", [False]),
+        ("sky.com.example.net", [False]),
+        ("it is on sky dot co uk", [True]),
+        ("www.apple.com/uk, square.com", [True, True]),
+        ("jane@sky.com", [True]),
+        ("w w w dot three dot co dot uk", [True]),
+    ],
+)
+def test_only_the_whole_name_of_a_site_is_evidence(text: str, counts: list[bool]):
+    names = ("Sky", "Apple", "Three", "Square", "One")
+    matcher = Matcher(Catalog(tuple(Competitor(name, ambiguous=True) for name in names)))
+    segment = Segment(0, 0.0, 9.0, Channel.RIGHT, Speaker.CUSTOMER, text)
+    found = find_mentions((transcript(segment),), matcher)
+    assert [each.reason == "the address of its site" for each in found] == counts
+
+
 def test_a_misheard_name_is_found_over_the_border_of_segments():
     matcher = Matcher(Catalog((Competitor("Cyteva", sounds_like=("site eva",)),)))
     first = Segment(0, 0.0, 2.0, Channel.RIGHT, Speaker.CUSTOMER, "we went to site")

@@ -1,15 +1,20 @@
 """`callpipeline evaluate mentions`: scores on labelled occurrences, before and after review."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from callpipeline import config
 from callpipeline.cli import app
+from callpipeline.domain.competitors.catalog import Catalog, Competitor
+from callpipeline.domain.competitors.matcher import Matcher
 from callpipeline.errors import LabelsInvalid
 from callpipeline.pipeline.quality.mention_labels import (
     MentionScore,
+    automatic_outcomes,
     measure_mentions,
     measure_taught,
     overall,
@@ -51,6 +56,31 @@ def test_two_answers_about_other_calls_teach_about_a_name(tmp_path: Path):
     assert automatic == MentionScore(right=0, wrong=0, missed=5)
     assert measure_taught(labels) == MentionScore(right=3, wrong=0, missed=0)
     assert measure_taught(labels[:2]) == MentionScore()
+
+
+def test_labels_are_measured_by_the_settings_of_addresses(tmp_path: Path):
+    rows = "".join(f"Zoom,1,{call},,,on [[zoom]].com for it\n" for call in "abc")
+    labels = read_labels(written(tmp_path, rows))
+    competitors = {"Zoom": Competitor("Zoom", ambiguous=True)}
+    strict = partial(Matcher, counts_addresses=False)
+    for open_matcher, counts in ((Matcher, True), (strict, False)):
+        right = MentionScore(right=3 * counts, missed=3 * (not counts))
+        other = open_matcher(Catalog(())).for_catalog
+        assert overall(measure_mentions(labels, competitors, open_matcher).automatic) == right
+        assert overall(measure_mentions(labels, competitors, other).automatic) == right
+        outcomes = automatic_outcomes(labels, competitors, open_matcher)
+        assert {each for each, _ in outcomes.values()} == {counts}
+
+
+def test_the_command_measures_by_the_settings_of_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = str(written(tmp_path, "Zoom,1,a,,,on [[zoom]].com for it\n"))
+    for setting, recall in (("true", 1.0), ("false", 0.0)):
+        monkeypatch.setenv("CALLPIPELINE_COUNT_ADDRESSES", setting)
+        config.settings.cache_clear()
+        shown = CliRunner().invoke(app, ["evaluate", "mentions", path, "--json"])
+        assert json.loads(shown.output)["all"]["automatic"]["recall"] == recall
 
 
 def test_whole_calls_are_used_if_their_transcripts_are_there(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Choice of engines by name."""
 
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,6 +9,8 @@ from callpipeline.cli.doctor.examination import _engines
 from callpipeline.config import Settings
 from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.errors import SettingsInvalid
+from callpipeline.pipeline.rematch.recomputation import CURRENT, _older
+from callpipeline.storage.ports.rematch import EngineUse
 from callpipeline.wiring import mention_engine, open_engines, open_matcher
 from callpipeline.wiring.engines import (
     URL_SETTINGS,
@@ -37,7 +40,12 @@ def test_whether_addresses_count_is_a_setting_that_recomputation_notices(counts:
     settings = Settings().model_copy(update={"count_addresses": counts})
     catalog = Catalog((Competitor("Vodafone"),))
     assert open_matcher(settings, catalog).counts_addresses is counts
-    assert mention_engine(settings).endswith(", without addresses") is not counts
+    engines = {
+        each: mention_engine(settings.model_copy(update={"count_addresses": each}))
+        for each in (True, False)
+    }
+    used = [EngineUse(engine, 1, datetime.now(UTC)) for engine in engines.values()]
+    assert _older(used, CURRENT, engines[counts]) == [engines[not counts]]
 
 
 def test_auto_is_what_needs_no_setup(settings: Settings):

@@ -20,6 +20,7 @@ from callpipeline.domain.calls.source_audio import (
     raw_format_of,
 )
 from callpipeline.engines.split.channels import split_recording
+from callpipeline.engines.split.containers import SCAN_BYTES, _next_start
 from callpipeline.errors import UnsupportedAudio
 
 DATA = Path(__file__).parents[1] / "data" / "recordings"
@@ -419,3 +420,22 @@ FORM = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\
 def test_other_content_is_named(split_of: Split, content: bytes, message: str):
     with pytest.raises(UnsupportedAudio, match=message):
         split_of(content)
+
+
+class CountedBytes(bytes):
+    """Bytes that count how many are copied out of them."""
+
+    copied = 0
+
+    def __getitem__(self, part: Any) -> Any:
+        found = super().__getitem__(part)
+        self.copied += len(found) if isinstance(found, bytes) else 1
+        return found
+
+
+@pytest.mark.parametrize("at", [1000, (1 << 16) - 2, 1 << 16, (1 << 20) + 3, 2 * SCAN_BYTES])
+def test_the_next_file_is_searched_no_further_than_needed(at: int):
+    header = b"RIFF\x24\0\0\0WAVEfmt "
+    content: Any = CountedBytes(bytes(at) + header + bytes(4 * SCAN_BYTES))
+    assert _next_start(content, 0, 4) == at
+    assert content.copied < 4 * at + (1 << 18)

@@ -190,3 +190,99 @@ def test_words_of_a_stream_that_broke_off_are_kept() -> None:
         "hello.",
         "sky.",
     ]
+
+
+def segment(start_s: float, text: str, **fields: Any) -> dict[str, Any]:
+    return {"start": start_s, "end": start_s + 1, "text": text} | fields
+
+
+@pytest.mark.parametrize(
+    ("document", "texts"),
+    [
+        (
+            [
+                segment(0, "hello", channel=0, is_final=True),
+                segment(1, "moving to Vodafone", channel=1, is_final=False),
+                segment(2, "ok", channel=0, is_final=True),
+                segment(3, "bye", channel=0, is_final=False),
+            ],
+            ["hello", "moving to Vodafone", "ok", "bye"],
+        ),
+        (
+            [
+                segment(0, "hello there", type="final"),
+                segment(1, "Vodafone is", type="partial"),
+                segment(3, "good bye", type="final"),
+            ],
+            ["hello there", "Vodafone is", "good bye"],
+        ),
+        (
+            [
+                segment(0, "Vodafone is", event="partial refund asked"),
+                segment(0.5, "hello there", type="final"),
+            ],
+            ["Vodafone is", "hello there"],
+        ),
+        (
+            [
+                segment(0, "hel", channel=0, is_final=False),
+                segment(0.5, "at Vodafone", channel=1, is_final=True),
+                segment(0, "hello", channel=0, is_final=True),
+            ],
+            ["hello", "at Vodafone"],
+        ),
+    ],
+)
+def test_speech_goes_only_where_another_result_replaces_it(
+    document: list[dict[str, Any]], texts: list[str]
+) -> None:
+    read_back = said(read("a.json", json.dumps({"segments": document}).encode()))
+    assert " ".join(text for _, text in read_back) == " ".join(texts)
+
+
+def test_numbered_entries_are_lines_and_no_channels() -> None:
+    lines = [segment(0, "hello there") | {"words": [segment(0, "hello"), segment(0.5, "there")]}]
+    lines += [segment(2, "at Vodafone") | {"words": [segment(2, "at"), segment(2.5, "Vodafone")]}]
+    for document in ({"0": lines[0], "1": lines[1]}, {"0": [lines[0]], "1": [lines[1]]}):
+        assert said(read("a.json", json.dumps(document).encode())) == [
+            (UNKNOWN, "hello there"),
+            (UNKNOWN, "at Vodafone"),
+        ]
+    sides = {"channels": {"0": [lines[0]], "1": [lines[1]]}}
+    assert said(read("a.json", json.dumps(sides).encode())) == [
+        (AGENT, "hello there"),
+        (CUSTOMER, "at Vodafone"),
+    ]
+
+
+def test_names_of_chapters_are_no_speakers() -> None:
+    chapter = {"start": 0, "end": 3, "name": "Greeting", "text": "A short greeting"}
+    document = {
+        "segments": [segment(0, "hello there you"), segment(2, "I am at Vodafone")],
+        "chapters": [chapter, chapter | {"start": 3, "end": 5, "name": "Provider"}],
+    }
+    texts = [text for _, text in said(read("a.json", json.dumps(document).encode()))]
+    assert " ".join(texts) == "hello there you I am at Vodafone"
+
+
+def srt(cues: list[str]) -> bytes:
+    return "\n".join(
+        f"{n + 1}\n00:00:{n:02},000 --> 00:00:{n:02},900\n{cue}\n" for n, cue in enumerate(cues)
+    ).encode()
+
+
+def test_a_time_that_somebody_says_stays_in_captions_with_labels() -> None:
+    cues = ["Agent: When?", "Customer: Soon", "Agent: Which day?", "Customer: Hm", "Tuesday 9:15"]
+    texts = [text for _, text in said(read("a.srt", srt(cues)))]
+    assert "Tuesday 9:15" in " ".join(texts)
+
+
+def test_growing_captions_of_another_voice_are_other_words() -> None:
+    cues = ["<v Agent>Yes", "<v Customer>Yes I", "<v Agent>Yes I am", "<v Customer>Yes I am here"]
+    lines = "\n\n".join(f"00:0{n}.000 --> 00:0{n}.900\n{cue}" for n, cue in enumerate(cues))
+    assert said(read("a.vtt", f"WEBVTT\n\n{lines}\n".encode())) == [
+        (AGENT, "Yes"),
+        (CUSTOMER, "Yes I"),
+        (AGENT, "Yes I am"),
+        (CUSTOMER, "Yes I am here"),
+    ]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from callpipeline import wiring
 from callpipeline.cli import present
 from callpipeline.cli.present import escape
-from callpipeline.cli.session import AsJson, console, open_storage_migrated
+from callpipeline.cli.session import AsJson, console, open_storage_migrated, settings
 from callpipeline.pipeline.quality.mention_labels import (
     MentionReport,
     MentionScore,
@@ -47,9 +48,10 @@ def mentions(
     """
     listed = read_catalog(catalog).catalog.competitors if catalog else ()
     labelled = read_labels(labels, transcripts, lower_case=lower_case)
-    known, slots = {c.name: c for c in listed}, wiring.company_slots()
-    report = measure_mentions(labelled, known, slots)
-    taught = measure_taught(labelled, known, slots)
+    known = {c.name: c for c in listed}
+    open_matcher = partial(wiring.open_matcher, settings())
+    report = measure_mentions(labelled, known, open_matcher)
+    taught = measure_taught(labelled, known, open_matcher)
     if as_json:
         print(json.dumps(_document(report) | {"after_two_answers": _scores(taught)}, indent=2))
         return

@@ -1,7 +1,6 @@
 """Names in web and e-mail addresses, written or spoken: "sky.com", "w w w dot sky dot com"."""
 
 import re
-from collections.abc import Sequence
 
 _ENDINGS = (
     "com|co|net|org|info|biz|io|ai|app|tv|shop|store|online|uk|ie|ca|au|nz|de|fr|es|nl|ch|pl|se|dk"
@@ -27,14 +26,34 @@ _WEB_BEFORE = re.compile(
 """The beginning before a name: "www.", "w w w dot shop dot"."""
 _GLUED_BEFORE = re.compile(r"[^\s,;()<>\"“”]*$")
 _GLUED_AFTER = re.compile(r"[^\s,;()<>\"“”]{0,250}")
-_DOMAINS = frozenset(["com", "co", "net", "org", "uk", "io"])
+_WRITTEN_ENDINGS = _ENDINGS.replace("app|", "").replace("shop|store|online|", "")
+"""Top-level domains that are no words after a full stop without a space: "three.Online it says"."""
+_SITE_AFTER = re.compile(
+    rf"(?:\.(?:{_WRITTEN_ENDINGS})|\s{{1,3}}dot\s{{1,3}}(?:{_ENDINGS}))"
+    rf"(?:(?:{_DOT}|(?:(?<=co)|(?<=com))\s{{1,3}})(?:{_ENDINGS}))?"
+    r"(?![\w-]|\.\w|\s{1,3}dot\s)",
+    re.IGNORECASE,
+)
+"""All the rest of an address after the name of its site: ".co.uk", " dot com", " dot co uk"."""
+_SITE_BEFORE = re.compile(
+    r"(?:^\s*|[.?!,;:]\s+|\w\.|@|://"
+    r"|\b(?:dot|at|on|to|from|is|the|a|via|with|and|or|of|in)\s{1,3})$",
+    re.IGNORECASE,
+)
+"""What is before the name of a site, so that it is no part of a longer one ("blue sky dot com")."""
 MAX_BEFORE = 250
 """Characters before a name that can be of its address; it limits the cost of long texts."""
 _PATH = re.compile(rf"\.(?:{_ENDINGS})/", re.IGNORECASE)
 
 
+def is_site(text: str, start: int, end: int) -> bool:
+    """Return whether the name at `start:end` is all the name of a site: "sky dot co dot uk"."""
+    before = text[max(start - MAX_BEFORE, 0) : start]
+    return _SITE_AFTER.match(text, end) is not None and _SITE_BEFORE.search(before) is not None
+
+
 def is_host(text: str, end: int) -> bool:
-    """Return whether the name that ends here is that of a site: "sky.com", "sky dot co dot uk"."""
+    """Return whether the name that ends here goes on as the address of a site: "sky-shop.de"."""
     return _HOST_AFTER.match(text, end) is not None
 
 
@@ -53,8 +72,3 @@ def is_in_address(text: str, start: int, end: int) -> bool:
     glued = written[0] if written else ""
     rest = following[0] if following else ""
     return "@" in glued + rest or "://" in glued or _PATH.search(glued) is not None
-
-
-def is_followed_by_domain(words: Sequence[str], at: int) -> bool:
-    """Return whether the words from `at` on can be the end of an address: "dot com"."""
-    return any(word in _DOMAINS for word in words[at : at + 2])

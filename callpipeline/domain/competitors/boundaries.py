@@ -26,37 +26,11 @@ _ABBREVIATED = frozenset(
 )
 _VOWEL_LETTERS = frozenset("aefhilmnorsx8")
 """Letters after which "a" is no article: people say "an S A P consultant"."""
-_UNITS = frozenset(
-    [
-        "month",
-        "year",
-        "day",
-        "week",
-        "hour",
-        "minute",
-        "second",
-        "pound",
-        "penny",
-        "pence",
-        "euro",
-        "dollar",
-        "percent",
-        "gig",
-        "gigabyte",
-        "mb",
-        "gb",
-        "people",
-        "am",
-        "pm",
-        "o'clock",
-        "hundred",
-        "thousand",
-        "million",
-        "billion",
-        "point",
-        "times",
-    ]
-)
+_UNITS = frozenset([
+    "month", "year", "day", "week", "hour", "minute", "second", "pound", "penny", "pence",
+    "euro", "dollar", "percent", "gig", "gigabyte", "mb", "gb", "people", "am", "pm", "o'clock",
+    "hundred", "thousand", "million", "billion", "point", "times",
+])  # fmt: skip
 _NUMBERS = NUMBER_WORDS | {"o", "oh"}
 _TENS_WORDS = frozenset(
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
@@ -265,6 +239,9 @@ def _goes_on_in_words(number: str, last: int, text: WordMap) -> bool:
         return True
     if number not in _NUMBERS and not number.isdigit():
         return False
+    written, next_one = text.text[text.start(last)], text.text[text.start(last + 1)]
+    if written.isupper() and next_one.islower():
+        return False  # "Capital One million customers"
     return after in _POWERS or (after == "point" and _is_digit(following))
 
 

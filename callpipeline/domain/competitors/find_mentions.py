@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from callpipeline.domain.audio import Channel, Interval, Speaker
-from callpipeline.domain.competitors.addresses import is_host, is_in_address
+from callpipeline.domain.competitors.addresses import is_in_address, is_site
 from callpipeline.domain.competitors.boundaries import SEGMENT_END, SENTENCE_BREAK
 from callpipeline.domain.competitors.catalog import NameMatch
 from callpipeline.domain.competitors.disambiguation.context import mention_context
@@ -126,8 +126,8 @@ def _outcomes(
         in_segment[each.at].append(each.match)
         if each.match.competitor.ambiguous and _is_full_name(conversation, each):
             outcomes[number] = accepted(f'full name "{each.match.alias}"')
-        elif each.match.competitor.ambiguous and is_host(
-            conversation[each.at].text, each.match.char_end
+        elif each.match.competitor.ambiguous and is_site(
+            conversation[each.at].text, each.match.char_start, each.match.char_end
         ):
             outcomes[number] = accepted("the address of its site")
         elif each.match.competitor.ambiguous:

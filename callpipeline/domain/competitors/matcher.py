@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import ahocorasick  # a C extension without stubs
 
-from callpipeline.domain.competitors.addresses import is_followed_by_domain
+from callpipeline.domain.competitors.addresses import is_host
 from callpipeline.domain.competitors.boundaries import Place, WordMap, can_be_name, is_split
 from callpipeline.domain.competitors.catalog import Catalog, NameMatch, SurfaceForm
 from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.competitors.spellings import ASCII_FORMS, Spelling, pad_symbols
-from callpipeline.domain.competitors.words import word_statistics
+from callpipeline.domain.competitors.words import is_capitalised_name, word_statistics
 
 MAX_NAME_WORDS = 6
 """Words of a name on one side of a border between segments."""
@@ -97,7 +97,7 @@ class _Letters:
     """The letters of some surface forms: the one that ends so, and the one with an s more.
 
     `breaks` has bit n set if the form may be written as two words after n letters, `phrase_breaks`
-    if that is only so in a web address ("go to dot com").
+    if that needs a web address or capitals ("go to dot com", "to Service Now").
     """
 
     __slots__ = ("bare", "breaks", "ends_in_letter_s", "length", "phrase_breaks", "with_s")
@@ -111,8 +111,11 @@ class _Letters:
 
 
 class _Candidate(NamedTuple):
+    """A possible name; ordinary words (`is_phrase`) need an address or capitals."""
+
     place: Place
     form: SurfaceForm
+    is_phrase: bool
 
 
 class Matcher:
@@ -145,6 +148,10 @@ class Matcher:
             self._automaton.add_word(letters, found)
         self._automaton.make_automaton()
         self._has_long = bool(long)  # searching an empty automaton raises
+
+    def for_catalog(self, catalog: Catalog) -> "Matcher":
+        """Return a matcher of another catalog with the same judgement and settings."""
+        return Matcher(catalog, self.slots, counts_addresses=self.counts_addresses)
 
     def _add_short(self, form: SurfaceForm, letters: str) -> None:
         spaced = tuple(form.form.split())
@@ -208,11 +215,9 @@ class Matcher:
             for spelt, form in self._short.get(word, {}).items():
                 first = at - spelt.index(word)
                 last = first + len(spelt) - 1
-                is_name = form.spelling is not Spelling.PHRASE or is_followed_by_domain(
-                    words, last + 1
-                )
-                if first >= 0 and is_name and tuple(words[first : last + 1]) == spelt:
-                    yield _Candidate(Place(first, _with_possessive(words, last, form)), form)
+                if first >= 0 and tuple(words[first : last + 1]) == spelt:
+                    place = Place(first, _with_possessive(words, last, form))
+                    yield _Candidate(place, form, form.spelling is Spelling.PHRASE)
 
     def splits_name(self, first: str, second: str) -> bool:
         """Return whether a name begins in the first text and ends in the second."""
@@ -289,16 +294,17 @@ def _candidates(
         else:
             form = form if _is_ending(rest, words[last]) else None
         chars = chars if "'" not in words[last][:chars] else None
-    is_domain = is_followed_by_domain(words, last + 1)
-    if form is None or (form.spelling is Spelling.PHRASE and not is_domain):
+    if form is None:
         return
-    breaks = letters.breaks | (letters.phrase_breaks if is_domain else 0)
+    is_phrase = form.spelling is Spelling.PHRASE
     bounds = [start - starts[first] for start in starts[first + 1 : last + 1]]
-    if any(not breaks >> bound & 1 for bound in bounds if bound < letters.length):
+    if any(not letters.breaks >> bound & 1 for bound in bounds if bound < letters.length):
         pieces = [word.replace("'", "") for word in words[first : last + 1] if word.strip("'")]
-        if not is_split(pieces, breaks):
-            return
-    yield _Candidate(Place(first, last, chars), form)
+        if not is_split(pieces, letters.breaks):
+            if not is_split(pieces, letters.breaks | letters.phrase_breaks):
+                return
+            is_phrase = True
+    yield _Candidate(Place(first, last, chars), form, is_phrase)
 
 
 def _is_ending(rest: str, word: str) -> bool:
@@ -326,6 +332,10 @@ def _leftmost_longest(candidates: Sequence[_Candidate], text: WordMap) -> Iterat
     for each in candidates:
         place, form = each.place, each.form
         if place.first >= free_from and can_be_name(place, form.alias, text):
-            free_from = place.last + 1
             start, end = text.start(place.first), text.end(place.last, place.last_chars)
+            if each.is_phrase and not (
+                is_host(text.text, end) or is_capitalised_name(text.text, start, end)
+            ):
+                continue
+            free_from = place.last + 1
             yield NameMatch(form.competitor, form.alias, start, end)

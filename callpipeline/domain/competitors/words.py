@@ -177,3 +177,22 @@ def is_plain_talk(text: str) -> bool:
     return len(set(words)) > 1 and all(
         len(word) > 1 and word_statistics(word).lower >= PLAIN_TALK_PER_MILLION for word in words
     )
+
+
+_SENTENCE_END = re.compile(r"[.?!…\n\x1e]")
+MAX_SENTENCE_SIDE = 200
+
+
+def is_capitalised_name(text: str, start: int, end: int) -> bool:
+    """Return whether the words at `start:end` are set off by capitals: "we use Service Now".
+
+    Not at the start of a sentence, nor where as many of its other words have a capital.
+    """
+    written = text[start:end].split()
+    if not all(word[0].isupper() and not word.isupper() for word in written):
+        return False
+    before = _SENTENCE_END.split(text[max(start - MAX_SENTENCE_SIDE, 0) : start])[-1].split()
+    after = _SENTENCE_END.split(text[end : end + MAX_SENTENCE_SIDE], maxsplit=1)[0].split()
+    others = [word for word in (*before[1:], *after) if word[0].isalpha() and word != "I"]
+    capitals = sum(word[0].isupper() for word in others)
+    return bool(before) and capitals * 2 < len(others)

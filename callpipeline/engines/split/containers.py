@@ -40,7 +40,7 @@ STARTS: tuple[tuple[bytes, int, bytes], ...] = (
 """What the beginning of a file holds, where the file begins relative to that, and the first four
 bytes of files that hold the same inside, or that decoders read on into another of their kind."""
 MAX_BRANDS_BYTES = 512
-SCAN_BYTES = 1 << 22
+FIRST_SCAN_BYTES, SCAN_BYTES = 1 << 16, 1 << 22
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
 MIN_UNREAD_BYTES = 1024
 MIN_FILE_BYTES = 64
@@ -138,11 +138,15 @@ def _next_start(content: mmap.mmap, inside: int, least: int) -> int | None:
     """Return where the next file begins from `least` on, behind the beginning of another one."""
     head = content[inside : inside + 4]
     marks = [(text, reach) for text, reach, own in STARTS if not own or head not in own]
-    for start in range(least, len(content), SCAN_BYTES):
-        block = content[start : start + SCAN_BYTES + HEAD_BYTES]
+    start, length = least, FIRST_SCAN_BYTES
+    while start < len(content):
+        # Growing: many short files behind each other would else cost a whole block each.
+        block = content[start : start + length + HEAD_BYTES]
         found = [begin for text, reach in marks for begin in _begins(block, text, reach)]
-        if found and min(found) < SCAN_BYTES:
+        if found and min(found) < length:
             return start + min(found)
+        start += length
+        length = min(2 * length, SCAN_BYTES)
     return None
 
 

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -19,7 +19,6 @@ from callpipeline.domain.competitors.catalog import Catalog, Competitor
 from callpipeline.domain.competitors.disambiguation.scoring import (
     ENOUGH_ANSWERS,
     Answer,
-    CompanySlots,
     NameAnswers,
 )
 from callpipeline.domain.competitors.find_mentions import find_mentions
@@ -34,6 +33,7 @@ SEGMENT_S = 3.0
 Z_95 = 1.96
 _OPENING, _CLOSING = "[[", "]]"
 _Position = tuple[int, int]
+OpenMatcher = Callable[[Catalog], Matcher]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def labels_from_rows(rows: Iterable[Mapping[str, str]]) -> list[LabelledName]:
 def automatic_outcomes(
     labelled: Iterable[LabelledName],
     competitors: Mapping[str, Competitor],
-    slots: CompanySlots | None = None,
+    open_matcher: OpenMatcher = Matcher,
 ) -> dict[str, tuple[bool, bool]]:
     """Return for each labelled occurrence, by a hash, whether it counts and whether it should.
 
@@ -204,7 +204,7 @@ def automatic_outcomes(
         if (competitor := competitors.get(each.name)) is None or competitor.own:
             continue
         transcript = Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
-        found = find_mentions([transcript], Matcher(Catalog((competitor,)), slots))
+        found = find_mentions([transcript], open_matcher(Catalog((competitor,))))
         statuses = {(m.segment_index, m.char_start): m.status for m in found}
         texts = {segment.index: segment.text for segment in each.segments}
         for (segment, start), is_company in each.labels.items():
@@ -218,7 +218,7 @@ def automatic_outcomes(
 def measure_mentions(
     labelled: Iterable[LabelledName],
     competitors: Mapping[str, Competitor] | None = None,
-    slots: CompanySlots | None = None,
+    open_matcher: OpenMatcher = Matcher,
 ) -> MentionReport:
     """Find the labelled names, and review them as a person who knows the labels would.
 
@@ -232,7 +232,7 @@ def measure_mentions(
         competitor = (competitors or {}).get(each.name) or Competitor(each.name, ambiguous=True)
         given = {competitor.name: NameAnswers(tuple(answers[each.name]))}
         transcript = Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
-        matcher = Matcher(Catalog((competitor,)), slots)
+        matcher = open_matcher(Catalog((competitor,)))
         automatic = find_mentions([transcript], matcher)
         taught = find_mentions([transcript], matcher, answers=given)
         _add(report.automatic, each, automatic)
@@ -252,7 +252,7 @@ def measure_mentions(
 def measure_taught(
     labelled: Iterable[LabelledName],
     competitors: Mapping[str, Competitor] | None = None,
-    slots: CompanySlots | None = None,
+    open_matcher: OpenMatcher = Matcher,
 ) -> MentionScore:
     """Find the labelled names after two answers about each, which are about other calls.
 
@@ -267,7 +267,7 @@ def measure_taught(
         if len(said) <= ENOUGH_ANSWERS:
             continue
         competitor = (competitors or {}).get(name) or Competitor(name, ambiguous=True)
-        matcher = Matcher(Catalog((competitor,)), slots)
+        matcher = open_matcher(Catalog((competitor,)))
         calls = [
             Transcript(Channel.MIXED, Speaker.UNKNOWN, SUPPLIED_ENGINE, each.segments)
             for each in said

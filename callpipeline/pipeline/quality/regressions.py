@@ -11,12 +11,12 @@ from math import comb
 from pathlib import Path
 
 from callpipeline.domain.competitors.catalog import Catalog
-from callpipeline.domain.competitors.disambiguation.scoring import CompanySlots
 from callpipeline.domain.competitors.find_mentions import RULE_VERSION
 from callpipeline.engines.ports import SentimentJudge
 from callpipeline.pipeline.quality.mention_labels import (
     LabelledName,
     MentionScore,
+    OpenMatcher,
     automatic_outcomes,
     labels_from_rows,
     read_labels,
@@ -105,7 +105,7 @@ def reviewed_rows(reviewed: Sequence[ReviewedMention]) -> list[dict[str, str]]:
 def evaluate_mentions(
     store: EvaluationStore,
     catalog: Catalog,
-    slots: CompanySlots | None,
+    open_matcher: OpenMatcher,
     engine: str | None,
     file: Path | None,
 ) -> Regression:
@@ -120,7 +120,7 @@ def evaluate_mentions(
     if (known := _known(store, MENTIONS, versions, labels)) is not None:
         return known
     competitors = {each.name: each for each in catalog.competitors}
-    outcomes = automatic_outcomes(labelled, competitors, slots)
+    outcomes = automatic_outcomes(labelled, competitors, open_matcher)
     score = MentionScore()
     for counts, is_company in outcomes.values():
         score.add(counts=counts, is_company=is_company)

@@ -239,9 +239,11 @@ def _timed(cues: Sequence[Cue]) -> Iterator[tuple[Cue, float]]:
 def _grown(cues: list[Cue], repairs: Repairs) -> list[Cue]:
     """Join the cues of live captions in which the text grows word by word."""
     words = [" ".join(map(_plain, cue.lines)).split() for cue in cues]
+    voices = [{piece.label for piece in _voices(cue.lines)} for cue in cues]
     grows = [
         0 < len(words[n]) < len(words[n + 1])
         and words[n + 1][: len(words[n])] == words[n]
+        and voices[n] == voices[n + 1]
         and cues[n + 1].start_s - (cues[n].end_s or 0.0) < 1.0
         for n in range(len(cues) - 1)
     ]

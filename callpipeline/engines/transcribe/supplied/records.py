@@ -43,6 +43,12 @@ class Record:
     def who(self) -> tuple[str | None, str | None]:
         return f.speaker_label(self.fields), f.channel_label(self.fields)[0]
 
+    @property
+    def states_who(self) -> bool:
+        """Return whether someone is stated; a `name` alone may be that of a chapter."""
+        others = {name: value for name, value in self.fields.items() if name != "name"}
+        return f.speaker_label(others) is not None or self.who[1] is not None
+
 
 def group_records(document: Any) -> dict[str, list[Record]]:
     """Return all objects with a text and those with a time, by path without indexes."""
@@ -76,14 +82,15 @@ def _objects(
             fields["channel"] = said_by[1]
         said_by = _inside(fields, own, said_by, is_listed=place.endswith("]"))
         yield place, group, fields
-        sides = _sides(document)
+        sides = _sides(document, group)
         for name, inner in document.items():
             is_choice = name.lower() in {"alternatives", "nbest"}
             chosen = f.best_alternative(fields) if is_choice else inner
             if isinstance(chosen, list | Mapping):
+                is_entry = name in sides or (name.isdigit() and len(document) > 1)
                 below = f"{place}.{name}" if place else name
                 who = sides.get(name, said_by)
-                inner_group = f"{group}.[]" if name in sides else f"{group}.{name}"
+                inner_group = f"{group}.[]" if is_entry else f"{group}.{name}"
                 yield from _objects(chosen, below, inner_group, depth + 1, who)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
@@ -97,8 +104,12 @@ def _inside(fields: f.Document, own: _Who, said_by: _Who, *, is_listed: bool) ->
     return own if is_listed and own != _NOBODY else said_by
 
 
-def _sides(document: f.Document) -> dict[str, _Who]:
-    """Return who says what is below the fields of a document that has a list for each side."""
+def _sides(document: f.Document, group: str) -> dict[str, _Who]:
+    """Return who says what is below the fields of a document that has a list for each side.
+
+    Numbers are only channels below "channels": elsewhere they count the lines.
+    """
+    are_channels = group.rstrip("[]").rpartition(".")[2].lower() in ("channels", "tracks")
     found: dict[str, _Who] = {}
     for name, inner in document.items():
         inside = list(cast("f.Document", inner).values()) if isinstance(inner, Mapping) else [inner]
@@ -108,7 +119,8 @@ def _sides(document: f.Document) -> dict[str, _Who]:
         )
         if not has_list:
             continue
-        if name.isdigit() or name.lower() in ("left", "right") or _CHANNEL.fullmatch(name):
+        is_number = are_channels and name.isdigit()
+        if is_number or name.lower() in ("left", "right") or _CHANNEL.fullmatch(name):
             found[name] = (None, name)
         elif states_speaker(name):
             found[name] = (name, None)
@@ -128,7 +140,7 @@ def choose_transcript(groups: Mapping[str, list[Record]]) -> str | None:
 
     def rank(group: str) -> tuple[bool, bool, bool, bool, int]:
         records, name = groups[group], group.rstrip("[]").rpartition(".")[2].lower()
-        said_by = any(any(record.who) for record in records)
+        said_by = any(record.states_who for record in records)
         is_all = letters[group] >= MOST * most
         return is_all, said_by, not are_words(records), name in LISTS, letters[group]
 

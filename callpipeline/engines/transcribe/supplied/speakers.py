@@ -202,6 +202,8 @@ class _Labels:
         lines = [[line for line in cue if line.label is None and line.text] for cue in cues]
         starts = [[each for line in cue if (each := _candidate(line.text))] for cue in lines]
         self._counts = Counter(_fold(each.label) for cue in starts for each in cue)
+        every = [each.is_stamped for cue in starts for each in cue]
+        self._are_stamped = sum(every) > 1 and sum(every) * 2 > len(every)
         spoken = sum(bool(cue) for cue in lines)
         self._share = sum(bool(cue) for cue in starts) / spoken if spoken else 0.0
         self._cues = spoken
@@ -226,7 +228,7 @@ class _Labels:
         label = found.label
         if self._is_known(label) or states_speaker(label):
             return True
-        if found.is_tight or (found.is_stamped and self._share < _MOST):
+        if found.is_tight or (found.is_stamped and not self._may_be_stamped()):
             return False
         count = self._counts[_fold(label)]
         if found.is_bracket and not found.has_colon:
@@ -236,6 +238,10 @@ class _Labels:
         if not self._is_name(found) or _fold(label) in _SAID:
             return False
         return count > 1 or (self._has_names and self._share >= 0.5)
+
+    def _may_be_stamped(self) -> bool:
+        """Return whether a tool wrote times behind the speakers; "Tuesday 9:15" is speech."""
+        return self._share >= _MOST and self._are_stamped
 
     def _is_name(self, found: "_Candidate") -> bool:
         words = _ASIDE.sub("", found.label).split() or found.label.split()
