@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from callpipeline import wiring
-from callpipeline.domain.access import AuditAction
+from callpipeline.domain.access import AuditAction, AuditEntry
 from callpipeline.domain.audio import Channel
 from callpipeline.domain.calls.call import Stage
 from callpipeline.domain.redaction.masking import RedactionPolicy
@@ -215,6 +216,7 @@ def test_a_list_that_changes_meanwhile_does_not_fail_a_correction(
         raise CatalogConflict("The competitor list changed meanwhile.")
 
     monkeypatch.setattr(corrections, "request_recomputation", refuse)
+    began = datetime.now(UTC)
     answer = correct(client, call_id, RIGHT, HEARD)
     assert answer.status_code == 200, answer.text
     assert text_of(storage, call_id) == RIGHT
@@ -222,7 +224,7 @@ def test_a_list_that_changes_meanwhile_does_not_fail_a_correction(
     rematch(storage)
     [mention] = storage.results.mentions(call_id)
     assert mention.competitor == "Vodafone", "the next rematch has the call"
-    until(lambda: len(storage.audit.page(action=AuditAction.CORRECTED)) == 1, "the entry", 60)
+    until(lambda: len(entries_since(storage, began)) == 1, "the entry", 60)
 
 
 @pytest.mark.parametrize(
@@ -270,15 +272,19 @@ def test_corrections_are_erased_with_the_call(
     assert correct(client, call_id, RIGHT, HEARD).status_code == 404
 
 
+def entries_since(storage: Storage, began: datetime) -> list[AuditEntry]:
+    """Return the audited corrections; entries of the test before may be written in this one."""
+    found = storage.audit.page(action=AuditAction.CORRECTED)
+    return [each for each in found if each.at >= began]
+
+
 def test_a_correction_is_audited(client: httpx.Client, storage: Storage, call_id: str) -> None:
+    began = datetime.now(UTC)
     correct(client, call_id, RIGHT, HEARD)
-
-    def found() -> list[Any]:
-        return storage.audit.page(action=AuditAction.CORRECTED)
-
-    until(lambda: len(found()) == 1, "the entry", 60)
-    assert found()[0].target == call_id
-    assert "Vodafone" not in found()[0].what
+    until(lambda: len(entries_since(storage, began)) == 1, "the entry", 60)
+    [entry] = entries_since(storage, began)
+    assert entry.target == call_id
+    assert "Vodafone" not in entry.what
 
 
 def test_corrected_metadata_is_not_overridden_silently(
