@@ -53,7 +53,7 @@ Target = Annotated[
     str, typer.Argument(metavar="FILE|VERSION", help="A file, or a version of `catalog log`.")
 ]
 FEW_CALLS = PreviewLimits(searched=2_000, calls=100, seconds=5.0)
-"""What `apply` reads to say how names are said; `preview` reads everything."""
+"""Limits of the calls that `apply` reads to show how names are said; `preview` reads all calls."""
 Note = Annotated[str, typer.Option("--note", help="A reason, shown in the history.")]
 
 

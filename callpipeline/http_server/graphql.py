@@ -21,7 +21,7 @@ from graphql import (
 
 MAX_TOKENS = 20_000
 MAX_REPLY_BYTES = 1_000_000
-"""Of longer responses, only the status counts."""
+"""Longer responses are not read: their entry has the HTTP status alone."""
 UNREADABLE = "unreadable query"
 _MALFORMED = (ValueError, KeyError, TypeError, RecursionError, GraphQLError)
 _FAILURE = re.compile(

@@ -63,8 +63,8 @@ def mentions(
     console.print(table)
     console.print(f"{report.questions_per_call:.1f} questions per call in {report.calls:,} calls")
     if taught.f1 is not None:
-        told = "After two answers about a name: precision {}, recall {}, F1 {}"
-        console.print(told.format(*_shown(taught)), highlight=False)
+        line = "After two answers about a name: precision {}, recall {}, F1 {}"
+        console.print(line.format(*_shown(taught)), highlight=False)
 
 
 def labels(

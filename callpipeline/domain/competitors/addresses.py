@@ -40,7 +40,7 @@ _SITE_BEFORE = re.compile(
     r"|\b(?:dot|at|on|to|from|is|the|a|via|with|and|or|of|in)\s{1,3})$",
     re.IGNORECASE,
 )
-"""What is before the name of a site, so that it is no part of a longer one ("blue sky dot com")."""
+"""Words before the whole name of a site, unlike those of a longer name ("blue sky dot com")."""
 MAX_BEFORE = 250
 """Characters before a name that can be of its address; it limits the cost of long texts."""
 _PATH = re.compile(rf"\.(?:{_ENDINGS})/", re.IGNORECASE)

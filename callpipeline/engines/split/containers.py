@@ -37,8 +37,8 @@ STARTS: tuple[tuple[bytes, int, bytes], ...] = (
     (W64_RIFF, 0, b""),
     (b"NIST_1A\n   1024\n", 0, b""),
 )
-"""What the beginning of a file holds, where the file begins relative to that, and the first four
-bytes of files that hold the same inside, or that decoders read on into another of their kind."""
+"""Bytes at the beginning of a file, the offset of its start from them, and the first four bytes of
+files that have the same bytes inside, or that decoders read on into another of their kind."""
 MAX_BRANDS_BYTES = 512
 FIRST_SCAN_BYTES, SCAN_BYTES = 1 << 16, 1 << 22
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")

@@ -24,7 +24,7 @@ MIN_NEAR = 2
 """Places that a word must be near a name, to be evidence for it."""
 MIN_LETTERS = 4
 TIMES_GENERAL = 10.0
-"""How much more often than in general text a word must be said near a name."""
+"""Least ratio of a word's frequency near a name to its frequency in general text."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NO_EVIDENCE = FUNCTION_AFTER | NUMBERS
 
