@@ -12,9 +12,6 @@ from callpipeline.storage.objects.files import keep_files_private
 from callpipeline.web import access
 from callpipeline.web.app import Server, create_app
 
-KEEP_ALIVE_S = 75
-"""Longer than most clients and proxies keep a connection, so that no request meets its closing."""
-
 
 def main() -> None:
     keep_files_private()
@@ -29,7 +26,6 @@ def main() -> None:
         port=options.web_port,
         log_config=log_config(options.log_format),
         **access.UVICORN_OPTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):

@@ -48,6 +48,8 @@ UVICORN_OPTIONS: dict[str, Any] = {
     "access_log": False,
     "http": HeaderLimit,
     "ws": "none",
+    # Longer than most clients and proxies keep a connection: no request meets its closing.
+    "timeout_keep_alive": 75,
 }
 """By default uvicorn trusts X-Forwarded-For from any local program, logs URLs (with what people
 search for), waits indefinitely for headers, and answers websockets itself."""
